@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+# mod_sse: Server-Sent Events for Apache httpd.
+#
+# make run        install what is missing, build, serve the demo   (PORT=8080)
+# make test       install what is missing, build, run every test   (PORT=8529)
+#
+# make            build/mod_sse.so
+# make install    put it where apxs says
+# make check      one Apache::Test run: MPM=event|worker|prefork,
+#                 SAN=address,undefined|thread, TESTS=t/sse/basic.t,
+#                 ARGS=-verbose
+# make check-unit check-conf check-fuzz check-valgrind test-browser lint
+# make setup      only install what is missing                (SETS="run test")
+# make clean
+
+APXS  ?= apxs
+HTTPD ?= /usr/sbin/apache2
+MPM   ?= event
+SAN   ?=
+SETS  ?= run test
+FUZZ_SECONDS ?= 30
+
+export HTTPD
+
+comma    := ,
+sanname  := $(subst $(comma),-,$(SAN))
+builddir := build$(if $(SAN),/san-$(sanname))$(if $(WERROR),/werror)
+
+SRCS := $(sort mod_sse.c $(wildcard src/*.c src/*/*.c))
+SRCS := $(wildcard $(SRCS))
+OBJS := $(SRCS:%.c=$(builddir)/obj/%.o)
+SO   := $(builddir)/mod_sse.so
+
+# Parts that are libraries of their own: no httpd header, no httpd at link.
+LIB_OBJS   := $(filter $(builddir)/obj/src/event/% $(builddir)/obj/src/store/%,\
+                $(OBJS))
+UNIT_SRCS  := $(wildcard t/unit/test_*.c)
+UNIT_PROGS := $(UNIT_SRCS:t/unit/%.c=$(builddir)/unit/%)
+CONF_TESTS := $(wildcard t/check_*.pl t/*_errors.pl)
+
+# apxs is asked once, and only when something is compiled: on a fresh machine
+# it is not there before "setup" has run.
+ask = $(eval $(1) := $$(shell $(2)))$($(1))
+APXS_CC         = $(call ask,APXS_CC,$(APXS) -q CC)
+APXS_CPPFLAGS   = $(call ask,APXS_CPPFLAGS,$(APXS) -q CPPFLAGS EXTRA_CPPFLAGS \
+                    | tr ';' ' ')
+INCLUDEDIR      = $(call ask,INCLUDEDIR,$(APXS) -q INCLUDEDIR)
+APR_INCLUDEDIR  = $(call ask,APR_INCLUDEDIR,$(APXS) -q APR_INCLUDEDIR)
+LIBEXECDIR      = $(call ask,LIBEXECDIR,$(APXS) -q LIBEXECDIR)
+APR_CONFIG      = $(call ask,APR_CONFIG,$(APXS) -q APR_CONFIG)
+APR_LIBS        = $(call ask,APR_LIBS,$(APR_CONFIG) --link-ld --libs)
+
+ifeq ($(origin CC),default)
+CC = $(APXS_CC)
+endif
+
+# httpd's headers go in by -isystem: they do not stand -Wextra.
+SSE_CPPFLAGS = $(APXS_CPPFLAGS) -I. -Isrc -isystem $(INCLUDEDIR) \
+               -isystem $(APR_INCLUDEDIR)
+WARNINGS = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+           -Wno-unused-parameter -Wdeclaration-after-statement \
+           $(if $(WERROR),-Werror)
+SSE_CFLAGS  = -std=gnu99 -g -O2 -fPIC -fvisibility=hidden $(WARNINGS)
+SSE_LDFLAGS = -shared -Wl,--as-needed -Wl,-z,relro -Wl,-z,now
+SSE_LIBS    = -luv -llmdb -ljansson
+
+ifneq ($(SAN),)
+SANFLAGS = -O1 -fno-omit-frame-pointer -fsanitize=$(SAN)
+endif
+
+all: $(SO)
+
+$(SO): $(OBJS)
+	$(CC) $(SANFLAGS) $(SSE_LDFLAGS) $(LDFLAGS) -o $@ $^ $(SSE_LIBS) $(LDLIBS)
+
+$(builddir)/obj/%.o: %.c Makefile | need-apxs
+	@mkdir -p $(@D)
+	$(CC) $(SSE_CPPFLAGS) $(CPPFLAGS) $(SSE_CFLAGS) $(SANFLAGS) $(CFLAGS) \
+	    -MMD -MP -c -o $@ $<
+
+need-apxs:
+	@command -v $(APXS) >/dev/null || { echo >&2 "$(APXS) is missing:\
+	 run 'make setup', or install Debian's apache2-dev"; exit 1; }
+
+install: all
+	install -d "$(DESTDIR)$(LIBEXECDIR)"
+	install -m 644 $(SO) "$(DESTDIR)$(LIBEXECDIR)/mod_sse.so"
+
+setup:
+	@tools/setup.sh $(SETS)
+
+run:
+	@tools/setup.sh run
+	@$(MAKE) --no-print-directory -s -j2 all
+	@PORT="$(PORT)" tools/run.sh
+
+test:
+	@tools/setup.sh run test
+	@MAKE="$(MAKE)" PORT="$(PORT)" FUZZ_SECONDS="$(FUZZ_SECONDS)" tools/test.sh
+
+# One Apache::Test run, in a directory of its own below build/check.
+check: all
+	@MPM="$(MPM)" SAN="$(SAN)" TESTS="$(TESTS)" ARGS="$(ARGS)" WRAP="$(WRAP)" \
+	 PORT="$(PORT)" APXS="$(APXS)" LIBEXECDIR="$(LIBEXECDIR)" CC="$(CC)" \
+	 SSE_MODULE="$(CURDIR)/$(SO)" tools/check.sh
+
+VALGRIND = valgrind -q --leak-check=no --error-exitcode=0 \
+           --suppressions=$(CURDIR)/t/valgrind.supp
+check-valgrind:
+	@tools/setup.sh run test valgrind
+	@APACHE_TEST_STARTUP_TIMEOUT=180 $(MAKE) --no-print-directory check \
+	    WRAP="$(VALGRIND)" TESTS="$(or $(TESTS),t/sse/basic.t)"
+
+check-unit: $(UNIT_PROGS)
+	@test -n "$(UNIT_PROGS)" || { echo "no unit tests" >&2; exit 1; }
+	prove -f -o --exec '' $(UNIT_PROGS)
+
+$(builddir)/unit/%: $(builddir)/obj/t/unit/%.o $(LIB_OBJS)
+	@mkdir -p $(@D)
+	$(CC) $(SANFLAGS) -o $@ $^ $(APR_LIBS) -llmdb -lpthread
+
+# Configuration: what is accepted, what is refused and with which words, and
+# whether code, reference file and manual name the same directives.
+check-conf: all
+	@test -n "$(CONF_TESTS)" || { echo "no configuration tests" >&2; exit 1; }
+	LIBEXECDIR="$(LIBEXECDIR)" SSE_MODULE="$(CURDIR)/$(SO)" \
+	    prove -f -o $(CONF_TESTS)
+
+build/fuzz/fuzz_reader: t/unit/fuzz_reader.c $(wildcard src/event/*.[ch]) \
+                        Makefile | need-apxs
+	@mkdir -p $(@D)
+	clang -std=gnu99 -g -O1 -fsanitize=fuzzer,address,undefined \
+	    -fno-sanitize-recover=undefined $(SSE_CPPFLAGS) -o $@ \
+	    $(filter %.c,$^) $(APR_LIBS)
+
+check-fuzz: build/fuzz/fuzz_reader
+	@FUZZ_SECONDS="$(FUZZ_SECONDS)" prove -f -o --exec sh tools/fuzz.sh
+
+test-browser: all
+	@tools/browser.sh
+	@PORT="$(PORT)" prove -f -o --exec node t/browser/demo.mjs
+
+lint:
+	@MAKE="$(MAKE)" SSE_CPPFLAGS="$(SSE_CPPFLAGS)" prove -f -o --exec sh \
+	    tools/lint.sh
+
+clean:
+	rm -rf build
+
+-include $(OBJS:.o=.d) $(UNIT_SRCS:%.c=$(builddir)/obj/%.d)
+
+.PHONY: all install setup run test check check-valgrind check-unit check-conf \
+        check-fuzz test-browser lint clean need-apxs
+.SECONDARY:

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod_sse: Server-Sent Events for Apache httpd.
+ * See LICENSE for the terms. */
+
+/**
+ * @file mod_sse.c
+ * The front door: the module record, and one call for each part.
+ */
+
+#include "mod_sse.h"
+
+#include <ap_mpm.h>
+#include <http_config.h>
+#include <http_connection.h>
+#include <http_protocol.h>
+#include <mpm_common.h>
+
+#include "config/sse_config.h"
+#include "http/sse_body.h"
+#include "http/sse_http.h"
+#include "http/sse_status.h"
+#include "notify/sse_notify.h"
+#include "sse_child.h"
+#include "stream/sse_stream.h"
+
+static void register_hooks(apr_pool_t *p)
+{
+    ap_hook_post_config(sse_child_post_config, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_child_init(sse_child_init, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_child_stopping(sse_child_stopping, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_child_status(sse_child_ended, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_handler(sse_http_handler, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_handler(sse_status_handler, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_suspend_connection(sse_conn_suspended, NULL, NULL,
+                               APR_HOOK_MIDDLE);
+    sse_conn_register();
+    sse_body_register();
+    APR_REGISTER_OPTIONAL_FN(sse_close_name);
+}
+
+/* -fvisibility=hidden would hide it from httpd. */
+extern module SSE_DECLARE_DATA sse_module;
+
+module SSE_DECLARE_DATA sse_module = {
+    STANDARD20_MODULE_STUFF, sse_conf_create_dir,     sse_conf_merge_dir,
+    sse_conf_create_server,  sse_conf_merge_server,   sse_conf_commands,
+    register_hooks,          AP_MODULE_FLAG_NONE};

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod_sse: Server-Sent Events for Apache httpd.
+ * See LICENSE for the terms. */
+
+#include <string.h>
+
+#include <apr_strings.h>
+#include <httpd.h>
+#include <http_config.h>
+#include <http_log.h>
+#include <apr_hooks.h>
+
+#include "config/sse_config.h"
+
+APLOG_USE_MODULE(sse);
+
+const sse_history_t sse_default_history = {1000, apr_time_from_sec(60 * 60),
+                                           16 * 1024 * 1024};
+
+void *sse_conf_create_dir(apr_pool_t *pool, char *dir)
+{
+    sse_dir_conf_t *conf = apr_palloc(pool, sizeof(*conf));
+
+#define SSE_MEMBER(type, name, unset, fallback) conf->name = unset;
+    SSE_DIR_MEMBERS(SSE_MEMBER)
+#undef SSE_MEMBER
+    return conf;
+}
+
+void *sse_conf_merge_dir(apr_pool_t *pool, void *base, void *add)
+{
+    const sse_dir_conf_t *outer = base, *inner = add;
+    sse_dir_conf_t *conf = apr_palloc(pool, sizeof(*conf));
+
+#define SSE_MEMBER(type, name, unset, fallback)                                \
+    conf->name = inner->name != unset ? inner->name : outer->name;
+    SSE_DIR_MEMBERS(SSE_MEMBER)
+#undef SSE_MEMBER
+    return conf;
+}
+
+static const sse_dir_conf_t *sse_conf_dir(const request_rec *r)
+{
+    return ap_get_module_config(r->per_dir_config, &sse_module);
+}
+
+#define SSE_MEMBER(type, name, unset, fallback)                                \
+    type sse_conf_##name(const request_rec *r)                                 \
+    {                                                                          \
+        const sse_dir_conf_t *conf = sse_conf_dir(r);                          \
+                                                                               \
+        return conf->name != unset ? conf->name : fallback;                    \
+    }
+SSE_DIR_MEMBERS(SSE_MEMBER)
+#undef SSE_MEMBER
+
+void *sse_conf_create_server(apr_pool_t *pool, server_rec *s)
+{
+    return apr_pcalloc(pool, sizeof(sse_server_conf_t));
+}
+
+void *sse_conf_merge_server(apr_pool_t *pool, void *base, void *add)
+{
+    const sse_server_conf_t *vhost = add;
+    sse_server_conf_t *conf = apr_pmemdup(pool, base, sizeof(*conf));
+
+    if (vhost->ns) {
+        conf->ns = vhost->ns;
+    }
+    return conf;
+}
+
+static const sse_server_conf_t *sse_conf_server(const server_rec *s)
+{
+    return ap_get_module_config(s->module_config, &sse_module);
+}
+
+const char *sse_conf_namespace(const server_rec *s, apr_pool_t *pool)
+{
+    const sse_server_conf_t *conf = sse_conf_server(s);
+    char *ns;
+
+    if (conf->ns) {
+        return conf->ns;
+    }
+    ns = apr_pstrdup(pool, s->server_hostname ? s->server_hostname : "");
+    ap_str_tolower(ns);
+    return ns;
+}
+
+const char *sse_conf_store(const server_rec *main_server, apr_pool_t *pool,
+                           const sse_store_provider_t **provider,
+                           sse_store_conf_t **store)
+{
+    const sse_server_conf_t *conf = sse_conf_server(main_server);
+    const char *dir = ap_runtime_dir_relative(pool, "");
+
+    *provider = conf->provider ? conf->provider : &sse_store_lmdb;
+    if (!dir) {
+        return "DefaultRuntimeDir is no path that can be used";
+    }
+    return (*provider)->configure(store, pool, dir, conf->store_argc,
+                                  conf->store_argv);
+}
+
+/* Two of the longest names together would not fit a store's key; and hosts
+ * without a name must not share their channels. */
+static int sse_conf_check_namespace(apr_pool_t *ptemp, const server_rec *s)
+{
+    apr_size_t len = strlen(sse_conf_namespace(s, ptemp));
+
+    if (len >= 1 && len <= SSE_NAMESPACE_MAX) {
+        return OK;
+    }
+    ap_log_error(APLOG_MARK, APLOG_ERR, 0, s,
+                 "ServerName '%s' (%s:%u) cannot be the namespace of this "
+                 "host's channels: it has %" APR_SIZE_T_FMT " bytes, allowed "
+                 "are 1 to %d; set SSENamespace for this host",
+                 s->server_hostname ? s->server_hostname : "",
+                 s->defn_name ? s->defn_name : "the main server",
+                 s->defn_line_number, len, SSE_NAMESPACE_MAX);
+    return HTTP_INTERNAL_SERVER_ERROR;
+}
+
+int sse_conf_check(apr_pool_t *pool, apr_pool_t *ptemp, server_rec *main_server)
+{
+    const sse_store_provider_t *provider;
+    const server_rec *s;
+    sse_store_conf_t *store;
+    const char *wrong;
+    int status = OK;
+
+    for (s = main_server; s; s = s->next) {
+        if (sse_conf_check_namespace(ptemp, s) != OK) {
+            status = HTTP_INTERNAL_SERVER_ERROR;
+        }
+    }
+    wrong = sse_conf_store(main_server, ptemp, &provider, &store);
+    if (wrong) {
+        ap_log_error(APLOG_MARK, APLOG_ERR, 0, main_server, "SSEStore %s: %s",
+                     provider->name, wrong);
+        status = HTTP_INTERNAL_SERVER_ERROR;
+    }
+    return status;
+}

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod_sse: Server-Sent Events for Apache httpd.
+ * See LICENSE for the terms. */
+
+/**
+ * @file sse_config.h
+ * Directives: reading, merging, defaults.
+ *
+ * SSE_DIR_MEMBERS is the one list of what a location may set: the structure,
+ * its creation, its merging and the accessors are made from it, and the
+ * defaults stand nowhere else.
+ *
+ * Threads: written while the configuration is read; const afterwards.
+ */
+
+#ifndef SSE_CONFIG_H
+#define SSE_CONFIG_H
+
+#include <httpd.h>
+#include <http_config.h>
+#include <ap_expr.h>
+
+#include "store/sse_store.h"
+
+/** SSEReplay: how many; these two are no counts. */
+#define SSE_REPLAY_NONE 0
+#define SSE_REPLAY_ALL  (-1)
+
+/** An int member nobody has set.  Not -1: SSE_REPLAY_ALL. */
+#define SSE_UNSET (-2)
+
+/* type, member, unset, default */
+#define SSE_DIR_MEMBERS(X)                                                     \
+    X(apr_array_header_t *, channels, NULL, NULL)                              \
+    X(int, publish, SSE_UNSET, 0)                                              \
+    X(const sse_history_t *, history, NULL, &sse_default_history)              \
+    X(int, replay, SSE_UNSET, SSE_REPLAY_NONE)                                 \
+    X(apr_interval_time_t, heartbeat, SSE_UNSET, apr_time_from_sec(15))        \
+    X(apr_interval_time_t, retry, SSE_UNSET, apr_time_from_sec(2))             \
+    X(apr_interval_time_t, dead_peer, SSE_UNSET, apr_time_from_sec(30))        \
+    X(int, half_close_keep, SSE_UNSET, 0)                                      \
+    X(apr_off_t, queue_bytes, SSE_UNSET, 256 * 1024)                           \
+    X(int, queue_drop, SSE_UNSET, 0)                                           \
+    X(apr_interval_time_t, max_age, SSE_UNSET, 0)                              \
+    X(apr_off_t, max_event, SSE_UNSET, 64 * 1024)                              \
+    X(apr_array_header_t *, origins, NULL, NULL)
+
+extern const sse_history_t sse_default_history; /* 1000 events, 1h, 16m */
+
+/** Per location.  channels: of const ap_expr_info_t *; NULL: the URL path.
+ *  origins: of const char *, lower case as browsers send them; "*" alone: any;
+ *  empty, or NULL: none. */
+typedef struct {
+#define SSE_MEMBER(type, name, unset, fallback) type name;
+    SSE_DIR_MEMBERS(SSE_MEMBER)
+#undef SSE_MEMBER
+} sse_dir_conf_t;
+
+/** What is in force for this request: sse_conf_heartbeat(r) and so on, with
+ *  the default where nobody has set the member. */
+#define SSE_MEMBER(type, name, unset, fallback)                                \
+    type sse_conf_##name(const request_rec *r);
+SSE_DIR_MEMBERS(SSE_MEMBER)
+#undef SSE_MEMBER
+
+/** Per server.  The store's settings are the main server's alone. */
+typedef struct {
+    const char *ns;                       /**< SSENamespace, or NULL */
+    const sse_store_provider_t *provider; /**< SSEStore, or NULL */
+    int store_argc;
+    const char *const *store_argv; /**< key=value each */
+} sse_server_conf_t;
+
+/** The longest namespace, so that it and a channel fit a store's key. */
+#define SSE_NAMESPACE_MAX 110
+/** The longest channel name, in bytes. */
+#define SSE_CHANNEL_MAX 400
+
+/** The namespace of this server, in lower case: SSENamespace, else its
+ *  ServerName without a port. */
+const char *sse_conf_namespace(const server_rec *s, apr_pool_t *pool);
+
+/** The store in force: provider and settings (defaults where nothing is set).
+ *  @return NULL or what is wrong */
+const char *sse_conf_store(const server_rec *main_server, apr_pool_t *pool,
+                           const sse_store_provider_t **provider,
+                           sse_store_conf_t **conf);
+
+/** check_config (which "apache2 -t" runs too) or post_config: what only the
+ *  whole configuration shows (a ServerName that is too long for a namespace,
+ *  settings of the store).
+ *  @return OK, or HTTP_INTERNAL_SERVER_ERROR after logging what to change */
+int sse_conf_check(apr_pool_t *pool, apr_pool_t *ptemp,
+                   server_rec *main_server);
+
+/* For the module record. */
+void *sse_conf_create_dir(apr_pool_t *pool, char *dir);
+void *sse_conf_merge_dir(apr_pool_t *pool, void *base, void *add);
+void *sse_conf_create_server(apr_pool_t *pool, server_rec *s);
+void *sse_conf_merge_server(apr_pool_t *pool, void *base, void *add);
+extern const command_rec sse_conf_commands[];
+
+#endif /* SSE_CONFIG_H */

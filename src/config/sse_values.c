@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod_sse: Server-Sent Events for Apache httpd.
+ * See LICENSE for the terms. */
+
+#include <errno.h>
+#include <string.h>
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+
+#include <apr_lib.h>
+#include <apr_strings.h>
+#include <httpd.h>
+
+#include "config/sse_values.h"
+
+/* apr_strtoi64() alone would take blanks and a sign. */
+static int sse_conf_digits(const char *text, apr_int64_t *n, const char **end)
+{
+    char *rest;
+
+    if (!apr_isdigit(*text)) {
+        return 0;
+    }
+    errno = 0;
+    *n = apr_strtoi64(text, &rest, 10);
+    *end = rest;
+    return errno == 0;
+}
+
+int sse_conf_parse_count(const char *text, apr_int64_t *count)
+{
+    const char *end;
+
+    return sse_conf_digits(text, count, &end) && !*end;
+}
+
+/* httpd's reader looks at the unit's first letters only, and at an errno that
+ * somebody else may have left behind. */
+int sse_conf_parse_time(const char *text, apr_int64_t *microseconds)
+{
+    static const char *const units[] = {"", "s", "ms", "mi", "min", "h"};
+    const char *unit;
+    apr_int64_t n;
+    apr_size_t i;
+
+    if (!sse_conf_digits(text, &n, &unit)) {
+        return 0;
+    }
+    for (i = 0; i < sizeof(units) / sizeof(units[0]); ++i) {
+        if (!strcmp(unit, units[i])) {
+            errno = 0;
+            return ap_timeout_parameter_parse(text, microseconds, "s") ==
+                   APR_SUCCESS;
+        }
+    }
+    return 0;
+}
+
+int sse_conf_parse_size(const char *text, apr_int64_t *bytes)
+{
+    static const char units[] = "kmg";
+    const char *end, *unit;
+    int shift = 0;
+
+    if (!sse_conf_digits(text, bytes, &end)) {
+        return 0;
+    }
+    if (*end) {
+        unit = strchr(units, apr_tolower(*end));
+        if (!unit || end[1]) {
+            return 0;
+        }
+        shift = 10 * (int)(unit - units + 1);
+    }
+    if (*bytes > APR_INT64_MAX >> shift) {
+        return 0;
+    }
+    *bytes <<= shift;
+    return 1;
+}
+
+/* RFC 3986, 3.1; what is given is in lower case. */
+static int sse_conf_is_scheme(const char *s, const char *end)
+{
+    if (s == end || !apr_isalpha(*s)) {
+        return 0;
+    }
+    for (; s < end; ++s) {
+        if (!apr_isalnum(*s) && !strchr("+-.", *s)) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+/* [address]: in the one spelling that browsers use. */
+static const char *sse_conf_ipv6(apr_pool_t *pool, const char *text,
+                                 const char **host, const char **rest)
+{
+    static const char wrong[] = "between [ and ] must be an IPv6 address";
+    const char *end = ap_strchr_c(text, ']');
+    char shortest[INET6_ADDRSTRLEN];
+    struct in6_addr addr;
+
+    if (!end ||
+        inet_pton(AF_INET6, apr_pstrmemdup(pool, text + 1, end - text - 1),
+                  &addr) != 1 ||
+        !inet_ntop(AF_INET6, &addr, shortest, sizeof(shortest))) {
+        return wrong;
+    }
+    *host = apr_pstrcat(pool, "[", shortest, "]", NULL);
+    *rest = end + 1;
+    return NULL;
+}
+
+static const char *sse_conf_host(apr_pool_t *pool, const char *text,
+                                 const char **host, const char **rest)
+{
+    const char *end = text;
+
+    if (*text == '[') {
+        return sse_conf_ipv6(pool, text, host, rest);
+    }
+    while (apr_isalnum(*end) || (*end && strchr("-._", *end))) {
+        ++end;
+    }
+    if (*end == '*') {
+        return "part of a host cannot be left open by '*'";
+    }
+    if (*end == '@') {
+        return "an origin has no user";
+    }
+    if (*end & 0x80) {
+        return "a browser sends such a host in ASCII (xn--...)";
+    }
+    if (!apr_isalnum(*text)) {
+        return "it has no host after '://'";
+    }
+    *host = apr_pstrmemdup(pool, text, end - text);
+    *rest = end;
+    return NULL;
+}
+
+/* A port that the scheme has anyway is never sent. */
+static int sse_conf_port_is_implied(const char *scheme, apr_int64_t port)
+{
+    return (port == 80 && !strcmp(scheme, "http")) ||
+           (port == 443 && !strcmp(scheme, "https"));
+}
+
+static const char *sse_conf_port(const char *text, const char *scheme,
+                                 apr_int64_t *port)
+{
+    const char *end = text;
+
+    *port = 0;
+    if (*text == ':') {
+        if (text[1] == '0' || !sse_conf_digits(text + 1, port, &end) ||
+            *port > 65535) {
+            return "a port is 1 to 65535";
+        }
+        if (sse_conf_port_is_implied(scheme, *port)) {
+            *port = 0;
+        }
+    }
+    if (*end && strchr("/?#", *end)) {
+        return "an origin ends with its host or port: no path, not even '/'";
+    }
+    return *end ? "a host has letters, digits, '-', '_' and '.' only" : NULL;
+}
+
+const char *sse_conf_parse_origin(apr_pool_t *pool, const char *text,
+                                  const char **origin)
+{
+    char *lower = apr_pstrdup(pool, text);
+    const char *host, *rest, *wrong;
+    apr_int64_t port;
+    char *colon;
+
+    *origin = text;
+    if (!strcmp(text, "*")) {
+        return NULL;
+    }
+    ap_str_tolower(lower);
+    if (!strcmp(lower, "null")) {
+        return "every sandboxed frame and every local file sends it, on "
+               "anybody's page, so it stands for nobody";
+    }
+    colon = strstr(lower, "://");
+    if (!colon || !sse_conf_is_scheme(lower, colon)) {
+        return "it does not begin with a scheme such as 'https://'";
+    }
+    *colon = '\0';
+    wrong = sse_conf_host(pool, colon + 3, &host, &rest);
+    if (!wrong) {
+        wrong = sse_conf_port(rest, lower, &port);
+    }
+    if (!wrong) {
+        *origin = apr_pstrcat(
+            pool, lower, "://", host,
+            port ? apr_psprintf(pool, ":%" APR_INT64_T_FMT, port) : NULL, NULL);
+    }
+    return wrong;
+}

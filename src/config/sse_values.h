@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod_sse: Server-Sent Events for Apache httpd.
+ * See LICENSE for the terms. */
+
+/**
+ * @file sse_values.h
+ * The values directives take: counts, times, sizes, origins.  What httpd's own
+ * readers let pass (a sign, blanks, "15sec", an overflow) is refused.
+ *
+ * Threads: any; no shared state.
+ */
+
+#ifndef SSE_VALUES_H
+#define SSE_VALUES_H
+
+#include <apr_pools.h>
+
+/** How a time and a size are spelt, for messages. */
+#define SSE_CONF_TIME_UNITS                                                    \
+    "a whole number with ms, s, mi (minutes) or h, or alone for seconds"
+#define SSE_CONF_SIZE_UNITS "a whole number of bytes, or with k, m or g"
+
+/** Digits alone. @return whether it is one, and fits */
+int sse_conf_parse_count(const char *text, apr_int64_t *count);
+
+/** Digits and one of httpd's units ("15s", "500ms", "5mi", "1h"), or digits
+ *  alone: seconds. @return whether it is one, and fits */
+int sse_conf_parse_time(const char *text, apr_int64_t *microseconds);
+
+/** Digits alone, or with k, m or g in either case. @return whether it is one,
+ *  and fits */
+int sse_conf_parse_size(const char *text, apr_int64_t *bytes);
+
+/**
+ * "*" or scheme://host[:port].
+ * @param origin out: as browsers send it (HTML, "serialization of an origin"):
+ *        lower case, no port where it is the scheme's own
+ * @return NULL, or what is wrong with it
+ */
+const char *sse_conf_parse_origin(apr_pool_t *pool, const char *text,
+                                  const char **origin);
+
+#endif /* SSE_VALUES_H */

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod_sse: Server-Sent Events for Apache httpd.
+ * See LICENSE for the terms. */
+
+#include <string.h>
+
+#include <apr_strings.h>
+
+#include "http/sse_post.h"
+
+/** What an event may have beside its data and type: an id, and the name of the
+ *  field on the unfinished line. */
+#define SSE_FEED_SLACK (SSE_STORE_PUBKEY_MAX + 64)
+
+/** A text/event-stream body while it is read. */
+typedef struct {
+    sse_post_t *post;
+    sse_reader_t *reader;
+} sse_feed_t;
+
+static sse_slice_t sse_feed_copy(apr_pool_t *pool, sse_slice_t slice)
+{
+    if (slice.ptr) {
+        slice.ptr = apr_pstrmemdup(pool, slice.ptr, slice.len);
+    }
+    return slice;
+}
+
+static apr_status_t sse_feed_on_event(void *baton, const sse_fields_t *read)
+{
+    sse_post_t *post = ((sse_feed_t *)baton)->post;
+    sse_fields_t event = *read;
+
+    if (sse_post_begin(post) != OK) {
+        return APR_EGENERAL;
+    }
+    /* An empty id is how a stream takes its id back: no key. */
+    event.id =
+        event.id.len ? sse_feed_copy(post->pool, event.id) : sse_slice(NULL);
+    event.event = sse_feed_copy(post->pool, event.event);
+    event.data = sse_feed_copy(post->pool, event.data);
+    event.comment = sse_slice(NULL);
+    return sse_post_add(post, &event) == OK ? APR_SUCCESS : APR_EGENERAL;
+}
+
+/* The reader's error is about the event after those it gave. */
+static int sse_feed_too_large(sse_post_t *post)
+{
+    int status = sse_post_begin(post);
+
+    return status == OK ? sse_post_too_large(post) : status;
+}
+
+/* What is complete goes out, whatever comes after it: but with a key for a
+ * single event, not before it is known to be the only one. */
+static int sse_feed_publish(sse_post_t *post, int status)
+{
+    sse_problem_t problem = post->problem;
+
+    if (post->key.ptr) {
+        return status;
+    }
+    if (sse_post_flush(post) != OK) {
+        return post->problem.status;
+    }
+    post->problem = problem;
+    return status;
+}
+
+static int sse_feed_on_body(void *baton, const char *buf, apr_size_t len)
+{
+    sse_feed_t *feed = baton;
+    sse_post_t *post = feed->post;
+    const char *nul = memchr(buf, '\0', len);
+    apr_status_t rv;
+    int status = OK;
+
+    rv =
+        sse_reader_feed(feed->reader, buf, nul ? (apr_size_t)(nul - buf) : len);
+    if (rv == APR_ENOSPC) {
+        status = sse_feed_too_large(post);
+    }
+    else if (rv != APR_SUCCESS) {
+        status = post->problem.status;
+    }
+    else if (nul) {
+        status =
+            sse_problem_set(&post->problem, post->r->pool, HTTP_BAD_REQUEST,
+                            "the body must not contain NUL");
+    }
+    return sse_feed_publish(post, status);
+}
+
+static int sse_feed_end(sse_feed_t *feed)
+{
+    sse_post_t *post = feed->post;
+
+    if (sse_reader_is_partial(feed->reader)) {
+        return sse_problem_set(&post->problem, post->r->pool, HTTP_BAD_REQUEST,
+                               "the last event has no empty line after it and "
+                               "was not published");
+    }
+    if (!post->seen) {
+        return sse_problem_set(&post->problem, post->r->pool, HTTP_BAD_REQUEST,
+                               "the body has no event: an event is at least "
+                               "one line \"data: ...\" and an empty line");
+    }
+    return sse_post_flush(post);
+}
+
+int sse_feed_read(sse_post_t *post)
+{
+    sse_feed_t feed;
+    int status;
+
+    post->batch = 1;
+    feed.post = post;
+    feed.reader =
+        sse_reader_create(post->r->pool, post->max_event + SSE_FEED_SLACK,
+                          sse_feed_on_event, &feed);
+    status = sse_body_each(post->r, sse_feed_on_body, &feed, &post->problem);
+    return status == OK ? sse_feed_end(&feed) : status;
+}

@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod_sse: Server-Sent Events for Apache httpd.
+ * See LICENSE for the terms. */
+
+#include <string.h>
+
+#include <apr_strings.h>
+#include <httpd.h>
+#include <http_log.h>
+
+#include "config/sse_config.h"
+#include "http/sse_post.h"
+#include "sse_atomic.h"
+#include "sse_child.h"
+
+APLOG_USE_MODULE(sse);
+
+sse_post_t *sse_post_create(request_rec *r, const apr_array_header_t *channels)
+{
+    sse_post_t *post = apr_pcalloc(r->pool, sizeof(*post));
+
+    post->r = r;
+    post->channels = channels;
+    post->max_event = (apr_size_t)sse_conf_max_event(r);
+    post->key = sse_slice(apr_table_get(r->headers_in, "Idempotency-Key"));
+    post->ids = apr_array_make(r->pool, 1, sizeof(sse_id_t));
+    apr_pool_create(&post->pool, r->pool);
+    apr_pool_tag(post->pool, "sse_post");
+    sse_post_clear(post);
+    return post;
+}
+
+void sse_post_clear(sse_post_t *post)
+{
+    apr_pool_clear(post->pool);
+    post->waiting = apr_array_make(post->pool, 4, sizeof(sse_fields_t));
+}
+
+int sse_post_refuse(sse_post_t *post, int status, const char *format, ...)
+{
+    const char *text;
+    va_list args;
+
+    va_start(args, format);
+    text = apr_pvsprintf(post->r->pool, format, args);
+    va_end(args);
+    if (post->batch && post->seen) {
+        return sse_problem_set(&post->problem, post->r->pool, status,
+                               "event %" APR_SIZE_T_FMT ": %s", post->seen,
+                               text);
+    }
+    return sse_problem_set(&post->problem, post->r->pool, status, "%s", text);
+}
+
+const char *sse_post_size_text(const sse_post_t *post)
+{
+    return apr_psprintf(post->r->pool,
+                        "the event is larger than the %" APR_SIZE_T_FMT
+                        " bytes that SSEMaxEventSize allows here",
+                        post->max_event);
+}
+
+int sse_post_too_large(sse_post_t *post)
+{
+    return sse_post_refuse(post, HTTP_REQUEST_ENTITY_TOO_LARGE, "%s",
+                           sse_post_size_text(post));
+}
+
+int sse_post_refuse_retry(sse_post_t *post)
+{
+    return sse_post_refuse(post, HTTP_BAD_REQUEST,
+                           "retry must be a number of milliseconds from 0 to "
+                           "%" APR_INT64_T_FMT,
+                           SSE_POST_RETRY_MAX);
+}
+
+int sse_post_refuse_key(sse_post_t *post)
+{
+    return sse_problem_set(&post->problem, post->r->pool, HTTP_BAD_REQUEST,
+                           "the header Idempotency-Key is for a single event: "
+                           "give each event of a batch its own id");
+}
+
+int sse_post_retry(sse_post_t *post, sse_slice_t text, apr_int64_t *retry)
+{
+    apr_int64_t value = 0;
+    apr_size_t i;
+
+    for (i = 0; i < text.len && value <= SSE_POST_RETRY_MAX; ++i) {
+        if (text.ptr[i] < '0' || text.ptr[i] > '9') {
+            break;
+        }
+        value = value * 10 + (text.ptr[i] - '0');
+    }
+    if (!text.len || i < text.len || value > SSE_POST_RETRY_MAX) {
+        return sse_post_refuse_retry(post);
+    }
+    *retry = value;
+    return OK;
+}
+
+/* The event's own key and the header's: one of them, or both the same. */
+static int sse_post_key(sse_post_t *post, sse_fields_t *event)
+{
+    if (post->key.ptr) {
+        if (event->id.ptr &&
+            (event->id.len != post->key.len ||
+             memcmp(event->id.ptr, post->key.ptr, post->key.len))) {
+            return sse_post_refuse(post, HTTP_BAD_REQUEST,
+                                   "the event's id and the header "
+                                   "Idempotency-Key differ: give one of them");
+        }
+        event->id = post->key;
+    }
+    if (event->id.ptr &&
+        (!event->id.len || event->id.len > SSE_STORE_PUBKEY_MAX)) {
+        return sse_post_refuse(post, HTTP_BAD_REQUEST,
+                               "an id or Idempotency-Key must have 1 to %d "
+                               "bytes",
+                               SSE_STORE_PUBKEY_MAX);
+    }
+    return OK;
+}
+
+static int sse_post_type(sse_post_t *post, sse_fields_t *event)
+{
+    if (event->event.len >= 4 && !memcmp(event->event.ptr, "sse-", 4)) {
+        return sse_post_refuse(post, HTTP_BAD_REQUEST,
+                               "event names that begin with sse- are the "
+                               "server's own: choose another");
+    }
+    /* An empty type is the standard's default, as if there were none. */
+    if (!event->event.len) {
+        event->event = sse_slice(NULL);
+    }
+    return OK;
+}
+
+static int sse_post_check(sse_post_t *post, sse_fields_t *event)
+{
+    const char *wrong;
+    int status;
+
+    if (!event->data.ptr) {
+        return sse_post_refuse(post, HTTP_BAD_REQUEST,
+                               "an event must have data; it may be empty");
+    }
+    if (event->data.len > post->max_event ||
+        event->event.len > post->max_event - event->data.len) {
+        return sse_post_too_large(post);
+    }
+    if (event->retry > SSE_POST_RETRY_MAX) {
+        return sse_post_refuse_retry(post);
+    }
+    status = sse_post_key(post, event);
+    if (status == OK) {
+        status = sse_post_type(post, event);
+    }
+    if (status != OK) {
+        return status;
+    }
+    wrong = sse_event_check(event);
+    return wrong ? sse_post_refuse(post, HTTP_BAD_REQUEST, "%s", wrong) : OK;
+}
+
+int sse_post_begin(sse_post_t *post)
+{
+    ++post->seen;
+    return post->seen > 1 && post->key.ptr ? sse_post_refuse_key(post) : OK;
+}
+
+int sse_post_add(sse_post_t *post, const sse_fields_t *event)
+{
+    sse_fields_t checked = *event;
+    int status = sse_post_check(post, &checked);
+
+    if (status == OK) {
+        APR_ARRAY_PUSH(post->waiting, sse_fields_t) = checked;
+    }
+    return status;
+}
+
+/* One a minute and child.  atomic: its time. */
+static int sse_post_may_log(void)
+{
+    static apr_time_t last;
+    apr_time_t seen = sse_atomic_load(&last);
+    apr_time_t now = apr_time_now();
+
+    return now - seen >= apr_time_from_sec(60) &&
+           sse_atomic_cas(&last, seen, now);
+}
+
+int sse_post_store_failed(request_rec *r, apr_status_t rv,
+                          sse_problem_t *problem)
+{
+    if (APR_STATUS_IS_ENOSPC(rv)) {
+        return sse_problem_set(problem, r->pool, HTTP_INSUFFICIENT_STORAGE,
+                               "the store is full: SSEStore's size or the disk "
+                               "must grow, or SSEHistory keep less");
+    }
+    if (sse_post_may_log()) {
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, rv, r,
+                      "the event store took nothing; check that its directory "
+                      "(SSEStore dir=) exists, belongs to User and is on a "
+                      "disk that works. Not told again for a minute");
+    }
+    return sse_problem_set(problem, r->pool, HTTP_INTERNAL_SERVER_ERROR,
+                           "the event store failed; the server's error log "
+                           "says why");
+}
+
+/* Every waiting event for every channel, event by event. */
+static sse_append_t *sse_post_items(const sse_post_t *post, int *n)
+{
+    int channels = post->channels->nelts;
+    const sse_history_t *history = sse_conf_history(post->r);
+    sse_append_t *items;
+    int i;
+
+    *n = post->waiting->nelts * channels;
+    items = apr_pcalloc(post->pool, (apr_size_t)*n * sizeof(*items));
+    for (i = 0; i < *n; ++i) {
+        sse_append_t *item = &items[i];
+
+        item->channel =
+            APR_ARRAY_IDX(post->channels, i % channels, sse_channel_t).key;
+        item->fields = APR_ARRAY_IDX(post->waiting, i / channels, sse_fields_t);
+        item->pubkey = item->fields.id;
+        item->fields.id = sse_slice(NULL);
+        item->history = history;
+    }
+    return items;
+}
+
+static void sse_post_remember(sse_post_t *post, sse_id_t id)
+{
+    if (post->published < SSE_POST_IDS_MAX) {
+        APR_ARRAY_PUSH(post->ids, sse_id_t) = id;
+    }
+    else {
+        int place = (int)(post->published % SSE_POST_IDS_MAX);
+
+        APR_ARRAY_IDX(post->ids, place, sse_id_t) = id;
+    }
+    ++post->published;
+}
+
+int sse_post_flush(sse_post_t *post)
+{
+    sse_child_t *child = sse_child();
+    sse_append_t *items;
+    apr_status_t rv;
+    int added = 0;
+    int i, n;
+
+    if (!post->waiting->nelts) {
+        return OK;
+    }
+    items = sse_post_items(post, &n);
+    rv = child->provider->append(child->store, items, n);
+    if (rv != APR_SUCCESS) {
+        return sse_post_store_failed(post->r, rv, &post->problem);
+    }
+    for (i = 0; i < n; ++i) {
+        sse_post_remember(post, items[i].id);
+        added |= !items[i].duplicate;
+    }
+    if (added) {
+        sse_child_wake_all();
+    }
+    sse_post_clear(post);
+    return OK;
+}

@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod_sse: Server-Sent Events for Apache httpd.
+ * See LICENSE for the terms. */
+
+#include <string.h>
+
+#include <apr_strings.h>
+#include <httpd.h>
+
+#include "config/sse_config.h"
+#include "http/sse_post.h"
+#include "sse_child.h"
+
+#define SSE_PUBLISH_TYPES                                                      \
+    "text/event-stream, application/json, application/x-www-form-urlencoded "  \
+    "and text/plain"
+
+typedef int sse_publish_reader_fn(sse_post_t *post);
+
+static const struct {
+    const char *type;
+    sse_publish_reader_fn *read;
+} sse_publish_readers[] = {
+    {"text/event-stream", sse_feed_read},
+    {"application/json", sse_json_read},
+    {"application/x-www-form-urlencoded", sse_form_read},
+    {"text/plain", sse_plain_read},
+};
+
+/* The type without its parameters, in lower case. */
+static const char *sse_publish_type(request_rec *r)
+{
+    const char *header = apr_table_get(r->headers_in, "Content-Type");
+    char *type = apr_pstrdup(r->pool, header ? header : "");
+    apr_size_t len;
+
+    type += strspn(type, " \t");
+    len = strcspn(type, "; \t");
+    type[len] = '\0';
+    ap_str_tolower(type);
+    return *type ? type : "text/plain";
+}
+
+/* The value of charset=, or NULL.  Called for text types alone: JSON and forms
+ * have no use for the parameter. */
+static const char *sse_publish_charset(request_rec *r)
+{
+    const char *header = apr_table_get(r->headers_in, "Content-Type");
+    const char *rest = header ? strchr(header, ';') : NULL;
+
+    while (rest) {
+        rest += 1 + strspn(rest + 1, " \t");
+        if (!ap_cstr_casecmpn(rest, "charset=", 8)) {
+            rest += 8;
+            return *rest == '"'
+                       ? ap_getword_conf(r->pool, &rest)
+                       : apr_pstrmemdup(r->pool, rest, strcspn(rest, "; \t"));
+        }
+        rest = strchr(rest, ';');
+    }
+    return NULL;
+}
+
+static int sse_publish_charset_ok(const char *charset)
+{
+    return !charset || !ap_cstr_casecmp(charset, "utf-8") ||
+           !ap_cstr_casecmp(charset, "us-ascii");
+}
+
+/* NULL: 415 was answered. */
+static sse_publish_reader_fn *sse_publish_reader(request_rec *r)
+{
+    const char *type = sse_publish_type(r);
+    apr_size_t i;
+
+    if (!strncmp(type, "text/", 5) &&
+        !sse_publish_charset_ok(sse_publish_charset(r))) {
+        sse_http_error(r, HTTP_UNSUPPORTED_MEDIA_TYPE,
+                       "events are UTF-8: send the body with charset=utf-8 or "
+                       "without a charset");
+        return NULL;
+    }
+    for (i = 0; i < sizeof(sse_publish_readers) / sizeof(*sse_publish_readers);
+         ++i) {
+        if (!strcmp(type, sse_publish_readers[i].type)) {
+            return sse_publish_readers[i].read;
+        }
+    }
+    sse_http_error(r, HTTP_UNSUPPORTED_MEDIA_TYPE,
+                   "a body of this Content-Type cannot be published; accepted "
+                   "are " SSE_PUBLISH_TYPES);
+    return NULL;
+}
+
+static const char *sse_publish_name(request_rec *r, sse_channel_t channel)
+{
+    return sse_http_quote(r->pool, sse_slice(channel.name));
+}
+
+/* "channel":"/a" and, with several, ,"channels":["/a","/b"] */
+static const char *sse_publish_channels(request_rec *r,
+                                        const apr_array_header_t *channels)
+{
+    apr_array_header_t *names =
+        apr_array_make(r->pool, channels->nelts, sizeof(const char *));
+    const char *first;
+    int i;
+
+    for (i = 0; i < channels->nelts; ++i) {
+        APR_ARRAY_PUSH(names, const char *) =
+            sse_publish_name(r, APR_ARRAY_IDX(channels, i, sse_channel_t));
+    }
+    first = apr_pstrcat(
+        r->pool, "\"channel\":", APR_ARRAY_IDX(names, 0, const char *), NULL);
+    return channels->nelts == 1
+               ? first
+               : apr_pstrcat(r->pool, first, ",\"channels\":[",
+                             apr_array_pstrcat(r->pool, names, ','), "]", NULL);
+}
+
+/* "ids":["1","2"], oldest first.  The array is a ring once it is full: then
+ * "published" tells how many there were. */
+static const char *sse_publish_ids(request_rec *r,
+                                   const apr_array_header_t *ids,
+                                   apr_uint64_t published)
+{
+    int all = published <= (apr_uint64_t)ids->nelts;
+    int first = all ? 0 : (int)(published % (apr_uint64_t)ids->nelts);
+    char *text = apr_palloc(r->pool, (apr_size_t)ids->nelts * 23 + 64);
+    char *out = text;
+    int i;
+
+    if (!all) {
+        out += apr_snprintf(out, 40, "\"published\":%" APR_UINT64_T_FMT ",",
+                            published);
+    }
+    out = apr_cpystrn(out, "\"ids\":[", 8);
+    for (i = 0; i < ids->nelts; ++i) {
+        sse_id_t id = APR_ARRAY_IDX(ids, (first + i) % ids->nelts, sse_id_t);
+
+        out += apr_snprintf(out, 24, "%s\"%" APR_UINT64_T_FMT "\"",
+                            i ? "," : "", id);
+    }
+    apr_cpystrn(out, "]", 2);
+    return text;
+}
+
+static int sse_publish_answer(request_rec *r,
+                              const apr_array_header_t *channels,
+                              const apr_array_header_t *ids,
+                              apr_uint64_t published, int several)
+{
+    const char *what, *json;
+
+    if (several || published != 1) {
+        what = sse_publish_ids(r, ids, published);
+    }
+    else {
+        what = apr_psprintf(r->pool, "\"id\":\"%" APR_UINT64_T_FMT "\"",
+                            APR_ARRAY_IDX(ids, 0, sse_id_t));
+    }
+    json = apr_pstrcat(r->pool, "{", sse_publish_channels(r, channels), ",",
+                       what, "}\n", NULL);
+    return sse_http_json(r, HTTP_OK, json, strlen(json));
+}
+
+/* A problem of a body whose first events may be published already. */
+static int sse_publish_problem(sse_post_t *post, int feed)
+{
+    request_rec *r = post->r;
+    const sse_problem_t *problem = &post->problem;
+    const char *json;
+
+    if (problem->status == DONE) {
+        /* Nobody reads an answer: the access log gets a status, the socket
+         * nothing. */
+        r->status = HTTP_BAD_REQUEST;
+        r->connection->keepalive = AP_CONN_CLOSE;
+        r->connection->aborted = 1;
+        return DONE;
+    }
+    if (!problem->text) {
+        return problem->status;
+    }
+    if (!feed) {
+        return sse_http_error(r, problem->status, "%s", problem->text);
+    }
+    json = apr_pstrcat(
+        r->pool,
+        "{\"error\":", sse_http_quote(r->pool, sse_slice(problem->text)), ",",
+        sse_publish_ids(r, post->ids, post->published), "}\n", NULL);
+    return sse_http_json(r, problem->status, json, strlen(json));
+}
+
+/* What POST and DELETE ask first. @return OK, or DONE after an answer */
+static int sse_publish_may(request_rec *r)
+{
+    sse_child_t *child = sse_child();
+
+    if (!sse_cors_may_publish(r)) {
+        sse_http_error(r, HTTP_FORBIDDEN,
+                       "pages of this Origin may not publish here: list it in "
+                       "SSEAllowOrigin to allow it (* allows requests without "
+                       "credentials only)");
+        return DONE;
+    }
+    if (!child || !child->store) {
+        apr_table_setn(r->err_headers_out, "Retry-After", "5");
+        sse_http_error(r, HTTP_SERVICE_UNAVAILABLE,
+                       "the event store could not be opened; the server's "
+                       "error log says why");
+        return DONE;
+    }
+    return OK;
+}
+
+int sse_http_publish(request_rec *r)
+{
+    apr_array_header_t *channels;
+    sse_publish_reader_fn *reader;
+    sse_post_t *post;
+    int status;
+
+    if (sse_publish_may(r) != OK) {
+        return OK;
+    }
+    reader = sse_publish_reader(r);
+    if (!reader) {
+        return OK;
+    }
+    status = sse_http_channels(r, &channels);
+    if (status != OK) {
+        return status;
+    }
+    post = sse_post_create(r, channels);
+    status = reader(post);
+    if (status == OK) {
+        status = sse_post_flush(post);
+    }
+    apr_pool_destroy(post->pool);
+    if (status != OK) {
+        return sse_publish_problem(post, reader == sse_feed_read);
+    }
+    return sse_publish_answer(r, channels, post->ids, post->published,
+                              reader == sse_json_read && post->batch);
+}
+
+int sse_http_forget(request_rec *r)
+{
+    apr_array_header_t *channels, *ids;
+    sse_child_t *child = sse_child();
+    apr_status_t rv = APR_SUCCESS;
+    sse_problem_t problem;
+    int status, i;
+
+    if (sse_publish_may(r) != OK) {
+        return OK;
+    }
+    status = sse_http_channels(r, &channels);
+    if (status != OK) {
+        return status;
+    }
+    ids = apr_array_make(r->pool, channels->nelts, sizeof(sse_id_t));
+    for (i = 0; i < channels->nelts && rv == APR_SUCCESS; ++i) {
+        rv = child->provider->forget(
+            child->store, APR_ARRAY_IDX(channels, i, sse_channel_t).key,
+            apr_array_push(ids));
+    }
+    /* Also after a failure: some of them may be gone. */
+    sse_child_wake_all();
+    if (rv != APR_SUCCESS) {
+        sse_post_store_failed(r, rv, &problem);
+        return sse_http_error(r, problem.status, "%s", problem.text);
+    }
+    return sse_publish_answer(r, channels, ids, (apr_uint64_t)ids->nelts, 0);
+}

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod_sse: Server-Sent Events for Apache httpd.
+ * See LICENSE for the terms. */
+
+#include <string.h>
+
+#include <apr_strings.h>
+#include <httpd.h>
+#include <http_log.h>
+#include <http_protocol.h>
+#include <util_filter.h>
+
+#include "http/sse_http.h"
+
+APLOG_USE_MODULE(sse);
+
+/* One byte inside a JSON string. @return past what was written, 6 at most */
+static char *sse_reply_escape(char *out, unsigned char c, int utf8)
+{
+    static const char hex[] = "0123456789abcdef";
+
+    if (c == '"' || c == '\\') {
+        *out++ = '\\';
+        *out++ = (char)c;
+    }
+    else if (c < 0x20 || c == 0x7f) {
+        memcpy(out, "\\u00", 4);
+        out[4] = hex[c >> 4];
+        out[5] = hex[c & 15];
+        out += 6;
+    }
+    else {
+        *out++ = (c < 0x80 || utf8) ? (char)c : '?';
+    }
+    return out;
+}
+
+const char *sse_http_quote(apr_pool_t *pool, sse_slice_t text)
+{
+    int utf8 = sse_utf8_valid(text.ptr, text.len);
+    char *quoted = apr_palloc(pool, 6 * text.len + 3);
+    char *out = quoted;
+    apr_size_t i;
+
+    *out++ = '"';
+    for (i = 0; i < text.len; ++i) {
+        out = sse_reply_escape(out, (unsigned char)text.ptr[i], utf8);
+    }
+    *out++ = '"';
+    *out = '\0';
+    return quoted;
+}
+
+static void sse_reply_send(request_rec *r, const char *body, apr_size_t len)
+{
+    apr_bucket_alloc_t *alloc = r->connection->bucket_alloc;
+    apr_bucket_brigade *bb = apr_brigade_create(r->pool, alloc);
+    apr_status_t rv;
+
+    if (len) {
+        APR_BRIGADE_INSERT_TAIL(
+            bb, apr_bucket_pool_create(body, len, r->pool, alloc));
+    }
+    /* With the EOS in the same brigade the head leaves before httpd looks at
+     * a body that nobody read, and so tells whether the connection lives. */
+    APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_eos_create(alloc));
+    rv = ap_pass_brigade(r->output_filters, bb);
+    if (rv != APR_SUCCESS) {
+        ap_log_rerror(APLOG_MARK, APLOG_DEBUG, rv, r,
+                      "an answer could not be sent");
+    }
+}
+
+int sse_http_json(request_rec *r, int status, const char *json, apr_size_t len)
+{
+    r->status = status;
+    r->status_line = NULL;
+    ap_set_content_type(r, "application/json");
+    ap_set_content_length(r, (apr_off_t)len);
+    apr_table_setn(r->headers_out, "Cache-Control", "no-store");
+    apr_table_setn(r->headers_out, "X-Content-Type-Options", "nosniff");
+    sse_cors_answer(r);
+    sse_reply_send(r, json, len);
+    return OK;
+}
+
+int sse_http_empty(request_rec *r, int status)
+{
+    r->status = status;
+    r->status_line = NULL;
+    apr_table_setn(r->headers_out, "Cache-Control", "no-store");
+    apr_table_setn(r->headers_out, "X-Content-Type-Options", "nosniff");
+    sse_cors_answer(r);
+    sse_reply_send(r, NULL, 0);
+    return OK;
+}
+
+int sse_http_error(request_rec *r, int status, const char *format, ...)
+{
+    const char *text, *json;
+    va_list args;
+
+    va_start(args, format);
+    text = apr_pvsprintf(r->pool, format, args);
+    va_end(args);
+    ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, r, "answered %d: %s", status,
+                  ap_escape_logitem(r->pool, text));
+    json = apr_pstrcat(r->pool,
+                       "{\"error\":", sse_http_quote(r->pool, sse_slice(text)),
+                       "}\n", NULL);
+    return sse_http_json(r, status, json, strlen(json));
+}

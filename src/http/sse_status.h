@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod_sse: Server-Sent Events for Apache httpd.
+ * See LICENSE for the terms. */
+
+/**
+ * @file sse_status.h
+ * The handler "sse-status": what is going on in this server.
+ *
+ * Threads: the request's.
+ */
+
+#ifndef SSE_STATUS_H
+#define SSE_STATUS_H
+
+#include <httpd.h>
+
+/** The content handler hook: DECLINED unless the handler is "sse-status". */
+int sse_status_handler(request_rec *r);
+
+#endif /* SSE_STATUS_H */

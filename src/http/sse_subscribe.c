@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod_sse: Server-Sent Events for Apache httpd.
+ * See LICENSE for the terms. */
+
+#include "http/sse_http.h"
+
+#include <apr_strings.h>
+#include <http_log.h>
+
+#include "config/sse_config.h"
+#include "http/sse_accept.h"
+#include "hub/sse_hub.h"
+#include "sse_child.h"
+#include "stream/sse_gap.h"
+
+APLOG_USE_MODULE(sse);
+
+/* An id is untrusted text; so much of it is looked at. */
+#define LAST_ID_MAX 256
+
+/** Where a subscription begins. */
+typedef struct {
+    sse_slice_t *keys;
+    int n;
+    sse_id_t after;
+    sse_id_t upto;
+    sse_buf_t *gap; /* what tells of a gap, or NULL */
+} start_t;
+
+/* -- The id that the client has seen ---------------------------------------- */
+
+static int is_id_name(const char *name, apr_size_t len)
+{
+    static const char *const names[] = {"last-event-id", "lastEventId",
+                                        "lastEventID", "last_event_id"};
+    apr_size_t i;
+
+    for (i = 0; i < sizeof(names) / sizeof(names[0]); ++i) {
+        if (strlen(names[i]) == len && !memcmp(names[i], name, len)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static const char *id_from_query(request_rec *r)
+{
+    const char *p = r->args, *end, *equals;
+    char *value;
+
+    for (; p && *p; p = *end ? end + 1 : end) {
+        end = p + strcspn(p, "&");
+        equals = memchr(p, '=', (apr_size_t)(end - p));
+        if (equals && is_id_name(p, (apr_size_t)(equals - p))) {
+            value = apr_pstrmemdup(r->pool, equals + 1,
+                                   (apr_size_t)(end - equals - 1));
+            /* What cannot be decoded is no id of ours, and told as a gap. */
+            ap_unescape_urlencoded(value);
+            return value;
+        }
+    }
+    return NULL;
+}
+
+static const char *last_event_id(request_rec *r)
+{
+    const char *id = apr_table_get(r->headers_in, "Last-Event-ID");
+
+    if (!id || !*id) {
+        id = id_from_query(r);
+    }
+    if (id && !*id) {
+        id = NULL;
+    }
+    return id ? apr_pstrndup(r->pool, id, LAST_ID_MAX) : NULL;
+}
+
+/* Only what the store would write: digits, no zero in front. */
+static int parse_id(const char *text, sse_id_t *id)
+{
+    char *end;
+
+    if (*text < '1' || *text > '9' || strlen(text) > 19) {
+        return 0;
+    }
+    *id = (sse_id_t)apr_strtoi64(text, &end, 10);
+    return !*end;
+}
+
+/* -- Where it begins ------------------------------------------------------------ */
+
+static apr_status_t start_anew(request_rec *r, const sse_child_t *child,
+                               start_t *start)
+{
+    int replay = sse_conf_replay(r);
+    apr_status_t rv = child->provider->last(child->store, &start->upto);
+
+    start->after = start->upto;
+    if (rv == APR_SUCCESS && replay != SSE_REPLAY_NONE) {
+        rv = child->provider->tail(child->store, start->keys, start->n,
+                                   replay == SSE_REPLAY_ALL ? -1 : replay,
+                                   &start->after);
+    }
+    return rv;
+}
+
+static apr_status_t start_after(const sse_child_t *child, const char *text,
+                                start_t *start)
+{
+    sse_position_t position;
+    sse_id_t id = 0;
+    apr_status_t rv;
+
+    if (!parse_id(text, &id)) {
+        id = 0;
+    }
+    rv = child->provider->look(child->store, start->keys, start->n, id,
+                               &position);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    start->upto = position.last;
+    start->after = id;
+    if (position.gap) {
+        start->gap = sse_gap_create(text, position.oldest);
+    }
+    if (id > position.last) {
+        start->after = position.oldest ? position.oldest - 1 : position.last;
+    }
+    return rv;
+}
+
+static int find_start(request_rec *r, const sse_child_t *child,
+                      const apr_array_header_t *channels, start_t *start)
+{
+    const char *id = last_event_id(r);
+    apr_status_t rv;
+    int i;
+
+    start->n = channels->nelts;
+    start->keys = apr_palloc(r->pool, (apr_size_t)start->n
+                                          * sizeof(start->keys[0]));
+    for (i = 0; i < start->n; ++i) {
+        start->keys[i] = APR_ARRAY_IDX(channels, i, sse_channel_t).key;
+    }
+    rv = id ? start_after(child, id, start) : start_anew(r, child, start);
+    if (rv == APR_SUCCESS) {
+        return OK;
+    }
+    ap_log_rerror(APLOG_MARK, APLOG_ERR, rv, r,
+                  "cannot read the store: see that its directory (SSEStore) "
+                  "is there and belongs to the server's user");
+    apr_table_setn(r->err_headers_out, "Retry-After", "10");
+    sse_http_error(r, HTTP_SERVICE_UNAVAILABLE,
+                   "the event store cannot be read now; try again");
+    return DONE;
+}
+
+/* -- The request ----------------------------------------------------------------- */
+
+static const char *names_of(request_rec *r, const apr_array_header_t *channels)
+{
+    const char *names = APR_ARRAY_IDX(channels, 0, sse_channel_t).name;
+    int i;
+
+    for (i = 1; i < channels->nelts; ++i) {
+        names = apr_pstrcat(r->pool, names, " ",
+                            APR_ARRAY_IDX(channels, i, sse_channel_t).name,
+                            NULL);
+    }
+    return names;
+}
+
+static int is_acceptable(request_rec *r)
+{
+    const char *accept = apr_table_get(r->headers_in, "Accept");
+
+    return sse_accept_quality(accept, "text", "event-stream") > 0;
+}
+
+int sse_http_subscribe(request_rec *r)
+{
+    const sse_child_t *child = sse_child();
+    apr_array_header_t *channels;
+    sse_stream_opts_t opts;
+    start_t start = {0};
+    int rv;
+
+    sse_cors_answer(r);
+    if (!is_acceptable(r)) {
+        return sse_http_error(r, HTTP_NOT_ACCEPTABLE,
+                              "this URL answers text/event-stream only, which "
+                              "the request's Accept rules out");
+    }
+    rv = sse_http_channels(r, &channels);
+    if (rv != OK) {
+        return rv;
+    }
+    if (!child || !child->hub) {
+        apr_table_setn(r->err_headers_out, "Retry-After", "10");
+        return sse_http_error(r, HTTP_SERVICE_UNAVAILABLE,
+                              "the event store is not open in this server; "
+                              "its error log says why");
+    }
+    if (r->header_only) {
+        sse_stream_head(r);
+        return OK;
+    }
+    if (find_start(r, child, channels, &start) != OK) {
+        return OK;
+    }
+    sse_stream_opts(r, &opts);
+    return sse_stream_run(
+        r, &opts, names_of(r, channels), &sse_hub_source,
+        sse_subscription_create(child->hub, start.keys, start.n, start.after,
+                                start.upto, start.gap, start.gap != NULL));
+}

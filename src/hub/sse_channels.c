@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod_sse: Server-Sent Events for Apache httpd.
+ * See LICENSE for the terms. */
+
+#include "hub/sse_channels.h"
+
+#include <apr_hash.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct sse_node_t {
+    sse_listener_t *first;
+    apr_size_t len;
+    char key[];
+} sse_node_t;
+
+/* apr_hash_t uses the entries of removed keys again, and the keys are in the
+ * nodes: its pool grows with the most channels there ever were, not with how
+ * many came and went. */
+struct sse_channels_t {
+    apr_hash_t *nodes;
+};
+
+sse_channels_t *sse_channels_create(apr_pool_t *pool)
+{
+    sse_channels_t *channels = apr_pcalloc(pool, sizeof(*channels));
+
+    channels->nodes = apr_hash_make(pool);
+    return channels;
+}
+
+static sse_node_t *find(sse_channels_t *channels, sse_slice_t key)
+{
+    return apr_hash_get(channels->nodes, key.ptr, (apr_ssize_t)key.len);
+}
+
+static sse_node_t *create(sse_channels_t *channels, sse_slice_t key)
+{
+    sse_node_t *node = malloc(sizeof(*node) + key.len);
+
+    if (!node) {
+        abort();
+    }
+    node->first = NULL;
+    node->len = key.len;
+    memcpy(node->key, key.ptr, key.len);
+    apr_hash_set(channels->nodes, node->key, (apr_ssize_t)node->len, node);
+    return node;
+}
+
+void sse_channels_add(sse_channels_t *channels, sse_slice_t key,
+                      sse_listener_t *listener)
+{
+    sse_node_t *node = find(channels, key);
+
+    if (!node) {
+        node = create(channels, key);
+    }
+    listener->node = node;
+    listener->next = node->first;
+    listener->prev = &node->first;
+    if (node->first) {
+        node->first->prev = &listener->next;
+    }
+    node->first = listener;
+}
+
+void sse_channels_remove(sse_channels_t *channels, sse_listener_t *listener)
+{
+    sse_node_t *node = listener->node;
+
+    if (!node) {
+        return;
+    }
+    *listener->prev = listener->next;
+    if (listener->next) {
+        listener->next->prev = listener->prev;
+    }
+    listener->node = NULL;
+    if (!node->first) {
+        apr_hash_set(channels->nodes, node->key, (apr_ssize_t)node->len, NULL);
+        free(node);
+    }
+}
+
+sse_listener_t *sse_channels_find(sse_channels_t *channels, sse_slice_t key)
+{
+    sse_node_t *node = find(channels, key);
+
+    return node ? node->first : NULL;
+}
+
+void sse_channels_each(sse_channels_t *channels,
+                       void (*fn)(void *subscription, void *baton),
+                       void *baton)
+{
+    apr_hash_index_t *i;
+    sse_listener_t *listener;
+
+    for (i = apr_hash_first(NULL, channels->nodes); i; i = apr_hash_next(i)) {
+        for (listener = ((sse_node_t *)apr_hash_this_val(i))->first; listener;
+             listener = listener->next) {
+            fn(listener->subscription, baton);
+        }
+    }
+}

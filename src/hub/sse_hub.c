@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod_sse: Server-Sent Events for Apache httpd.
+ * See LICENSE for the terms. */
+
+#include "hub/sse_hub.h"
+
+#include <apr_strings.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+#include <httpd.h>
+#include <http_log.h>
+
+#include "hub/sse_hub_private.h"
+#include "loop/sse_workers.h"
+
+APLOG_USE_MODULE(sse);
+
+/* Records of the log that one turn takes; then the loop sees to others. */
+#define TURN_RECORDS 1000
+/* How often a child does the store's housekeeping. */
+#define TIDY_MSEC 5000
+/* How often a failing store is complained of. */
+#define COMPLAIN_EVERY apr_time_from_sec(60)
+
+sse_buf_t *sse_hub_format(const sse_record_t *record)
+{
+    sse_fields_t fields = record->fields;
+    char id[24];
+
+    apr_snprintf(id, sizeof(id), "%" APR_UINT64_T_FMT, record->id);
+    fields.id = sse_slice(id);
+    return sse_buf_format(&fields, record->id);
+}
+
+/* -- A turn ------------------------------------------------------------------ */
+
+static void tell_gap(void *subscription, void *baton)
+{
+    sse_hub_gap(subscription, *(sse_id_t *)baton);
+}
+
+static void forget(sse_hub_t *hub, const sse_record_t *record)
+{
+    sse_listener_t *listener, *next;
+
+    for (listener = sse_channels_find(hub->channels, record->channel);
+         listener; listener = next) {
+        next = listener->next;
+        sse_hub_forget(listener, record->id);
+    }
+}
+
+static void fan_out(sse_hub_t *hub, const sse_record_t *record)
+{
+    sse_listener_t *listener;
+    sse_buf_t *buf = NULL;
+
+    for (listener = sse_channels_find(hub->channels, record->channel);
+         listener; listener = listener->next) {
+        if (sse_hub_wants(listener->subscription, record->id)) {
+            if (!buf) {
+                buf = sse_hub_format(record);
+            }
+            sse_hub_push(listener->subscription, buf);
+        }
+    }
+    if (buf) {
+        sse_buf_release(buf);
+    }
+}
+
+static apr_status_t on_record(void *baton, const sse_record_t *record)
+{
+    sse_hub_t *hub = baton;
+    sse_id_t oldest = record->id;
+
+    if (record->id != hub->position + 1) {
+        /* This child slept for longer than the log remembers. */
+        sse_channels_each(hub->channels, tell_gap, &oldest);
+    }
+    if (record->kind == SSE_RECORD_FORGET) {
+        forget(hub, record);
+    }
+    else {
+        fan_out(hub, record);
+    }
+    hub->position = record->id;
+    return APR_SUCCESS;
+}
+
+void sse_hub_complain(sse_hub_t *hub, apr_status_t rv, const char *what)
+{
+    apr_time_t now = apr_time_now();
+
+    if (now - hub->complained >= COMPLAIN_EVERY) {
+        hub->complained = now;
+        ap_log_error(APLOG_MARK, APLOG_ERR, rv, hub->server,
+                     "%s: subscribers get no events until the store can be "
+                     "read again; see that its directory is there and "
+                     "belongs to the server's user",
+                     what);
+    }
+}
+
+static void turn(sse_hub_t *hub)
+{
+    sse_id_t next, last;
+    int missing;
+    apr_status_t rv;
+
+    rv = hub->provider->follow(hub->store, hub->position, TURN_RECORDS,
+                               on_record, hub, &next, &missing);
+    if (rv != APR_SUCCESS) {
+        sse_hub_complain(hub, rv, "reading the store failed");
+    }
+    else if (hub->provider->last(hub->store, &last) == APR_SUCCESS
+             && hub->position < last) {
+        sse_loop_post(hub->loop, &hub->turn_task);
+    }
+}
+
+static void on_turn(sse_task_t *task)
+{
+    turn(sse_owner_of(task, sse_hub_t, turn_task));
+}
+
+/* The eventfd stays readable for ever, as nobody reads it; edge-triggered, it
+ * tells of each write.  Looking takes the edge. */
+static void on_wakeup(uv_poll_t *handle, int status, int events)
+{
+    sse_hub_t *hub = sse_owner_of(handle, sse_hub_t, wakeup);
+    struct epoll_event event;
+
+    while (epoll_wait(hub->epoll, &event, 1, 0) < 0 && errno == EINTR) {
+    }
+    turn(hub);
+}
+
+/* -- Housekeeping -------------------------------------------------------------- */
+
+static void tidy(void *baton)
+{
+    sse_hub_t *hub = baton;
+    int more = 1, rounds;
+
+    for (rounds = 0; more && rounds < 100; ++rounds) {
+        more = 0;
+        if (hub->provider->tidy(hub->store, apr_time_now(), &more)
+            != APR_SUCCESS) {
+            break; /* what is wrong shows where somebody needs the store */
+        }
+    }
+}
+
+static void on_tidy(uv_timer_t *timer)
+{
+    sse_workers_push(tidy, sse_owner_of(timer, sse_hub_t, tidy));
+}
+
+/* -- Making it ------------------------------------------------------------------ */
+
+static void on_start(sse_task_t *task)
+{
+    sse_hub_t *hub = sse_owner_of(task, sse_hub_t, start_task);
+    uv_loop_t *uv = sse_loop_uv(hub->loop);
+
+    uv_poll_init(uv, &hub->wakeup, hub->epoll);
+    uv_poll_start(&hub->wakeup, UV_READABLE, on_wakeup);
+    uv_timer_init(uv, &hub->tidy);
+    /* Children that were made together do not all come at once. */
+    uv_timer_start(&hub->tidy, on_tidy, TIDY_MSEC + getpid() % TIDY_MSEC,
+                   TIDY_MSEC);
+    turn(hub);
+}
+
+static apr_status_t watch_wakeups(sse_hub_t *hub, int wake_fd)
+{
+    struct epoll_event event = {0};
+
+    event.events = EPOLLIN | EPOLLET;
+    hub->epoll = epoll_create1(EPOLL_CLOEXEC);
+    if (hub->epoll < 0
+        || epoll_ctl(hub->epoll, EPOLL_CTL_ADD, wake_fd, &event)) {
+        return errno;
+    }
+    return APR_SUCCESS;
+}
+
+apr_status_t sse_hub_create(sse_hub_t **out, sse_loop_t *loop,
+                            const sse_store_provider_t *provider,
+                            sse_store_t *store, int wake_fd, server_rec *s,
+                            apr_pool_t *pool)
+{
+    sse_hub_t *hub = apr_pcalloc(pool, sizeof(*hub));
+    apr_status_t rv;
+
+    hub->loop = loop;
+    hub->provider = provider;
+    hub->store = store;
+    hub->server = s;
+    hub->channels = sse_channels_create(pool);
+    hub->start_task.run = on_start;
+    hub->turn_task.run = on_turn;
+    rv = watch_wakeups(hub, wake_fd);
+    if (rv == APR_SUCCESS) {
+        rv = provider->last(store, &hub->position);
+    }
+    if (rv == APR_SUCCESS) {
+        sse_loop_post(loop, &hub->start_task);
+        *out = hub;
+    }
+    return rv;
+}

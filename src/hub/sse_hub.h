@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod_sse: Server-Sent Events for Apache httpd.
+ * See LICENSE for the terms. */
+
+/**
+ * @file sse_hub.h
+ * This child's channels: who listens to which, and getting the store's events
+ * to them.
+ *
+ * Woken by any child's publishing, the hub reads all that is new in the log,
+ * in order, formats each event that has a listener here once, and pushes it to
+ * the listeners' streams.  The publisher's own child gets its events the same
+ * way.
+ *
+ * A subscription joins where its client left off: it reads its channels'
+ * history up to what was the newest id when the request came, then the log up
+ * to where the hub is, a piece at a time as its stream drains, and is live from
+ * then on.  So nothing comes twice and nothing is missing, and a client that
+ * reads slowly waits in the store, not in memory.
+ *
+ * Threads: the loop's, but for sse_hub_create() and sse_subscription_create().
+ */
+
+#ifndef SSE_HUB_H
+#define SSE_HUB_H
+
+#include <httpd.h>
+
+#include "loop/sse_loop.h"
+#include "store/sse_store.h"
+#include "stream/sse_stream.h"
+
+typedef struct sse_hub_t sse_hub_t;
+typedef struct sse_subscription_t sse_subscription_t;
+
+/** child_init. @param wake_fd a descriptor that every publisher writes to and
+ *  nobody reads: an eventfd shared by all children */
+apr_status_t sse_hub_create(sse_hub_t **hub, sse_loop_t *loop,
+                            const sse_store_provider_t *provider,
+                            sse_store_t *store, int wake_fd, server_rec *s,
+                            apr_pool_t *pool);
+
+/**
+ * Request thread: a subscription to be handed to sse_stream_run() together with
+ * sse_hub_source, which owns it from then on.
+ * @param keys of the channels; copied
+ * @param after the id that the client has seen
+ * @param upto the newest id as the request came: what lies between the two
+ *        comes from the history
+ * @param first what to send before all else, or NULL; its reference is taken
+ * @param is_gap it tells of a gap already
+ */
+sse_subscription_t *sse_subscription_create(sse_hub_t *hub,
+                                            const sse_slice_t *keys, int n,
+                                            sse_id_t after, sse_id_t upto,
+                                            sse_buf_t *first, int is_gap);
+
+/** The source of streams whose baton is a subscription. */
+extern const sse_source_t sse_hub_source;
+
+#endif /* SSE_HUB_H */

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod_sse: Server-Sent Events for Apache httpd.
+ * See LICENSE for the terms. */
+
+/**
+ * @file sse_hub_private.h
+ * What the hub's turns (sse_hub.c) and its subscriptions (sse_subscription.c)
+ * share.
+ *
+ * Threads: the loop's, but for what is tagged.
+ */
+
+#ifndef SSE_HUB_PRIVATE_H
+#define SSE_HUB_PRIVATE_H
+
+#include "hub/sse_channels.h"
+#include "hub/sse_hub.h"
+
+struct sse_hub_t {
+    sse_loop_t *loop;                     /* const */
+    const sse_store_provider_t *provider; /* const */
+    sse_store_t *store;                   /* const */
+    server_rec *server;                   /* const */
+    int epoll;                            /* const */
+    sse_channels_t *channels;             /* loop */
+    sse_id_t position;                    /* loop: the last id fanned out */
+    apr_time_t complained;                /* loop */
+    uv_poll_t wakeup;                     /* loop */
+    uv_timer_t tidy;                      /* loop */
+    sse_task_t start_task, turn_task;
+};
+
+/** The event as it goes on the wire, with its id. */
+sse_buf_t *sse_hub_format(const sse_record_t *record);
+
+/** Log, once a minute, that the store fails. */
+void sse_hub_complain(sse_hub_t *hub, apr_status_t rv, const char *what);
+
+/** Whether a turn is to give it this event. */
+int sse_hub_wants(const sse_subscription_t *sub, sse_id_t id);
+
+/** Give it an event of a turn. */
+void sse_hub_push(sse_subscription_t *sub, sse_buf_t *buf);
+
+/** Tell it that events are missing up to this one. */
+void sse_hub_gap(sse_subscription_t *sub, sse_id_t oldest);
+
+/** Its channel was ended and forgotten, by the record of this id. */
+void sse_hub_forget(sse_listener_t *listener, sse_id_t id);
+
+#endif /* SSE_HUB_PRIVATE_H */

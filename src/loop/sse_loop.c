@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod_sse: Server-Sent Events for Apache httpd.
+ * See LICENSE for the terms. */
+
+#include "loop/sse_loop.h"
+
+#include <apr_portable.h>
+#include <apr_thread_proc.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "sse_atomic.h"
+
+struct sse_loop_t {
+    uv_loop_t uv;
+    uv_async_t wakeup;
+    apr_thread_t *thread;
+    pthread_t self;
+    void (*urgent)(void *);
+    void *urgent_baton;
+    int urged;            /* atomic */
+    int stop;             /* atomic */
+    int gone;             /* atomic: the thread has left uv_run() */
+    pthread_mutex_t lock; /* of the queue; a leaf: nothing is taken under it */
+    sse_task_t *first;    /* any, under lock */
+    sse_task_t **last;    /* any, under lock */
+};
+
+static void run_tasks(sse_loop_t *loop)
+{
+    sse_task_t *task, *next;
+
+    pthread_mutex_lock(&loop->lock);
+    task = loop->first;
+    loop->first = NULL;
+    loop->last = &loop->first;
+    pthread_mutex_unlock(&loop->lock);
+
+    for (; task; task = next) {
+        pthread_mutex_lock(&loop->lock);
+        next = task->next;
+        task->next = NULL;
+        task->queued = 0;
+        pthread_mutex_unlock(&loop->lock);
+        task->run(task);
+    }
+}
+
+static void on_wakeup(uv_async_t *handle)
+{
+    sse_loop_t *loop = handle->data;
+
+    if (__atomic_exchange_n(&loop->urged, 0, __ATOMIC_ACQ_REL)
+        && loop->urgent) {
+        loop->urgent(loop->urgent_baton);
+    }
+    run_tasks(loop);
+    if (sse_atomic_load(&loop->stop)) {
+        uv_stop(&loop->uv);
+    }
+}
+
+static void *APR_THREAD_FUNC loop_main(apr_thread_t *thread, void *baton)
+{
+    sse_loop_t *loop = baton;
+
+    loop->self = pthread_self();
+    uv_run(&loop->uv, UV_RUN_DEFAULT);
+    sse_atomic_store(&loop->gone, 1);
+    return NULL;
+}
+
+apr_status_t sse_loop_create(sse_loop_t **out, apr_pool_t *pool)
+{
+    sse_loop_t *loop = calloc(1, sizeof(*loop));
+    apr_status_t rv;
+    int err;
+
+    if (!loop) {
+        return APR_ENOMEM;
+    }
+    if ((err = uv_loop_init(&loop->uv)) != 0) {
+        free(loop);
+        return -err;
+    }
+    if ((err = uv_async_init(&loop->uv, &loop->wakeup, on_wakeup)) != 0) {
+        uv_loop_close(&loop->uv);
+        free(loop);
+        return -err;
+    }
+    loop->wakeup.data = loop;
+    loop->last = &loop->first;
+    pthread_mutex_init(&loop->lock, NULL);
+    rv = apr_thread_create(&loop->thread, NULL, loop_main, loop, pool);
+    if (rv == APR_SUCCESS) {
+        *out = loop;
+    }
+    return rv;
+}
+
+int sse_loop_stop(sse_loop_t *loop, apr_interval_time_t wait)
+{
+    apr_status_t rv;
+
+    sse_atomic_store(&loop->stop, 1);
+    uv_async_send(&loop->wakeup);
+    while (!sse_atomic_load(&loop->gone)) {
+        if (wait <= 0) {
+            return 0;
+        }
+        apr_sleep(1000);
+        wait -= 1000;
+    }
+    apr_thread_join(&rv, loop->thread);
+    return 1;
+}
+
+int sse_loop_post(sse_loop_t *loop, sse_task_t *task)
+{
+    int first = 0, added;
+
+    pthread_mutex_lock(&loop->lock);
+    added = !task->queued;
+    if (added) {
+        first = !loop->first;
+        task->queued = 1;
+        task->next = NULL;
+        *loop->last = task;
+        loop->last = &task->next;
+    }
+    pthread_mutex_unlock(&loop->lock);
+    if (first) {
+        uv_async_send(&loop->wakeup);
+    }
+    return added;
+}
+
+void sse_loop_on_urgent(sse_loop_t *loop, void (*fn)(void *), void *baton)
+{
+    loop->urgent_baton = baton;
+    loop->urgent = fn;
+}
+
+void sse_loop_urge(sse_loop_t *loop)
+{
+    sse_atomic_store(&loop->urged, 1);
+    uv_async_send(&loop->wakeup);
+}
+
+int sse_loop_is_current(const sse_loop_t *loop)
+{
+    return pthread_equal(pthread_self(), loop->self);
+}
+
+apr_uint64_t sse_loop_now(sse_loop_t *loop)
+{
+    return uv_now(&loop->uv);
+}
+
+uv_loop_t *sse_loop_uv(sse_loop_t *loop)
+{
+    return &loop->uv;
+}

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod_sse: Server-Sent Events for Apache httpd.
+ * See LICENSE for the terms. */
+
+#include "notify/sse_notify.h"
+
+#include <apr_optional_hooks.h>
+#include <apr_strings.h>
+#include <stdlib.h>
+
+#include "loop/sse_workers.h"
+
+const char *sse_close_name(sse_close_reason_e reason)
+{
+    static const char *const names[] = {
+        "none",    "client",   "reset",    "write-error", "dead-peer",
+        "slow-client", "max-age", "server", "complete",    "shutdown",
+        "stop",    "crash",    "error"};
+
+    return (unsigned)reason < sizeof(names) / sizeof(names[0]) ? names[reason]
+                                                               : "unknown";
+}
+
+/* Optional hooks are there once somebody has registered one. */
+void sse_notify_open(sse_stream_t *stream, request_rec *r)
+{
+    apr_array_header_t *hooks = apr_optional_hook_get("stream_open");
+    sse_LINK_stream_open_t *link;
+    int i;
+
+    for (i = 0; hooks && i < hooks->nelts; ++i) {
+        link = &APR_ARRAY_IDX(hooks, i, sse_LINK_stream_open_t);
+        link->pFunc(stream, r);
+    }
+}
+
+static void run_close_hooks(const sse_ending_t *ending)
+{
+    apr_array_header_t *hooks = apr_optional_hook_get("stream_close");
+    sse_LINK_stream_close_t *link;
+    int i;
+
+    for (i = 0; hooks && i < hooks->nelts; ++i) {
+        link = &APR_ARRAY_IDX(hooks, i, sse_LINK_stream_close_t);
+        link->pFunc(ending->stream, ending->r, &ending->close);
+    }
+}
+
+static void tell(void *baton)
+{
+    sse_ending_t *ending = baton;
+    sse_task_t *done = ending->done;
+    sse_loop_t *loop = ending->loop;
+
+    apr_pool_create(&ending->close.pool, NULL);
+    apr_pool_tag(ending->close.pool, "sse_close");
+    if (ending->last_id) {
+        ending->close.last_event_id = apr_psprintf(
+            ending->close.pool, "%" APR_UINT64_T_FMT, ending->last_id);
+    }
+    run_close_hooks(ending);
+    apr_pool_destroy(ending->close.pool);
+    free(ending);
+    sse_loop_post(loop, done);
+}
+
+static int is_heard(void)
+{
+    apr_array_header_t *hooks = apr_optional_hook_get("stream_close");
+
+    return hooks && hooks->nelts;
+}
+
+void sse_notify_end(const sse_ending_t *ending)
+{
+    sse_ending_t *copy;
+
+    if (!is_heard()) {
+        sse_loop_post(ending->loop, ending->done);
+        return;
+    }
+    copy = malloc(sizeof(*copy));
+    if (!copy) {
+        abort();
+    }
+    *copy = *ending;
+    if (sse_workers_push(tell, copy) != APR_SUCCESS) {
+        tell(copy); /* late and on the loop, but told */
+    }
+}

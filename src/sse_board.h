@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod_sse: Server-Sent Events for Apache httpd.
+ * See LICENSE for the terms. */
+
+/**
+ * @file sse_board.h
+ * Numbers that all children of a server share: open streams and counters.
+ *
+ * One slot per child in anonymous shared memory, which lives as long as the
+ * server, over graceful restarts.  A child takes a free slot when it starts;
+ * the parent empties it when the child has ended, however it ended, so that
+ * sums never drift.
+ *
+ * Threads: sse_board_add() and sse_board_sum() any, atomically; the rest as
+ * tagged.
+ */
+
+#ifndef SSE_BOARD_H
+#define SSE_BOARD_H
+
+#include <apr_pools.h>
+#include <unistd.h>
+
+typedef enum {
+    SSE_BOARD_STREAMS, /**< open now */
+    SSE_BOARD_OPENED,  /**< since the child began */
+    SSE_BOARD_EVENTS,  /**< published */
+    SSE_BOARD_NUMBERS
+} sse_board_e;
+
+/** Parent: make it, or find it again after a restart. */
+apr_status_t sse_board_prepare(apr_pool_t *process_pool);
+
+/** child_init: take a slot.  A child that finds none goes uncounted. */
+void sse_board_enter(pid_t pid);
+
+/** Parent: this child has ended. */
+void sse_board_leave(pid_t pid);
+
+void sse_board_add(sse_board_e number, int by);
+
+/** Over all children.  Counters of ended children are kept, gauges are not. */
+apr_uint64_t sse_board_sum(sse_board_e number);
+
+#endif /* SSE_BOARD_H */

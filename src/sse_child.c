@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod_sse: Server-Sent Events for Apache httpd.
+ * See LICENSE for the terms. */
+
+#include "sse_child.h"
+
+#include <ap_mpm.h>
+#include <errno.h>
+#include <http_config.h>
+#include <http_core.h>
+#include <http_log.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+#include <unixd.h>
+
+#include "config/sse_config.h"
+#include "hub/sse_hub.h"
+#include "loop/sse_loop.h"
+#include "loop/sse_workers.h"
+#include "sse_atomic.h"
+#include "sse_board.h"
+#include "stream/sse_stream.h"
+
+APLOG_USE_MODULE(sse);
+
+/* Threads that tell of ends. */
+#define WORKERS 4
+/* A child that is stopped at once may take so long to tell of its streams. */
+#define STOP_WAIT apr_time_from_sec(2)
+/* And so long for its loop to leave. */
+#define LOOP_WAIT apr_time_from_sec(1)
+#define STEP      apr_time_from_msec(2)
+
+static struct {
+    int fd; /* the wake-up that all children share; const after post_config */
+    const sse_store_provider_t *provider; /* likewise */
+    sse_store_conf_t *conf;               /* likewise */
+} parent = {-1, NULL, NULL};
+
+static sse_child_t *this_child; /* const after child_init */
+
+sse_child_t *sse_child(void)
+{
+    return this_child;
+}
+
+void sse_child_wake_all(void)
+{
+    apr_uint64_t one = 1;
+
+    while (write(parent.fd, &one, sizeof(one)) < 0 && errno == EINTR) {
+    }
+}
+
+/* -- The parent ---------------------------------------------------------------- */
+
+/* As old as the server, so that children of two generations wake each other. */
+static apr_status_t prepare_wakeup(void)
+{
+    static const char key[] = "sse_wakeup";
+    int *kept = ap_retained_data_get(key);
+
+    if (!kept) {
+        kept = ap_retained_data_create(key, sizeof(*kept));
+        *kept = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    }
+    parent.fd = *kept;
+    return parent.fd < 0 ? errno : APR_SUCCESS;
+}
+
+static int prepare_store(apr_pool_t *pconf, server_rec *s)
+{
+    uid_t uid = geteuid() ? (uid_t)-1 : ap_unixd_config.user_id;
+    gid_t gid = geteuid() ? (gid_t)-1 : ap_unixd_config.group_id;
+    const char *problem, *notice = NULL;
+    apr_status_t rv;
+
+    problem = sse_conf_store(s, pconf, &parent.provider, &parent.conf);
+    if (problem) {
+        ap_log_error(APLOG_MARK, APLOG_ERR, 0, s, "SSEStore: %s", problem);
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
+    rv = parent.provider->prepare(parent.conf, uid, gid, &notice, pconf);
+    if (notice) {
+        ap_log_error(APLOG_MARK, rv ? APLOG_ERR : APLOG_WARNING, rv, s,
+                     "SSEStore: %s", notice);
+    }
+    return rv == APR_SUCCESS ? OK : HTTP_INTERNAL_SERVER_ERROR;
+}
+
+int sse_child_post_config(apr_pool_t *pconf, apr_pool_t *plog,
+                          apr_pool_t *ptemp, server_rec *s)
+{
+    apr_status_t rv;
+
+    if (sse_conf_check(pconf, ptemp, s) != OK) {
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
+    if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG) {
+        return OK;
+    }
+    rv = prepare_wakeup();
+    if (rv == APR_SUCCESS) {
+        rv = sse_board_prepare(s->process->pool);
+    }
+    if (rv != APR_SUCCESS) {
+        ap_log_error(APLOG_MARK, APLOG_ERR, rv, s,
+                     "cannot make what the children share (an eventfd, %s)",
+                     "shared memory): see the server's limits");
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
+    return prepare_store(pconf, s);
+}
+
+void sse_child_ended(server_rec *s, pid_t pid, ap_generation_t gen, int slot,
+                     mpm_child_status status)
+{
+    if (status == MPM_CHILD_EXITED) {
+        sse_board_leave(pid);
+    }
+}
+
+/* -- The child ------------------------------------------------------------------ */
+
+/* Runs before anything that the loop uses goes with the pool. */
+static apr_status_t stop_loop(void *baton)
+{
+    sse_child_t *child = baton;
+
+    if (!sse_loop_stop(child->loop, LOOP_WAIT)) {
+        ap_log_error(APLOG_MARK, APLOG_DEBUG, 0, child->server,
+                     "the loop is held up; leaving without it");
+        _exit(0);
+    }
+    return APR_SUCCESS;
+}
+
+static int query(int what)
+{
+    int answer = 0;
+
+    return ap_mpm_query(what, &answer) == APR_SUCCESS && answer;
+}
+
+static apr_status_t start_hub(sse_child_t *child, apr_pool_t *pool)
+{
+    apr_status_t rv;
+
+    rv = parent.provider->open(&child->store, parent.conf, pool);
+    if (rv == APR_SUCCESS) {
+        rv = sse_hub_create(&child->hub, child->loop, child->provider,
+                            child->store, parent.fd, child->server, pool);
+    }
+    if (rv != APR_SUCCESS) {
+        child->store = NULL;
+        child->hub = NULL;
+    }
+    return rv;
+}
+
+void sse_child_init(apr_pool_t *pchild, server_rec *s)
+{
+    sse_child_t *child = apr_pcalloc(pchild, sizeof(*child));
+    apr_status_t rv;
+
+    child->server = s;
+    child->provider = parent.provider;
+    sse_board_enter(getpid());
+    rv = sse_workers_init(pchild, WORKERS);
+    if (rv == APR_SUCCESS) {
+        rv = sse_loop_create(&child->loop, pchild);
+    }
+    if (rv != APR_SUCCESS) {
+        ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s,
+                     "cannot start the event loop: no streams in this child; "
+                     "see its limits on threads and descriptors");
+        return;
+    }
+    sse_streams_init(child->loop, query(AP_MPMQ_IS_ASYNC),
+                     !query(AP_MPMQ_IS_THREADED));
+    rv = start_hub(child, pchild);
+    if (rv != APR_SUCCESS) {
+        ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s,
+                     "cannot open the event store: this child answers 503; "
+                     "see that the directory of SSEStore is there, belongs to "
+                     "the server's user, and its disk is not full");
+    }
+    this_child = child;
+    apr_pool_pre_cleanup_register(pchild, child, stop_loop);
+}
+
+static void wait_until_told(void)
+{
+    apr_interval_time_t left;
+
+    for (left = STOP_WAIT; left > 0 && sse_streams_count(); left -= STEP) {
+        apr_sleep(STEP);
+    }
+}
+
+void sse_child_stopping(apr_pool_t *pchild, int graceful)
+{
+    if (!this_child) {
+        return;
+    }
+    sse_streams_leave(graceful ? SSE_LEAVE_GRACEFUL : SSE_LEAVE_AT_ONCE);
+    if (!graceful) {
+        wait_until_told();
+    }
+}

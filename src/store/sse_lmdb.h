@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod_sse: Server-Sent Events for Apache httpd.
+ * See LICENSE for the terms. */
+
+/**
+ * @file sse_lmdb.h
+ * The LMDB store, from inside: what is in the file and who may touch what.
+ *
+ * The named databases:
+ *
+ *   meta      "state" -> sse_lmdb_state_t; "boot" -> the boot it was seen in
+ *   events    id -> header, channel key, event, pubkey, data: the log
+ *   channels  channel key -> sse_lmdb_channel_t
+ *   index     channel number, id (big-endian) -> sse_lmdb_entry_t: exactly the
+ *             events that are in their channel's history
+ *   keys      channel number (big-endian), publisher's key -> id; goes when the
+ *             event leaves its history
+ *   doomed    id -> time: out of its history, still in the log for a while
+ *   due       time, channel number (big-endian) -> channel key: when tidy()
+ *             has to look at a channel.  One entry per channel at most, never
+ *             later than needed; an early one is put off when it comes up.
+ *   graves    number -> nothing: a forgotten channel's old number, whose index
+ *             entries are taken away piece by piece
+ *
+ * An event's way: events + index, then (out of the history) events + doomed,
+ * then gone.  Every transaction leaves all of the above true.
+ *
+ * A forgotten channel gets a new number, so that forgetting costs the same
+ * however much there was.
+ *
+ * Room: what the databases' pages take is known exactly (mdb_stat()), and kept
+ * below "soft" of the map by evicting the oldest log records, whosever they
+ * are.  The rest of the map is for copy-on-write and for pages which readers
+ * still hold; LMDB gives a freed page out again two transactions later.
+ *
+ * Threads and locks.  An environment belongs to one process and is never held
+ * across a fork.  Two mutexes in each process, never held together:
+ *
+ *   gate   guards idle, idle_count, active, remapping.  Every transaction,
+ *          reading or writing, counts in "active" from begin to end; remapping
+ *          waits until there is none and keeps new ones out.
+ *   queue  guards the list of waiting publishers.  The first of the list is
+ *          the leader: it alone writes, for all who wait when its transaction
+ *          has begun, and then makes the next one leader.
+ *
+ * LMDB's own write mutex (robust, shared by all processes) is taken with
+ * neither held; queue may be taken inside it, gate may not (but at the end of
+ * the transaction, after it was let go).  A write transaction begins and ends
+ * in one function, on one thread, and nothing foreign runs inside it.
+ * Callbacks run inside a read transaction with no lock held.
+ *
+ * Functions here return LMDB's codes: 0, an errno, or MDB_*; only the
+ * provider's own turn them into apr_status_t, by sse_lmdb_status().
+ */
+
+#ifndef SSE_LMDB_H
+#define SSE_LMDB_H
+
+#include <pthread.h>
+#include <string.h>
+
+#include <lmdb.h>
+
+#include "store/sse_store.h"
+
+#define SSE_LMDB_MAGIC   0x65737373u
+#define SSE_LMDB_VERSION 1
+
+/** One per thread that reads at the same moment, over all children. */
+#define SSE_LMDB_READERS 8192
+/** Reset read transactions that one child keeps. */
+#define SSE_LMDB_IDLE 64
+
+/** How much one transaction does besides what it was asked for. */
+#define SSE_LMDB_TRIM_MAX  4096 /**< events out of one channel's history */
+#define SSE_LMDB_EVICT_MAX 1024 /**< records given up for room */
+
+enum {
+    SSE_DB_META,
+    SSE_DB_EVENTS,
+    SSE_DB_CHANNELS,
+    SSE_DB_INDEX,
+    SSE_DB_KEYS,
+    SSE_DB_DOOMED,
+    SSE_DB_DUE,
+    SSE_DB_GRAVES,
+    SSE_DB_COUNT
+};
+
+/** What holds for the whole store.  The members up to last stay where they are
+ *  in all versions: they are read even from a store that is moved aside. */
+typedef struct {
+    apr_uint32_t magic;
+    apr_uint32_t version;
+    sse_id_t origin;
+    sse_id_t last;
+    sse_id_t floor;           /**< highest id that a removed channel lost */
+    apr_uint64_t next_number; /**< of channels; none is used twice */
+} sse_lmdb_state_t;
+
+typedef struct {
+    apr_uint64_t number;
+    apr_uint64_t count;    /**< events in the history */
+    apr_uint64_t bytes;    /**< of them */
+    sse_id_t first;        /**< of the history; 0: it is empty */
+    sse_id_t last;         /**< newest event, in the history or not */
+    sse_id_t evicted;      /**< highest id that left the history */
+    apr_time_t first_time; /**< of first */
+    apr_time_t last_time;  /**< of last */
+    apr_time_t due;        /**< key of its entry in due; 0: none */
+    apr_interval_time_t max_age; /**< as the last publisher said */
+    apr_uint64_t max_bytes;
+    apr_uint64_t max_count;
+} sse_lmdb_channel_t;
+
+typedef struct {
+    apr_time_t time;
+    apr_uint32_t bytes; /**< data and event name */
+    apr_uint32_t keyed; /**< it has a publisher's key */
+} sse_lmdb_entry_t;
+
+/** Before the bytes of a log record. */
+typedef struct {
+    apr_time_t time;
+    apr_uint64_t number; /**< its channel's; 0: of none (a forget) */
+    apr_int64_t retry;
+    apr_uint32_t data_len;
+    apr_uint16_t channel_len;
+    apr_uint16_t pubkey_len;
+    apr_uint32_t event_len;
+    apr_uint16_t kind;
+    apr_uint16_t has_event;
+} sse_lmdb_header_t;
+
+/** A log record, taken apart; slices into the map. */
+typedef struct {
+    sse_record_t record;
+    sse_slice_t pubkey;
+    apr_uint64_t number;
+} sse_lmdb_event_t;
+
+struct sse_store_conf_t {
+    const char *dir;     /**< absolute */
+    const char *runtime; /**< absolute: where parents may be made */
+    apr_uint64_t size;
+    int sync;
+};
+
+struct sse_lmdb_request_t;
+
+/** A child's open store; lives in malloc, ended by its pool's cleanup. */
+struct sse_store_t {
+    const sse_store_conf_t *conf; /**< const after open */
+    MDB_env *env;                 /**< const after open */
+    MDB_dbi db[SSE_DB_COUNT];     /**< const after open */
+    apr_uint64_t soft;            /**< pages; const after open */
+    unsigned int psize;           /**< bytes of a page; const after open */
+
+    pthread_mutex_t gate;
+    pthread_cond_t gate_moved;
+    MDB_txn *idle[SSE_LMDB_IDLE]; /**< under gate */
+    int idle_count;               /**< under gate */
+    int active;                   /**< under gate */
+    int remapping;                /**< under gate */
+
+    pthread_mutex_t queue;
+    struct sse_lmdb_request_t *head; /**< under queue */
+    struct sse_lmdb_request_t *tail; /**< under queue */
+};
+
+/** A write transaction, on its thread's stack. */
+typedef struct {
+    sse_store_t *store;
+    MDB_txn *txn;
+    apr_time_t now;
+    sse_lmdb_state_t state;
+    int used; /**< a channel is at hand; written back when another is wanted */
+    sse_lmdb_channel_t channel;
+    apr_size_t key_len;
+    char key[SSE_STORE_KEY_MAX];
+} sse_lmdb_write_t;
+
+/* sse_lmdb_env.c: environment and transactions */
+apr_status_t sse_lmdb_status(int rc);
+int sse_lmdb_env_open(MDB_env **env, const sse_store_conf_t *conf);
+int sse_lmdb_dbs_open(MDB_env *env, MDB_dbi *db);
+int sse_lmdb_dbs_create(MDB_env *env, MDB_dbi *db, sse_id_t origin);
+apr_status_t sse_lmdb_open(sse_store_t **store, const sse_store_conf_t *conf,
+                           apr_pool_t *pool);
+int sse_lmdb_read_begin(sse_store_t *store, MDB_txn **txn);
+void sse_lmdb_read_end(sse_store_t *store, MDB_txn *txn);
+int sse_lmdb_state_get(sse_store_t *store, MDB_txn *txn,
+                       sse_lmdb_state_t *state);
+int sse_lmdb_write_begin(sse_lmdb_write_t *w, sse_store_t *store);
+/** Commits; when that fails it has aborted. */
+int sse_lmdb_write_commit(sse_lmdb_write_t *w);
+void sse_lmdb_write_abort(sse_lmdb_write_t *w);
+/** Pages that the databases take up. */
+int sse_lmdb_pages_used(sse_store_t *store, MDB_txn *txn, apr_uint64_t *pages);
+
+/* sse_lmdb_record.c: what the databases' keys and values look like */
+void sse_lmdb_pair_set(unsigned char key[16], apr_uint64_t a, apr_uint64_t b);
+/** @return whether it has the size of one */
+int sse_lmdb_pair_get(const MDB_val *key, apr_uint64_t *a, apr_uint64_t *b);
+int sse_lmdb_id_get(const MDB_val *key, apr_uint64_t *id);
+int sse_lmdb_entry_get(const MDB_val *val, sse_lmdb_entry_t *entry);
+int sse_lmdb_event_parse(sse_id_t id, const MDB_val *val,
+                         sse_lmdb_event_t *event);
+/** The event of that id. */
+int sse_lmdb_event_get(sse_store_t *store, MDB_txn *txn, sse_id_t id,
+                       sse_lmdb_event_t *event);
+apr_size_t sse_lmdb_event_size(const sse_lmdb_event_t *event);
+int sse_lmdb_event_put(sse_lmdb_write_t *w, const sse_lmdb_event_t *event);
+int sse_lmdb_channel_get(sse_store_t *store, MDB_txn *txn, sse_slice_t key,
+                         sse_lmdb_channel_t *channel);
+int sse_lmdb_key_get(sse_lmdb_write_t *w, apr_uint64_t number,
+                     sse_slice_t pubkey, sse_id_t *id);
+int sse_lmdb_key_put(sse_lmdb_write_t *w, apr_uint64_t number,
+                     sse_slice_t pubkey, sse_id_t id);
+/** Only if it is still that id's. */
+int sse_lmdb_key_del(sse_lmdb_write_t *w, apr_uint64_t number,
+                     sse_slice_t pubkey, sse_id_t id);
+/** Delete; that it is not there is no error. */
+int sse_lmdb_del(sse_lmdb_write_t *w, int db, void *key, apr_size_t len);
+
+/* sse_lmdb_channel.c: one channel's history, in a write transaction */
+/** Take a channel in hand.  @return MDB_NOTFOUND when there is none */
+int sse_lmdb_channel_use(sse_lmdb_write_t *w, sse_slice_t key, int create);
+/** Trim, note when it is due, write back; nothing is at hand afterwards. */
+int sse_lmdb_channel_done(sse_lmdb_write_t *w);
+/** Take what is over the limits out of the history.  @param left out: whether
+ *  the bound was met */
+int sse_lmdb_channel_trim(sse_lmdb_write_t *w, int *left);
+int sse_lmdb_channel_remove(sse_lmdb_write_t *w);
+/** The channel at hand is known by a new number, with nothing in it. */
+int sse_lmdb_channel_bury(sse_lmdb_write_t *w);
+/** An event that left the index: to doomed, or out of the log. */
+int sse_lmdb_event_leave(sse_lmdb_write_t *w, apr_uint64_t number, sse_id_t id,
+                         const sse_lmdb_entry_t *entry);
+
+/* sse_lmdb_evict.c: what goes */
+/** Take old doomed records out of the log and empty graves, max steps. */
+int sse_lmdb_expire(sse_lmdb_write_t *w, int max, int *left);
+/** Give up the oldest records until at most that many pages are used.
+ *  @param count in: how many at most; out: how many it were */
+int sse_lmdb_evict(sse_lmdb_write_t *w, apr_uint64_t pages, int *count);
+/** After MDB_MAP_FULL, with no transaction: give up more of what is there.
+ *  @return 0: trying again makes sense */
+int sse_lmdb_make_room(sse_store_t *store, apr_uint64_t need);
+
+/* sse_lmdb_append.c */
+apr_status_t sse_lmdb_append(sse_store_t *store, sse_append_t *items, int n);
+apr_status_t sse_lmdb_forget(sse_store_t *store, sse_slice_t channel,
+                             sse_id_t *id);
+
+/* sse_lmdb_read.c */
+apr_status_t sse_lmdb_last(sse_store_t *store, sse_id_t *id);
+apr_status_t sse_lmdb_look(sse_store_t *store, const sse_slice_t *channels,
+                           int n, sse_id_t after, sse_position_t *position);
+apr_status_t sse_lmdb_follow(sse_store_t *store, sse_id_t after, int max,
+                             sse_store_fn *fn, void *baton, sse_id_t *next,
+                             int *missing);
+/** The first entry of the history that is not over its age; 0: none. */
+int sse_lmdb_first_kept(sse_store_t *store, MDB_txn *txn,
+                        const sse_lmdb_channel_t *channel, apr_time_t now,
+                        sse_id_t *first);
+/** Whether something after that id has left the history. */
+int sse_lmdb_gap(sse_store_t *store, MDB_txn *txn,
+                 const sse_lmdb_channel_t *channel, sse_id_t first,
+                 sse_id_t after, int *gap);
+/** @return whether these can be keys of channels */
+int sse_lmdb_channels_ok(const sse_slice_t *channels, int n);
+
+/* sse_lmdb_merge.c */
+apr_status_t sse_lmdb_tail(sse_store_t *store, const sse_slice_t *channels,
+                           int n, apr_int64_t count, sse_id_t *after);
+apr_status_t sse_lmdb_history(sse_store_t *store, const sse_slice_t *channels,
+                              int n, sse_id_t after, sse_id_t upto,
+                              apr_size_t max_bytes, sse_store_fn *fn,
+                              void *baton, sse_id_t *next, int *gap);
+
+/* sse_lmdb_tidy.c */
+apr_status_t sse_lmdb_tidy(sse_store_t *store, apr_time_t now, int *more);
+
+/* sse_lmdb_prepare.c: in the parent */
+apr_status_t sse_lmdb_prepare(const sse_store_conf_t *conf, apr_uid_t uid,
+                              apr_gid_t gid, const char **notice,
+                              apr_pool_t *pool);
+
+/* sse_lmdb_check.c: in a process of its own */
+typedef enum {
+    SSE_CHECK_UNDONE, /**< it died on the way */
+    SSE_CHECK_SOUND,
+    SSE_CHECK_DAMAGED,
+    SSE_CHECK_VERSION,
+    SSE_CHECK_FAILED /**< rc says why */
+} sse_lmdb_check_e;
+
+/** What the checking process and its parent share. */
+typedef struct {
+    sse_lmdb_check_e result;
+    int rc;        /**< LMDB's code, or an errno */
+    sse_id_t last; /**< the newest id, as soon as it is known; 0: it is not */
+} sse_lmdb_check_t;
+
+/** Open the store, make it if it is not there, and look through it. */
+void sse_lmdb_check(const sse_store_conf_t *conf,
+                    volatile sse_lmdb_check_t *check);
+
+#endif /* SSE_LMDB_H */

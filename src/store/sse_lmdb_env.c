@@ -1,0 +1,406 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod_sse: Server-Sent Events for Apache httpd.
+ * See LICENSE for the terms. */
+
+/* The environment of a child, and its transactions. */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "store/sse_lmdb.h"
+
+static const struct {
+    const char *name;
+    unsigned int flags;
+} databases[SSE_DB_COUNT] = {
+    {"meta", 0}, {"events", MDB_INTEGERKEY}, {"channels", 0}, {"index", 0},
+    {"keys", 0}, {"doomed", MDB_INTEGERKEY}, {"due", 0},
+    {"graves", MDB_INTEGERKEY},
+};
+
+apr_status_t sse_lmdb_status(int rc)
+{
+    switch (rc) {
+    case MDB_SUCCESS:
+        return APR_SUCCESS;
+    case MDB_MAP_FULL:
+    case MDB_TXN_FULL:
+    case ENOSPC:
+    case EDQUOT:
+    case EFBIG:
+        return APR_ENOSPC;
+    case MDB_READERS_FULL:
+        return APR_EAGAIN;
+    default:
+        return rc > 0 ? rc : APR_EGENERAL;
+    }
+}
+
+int sse_lmdb_env_open(MDB_env **out, const sse_store_conf_t *conf)
+{
+    unsigned int flags = MDB_NOTLS | (conf->sync ? 0 : MDB_NOSYNC);
+    MDB_env *env;
+    int fd, rc;
+
+    *out = NULL;
+    if ((rc = mdb_env_create(&env))) {
+        return rc;
+    }
+    if (!(rc = mdb_env_set_maxdbs(env, SSE_DB_COUNT))
+        && !(rc = mdb_env_set_maxreaders(env, SSE_LMDB_READERS))
+        && !(rc = mdb_env_set_mapsize(env, (size_t)conf->size))) {
+        rc = mdb_env_open(env, conf->dir, flags, 0600);
+    }
+    if (rc) {
+        /* Also what has to be done when mdb_env_open() failed. */
+        mdb_env_close(env);
+        return rc;
+    }
+    if (!mdb_env_get_fd(env, &fd)) {
+        fcntl(fd, F_SETFD, FD_CLOEXEC);
+    }
+    *out = env;
+    return 0;
+}
+
+static int open_all(MDB_txn *txn, MDB_dbi *db, unsigned int create)
+{
+    int i, rc = 0;
+
+    for (i = 0; i < SSE_DB_COUNT && !rc; ++i) {
+        rc = mdb_dbi_open(txn, databases[i].name, databases[i].flags | create,
+                          &db[i]);
+    }
+    return rc;
+}
+
+int sse_lmdb_dbs_open(MDB_env *env, MDB_dbi *db)
+{
+    MDB_txn *txn;
+    int rc = mdb_txn_begin(env, NULL, MDB_RDONLY, &txn);
+
+    if (rc) {
+        return rc;
+    }
+    rc = open_all(txn, db, 0);
+    if (rc) {
+        mdb_txn_abort(txn);
+        return rc;
+    }
+    /* The handles outlive the transaction only if it is committed. */
+    return mdb_txn_commit(txn);
+}
+
+int sse_lmdb_dbs_create(MDB_env *env, MDB_dbi *db, sse_id_t origin)
+{
+    sse_lmdb_state_t state;
+    MDB_val key = {5, (void *)"state"}, val = {sizeof(state), &state};
+    MDB_txn *txn;
+    int rc = mdb_txn_begin(env, NULL, 0, &txn);
+
+    if (rc) {
+        return rc;
+    }
+    memset(&state, 0, sizeof(state));
+    state.magic = SSE_LMDB_MAGIC;
+    state.version = SSE_LMDB_VERSION;
+    state.origin = state.last = origin;
+    state.next_number = 1;
+    rc = open_all(txn, db, MDB_CREATE);
+    if (!rc) {
+        rc = mdb_put(txn, db[SSE_DB_META], &key, &val, MDB_NOOVERWRITE);
+        rc = rc == MDB_KEYEXIST ? 0 : rc;
+    }
+    if (rc) {
+        mdb_txn_abort(txn);
+        return rc;
+    }
+    return mdb_txn_commit(txn);
+}
+
+/* Let transactions in again only with a map as large as the file needs: a child
+ * with a larger configured size has made it grow. */
+static int remap(sse_store_t *store)
+{
+    int rc = 0;
+
+    pthread_mutex_lock(&store->gate);
+    if (store->remapping) {
+        while (store->remapping) {
+            pthread_cond_wait(&store->gate_moved, &store->gate);
+        }
+    }
+    else {
+        store->remapping = 1;
+        while (store->active) {
+            pthread_cond_wait(&store->gate_moved, &store->gate);
+        }
+        rc = mdb_env_set_mapsize(store->env, 0);
+        store->remapping = 0;
+        pthread_cond_broadcast(&store->gate_moved);
+    }
+    pthread_mutex_unlock(&store->gate);
+    return rc;
+}
+
+/* @return a transaction to renew, or NULL */
+static MDB_txn *enter(sse_store_t *store, int idle)
+{
+    MDB_txn *txn = NULL;
+
+    pthread_mutex_lock(&store->gate);
+    while (store->remapping) {
+        pthread_cond_wait(&store->gate_moved, &store->gate);
+    }
+    ++store->active;
+    if (idle && store->idle_count) {
+        txn = store->idle[--store->idle_count];
+    }
+    pthread_mutex_unlock(&store->gate);
+    return txn;
+}
+
+/* @return the transaction if it could not be kept */
+static MDB_txn *leave(sse_store_t *store, MDB_txn *txn)
+{
+    pthread_mutex_lock(&store->gate);
+    if (txn && store->idle_count < SSE_LMDB_IDLE) {
+        store->idle[store->idle_count++] = txn;
+        txn = NULL;
+    }
+    if (!--store->active && store->remapping) {
+        pthread_cond_broadcast(&store->gate_moved);
+    }
+    pthread_mutex_unlock(&store->gate);
+    return txn;
+}
+
+int sse_lmdb_read_begin(sse_store_t *store, MDB_txn **out)
+{
+    int rc, tries = 0, dead;
+    MDB_txn *txn;
+
+    do {
+        txn = enter(store, 1);
+        if (txn) {
+            rc = mdb_txn_renew(txn);
+        }
+        else {
+            rc = mdb_txn_begin(store->env, NULL, MDB_RDONLY, &txn);
+            txn = rc ? NULL : txn;
+        }
+        if (!rc) {
+            *out = txn;
+            return 0;
+        }
+        if (txn) {
+            mdb_txn_abort(txn);
+        }
+        leave(store, NULL);
+        if (rc == MDB_READERS_FULL) {
+            mdb_reader_check(store->env, &dead);
+        }
+        else if (rc != MDB_MAP_RESIZED || remap(store)) {
+            return rc;
+        }
+    } while (++tries < 4);
+    return rc;
+}
+
+void sse_lmdb_read_end(sse_store_t *store, MDB_txn *txn)
+{
+    mdb_txn_reset(txn);
+    txn = leave(store, txn);
+    if (txn) {
+        mdb_txn_abort(txn);
+    }
+}
+
+int sse_lmdb_state_get(sse_store_t *store, MDB_txn *txn,
+                       sse_lmdb_state_t *state)
+{
+    MDB_val key = {5, (void *)"state"}, val;
+    int rc = mdb_get(txn, store->db[SSE_DB_META], &key, &val);
+
+    if (rc || val.mv_size != sizeof(*state)) {
+        return rc && rc != MDB_NOTFOUND ? rc : MDB_CORRUPTED;
+    }
+    memcpy(state, val.mv_data, sizeof(*state));
+    return state->version == SSE_LMDB_VERSION ? 0 : MDB_VERSION_MISMATCH;
+}
+
+int sse_lmdb_write_begin(sse_lmdb_write_t *w, sse_store_t *store)
+{
+    int rc, tries = 0;
+
+    w->store = store;
+    w->used = 0;
+    for (;;) {
+        enter(store, 0);
+        rc = mdb_txn_begin(store->env, NULL, 0, &w->txn);
+        if (!rc) {
+            break;
+        }
+        leave(store, NULL);
+        if (rc != MDB_MAP_RESIZED || ++tries > 4 || remap(store)) {
+            return rc;
+        }
+    }
+    w->now = apr_time_now();
+    rc = sse_lmdb_state_get(store, w->txn, &w->state);
+    if (rc) {
+        sse_lmdb_write_abort(w);
+    }
+    return rc;
+}
+
+void sse_lmdb_write_abort(sse_lmdb_write_t *w)
+{
+    mdb_txn_abort(w->txn);
+    leave(w->store, NULL);
+}
+
+/* LMDB calls a short write EIO; mostly it is the disk, the quota or the limit
+ * that is full.  Find out by writing as much ourselves. */
+static int why_eio(sse_store_t *store)
+{
+    static const char zeros[65536];
+    struct rlimit limit;
+    struct stat st;
+    char path[4096];
+    int fd, rc = EIO;
+    apr_size_t done = 0;
+
+    if (!mdb_env_get_fd(store->env, &fd) && !fstat(fd, &st)
+        && !getrlimit(RLIMIT_FSIZE, &limit) && limit.rlim_cur != RLIM_INFINITY
+        && (rlim_t)st.st_size + sizeof(zeros) >= limit.rlim_cur) {
+        return EFBIG;
+    }
+    if (snprintf(path, sizeof(path), "%s/probe.XXXXXX", store->conf->dir)
+            >= (int)sizeof(path)
+        || (fd = mkstemp(path)) < 0) {
+        return errno == ENOSPC || errno == EDQUOT ? errno : EIO;
+    }
+    unlink(path);
+    while (done < sizeof(zeros)) {
+        ssize_t n = write(fd, zeros + done, sizeof(zeros) - done);
+
+        if (n < 0 && errno != EINTR) {
+            rc = errno;
+            break;
+        }
+        done += n > 0 ? (apr_size_t)n : 0;
+    }
+    close(fd);
+    return rc;
+}
+
+int sse_lmdb_write_commit(sse_lmdb_write_t *w)
+{
+    MDB_val key = {5, (void *)"state"}, val = {sizeof(w->state), &w->state};
+    int rc = w->used ? sse_lmdb_channel_done(w) : 0;
+
+    if (!rc) {
+        rc = mdb_put(w->txn, w->store->db[SSE_DB_META], &key, &val, 0);
+    }
+    if (rc) {
+        sse_lmdb_write_abort(w);
+        return rc;
+    }
+    rc = mdb_txn_commit(w->txn);
+    leave(w->store, NULL);
+    return rc == EIO ? why_eio(w->store) : rc;
+}
+
+int sse_lmdb_pages_used(sse_store_t *store, MDB_txn *txn, apr_uint64_t *pages)
+{
+    MDB_stat st;
+    int i, rc;
+
+    *pages = 0;
+    for (i = 0; i < SSE_DB_COUNT; ++i) {
+        if ((rc = mdb_stat(txn, store->db[i], &st))) {
+            return rc;
+        }
+        *pages += st.ms_branch_pages + st.ms_leaf_pages + st.ms_overflow_pages;
+    }
+    return 0;
+}
+
+static apr_status_t sse_lmdb_close(void *data)
+{
+    sse_store_t *store = data;
+
+    while (store->idle_count) {
+        mdb_txn_abort(store->idle[--store->idle_count]);
+    }
+    mdb_env_close(store->env);
+    pthread_cond_destroy(&store->gate_moved);
+    pthread_mutex_destroy(&store->gate);
+    pthread_mutex_destroy(&store->queue);
+    free(store);
+    return APR_SUCCESS;
+}
+
+static int open_env(sse_store_t *store)
+{
+    MDB_stat st;
+    int rc, dead, tries = 0;
+
+    /* Somebody who died while making the lock file leaves a bad one to those
+     * who waited for it; the next to come makes it anew. */
+    while ((rc = sse_lmdb_env_open(&store->env, store->conf)) == MDB_INVALID
+           && ++tries < 20) {
+        apr_sleep(apr_time_from_msec(10));
+    }
+    if (rc) {
+        return rc;
+    }
+    mdb_reader_check(store->env, &dead);
+    rc = sse_lmdb_dbs_open(store->env, store->db);
+    if (rc == MDB_NOTFOUND) {
+        rc = sse_lmdb_dbs_create(store->env, store->db,
+                                 (sse_id_t)apr_time_now());
+    }
+    if (!rc && !(rc = mdb_env_stat(store->env, &st))) {
+        apr_uint64_t pages = store->conf->size / st.ms_psize;
+
+        store->psize = st.ms_psize;
+        /* What one transaction copies weighs more in a small map. */
+        store->soft = pages < 1024 ? pages / 2 : pages / 8 * 5;
+    }
+    if (rc) {
+        mdb_env_close(store->env);
+    }
+    return rc;
+}
+
+apr_status_t sse_lmdb_open(sse_store_t **out, const sse_store_conf_t *conf,
+                           apr_pool_t *pool)
+{
+    sse_store_t *store = calloc(1, sizeof(*store));
+    int rc;
+
+    *out = NULL;
+    if (!store) {
+        return APR_ENOMEM;
+    }
+    store->conf = conf;
+    rc = open_env(store);
+    if (rc) {
+        free(store);
+        return sse_lmdb_status(rc);
+    }
+    pthread_mutex_init(&store->gate, NULL);
+    pthread_cond_init(&store->gate_moved, NULL);
+    pthread_mutex_init(&store->queue, NULL);
+    apr_pool_cleanup_register(pool, store, sse_lmdb_close,
+                              apr_pool_cleanup_null);
+    *out = store;
+    return APR_SUCCESS;
+}

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod_sse: Server-Sent Events for Apache httpd.
+ * See LICENSE for the terms. */
+
+/**
+ * @file sse_store.h
+ * The store: where events live between their publisher and their readers.
+ *
+ * One log of events, in the order of their ids, shared by all children of a
+ * server and surviving restarts; and for each channel the ids it remembers.
+ * Providers implement sse_store_provider_t.  A library of its own: APR and the
+ * provider's library only, no httpd.
+ *
+ * Ids: one sequence for the whole store.  The origin of a new store is its
+ * creation time in microseconds, each id is one more than the one before.
+ * So ids of another (or an earlier) store fall outside [origin, last], ids grow
+ * even when a damaged store is replaced, and they stay exact in a double.
+ * A reader who sees a hole in the sequence knows that it missed something.
+ *
+ * History: what a channel keeps, by count, age and bytes, as its last
+ * publisher said.  An event that falls out of its channel's history stays in
+ * the log for SSE_STORE_LINGER so that every child still reads it.
+ *
+ * Channels are opaque keys of 1 to SSE_STORE_KEY_MAX bytes.
+ *
+ * Threads: prepare() in the parent.  All else in a child, on any thread, also
+ * at the same time.  No function calls back into the module except through the
+ * sse_store_fn it was given, on the same thread, inside a read transaction:
+ * such a function must be quick and must not call the store.
+ */
+
+#ifndef SSE_STORE_H
+#define SSE_STORE_H
+
+#include <apr_pools.h>
+#include <apr_time.h>
+#include <apr_user.h>
+
+#include "event/sse_event.h"
+
+#define SSE_STORE_KEY_MAX 511      /**< bytes of a channel's key */
+#define SSE_STORE_PUBKEY_MAX 256   /**< bytes of an idempotency key */
+#define SSE_STORE_LINGER apr_time_from_sec(10)
+
+typedef apr_uint64_t sse_id_t;
+
+/** Provider's own: settings as read from the configuration. */
+typedef struct sse_store_conf_t sse_store_conf_t;
+/** Provider's own: a store opened in this child. */
+typedef struct sse_store_t sse_store_t;
+
+/** What a channel keeps, whichever limit bites first. */
+typedef struct {
+    apr_uint32_t count;      /**< events; 0 keeps none */
+    apr_interval_time_t age; /**< microseconds; 0: no limit */
+    apr_uint64_t bytes;      /**< of data and event names; 0: no limit */
+} sse_history_t;
+
+typedef enum {
+    SSE_RECORD_EVENT = 0,
+    SSE_RECORD_FORGET = 1 /**< the channel was ended and forgotten */
+} sse_record_e;
+
+/** One record of the log.  Slices live until the callback returns. */
+typedef struct {
+    sse_id_t id;
+    apr_time_t time;      /**< when it was appended */
+    sse_record_e kind;
+    sse_slice_t channel;  /**< the channel's key */
+    sse_fields_t fields;  /**< event, data, retry; id and comment are absent */
+} sse_record_t;
+
+/** @return APR_SUCCESS to go on; anything else stops the reading, is what the
+ *          reading function returns, and that record counts as not read */
+typedef apr_status_t sse_store_fn(void *baton, const sse_record_t *record);
+
+/** One event to append. */
+typedef struct {
+    sse_slice_t channel;
+    sse_fields_t fields;   /**< event, data (present), retry are stored */
+    sse_slice_t pubkey;    /**< the publisher's own key, or absent (or empty) */
+    const sse_history_t *history;
+    sse_id_t id;           /**< out: its id, or the first one's of its pubkey */
+    int duplicate;         /**< out: it was there already, nothing was added */
+} sse_append_t;
+
+/** Where a subscriber stands. */
+typedef struct {
+    sse_id_t last;   /**< the newest id of the store; origin when it is empty */
+    sse_id_t oldest; /**< the first id kept for these channels; 0: none */
+    int gap;         /**< something after the asked id is no longer kept, or
+                          the asked id is not one of this store's */
+} sse_position_t;
+
+typedef struct sse_store_provider_t {
+    const char *name;
+
+    /**
+     * Read settings ("key=value" each), in pool.  dir (the runtime directory,
+     * absolute) is what relative paths are relative to.
+     * @return NULL, or what is wrong, with the value and what is allowed
+     */
+    const char *(*configure)(sse_store_conf_t **conf, apr_pool_t *pool,
+                             const char *dir, int argc,
+                             const char *const *argv);
+
+    /**
+     * Parent, before children are made, at every (re)start, while children of
+     * the last generation may have the store open: make the directory, give it
+     * to the children's user, move a store that is damaged or of another
+     * version aside (keeping it, with a name that says so).
+     * @param uid,gid whom it shall belong to; (uid_t)-1 to leave it
+     * @param notice out: NULL, or what the administrator should read
+     * @return APR_SUCCESS or an error, then *notice says what to do
+     */
+    apr_status_t (*prepare)(const sse_store_conf_t *conf, apr_uid_t uid,
+                            apr_gid_t gid, const char **notice,
+                            apr_pool_t *pool);
+
+    /** Child: open; closed by the pool's cleanup, once nobody uses it. */
+    apr_status_t (*open)(sse_store_t **store, const sse_store_conf_t *conf,
+                         apr_pool_t *pool);
+
+    /**
+     * Append all of them, in order, in one transaction: all or none, and on
+     * return they will not be lost (see the provider's settings).  What falls
+     * out of the channels' histories goes in the same transaction.
+     * @return APR_SUCCESS; APR_ENOSPC: no room, even after the oldest events
+     *         were given up, or the disk is full; APR_EINVAL: a channel or a
+     *         pubkey of a length that is not allowed; else the cause
+     */
+    apr_status_t (*append)(sse_store_t *store, sse_append_t *items, int n);
+
+    /**
+     * Forget a channel: its history goes, and a SSE_RECORD_FORGET is appended
+     * so that every child hears of it.  A channel nobody knows is no error.
+     */
+    apr_status_t (*forget)(sse_store_t *store, sse_slice_t channel,
+                           sse_id_t *id);
+
+    /** The newest id (origin when nothing was ever appended). */
+    apr_status_t (*last)(sse_store_t *store, sse_id_t *id);
+
+    /** Where a subscriber to these channels stands who has seen after.  One
+     *  snapshot for all that it answers. */
+    apr_status_t (*look)(sse_store_t *store, const sse_slice_t *channels,
+                         int n, sse_id_t after, sse_position_t *position);
+
+    /**
+     * The id after which the count newest kept events of these channels lie,
+     * so that history() after it gives them; fewer if fewer are kept.
+     * count below 0: all that is kept.
+     */
+    apr_status_t (*tail)(sse_store_t *store, const sse_slice_t *channels,
+                         int n, apr_int64_t count, sse_id_t *after);
+
+    /**
+     * The kept events of these channels with after < id <= upto, oldest
+     * first, in the order of their ids, until about max_bytes of data were
+     * given (at least one event).
+     * @param next out: read on after this id; upto when all were given
+     * @param gap out: events after "after" were evicted before this call
+     */
+    apr_status_t (*history)(sse_store_t *store, const sse_slice_t *channels,
+                            int n, sse_id_t after, sse_id_t upto,
+                            apr_size_t max_bytes, sse_store_fn *fn,
+                            void *baton, sse_id_t *next, int *gap);
+
+    /**
+     * The log: all records of all channels after that id, in order, max at
+     * most.
+     * @param next out: the id to go on after
+     * @param missing out: records in (after, next] are gone (a hole)
+     */
+    apr_status_t (*follow)(sse_store_t *store, sse_id_t after, int max,
+                           sse_store_fn *fn, void *baton, sse_id_t *next,
+                           int *missing);
+
+    /**
+     * Housekeeping, a bounded piece of it: events over their age, records
+     * that lingered long enough, channels without history, dead readers.
+     * For any child to call now and then (every few seconds).
+     * @param more out: there is more to do; call again soon
+     */
+    apr_status_t (*tidy)(sse_store_t *store, apr_time_t now, int *more);
+} sse_store_provider_t;
+
+/** The provider of that name, or NULL. */
+const sse_store_provider_t *sse_store_provider(const char *name);
+
+/** LMDB: keys dir (default "sse"), size (bytes with k, m, g; default 1g, at
+ *  least 1m), sync (on or off; off). */
+extern const sse_store_provider_t sse_store_lmdb;
+
+#endif /* SSE_STORE_H */

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod_sse: Server-Sent Events for Apache httpd.
+ * See LICENSE for the terms. */
+
+/**
+ * @file sse_drive_async.c
+ * The asynchronous drive: the loop owns connection and request, and no thread
+ * waits.
+ *
+ * A turn's events go down the filter chain as one brigade with one FLUSH, since
+ * mod_ssl and mod_deflate hold small writes back without.  The connection's own
+ * filter takes the FLUSH out again, the core filter is asked to write what the
+ * socket takes, and what is left waits for writability.
+ *
+ * Threads: the loop's.
+ */
+
+#include "stream/sse_stream_private.h"
+
+#include <http_protocol.h>
+#include <http_request.h>
+
+#include "sse_atomic.h"
+
+static int is_writing(const sse_stream_t *stream)
+{
+    return stream->phase == SSE_PHASE_OPEN
+           || stream->phase == SSE_PHASE_DRAINING;
+}
+
+static void after_write(sse_stream_t *stream, apr_status_t rv)
+{
+    if (rv != APR_SUCCESS) {
+        sse_stream_broken(stream, sse_peer_write_reason(rv), rv);
+    }
+    else if (!sse_conn_is_flushed(stream->conn)) {
+        sse_conn_want_write(stream->conn, 1);
+    }
+    else {
+        sse_conn_want_write(stream->conn, 0);
+        sse_stream_wrote(stream);
+        sse_stream_drained(stream);
+    }
+}
+
+static void write_queue(sse_stream_t *stream)
+{
+    conn_rec *c = stream->r->connection;
+    apr_bucket_brigade *bb = stream->bb;
+    apr_status_t rv;
+
+    if (!sse_stream_take(stream, bb)) {
+        sse_stream_drained(stream);
+        return;
+    }
+    stream->written = sse_loop_now(stream->loop);
+    APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_flush_create(c->bucket_alloc));
+    rv = ap_pass_brigade(stream->r->output_filters, bb);
+    apr_brigade_cleanup(bb);
+    if (rv == APR_SUCCESS) {
+        rv = sse_conn_write(stream->conn);
+    }
+    after_write(stream, rv);
+}
+
+static void on_kick(sse_task_t *task)
+{
+    sse_stream_t *stream = sse_owner_of(task, sse_stream_t, kick_task);
+
+    /* While the socket is full, the queue is where things wait. */
+    if (is_writing(stream) && sse_conn_is_flushed(stream->conn)) {
+        write_queue(stream);
+    }
+    sse_stream_release(stream);
+}
+
+void sse_async_writable(sse_stream_t *stream)
+{
+    apr_status_t rv = sse_conn_write(stream->conn);
+
+    if (rv == APR_SUCCESS && sse_conn_is_flushed(stream->conn)) {
+        sse_conn_want_write(stream->conn, 0);
+        sse_stream_wrote(stream);
+        write_queue(stream);
+    }
+    else {
+        after_write(stream, rv);
+    }
+}
+
+static apr_status_t async_attach(sse_stream_t *stream)
+{
+    sse_stream_disarm(stream);
+    return sse_conn_watch(stream->conn);
+}
+
+static void async_kick(sse_stream_t *stream)
+{
+    sse_stream_post(stream, &stream->kick_task);
+}
+
+static void async_cut(sse_stream_t *stream)
+{
+    stream->r->connection->aborted = 1;
+}
+
+static void async_finish(sse_stream_t *stream)
+{
+    request_rec *r = stream->r;
+    conn_rec *c = r->connection;
+    sse_conn_t *conn = stream->conn;
+
+    sse_stream_note_end(stream);
+    apr_brigade_cleanup(stream->bb);
+    if (sse_streams_leaving() != SSE_STAY) {
+        c->keepalive = AP_CONN_CLOSE;
+    }
+    if (!c->aborted) {
+        ap_finalize_request_protocol(r);
+    }
+    ap_process_request_after_handler(r); /* logs; the request is gone */
+    sse_stream_release(stream);          /* the drive's */
+    sse_conn_release(conn);
+}
+
+const sse_drive_t sse_drive_async = {async_attach, async_kick, async_cut,
+                                     async_finish};
+
+void sse_async_init(sse_stream_t *stream)
+{
+    stream->kick_task.run = on_kick;
+}

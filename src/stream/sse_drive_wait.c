@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod_sse: Server-Sent Events for Apache httpd.
+ * See LICENSE for the terms. */
+
+/**
+ * @file sse_drive_wait.c
+ * The waiting drive: worker, prefork, HTTP/2, internal redirects.
+ *
+ * The handler's thread owns request and connection throughout: it waits for the
+ * queue and writes, blocking.  The loop watches the socket, keeps the timers
+ * and decides the end; when that is told, it sets "finished" and the thread
+ * leaves.  An HTTP/2 stream has no socket of its own: its end shows in
+ * c->aborted only, so its thread looks there now and then.
+ */
+
+#include "stream/sse_stream_private.h"
+
+#include <http_protocol.h>
+#include <sys/socket.h>
+
+#include "sse_atomic.h"
+
+/* How often an HTTP/2 stream's thread looks whether it was reset. */
+#define ABORT_POLL_MSEC 50
+
+/* -- On the loop ----------------------------------------------------------- */
+
+static void on_gone(sse_peer_t *peer, sse_close_reason_e reason,
+                    apr_status_t status)
+{
+    sse_stream_end(sse_owner_of(peer, sse_stream_t, peer), reason, status);
+}
+
+/* Only the handler's thread may look through the connection's filters. */
+static void on_readable(sse_peer_t *peer)
+{
+    sse_stream_t *stream = sse_owner_of(peer, sse_stream_t, peer);
+
+    sse_peer_want(peer, UV_READABLE, 0);
+    pthread_mutex_lock(&stream->lock);
+    stream->check_input = 1;
+    pthread_cond_signal(&stream->cond);
+    pthread_mutex_unlock(&stream->lock);
+}
+
+static void on_writable(sse_peer_t *peer)
+{
+}
+
+static void let_go(sse_stream_t *stream)
+{
+    pthread_mutex_lock(&stream->lock);
+    stream->finished = 1;
+    pthread_cond_signal(&stream->cond);
+    pthread_mutex_unlock(&stream->lock);
+    sse_stream_release(stream); /* the drive's */
+}
+
+/* Only now may the thread go on, and httpd close the descriptor. */
+static void on_closed(sse_peer_t *peer)
+{
+    let_go(sse_owner_of(peer, sse_stream_t, peer));
+}
+
+static const sse_peer_events_t peer_events = {on_gone, on_readable,
+                                              on_writable, on_closed};
+
+static apr_status_t wait_attach(sse_stream_t *stream)
+{
+    conn_rec *c = stream->r->connection;
+    int fd = sse_conn_fd(c);
+    apr_status_t rv;
+
+    if (fd < 0) {
+        return APR_SUCCESS;
+    }
+    rv = sse_peer_open(&stream->peer, stream->loop, fd, stream->opts.half_keep,
+                       &peer_events);
+    if (rv == APR_SUCCESS) {
+        stream->peer_open = 1;
+        sse_peer_want(&stream->peer, UV_READABLE, sse_conn_is_tls(c));
+    }
+    return rv;
+}
+
+/* The push has signalled already. */
+static void wait_kick(sse_stream_t *stream)
+{
+}
+
+/* The thread may be stuck in a write to a client that does not read. */
+static void wait_cut(sse_stream_t *stream)
+{
+    int fd = sse_conn_fd(stream->r->connection);
+
+    pthread_mutex_lock(&stream->lock);
+    if (stream->in_flight && fd >= 0) {
+        shutdown(fd, SHUT_RDWR);
+    }
+    pthread_mutex_unlock(&stream->lock);
+}
+
+static void wait_finish(sse_stream_t *stream)
+{
+    if (stream->peer_open) {
+        sse_peer_close(&stream->peer);
+    }
+    else {
+        let_go(stream);
+    }
+}
+
+const sse_drive_t sse_drive_wait = {wait_attach, wait_kick, wait_cut,
+                                    wait_finish};
+
+static void on_drained(sse_task_t *task)
+{
+    sse_stream_t *stream = sse_owner_of(task, sse_stream_t, kick_task);
+
+    stream->written = sse_loop_now(stream->loop);
+    if (sse_stream_is_drained(stream)) {
+        sse_stream_drained(stream);
+    }
+    sse_stream_release(stream);
+}
+
+static void on_looked(sse_task_t *task)
+{
+    sse_stream_t *stream = sse_owner_of(task, sse_stream_t, input_task);
+
+    if (stream->peer_open && stream->phase == SSE_PHASE_OPEN) {
+        sse_peer_want(&stream->peer, UV_READABLE, 1);
+    }
+    sse_stream_release(stream);
+}
+
+/* -- On the handler's thread ------------------------------------------------ */
+
+static void write_out(sse_stream_t *stream)
+{
+    request_rec *r = stream->r;
+    conn_rec *c = r->connection;
+    apr_bucket_brigade *bb = stream->bb;
+    apr_status_t rv = APR_SUCCESS;
+    int was_dead = sse_atomic_load(&stream->is_dead);
+
+    if (!was_dead) {
+        APR_BRIGADE_INSERT_TAIL(bb,
+                                apr_bucket_flush_create(c->bucket_alloc));
+        rv = ap_pass_brigade(r->output_filters, bb);
+    }
+    apr_brigade_cleanup(bb);
+    if (!was_dead && (rv != APR_SUCCESS || c->aborted)) {
+        sse_atomic_store(&stream->is_dead, 1);
+        sse_stream_end(stream, c->master ? SSE_CLOSE_RESET
+                                         : sse_peer_write_reason(rv),
+                       rv);
+    }
+    sse_stream_wrote(stream);
+    sse_stream_post(stream, &stream->kick_task);
+}
+
+static void look_at_input(sse_stream_t *stream)
+{
+    switch (sse_conn_look(stream->r->connection, stream->bb)) {
+    case SSE_INPUT_END:
+        sse_stream_end(stream, SSE_CLOSE_CLIENT, APR_SUCCESS);
+        break;
+    case SSE_INPUT_NONE:
+        sse_stream_post(stream, &stream->input_task);
+        break;
+    case SSE_INPUT_DATA:
+        break;
+    }
+}
+
+/* Under the lock. */
+static void wait_more(sse_stream_t *stream)
+{
+    conn_rec *c = stream->r->connection;
+    struct timespec until;
+
+    if (!c->master) {
+        pthread_cond_wait(&stream->cond, &stream->lock);
+        return;
+    }
+    if (c->aborted) {
+        sse_stream_end(stream, SSE_CLOSE_RESET, APR_ECONNRESET);
+    }
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += ABORT_POLL_MSEC * 1000000L;
+    until.tv_sec += until.tv_nsec / 1000000000L;
+    until.tv_nsec %= 1000000000L;
+    pthread_cond_timedwait(&stream->cond, &stream->lock, &until);
+}
+
+static void wait_until_finished(sse_stream_t *stream)
+{
+    int look;
+
+    pthread_mutex_lock(&stream->lock);
+    while (!stream->finished) {
+        look = stream->check_input;
+        stream->check_input = 0;
+        if (!look && !stream->queue.count) {
+            wait_more(stream);
+            continue;
+        }
+        pthread_mutex_unlock(&stream->lock);
+        if (look) {
+            look_at_input(stream);
+        }
+        if (sse_stream_take(stream, stream->bb)) {
+            write_out(stream);
+        }
+        pthread_mutex_lock(&stream->lock);
+    }
+    pthread_mutex_unlock(&stream->lock);
+}
+
+void sse_wait_run(sse_stream_t *stream)
+{
+    conn_rec *c = stream->r->connection;
+    sse_close_reason_e reason;
+
+    stream->kick_task.run = on_drained;
+    stream->input_task.run = on_looked;
+    sse_stream_acquire(stream); /* this thread's */
+    sse_loop_post(stream->loop, &stream->attach_task);
+    wait_until_finished(stream);
+    reason = sse_stream_reason(stream);
+    sse_stream_note_end(stream);
+    if (!sse_reason_drains(reason)) {
+        c->aborted = c->master ? c->aborted : 1;
+        c->keepalive = AP_CONN_CLOSE;
+    }
+    if (sse_streams_leaving() != SSE_STAY) {
+        c->keepalive = AP_CONN_CLOSE;
+    }
+    sse_stream_release(stream);
+}

@@ -1,0 +1,420 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod_sse: Server-Sent Events for Apache httpd.
+ * See LICENSE for the terms. */
+
+#include "stream/sse_stream_private.h"
+
+#include <apr_strings.h>
+#include <http_log.h>
+#include <stdlib.h>
+
+#include "notify/sse_notify.h"
+#include "sse_atomic.h"
+#include "stream/sse_gap.h"
+
+APLOG_USE_MODULE(sse);
+
+/* What waits when we end a stream gets this long to be written. */
+#define DRAIN_MSEC 5000
+
+sse_stream_t *sse_stream_acquire(sse_stream_t *stream)
+{
+    sse_atomic_add(&stream->refs, 1);
+    return stream;
+}
+
+void sse_stream_release(sse_stream_t *stream)
+{
+    if (sse_atomic_sub(&stream->refs, 1) == 0) {
+        sse_queue_clear(&stream->queue);
+        pthread_cond_destroy(&stream->cond);
+        pthread_mutex_destroy(&stream->lock);
+        free(stream);
+    }
+}
+
+sse_close_reason_e sse_stream_reason(const sse_stream_t *stream)
+{
+    return sse_atomic_load(&stream->reason);
+}
+
+request_rec *sse_stream_request(const sse_stream_t *stream)
+{
+    return stream->r;
+}
+
+int sse_reason_by_client(sse_close_reason_e reason)
+{
+    return reason >= SSE_CLOSE_CLIENT && reason <= SSE_CLOSE_DEAD_PEER;
+}
+
+int sse_reason_drains(sse_close_reason_e reason)
+{
+    return reason == SSE_CLOSE_MAX_AGE || reason == SSE_CLOSE_SERVER
+           || reason == SSE_CLOSE_SHUTDOWN;
+}
+
+void sse_stream_post(sse_stream_t *stream, sse_task_t *task)
+{
+    sse_stream_acquire(stream);
+    if (!sse_loop_post(stream->loop, task)) {
+        sse_stream_release(stream);
+    }
+}
+
+void sse_stream_poke(sse_stream_t *stream)
+{
+    sse_stream_post(stream, &stream->kick_task);
+}
+
+/* -- Feeding ------------------------------------------------------------- */
+
+static apr_status_t ended_status(const sse_stream_t *stream)
+{
+    return sse_reason_by_client(sse_stream_reason(stream)) ? APR_ECONNABORTED
+                                                           : APR_EOF;
+}
+
+/* Under the lock.  A single event is never too large for an empty queue. */
+static int is_full(const sse_stream_t *stream, const sse_buf_t *buf)
+{
+    apr_size_t waiting = stream->queue.bytes + stream->in_flight;
+
+    return waiting && waiting + buf->len > stream->opts.queue_bytes;
+}
+
+/* Under the lock.  What the socket is taking already cannot be dropped. */
+static void drop_oldest(sse_stream_t *stream, const sse_buf_t *buf)
+{
+    sse_buf_t *old;
+
+    while (is_full(stream, buf)
+           && (old = sse_queue_take(&stream->queue)) != NULL) {
+        sse_buf_release(old);
+        stream->dropping = 1;
+    }
+}
+
+static apr_status_t add(sse_stream_t *stream, sse_buf_t *buf, sse_push_e how)
+{
+    apr_status_t rv = APR_SUCCESS;
+
+    pthread_mutex_lock(&stream->lock);
+    if (sse_stream_reason(stream) != SSE_CLOSE_NONE) {
+        rv = ended_status(stream);
+    }
+    else if (how != SSE_PUSH_ALWAYS && is_full(stream, buf)) {
+        if (how == SSE_PUSH_POLICY && stream->opts.queue_drop) {
+            drop_oldest(stream, buf);
+        }
+        else {
+            rv = APR_EAGAIN;
+        }
+    }
+    if (rv == APR_SUCCESS) {
+        sse_queue_add(&stream->queue, sse_buf_acquire(buf));
+        pthread_cond_signal(&stream->cond);
+    }
+    pthread_mutex_unlock(&stream->lock);
+    return rv;
+}
+
+apr_status_t sse_stream_push(sse_stream_t *stream, sse_buf_t *buf,
+                             sse_push_e how)
+{
+    apr_status_t rv = add(stream, buf, how);
+
+    if (rv == APR_SUCCESS) {
+        sse_atomic_load(&stream->drive)->kick(stream);
+    }
+    else if (rv == APR_EAGAIN && how == SSE_PUSH_POLICY) {
+        sse_stream_end(stream, SSE_CLOSE_SLOW_CLIENT, rv);
+    }
+    return rv;
+}
+
+int sse_stream_is_drained(sse_stream_t *stream)
+{
+    int drained;
+
+    pthread_mutex_lock(&stream->lock);
+    drained = !stream->queue.count && !stream->in_flight;
+    pthread_mutex_unlock(&stream->lock);
+    return drained;
+}
+
+/* -- Writing ------------------------------------------------------------- */
+
+/* Under the lock: where events were dropped, say so in their place. */
+static sse_buf_t *gap_event(const sse_stream_t *stream)
+{
+    const sse_buf_t *first = sse_queue_first(&stream->queue);
+
+    return sse_gap_after(stream->last_id, first ? first->id : 0);
+}
+
+static apr_size_t append(sse_stream_t *stream, apr_bucket_brigade *bb,
+                         sse_buf_t *buf)
+{
+    apr_size_t len = buf->len;
+
+    stream->events += buf->events;
+    stream->bytes += len;
+    if (buf->id) {
+        stream->last_id = buf->id;
+    }
+    APR_BRIGADE_INSERT_TAIL(bb, sse_buf_bucket(buf, bb->bucket_alloc));
+    return len;
+}
+
+apr_size_t sse_stream_take(sse_stream_t *stream, apr_bucket_brigade *bb)
+{
+    apr_size_t taken = 0;
+    sse_buf_t *buf;
+
+    pthread_mutex_lock(&stream->lock);
+    if (stream->dropping) {
+        stream->dropping = 0;
+        taken += append(stream, bb, gap_event(stream));
+    }
+    while ((buf = sse_queue_take(&stream->queue)) != NULL) {
+        taken += append(stream, bb, buf);
+    }
+    stream->in_flight += taken;
+    pthread_mutex_unlock(&stream->lock);
+    return taken;
+}
+
+void sse_stream_wrote(sse_stream_t *stream)
+{
+    pthread_mutex_lock(&stream->lock);
+    stream->in_flight = 0;
+    pthread_mutex_unlock(&stream->lock);
+}
+
+/* -- The timer: heartbeat, SSEMaxAge, draining ----------------------------- */
+
+static sse_buf_t *heartbeat; /* const after sse_streams_init() */
+
+void sse_stream_init_heartbeat(void)
+{
+    if (!heartbeat) {
+        heartbeat = sse_buf_text(":\n\n");
+    }
+}
+
+static void tell(sse_stream_t *stream);
+
+/* Due after so long a silence: a write need not touch the timer, which finds out
+ * when it fires. */
+static void arm(sse_stream_t *stream);
+
+static void on_timer(uv_timer_t *timer)
+{
+    sse_stream_t *stream = sse_owner_of(timer, sse_stream_t, timer);
+    apr_uint64_t now = sse_loop_now(stream->loop);
+
+    if (stream->phase == SSE_PHASE_DRAINING) {
+        stream->drive->cut(stream);
+        tell(stream);
+        return;
+    }
+    if (stream->deadline && now >= stream->deadline) {
+        sse_stream_end(stream, SSE_CLOSE_MAX_AGE, APR_SUCCESS);
+        return;
+    }
+    if (stream->opts.heartbeat
+        && now - stream->written
+               >= (apr_uint64_t)apr_time_as_msec(stream->opts.heartbeat)) {
+        stream->written = now;
+        if (sse_stream_is_drained(stream)) {
+            sse_stream_push(stream, heartbeat, SSE_PUSH_ALWAYS);
+        }
+    }
+    arm(stream);
+}
+
+static void arm(sse_stream_t *stream)
+{
+    apr_uint64_t now = sse_loop_now(stream->loop), due = APR_UINT64_MAX;
+
+    if (stream->opts.heartbeat) {
+        due = stream->written + apr_time_as_msec(stream->opts.heartbeat);
+    }
+    if (stream->deadline && stream->deadline < due) {
+        due = stream->deadline;
+    }
+    if (due != APR_UINT64_MAX) {
+        uv_timer_start(&stream->timer, on_timer, due > now ? due - now : 1, 0);
+    }
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+    sse_stream_release(sse_owner_of(handle, sse_stream_t, timer));
+}
+
+/* -- The end --------------------------------------------------------------- */
+
+apr_status_t sse_stream_end(sse_stream_t *stream, sse_close_reason_e reason,
+                            apr_status_t status)
+{
+    if (!sse_atomic_cas(&stream->reason, SSE_CLOSE_NONE, (int)reason)) {
+        return APR_EOF;
+    }
+    stream->status = status;
+    stream->closed = apr_time_now();
+    sse_stream_post(stream, &stream->end_task);
+    return APR_SUCCESS;
+}
+
+void sse_stream_note_end(sse_stream_t *stream)
+{
+    apr_snprintf(stream->notes->events, sizeof(stream->notes->events),
+                 "%" APR_UINT64_T_FMT, stream->events);
+    apr_cpystrn(stream->notes->reason,
+                sse_close_name(sse_stream_reason(stream)),
+                sizeof(stream->notes->reason));
+}
+
+static void on_told(sse_task_t *task)
+{
+    sse_stream_t *stream = sse_owner_of(task, sse_stream_t, told_task);
+
+    stream->phase = SSE_PHASE_DONE;
+    sse_streams_told();
+    uv_close((uv_handle_t *)&stream->timer, on_timer_closed);
+    sse_streams_remove(stream);
+    stream->drive->finish(stream);
+}
+
+/* The writer may still be at it (a waiting drive stuck in a write): numbers are
+ * taken under the lock, which it holds to change them. */
+static void fill(sse_stream_t *stream, sse_ending_t *ending)
+{
+    sse_close_t *close = &ending->close;
+
+    close->reason = sse_stream_reason(stream);
+    close->by_client = sse_reason_by_client(close->reason);
+    close->status = stream->status;
+    close->opened = stream->opened;
+    close->closed = stream->closed;
+    pthread_mutex_lock(&stream->lock);
+    close->events = stream->events;
+    close->bytes = stream->bytes;
+    ending->last_id = stream->last_id;
+    sse_stream_note_end(stream);
+    pthread_mutex_unlock(&stream->lock);
+}
+
+static void tell(sse_stream_t *stream)
+{
+    sse_ending_t ending = {0};
+
+    stream->phase = SSE_PHASE_TELLING;
+    uv_timer_stop(&stream->timer);
+    fill(stream, &ending);
+    ap_log_rerror(APLOG_MARK, APLOG_INFO, ending.close.status, stream->r,
+                  "stream %s ended: %s, %" APR_UINT64_T_FMT " events",
+                  stream->notes->id, stream->notes->reason,
+                  ending.close.events);
+    ending.stream = stream;
+    ending.r = stream->r;
+    ending.done = &stream->told_task;
+    ending.loop = stream->loop;
+    sse_notify_end(&ending);
+}
+
+static void on_end(sse_task_t *task)
+{
+    sse_stream_t *stream = sse_owner_of(task, sse_stream_t, end_task);
+
+    if (stream->phase == SSE_PHASE_NEW) {
+        /* Not attached yet: on_attach() will find it ended. */
+    }
+    else if (stream->phase == SSE_PHASE_OPEN) {
+        stream->source->on_ended(stream, stream->source_baton);
+        if (sse_reason_drains(sse_stream_reason(stream))
+            && !sse_atomic_load(&stream->is_dead)
+            && !sse_stream_is_drained(stream)) {
+            stream->phase = SSE_PHASE_DRAINING;
+            uv_timer_start(&stream->timer, on_timer, DRAIN_MSEC, 0);
+        }
+        else {
+            if (!sse_reason_drains(sse_stream_reason(stream))) {
+                stream->drive->cut(stream);
+            }
+            tell(stream);
+        }
+    }
+    sse_stream_release(stream);
+}
+
+void sse_stream_drained(sse_stream_t *stream)
+{
+    if (stream->phase == SSE_PHASE_DRAINING) {
+        tell(stream);
+    }
+    else if (stream->phase == SSE_PHASE_OPEN
+             && sse_stream_reason(stream) == SSE_CLOSE_NONE) {
+        stream->source->on_drained(stream, stream->source_baton);
+    }
+}
+
+void sse_stream_broken(sse_stream_t *stream, sse_close_reason_e reason,
+                       apr_status_t status)
+{
+    sse_atomic_store(&stream->is_dead, 1);
+    sse_stream_end(stream, reason, status);
+    if (stream->phase == SSE_PHASE_DRAINING) {
+        tell(stream);
+    }
+}
+
+/* -- The beginning --------------------------------------------------------- */
+
+static void set_deadline(sse_stream_t *stream)
+{
+    apr_uint64_t age = apr_time_as_msec(stream->opts.max_age);
+
+    if (age) {
+        /* Up to a tenth earlier, so that not all end at once. */
+        age -= (apr_uint64_t)((double)age / 10 * sse_streams_spread());
+        stream->deadline = sse_loop_now(stream->loop) + age;
+    }
+}
+
+static void on_attach(sse_task_t *task)
+{
+    sse_stream_t *stream = sse_owner_of(task, sse_stream_t, attach_task);
+    apr_status_t rv;
+
+    uv_timer_init(sse_loop_uv(stream->loop), &stream->timer);
+    sse_stream_acquire(stream); /* the timer's */
+    sse_streams_add(stream);
+    stream->phase = SSE_PHASE_OPEN;
+    stream->written = sse_loop_now(stream->loop);
+    set_deadline(stream);
+    rv = stream->drive->attach(stream);
+    if (rv != APR_SUCCESS) {
+        sse_stream_end(stream, SSE_CLOSE_ERROR, rv);
+    }
+    if (sse_stream_reason(stream) == SSE_CLOSE_NONE) {
+        arm(stream);
+        stream->source->on_attached(stream, stream->source_baton);
+        stream->drive->kick(stream);
+    }
+    else {
+        /* Ended before the loop saw it, and the end task may have run. */
+        sse_stream_acquire(stream);
+        on_end(&stream->end_task);
+    }
+}
+
+/* The one thing a stream's creation and its drives share: tasks. */
+void sse_stream_init_tasks(sse_stream_t *stream)
+{
+    stream->attach_task.run = on_attach;
+    stream->end_task.run = on_end;
+    stream->told_task.run = on_told;
+}

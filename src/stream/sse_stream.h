@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod_sse: Server-Sent Events for Apache httpd.
+ * See LICENSE for the terms. */
+
+/**
+ * @file sse_stream.h
+ * One open response: what waits for it, how it is written, why it ends.
+ *
+ * A stream is fed buffers and writes them, by one of two drives: asynchronous
+ * (event MPM, HTTP/1.x: the loop owns the connection and does the writing) or
+ * waiting (all else: the handler's own thread waits and writes; the loop only
+ * watches).  It knows nothing of channels: its source, the hub, hears when it
+ * may feed it and when it must stop.
+ *
+ * Life: made and run by the handler.  Counted; the drive holds one reference
+ * until the request is let go, each open libuv handle one more.  The request
+ * is whole until the stream_close hook has returned.
+ *
+ * The end: whoever sets the reason, by one compare-and-swap, has ended it; all
+ * later ends do nothing.  The loop then stops feeding, lets what waits drain
+ * where the reason allows it, has the end told, and lets the request go.
+ *
+ * Lock order: a stream's lock is a leaf but for the loop's queue, which may be
+ * taken under it.
+ *
+ * Threads: tagged at each function.
+ */
+
+#ifndef SSE_STREAM_H
+#define SSE_STREAM_H
+
+#include <httpd.h>
+
+#include "loop/sse_loop.h"
+#include "mod_sse.h"
+#include "stream/sse_buf.h"
+
+/** What feeds a stream.  All on the loop. */
+typedef struct {
+    /** The loop has the stream: it may be fed from now. */
+    void (*on_attached)(sse_stream_t *stream, void *baton);
+    /** Nothing waits any more; called after each time something did. */
+    void (*on_drained)(sse_stream_t *stream, void *baton);
+    /** It takes no more.  Comes once for each stream that was created, also
+     *  where on_attached never came; the baton may go. */
+    void (*on_ended)(sse_stream_t *stream, void *baton);
+} sse_source_t;
+
+/** Settings, from the location. */
+typedef struct {
+    apr_interval_time_t heartbeat;
+    apr_interval_time_t retry;
+    apr_interval_time_t dead_peer;
+    apr_interval_time_t max_age;
+    apr_size_t queue_bytes;
+    int queue_drop;
+    int half_keep;
+} sse_stream_opts_t;
+
+/** The settings in force for this request.  Request thread. */
+void sse_stream_opts(request_rec *r, sse_stream_opts_t *opts);
+
+/**
+ * Send the head and run the stream.  Request thread; what it returns is what
+ * the handler returns: SUSPENDED, or OK when all is over.
+ * @param channels for the log note sse-channel; lives as long as the request
+ */
+int sse_stream_run(request_rec *r, const sse_stream_opts_t *opts,
+                   const char *channels, const sse_source_t *source,
+                   void *baton);
+
+/** The head of a stream's response, without a stream (HEAD; a child that is
+ *  leaving).  Request thread. */
+void sse_stream_head(request_rec *r);
+
+sse_stream_t *sse_stream_acquire(sse_stream_t *stream); /**< any thread */
+void sse_stream_release(sse_stream_t *stream);          /**< any thread */
+
+/** What to do when more waits than SSEQueue allows. */
+typedef enum {
+    SSE_PUSH_ALWAYS, /**< send it all the same: catching up, comments */
+    SSE_PUSH_POLICY, /**< close or drop, as SSEQueue says */
+    SSE_PUSH_BOUNDED /**< refuse */
+} sse_push_e;
+
+/**
+ * Have these bytes sent.  Any thread.  Takes a reference of its own.
+ * @return APR_SUCCESS; APR_EAGAIN: refused, the queue is full; APR_EOF: ended
+ *         by us; APR_ECONNABORTED: the client is gone
+ */
+apr_status_t sse_stream_push(sse_stream_t *stream, sse_buf_t *buf,
+                             sse_push_e how);
+
+/**
+ * End it.  Any thread.  What waits is still sent where the reason is ours and
+ * the client can take it.
+ * @return APR_SUCCESS, or APR_EOF: it had ended already
+ */
+apr_status_t sse_stream_end(sse_stream_t *stream, sse_close_reason_e reason,
+                            apr_status_t status);
+
+/** Why it ended, or SSE_CLOSE_NONE.  Any thread. */
+sse_close_reason_e sse_stream_reason(const sse_stream_t *stream);
+
+/** Whether nothing waits to be written.  Any thread. */
+int sse_stream_is_drained(sse_stream_t *stream);
+
+/** Have on_drained called soon, if nothing waits. loop. */
+void sse_stream_poke(sse_stream_t *stream);
+
+/** Its request: valid until the end was told. */
+request_rec *sse_stream_request(const sse_stream_t *stream);
+
+/* -- All streams of this child ------------------------------------------- */
+
+/** What a child that leaves does with its streams. */
+typedef enum {
+    SSE_STAY = 0,
+    SSE_LEAVE_GRACEFUL, /**< end them, spread over a second, with retry */
+    SSE_LEAVE_AT_ONCE
+} sse_leave_e;
+
+/** child_init.
+ *  @param is_async whether the MPM can suspend connections
+ *  @param is_forked whether each process serves one connection (prefork) */
+void sse_streams_init(sse_loop_t *loop, int is_async, int is_forked);
+
+/** Any thread, and signal handlers. */
+void sse_streams_leave(sse_leave_e how);
+sse_leave_e sse_streams_leaving(void);
+
+/** Streams whose end has not been told yet.  Any thread, signal handlers. */
+apr_uint32_t sse_streams_count(void);
+
+/** suspend_connection hook: the loop may take the connection over.  The MPM's
+ *  thread. */
+void sse_conn_suspended(conn_rec *c, request_rec *r);
+
+/** register_hooks: the output filter of asynchronous connections. */
+void sse_conn_register(void);
+
+#endif /* SSE_STREAM_H */

@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod_sse: Server-Sent Events for Apache httpd.
+ * See LICENSE for the terms. */
+
+#include "stream/sse_stream_private.h"
+
+#include <http_log.h>
+#include <http_protocol.h>
+#include <http_ssl.h>
+#include <http_core.h>
+#include <ap_mpm.h>
+#include <apr_portable.h>
+#include <apr_strings.h>
+#include <unistd.h>
+
+#include "config/sse_config.h"
+#include "notify/sse_notify.h"
+#include "sse_atomic.h"
+
+APLOG_USE_MODULE(sse);
+
+/* A child that leaves sends its clients to the next one this soon. */
+#define LEAVING_RETRY "retry: 500\n\n"
+
+static struct {
+    sse_loop_t *loop; /* const after sse_streams_init() */
+    int is_async;     /* likewise */
+    apr_uint32_t count; /* atomic: of streams, for their ids */
+} child;
+
+void sse_stream_open_init(sse_loop_t *loop, int is_async)
+{
+    child.loop = loop;
+    child.is_async = is_async;
+    sse_stream_init_heartbeat();
+}
+
+void sse_stream_opts(request_rec *r, sse_stream_opts_t *opts)
+{
+    opts->heartbeat = sse_conf_heartbeat(r);
+    opts->retry = sse_conf_retry(r);
+    opts->dead_peer = sse_conf_dead_peer(r);
+    opts->max_age = sse_conf_max_age(r);
+    opts->queue_bytes = (apr_size_t)sse_conf_queue_bytes(r);
+    opts->queue_drop = sse_conf_queue_drop(r);
+    opts->half_keep = sse_conf_half_close_keep(r);
+}
+
+int sse_conn_fd(conn_rec *c)
+{
+    apr_socket_t *sock = c->master ? NULL : ap_get_conn_socket(c);
+    apr_os_sock_t fd = -1;
+
+    if (sock) {
+        apr_os_sock_get(&fd, sock);
+    }
+    return fd;
+}
+
+int sse_conn_is_tls(conn_rec *c)
+{
+    return ap_ssl_conn_is_ssl(c);
+}
+
+sse_input_e sse_conn_look(conn_rec *c, apr_bucket_brigade *bb)
+{
+    apr_status_t rv = ap_get_brigade(c->input_filters, bb, AP_MODE_SPECULATIVE,
+                                     APR_NONBLOCK_READ, 1);
+    sse_input_e found = SSE_INPUT_NONE;
+
+    if (rv == APR_SUCCESS && !APR_BRIGADE_EMPTY(bb)) {
+        found = APR_BUCKET_IS_EOS(APR_BRIGADE_FIRST(bb)) ? SSE_INPUT_END
+                                                         : SSE_INPUT_DATA;
+    }
+    else if (rv != APR_SUCCESS && !APR_STATUS_IS_EAGAIN(rv)
+             && !APR_STATUS_IS_TIMEUP(rv)) {
+        found = SSE_INPUT_END;
+    }
+    apr_brigade_cleanup(bb);
+    return found;
+}
+
+/* -- The head -------------------------------------------------------------- */
+
+/* A body that is not read leaves the connection of no use afterwards: httpd
+ * would have to read it on the loop to find the next request. */
+static int has_body(request_rec *r)
+{
+    const char *length = apr_table_get(r->headers_in, "Content-Length");
+
+    return apr_table_get(r->headers_in, "Transfer-Encoding")
+           || (length && strcmp(length, "0"));
+}
+
+void sse_stream_head(request_rec *r)
+{
+    ap_set_content_type(r, "text/event-stream");
+    apr_table_setn(r->headers_out, "Cache-Control", "no-store");
+    apr_table_setn(r->headers_out, "X-Accel-Buffering", "no");
+    apr_table_unset(r->headers_out, "Content-Length");
+    if (has_body(r)) {
+        r->connection->keepalive = AP_CONN_CLOSE;
+    }
+}
+
+/* On the handler's thread, where blocking is allowed: the FLUSH goes all the
+ * way down. */
+static apr_status_t send_text(request_rec *r, const char *text)
+{
+    apr_bucket_alloc_t *list = r->connection->bucket_alloc;
+    apr_bucket_brigade *bb = apr_brigade_create(r->pool, list);
+    apr_status_t rv;
+
+    APR_BRIGADE_INSERT_TAIL(
+        bb, apr_bucket_heap_create(text, strlen(text), NULL, list));
+    APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_flush_create(list));
+    rv = ap_pass_brigade(r->output_filters, bb);
+    apr_brigade_destroy(bb);
+    return r->connection->aborted ? APR_ECONNABORTED : rv;
+}
+
+/* The first bytes: retry, or a comment, so that something leaves at once. */
+static apr_status_t send_first(request_rec *r, const sse_stream_opts_t *opts)
+{
+    char text[48] = ":\n\n";
+
+    if (opts->retry) {
+        apr_snprintf(text, sizeof(text), "retry: %" APR_TIME_T_FMT "\n\n",
+                     (apr_time_t)apr_time_as_msec(opts->retry));
+    }
+    return send_text(r, text);
+}
+
+/* -- Making one ------------------------------------------------------------ */
+
+static void set_notes(sse_stream_t *stream, const char *channels)
+{
+    request_rec *r = stream->r;
+    sse_notes_t *notes = apr_pcalloc(r->pool, sizeof(*notes));
+
+    apr_snprintf(notes->id, sizeof(notes->id),
+                 "%" APR_UINT64_T_HEX_FMT ".%x.%x",
+                 (apr_uint64_t)apr_time_now(), (unsigned)getpid(),
+                 (unsigned)sse_atomic_add(&child.count, 1));
+    strcpy(notes->events, "0");
+    strcpy(notes->reason, "-");
+    apr_table_setn(r->notes, "sse-stream", notes->id);
+    apr_table_setn(r->notes, "sse-close", notes->reason);
+    apr_table_setn(r->notes, "sse-events", notes->events);
+    apr_table_setn(r->notes, "sse-channel", channels);
+    stream->notes = notes;
+}
+
+/* The loop may own a connection only where the MPM lets go of it, and where the
+ * request is the connection's own: what ap_internal_redirect() or a subrequest
+ * runs cannot be suspended, and an HTTP/2 stream has no socket. */
+static int may_suspend(request_rec *r)
+{
+    conn_rec *c = r->connection;
+
+    return child.is_async && !c->master && c->cs && !r->main && !r->prev;
+}
+
+static sse_stream_t *create(request_rec *r, const sse_stream_opts_t *opts,
+                            const char *channels, const sse_source_t *source,
+                            void *baton)
+{
+    sse_stream_t *stream = calloc(1, sizeof(*stream));
+
+    if (!stream) {
+        return NULL;
+    }
+    stream->refs = 1;
+    stream->r = r;
+    stream->loop = child.loop;
+    stream->opts = *opts;
+    stream->source = source;
+    stream->source_baton = baton;
+    stream->opened = apr_time_now();
+    pthread_mutex_init(&stream->lock, NULL);
+    pthread_cond_init(&stream->cond, NULL);
+    stream->bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
+    stream->drive = may_suspend(r) ? &sse_drive_async : &sse_drive_wait;
+    sse_stream_init_tasks(stream);
+    set_notes(stream, channels);
+    return stream;
+}
+
+/* The backstop: the request goes although nobody ended its stream, since a
+ * handler returned something else than it was given.  As SUSPENDED never took
+ * effect, nobody but this thread has the connection: it waits for the telling,
+ * and writes nothing. */
+static apr_status_t on_request_gone(void *baton)
+{
+    sse_stream_t *stream = baton;
+
+    sse_conn_expect(stream->conn, NULL);
+    sse_atomic_store(&stream->is_dead, 1);
+    sse_atomic_store(&stream->drive, &sse_drive_wait);
+    sse_stream_end(stream, SSE_CLOSE_ERROR, APR_EGENERAL);
+    sse_wait_run(stream);
+    return APR_SUCCESS;
+}
+
+static int run_async(sse_stream_t *stream)
+{
+    request_rec *r = stream->r;
+
+    stream->conn = sse_conn_of(r->connection, stream->loop);
+    sse_async_init(stream);
+    apr_pool_pre_cleanup_register(r->pool, stream, on_request_gone);
+    sse_conn_expect(stream->conn, stream);
+    return SUSPENDED;
+}
+
+void sse_stream_disarm(sse_stream_t *stream)
+{
+    apr_pool_cleanup_kill(stream->r->pool, stream, on_request_gone);
+}
+
+static int run(sse_stream_t *stream)
+{
+    request_rec *r = stream->r;
+
+    sse_streams_opened();
+    sse_notify_open(stream, r);
+    ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, r, "stream %s open on %s",
+                  stream->notes->id, apr_table_get(r->notes, "sse-channel"));
+    if (stream->drive == &sse_drive_async) {
+        return run_async(stream);
+    }
+    sse_wait_run(stream);
+    return OK;
+}
+
+int sse_stream_run(request_rec *r, const sse_stream_opts_t *opts,
+                   const char *channels, const sse_source_t *source,
+                   void *baton)
+{
+    conn_rec *c = r->connection;
+    int fd = sse_conn_fd(c);
+    sse_stream_t *stream;
+
+    if (c->aborted || (fd >= 0 && sse_peer_is_gone(fd, opts->half_keep))) {
+        source->on_ended(NULL, baton);
+        c->aborted = 1;
+        return OK;
+    }
+    sse_stream_head(r);
+    if (sse_streams_leaving() != SSE_STAY) {
+        source->on_ended(NULL, baton);
+        c->keepalive = AP_CONN_CLOSE;
+        send_text(r, LEAVING_RETRY);
+        return OK;
+    }
+    stream = create(r, opts, channels, source, baton);
+    if (!stream || send_first(r, opts) != APR_SUCCESS) {
+        source->on_ended(NULL, baton);
+        if (stream) {
+            sse_stream_release(stream);
+        }
+        c->aborted = 1;
+        return OK;
+    }
+    if (fd >= 0) {
+        sse_peer_set_dead(fd, opts->dead_peer);
+    }
+    return run(stream);
+}

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod_sse: Server-Sent Events for Apache httpd.
+ * See LICENSE for the terms. */
+
+/**
+ * @file sse_stream_private.h
+ * What the files of src/stream share: the stream's inside, and its drives.
+ *
+ * Threads: members are tagged: "const" is set before the stream is shared,
+ * "loop" is touched on the loop only, "lock" under the stream's lock, "writer"
+ * by the thread that writes to the connection (the loop, or the handler's).
+ */
+
+#ifndef SSE_STREAM_PRIVATE_H
+#define SSE_STREAM_PRIVATE_H
+
+#include <pthread.h>
+
+#include "loop/sse_peer.h"
+#include "stream/sse_queue.h"
+#include "stream/sse_stream.h"
+
+/** How far a stream is, on the loop.  Only forward. */
+typedef enum {
+    SSE_PHASE_NEW,      /**< the loop has not seen it yet */
+    SSE_PHASE_OPEN,     /**< attached: fed and watched */
+    SSE_PHASE_DRAINING, /**< ended by us; what waits is still written */
+    SSE_PHASE_TELLING,  /**< its end is being told */
+    SSE_PHASE_DONE      /**< the request is let go */
+} sse_phase_e;
+
+typedef struct {
+    /** loop: begin to watch the client. */
+    apr_status_t (*attach)(sse_stream_t *stream);
+    /** Any thread: something waits to be written. */
+    void (*kick)(sse_stream_t *stream);
+    /** loop: write no more, whatever waits (it may be stuck in a write). */
+    void (*cut)(sse_stream_t *stream);
+    /** loop: the end was told, or needs no telling: let the request go.  Drops
+     *  the drive's reference. */
+    void (*finish)(sse_stream_t *stream);
+} sse_drive_t;
+
+/** Room for the notes' values, which change without an allocation. */
+typedef struct {
+    char id[40];
+    char reason[16];
+    char events[24];
+} sse_notes_t;
+
+typedef struct sse_conn_t sse_conn_t;
+
+struct sse_stream_t {
+    apr_uint32_t refs;   /* atomic; malloc'ed, freed with the last one */
+    int reason;          /* atomic; sse_close_reason_e; set once */
+    sse_phase_e phase;   /* loop */
+
+    request_rec *r;      /* const; valid until SSE_PHASE_DONE */
+    sse_loop_t *loop;    /* const */
+    sse_stream_opts_t opts; /* const */
+    const sse_source_t *source; /* const */
+    void *source_baton;         /* const */
+    const sse_drive_t *drive;   /* atomic; const once attached */
+    sse_conn_t *conn;           /* const; asynchronous drive only */
+    sse_notes_t *notes;         /* const; the values: writer */
+    apr_time_t opened;          /* const */
+
+    apr_status_t status; /* whoever ended it; read by the loop afterwards */
+    apr_time_t closed;   /* likewise */
+
+    pthread_mutex_t lock;
+    sse_queue_t queue;     /* lock */
+    apr_size_t in_flight;  /* lock: taken by the writer, not yet written out */
+    int dropping;          /* lock: events were dropped since the last write */
+
+    apr_bucket_brigade *bb; /* writer: the one brigade, in r->pool */
+    apr_uint64_t events;    /* writer, until the phase is TELLING */
+    apr_off_t bytes;        /* writer, likewise */
+    sse_id_t last_id;       /* writer, and under lock */
+
+    int is_dead;            /* atomic: nothing more can be written */
+
+    /* kick: write what waits, or find that nothing does */
+    sse_task_t attach_task, kick_task, end_task, told_task;
+
+    apr_uint64_t written;     /* loop: its clock at the last write */
+    uv_timer_t timer;         /* loop: heartbeat, SSEMaxAge, draining */
+    apr_uint64_t deadline;    /* loop: SSEMaxAge, or of draining; 0: none */
+    sse_stream_t *next, **prev; /* loop: all streams of the child */
+
+    /* The waiting drive. */
+    sse_peer_t peer;      /* loop */
+    int peer_open;        /* loop */
+    pthread_cond_t cond;  /* lock */
+    int check_input;      /* lock: bytes came that may be a close_notify */
+    int finished;         /* lock */
+    sse_task_t input_task;
+};
+
+extern const sse_drive_t sse_drive_async;
+extern const sse_drive_t sse_drive_wait;
+
+/** Request thread: wait for the end and write what comes. */
+void sse_wait_run(sse_stream_t *stream);
+
+/** The connection's descriptor, or -1 where it has none of its own (HTTP/2). */
+int sse_conn_fd(conn_rec *c);
+
+/** Whether it speaks TLS, so that its end may come as bytes. */
+int sse_conn_is_tls(conn_rec *c);
+
+/** What a look at a TLS connection's input found. */
+typedef enum {
+    SSE_INPUT_NONE, /**< nothing for us: go on watching */
+    SSE_INPUT_DATA, /**< a request, or stray bytes: it stays unread */
+    SSE_INPUT_END   /**< close_notify, or the connection broke */
+} sse_input_e;
+
+/** Look at the input, without blocking or consuming.  The connection's owner.
+ *  @param bb an empty brigade to use */
+sse_input_e sse_conn_look(conn_rec *c, apr_bucket_brigade *bb);
+
+/** writer: the waiting buffers, oldest first, as buckets at the end of bb.
+ *  @return how many bytes */
+apr_size_t sse_stream_take(sse_stream_t *stream, apr_bucket_brigade *bb);
+
+/** writer: what was taken is out. */
+void sse_stream_wrote(sse_stream_t *stream);
+
+/** Any thread: post one of its tasks, with a reference that the task drops. */
+void sse_stream_post(sse_stream_t *stream, sse_task_t *task);
+
+/** loop: the writer has nothing left to write. */
+void sse_stream_drained(sse_stream_t *stream);
+
+/** loop: the client is gone, whether or not the stream was ended before. */
+void sse_stream_broken(sse_stream_t *stream, sse_close_reason_e reason,
+                       apr_status_t status);
+
+/** loop: whether what waits shall still be written when it ends like this. */
+int sse_reason_drains(sse_close_reason_e reason);
+
+/** Whether the client is the one who left. */
+int sse_reason_by_client(sse_close_reason_e reason);
+
+/** Write the notes' final values.  The thread that owns the request. */
+void sse_stream_note_end(sse_stream_t *stream);
+
+/* sse_streams.c: loop */
+void sse_streams_add(sse_stream_t *stream);
+void sse_streams_remove(sse_stream_t *stream);
+/** loop: from 0 to 1, to spread what would happen all at once. */
+double sse_streams_spread(void);
+/* Any thread: streams opened, and not told of yet. */
+void sse_streams_opened(void);
+void sse_streams_told(void);
+
+/* sse_stream.c: request thread, once for each stream, or once. */
+void sse_stream_init_tasks(sse_stream_t *stream);
+void sse_stream_init_heartbeat(void);
+
+/* sse_stream_open.c */
+
+/** child_init. */
+void sse_stream_open_init(sse_loop_t *loop, int is_async);
+/** loop: the request is the loop's: its pool's cleanup is no end any more. */
+void sse_stream_disarm(sse_stream_t *stream);
+
+/* sse_conn.c */
+
+/** Request thread: the connection's object, made at its first stream. */
+sse_conn_t *sse_conn_of(conn_rec *c, sse_loop_t *loop);
+/** Request thread: its next suspension is this stream's; NULL: nobody's. */
+void sse_conn_expect(sse_conn_t *conn, sse_stream_t *stream);
+/** loop: begin to watch. */
+apr_status_t sse_conn_watch(sse_conn_t *conn);
+/** loop: write what the socket takes. @return an error if it broke */
+apr_status_t sse_conn_write(sse_conn_t *conn);
+/** loop: whether all was written. */
+int sse_conn_is_flushed(const sse_conn_t *conn);
+/** loop: have sse_async_writable() called when it takes more. */
+void sse_conn_want_write(sse_conn_t *conn, int on);
+/** loop: the stream is over and its request gone; go on with the connection:
+ *  next request, lingering close, or its end. */
+void sse_conn_release(sse_conn_t *conn);
+/** loop; called by the connection for its stream. */
+void sse_async_writable(sse_stream_t *stream);
+/** Request thread, for a new stream of this drive. */
+void sse_async_init(sse_stream_t *stream);
+
+#endif /* SSE_STREAM_PRIVATE_H */

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod_sse: Server-Sent Events for Apache httpd.
+ * See LICENSE for the terms. */
+
+/**
+ * @file sse_streams.c
+ * All open streams of this child, and how they end when it leaves.
+ */
+
+#include "stream/sse_stream_private.h"
+
+#include <ap_mpm.h>
+#include <unistd.h>
+
+#include "sse_atomic.h"
+#include "sse_board.h"
+
+/* A graceful end is spread over so many steps, to spread the reconnects. */
+#define LEAVE_STEPS     50
+#define LEAVE_STEP_MSEC 15
+/* How often a prefork child, which is not told, asks whether it must leave. */
+#define STATE_POLL_MSEC 50
+
+static struct {
+    sse_loop_t *loop;
+    sse_stream_t *first;   /* loop */
+    apr_uint32_t attached; /* loop: streams in the list */
+    apr_uint32_t count;    /* atomic: opened and not told of yet */
+    int leaving;           /* atomic: sse_leave_e */
+    uv_timer_t step;       /* loop */
+    uv_timer_t state_poll; /* loop; prefork only */
+    int is_forked;         /* const */
+    apr_uint32_t per_step; /* loop */
+    unsigned int seed;     /* loop */
+} all;
+
+double sse_streams_spread(void)
+{
+    return (double)rand_r(&all.seed) / RAND_MAX;
+}
+
+apr_uint32_t sse_streams_count(void)
+{
+    return sse_atomic_load(&all.count);
+}
+
+void sse_streams_opened(void)
+{
+    sse_atomic_add(&all.count, 1);
+    sse_board_add(SSE_BOARD_STREAMS, 1);
+    sse_board_add(SSE_BOARD_OPENED, 1);
+}
+
+void sse_streams_told(void)
+{
+    sse_board_add(SSE_BOARD_STREAMS, -1);
+    sse_atomic_sub(&all.count, 1);
+}
+
+/* -- Leaving ---------------------------------------------------------------- */
+
+/* The client is sent to the next generation, not at the same time as all the
+ * others: half to one and a half of what it was told first. */
+static void push_retry(sse_stream_t *stream)
+{
+    sse_fields_t fields = SSE_FIELDS_NONE;
+    apr_int64_t retry = apr_time_as_msec(stream->opts.retry);
+    sse_buf_t *buf;
+
+    if (retry) {
+        fields.retry =
+            retry / 2 + (apr_int64_t)((double)retry * sse_streams_spread());
+        buf = sse_buf_format(&fields, 0);
+        sse_stream_push(stream, buf, SSE_PUSH_ALWAYS);
+        sse_buf_release(buf);
+    }
+}
+
+/* Ended streams stay in the list until they are told of. */
+static void end_some(apr_uint32_t most)
+{
+    sse_stream_t *stream;
+
+    for (stream = all.first; stream && most; stream = stream->next) {
+        if (sse_stream_reason(stream) == SSE_CLOSE_NONE) {
+            push_retry(stream);
+            sse_stream_end(stream, SSE_CLOSE_SHUTDOWN, APR_SUCCESS);
+            --most;
+        }
+    }
+}
+
+static void on_step(uv_timer_t *timer)
+{
+    end_some(all.per_step);
+    if (!all.first) {
+        uv_timer_stop(timer);
+    }
+}
+
+static void end_all(sse_close_reason_e reason)
+{
+    sse_stream_t *stream;
+
+    for (stream = all.first; stream; stream = stream->next) {
+        sse_stream_end(stream, reason, APR_SUCCESS);
+    }
+}
+
+static void on_leave(void *baton)
+{
+    if (sse_streams_leaving() == SSE_LEAVE_AT_ONCE) {
+        end_all(SSE_CLOSE_STOP);
+        return;
+    }
+    all.per_step = all.attached / LEAVE_STEPS + 1;
+    uv_timer_start(&all.step, on_step, 0, LEAVE_STEP_MSEC);
+}
+
+sse_leave_e sse_streams_leaving(void)
+{
+    return sse_atomic_load(&all.leaving);
+}
+
+void sse_streams_leave(sse_leave_e how)
+{
+    if (sse_streams_leaving() < how) {
+        sse_atomic_store(&all.leaving, (int)how);
+        sse_loop_urge(all.loop);
+    }
+}
+
+/* A prefork child's handler is not interrupted by a graceful end; what it is
+ * waiting for has to come from here. */
+static void on_state_poll(uv_timer_t *timer)
+{
+    int state;
+
+    if (ap_mpm_query(AP_MPMQ_MPM_STATE, &state) == APR_SUCCESS
+        && state == AP_MPMQ_STOPPING) {
+        sse_streams_leave(SSE_LEAVE_GRACEFUL);
+        uv_timer_stop(timer);
+    }
+}
+
+/* -- The list ---------------------------------------------------------------- */
+
+void sse_streams_add(sse_stream_t *stream)
+{
+    stream->next = all.first;
+    stream->prev = &all.first;
+    if (all.first) {
+        all.first->prev = &stream->next;
+    }
+    all.first = stream;
+    if (!all.attached++ && all.is_forked) {
+        uv_timer_start(&all.state_poll, on_state_poll, STATE_POLL_MSEC,
+                       STATE_POLL_MSEC);
+    }
+    if (sse_streams_leaving() != SSE_STAY) {
+        sse_loop_urge(all.loop);
+    }
+}
+
+void sse_streams_remove(sse_stream_t *stream)
+{
+    *stream->prev = stream->next;
+    if (stream->next) {
+        stream->next->prev = stream->prev;
+    }
+    if (!--all.attached && all.is_forked) {
+        uv_timer_stop(&all.state_poll);
+    }
+}
+
+static void on_init(sse_task_t *task)
+{
+    uv_timer_init(sse_loop_uv(all.loop), &all.step);
+    uv_timer_init(sse_loop_uv(all.loop), &all.state_poll);
+}
+
+static sse_task_t init_task = {on_init, NULL, 0};
+
+void sse_streams_init(sse_loop_t *loop, int is_async, int is_forked)
+{
+    all.loop = loop;
+    all.is_forked = is_forked;
+    all.seed = (unsigned int)apr_time_now() ^ (unsigned int)getpid();
+    sse_loop_on_urgent(loop, on_leave, NULL);
+    sse_stream_open_init(loop, is_async);
+    sse_loop_post(loop, &init_task);
+}

@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod_sse: Server-Sent Events for Apache httpd.
+ *
+ * The main job for real: "make run", a browser with two tabs on the demo
+ * page, an event published by curl and seen in both, a tab closed and its
+ * close seen in the access log.  TAP.
+ *
+ * PORT: where to serve; none: a free one.  CHROMIUM: the browser. */
+
+import { spawn, execFileSync } from "node:child_process";
+import { createRequire } from "node:module";
+import fs from "node:fs";
+import net from "node:net";
+import os from "node:os";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+
+const top = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "../..");
+const shots = path.join(top, "build/browser");
+const { chromium } = createRequire(`${shots}/`)("playwright-core");
+
+const FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic",
+    "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync"];
+
+let count = 0;
+let failed = 0;
+
+function ok(good, name, ...diag) {
+    console.log(`${good ? "" : "not "}ok ${++count} - ${name}`);
+    if (!good) {
+        ++failed;
+        diag.join("\n").split("\n").forEach((line) => console.log(`# ${line}`));
+    }
+    return good;
+}
+
+function is(got, want, name) {
+    return ok(got === want, name, `got ${got}`, `want ${want}`);
+}
+
+/* What fn gives once that is true, or its last answer after the time. */
+async function eventually(fn, seconds = 10) {
+    const end = Date.now() + seconds * 1000;
+    for (;;) {
+        const value = await fn();
+        if (value || Date.now() >= end) {
+            return value;
+        }
+        await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+}
+
+function freePort() {
+    return new Promise((resolve, reject) => {
+        const server = net.createServer();
+        server.on("error", reject);
+        server.listen(0, "127.0.0.1", () => {
+            const { port } = server.address();
+            server.close(() => resolve(port));
+        });
+    });
+}
+
+function curl(...args) {
+    return execFileSync("curl", ["-sS", "--max-time", "10", ...args],
+                        { encoding: "utf8" });
+}
+
+/* "make run" in a process group of its own, so that a signal to the group is
+ * what Ctrl-C is. */
+function makeRun(port) {
+    const env = { ...process.env, PORT: String(port) };
+    for (const name of ["MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES"]) {
+        delete env[name];
+    }
+    const make = spawn("make", ["--no-print-directory", "run", `PORT=${port}`],
+                       { cwd: top, env, detached: true,
+                         stdio: ["ignore", "pipe", "pipe"] });
+    make.output = "";
+    make.stdout.on("data", (text) => { make.output += text; });
+    make.stderr.on("data", (text) => { make.output += text; });
+    make.gone = new Promise((resolve) => {
+        make.on("exit", () => { make.over = true; resolve(); });
+    });
+    return make;
+}
+
+/* The access log, wherever "make run" says it is. */
+function accessLog(make) {
+    const found = /^Logs: (\S+)\/access_log/m.exec(make.output);
+    return fs.readFileSync(path.resolve(top, found[1], "access_log"), "utf8");
+}
+
+async function openPage(context, url) {
+    const page = await context.newPage();
+    page.problems = [];
+    page.elsewhere = [];
+    page.on("pageerror", (error) => page.problems.push(String(error)));
+    page.on("console", (message) => {
+        if (message.type() === "error") {
+            page.problems.push(message.text());
+        }
+    });
+    page.on("request", (request) => {
+        if (!/^(data|blob):/.test(request.url())
+            && !request.url().startsWith(url)) {
+            page.elsewhere.push(request.url());
+        }
+    });
+    await page.goto(url, { waitUntil: "domcontentloaded" });
+    return page;
+}
+
+const text = (page, id) => page.locator(`#${id}`).textContent();
+const texts = (page) => page.locator("#events .text").allTextContents();
+
+async function overflow(page) {
+    return page.evaluate(() => document.documentElement.scrollWidth
+                               - document.documentElement.clientWidth);
+}
+
+async function testTwoTabs(context, url, make) {
+    const pages = [await openPage(context, url), await openPage(context, url)];
+    for (const [n, page] of pages.entries()) {
+        await eventually(async () => await text(page, "state") === "connected");
+        is(await text(page, "state"), "connected", `tab ${n + 1} is connected`);
+    }
+    await eventually(async () => await text(pages[1], "streams") === "2");
+    is(await text(pages[1], "streams"), "2", "the page counts two streams");
+
+    const answer = JSON.parse(curl("-d", "data=Hello from curl",
+                                   `${url}events/demo`));
+    ok(/^[1-9][0-9]*$/.test(answer.id), "curl publishes an event",
+       JSON.stringify(answer));
+    for (const [n, page] of pages.entries()) {
+        await eventually(async () =>
+            (await texts(page)).includes("Hello from curl"));
+        is((await texts(page)).join("|"), "Hello from curl",
+           `tab ${n + 1} shows it, once`);
+        is(await text(page, "last-id"), answer.id, "and its id");
+    }
+
+    const markup = "<img src=x onerror=document.title='gone'>\nsecond line";
+    await pages[0].fill("#data", markup);
+    await pages[0].selectOption("#type", "notice");
+    await pages[0].click("#publish button[type=submit]");
+    await eventually(async () => (await texts(pages[1])).includes(markup));
+    is((await texts(pages[1]))[0], markup,
+       "the form publishes, and markup is shown as text");
+    is(await pages[1].locator("#events .type").first().textContent(), "notice",
+       "under its type");
+    ok(/^Published as \d+$/.test(await text(pages[0], "answer")),
+       "the form says that it is published", await text(pages[0], "answer"));
+    is(await text(pages[0], "data"), "", "and is empty again");
+
+    is(closes(make).length, 0, "no stream has ended so far");
+    await pages[1].close();
+    await eventually(() => closes(make).length > 0);
+    is(closes(make).length, 1, "a closed tab is one ended stream");
+    ok(/^(client|reset)$/.test(closes(make)[0]),
+       "which the access log's sse-close gives to the client",
+       closes(make).join(" "));
+    await eventually(async () => await text(pages[0], "streams") === "1");
+    is(await text(pages[0], "streams"), "1", "the other tab counts one stream");
+    return pages[0];
+}
+
+/* Why each stream ended that the access log knows of. */
+function closes(make) {
+    return [...accessLog(make).matchAll(
+        /"GET \/events\/demo HTTP.* close=(\S+) /g)].map((match) => match[1]);
+}
+
+async function testDisconnect(page, url) {
+    await page.click("#toggle");
+    is(await text(page, "state"), "closed", "the page can disconnect");
+    await eventually(async () => await text(page, "streams") === "0");
+    is(await text(page, "streams"), "0", "and no stream is left");
+    await page.click("#clear");
+    curl("-d", "data=while away", `${url}events/demo`);
+    await page.click("#toggle");
+    await eventually(async () => (await texts(page)).length >= 3);
+    is((await texts(page))[0], "while away",
+       "back again, it is told what it missed");
+}
+
+async function testPhone(browser, url) {
+    for (const colorScheme of ["light", "dark"]) {
+        const context = await browser.newContext({
+            viewport: { width: 360, height: 740 }, deviceScaleFactor: 2,
+            hasTouch: true, isMobile: true, colorScheme,
+        });
+        const page = await openPage(context, url);
+        await eventually(async () => (await texts(page)).length >= 3);
+        await page.evaluate(() => fetch("/events/demo", {
+            method: "POST", headers: { "Content-Type": "text/plain" },
+            body: `https://example.org/${"long".repeat(60)}`,
+        }));
+        await eventually(async () => (await texts(page))[0]?.includes("long"));
+        const shot = path.join(shots, `phone-${colorScheme}.png`);
+        await page.screenshot({ path: shot, fullPage: true });
+        is(await overflow(page), 0, `nothing sticks out on a phone, ${colorScheme}`);
+        is(page.problems.join("\n"), "", "and nothing goes wrong there");
+        await context.close();
+    }
+}
+
+async function testPage(browser, url, make) {
+    const context = await browser.newContext({
+        viewport: { width: 1100, height: 800 },
+    });
+    const page = await testTwoTabs(context, url, make);
+    await testDisconnect(page, url);
+    await page.screenshot({ path: path.join(shots, "desktop.png") });
+    is(await overflow(page), 0, "nothing sticks out on a desktop");
+    is(page.problems.join("\n"), "", "no error in the page");
+    is(page.elsewhere.join("\n"), "", "and nothing loaded from elsewhere");
+    await testPhone(browser, url);
+    await context.close();
+}
+
+async function main() {
+    const port = Number(process.env.PORT) || await freePort();
+    const url = `http://127.0.0.1:${port}/`;
+    const profile = fs.mkdtempSync(path.join(os.tmpdir(), "mod_sse-browser."));
+    const make = makeRun(port);
+    let browser = null;
+    try {
+        await eventually(() => make.over || /^Logs: /m.test(make.output), 120);
+        if (!ok(make.output.includes(url), "make run says what to open",
+                make.output)) {
+            return;
+        }
+        browser = await chromium.launch({
+            executablePath: process.env.CHROMIUM || "/usr/bin/chromium",
+            args: FLAGS, env: { ...process.env, HOME: profile },
+        });
+        await testPage(browser, url, make);
+        await browser.close();
+        browser = null;
+    }
+    finally {
+        await browser?.close();
+        if (!make.over) {
+            process.kill(-make.pid, "SIGINT");
+        }
+        const timer = setTimeout(() => process.kill(-make.pid, "SIGKILL"),
+                                 15000);
+        await make.gone;
+        clearTimeout(timer);
+        fs.rmSync(profile, { recursive: true, force: true });
+    }
+    const refused = await fetch(url).then(() => false, () => true);
+    ok(refused, "Ctrl-C ends the server");
+}
+
+try {
+    await main();
+}
+catch (error) {
+    ok(false, "the test came to its end", error.stack || String(error));
+}
+console.log(`1..${count}`);
+process.exitCode = failed ? 1 : 0;

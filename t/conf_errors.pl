@@ -1,0 +1,398 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: Apache-2.0
+# mod_sse: Server-Sent Events for Apache httpd.
+#
+# What of a configuration is accepted and what is refused, where, and with
+# which words.  Each case is one run of "httpd -t".
+#   HTTPD       the server's program
+#   LIBEXECDIR  where its modules are
+#   SSE_MODULE  mod_sse.so
+
+use strict;
+use warnings FATAL => 'all';
+
+use File::Basename qw(dirname);
+use File::Spec ();
+use File::Temp qw(tempdir);
+use IO::Socket::INET ();
+use Test::More;
+
+for my $name (qw(HTTPD LIBEXECDIR SSE_MODULE)) {
+    BAIL_OUT("$name is not set") unless $ENV{$name};
+    BAIL_OUT("$name: there is no $ENV{$name}") unless -e $ENV{$name};
+}
+
+my $top = File::Spec->rel2abs(dirname(__FILE__) . '/..');
+my $dir = tempdir('sse-conf-XXXXXX', TMPDIR => 1, CLEANUP => 1);
+
+sub write_file {
+    my($file, $text) = @_;
+
+    open my $out, '>', $file or die "$file: $!";
+    print $out $text;
+    close $out or die "$file: $!";
+}
+
+sub read_file {
+    my($file) = @_;
+
+    open my $in, '<', $file or return '';
+    local $/;
+    return scalar <$in>;
+}
+
+# What some builds have inside has no file.
+sub load_modules {
+    return join '', map {
+        my $file = "$ENV{LIBEXECDIR}/mod_$_.so";
+        -e $file ? "LoadModule ${_}_module $file\n" : ();
+    } @_;
+}
+
+# A port that is free, should a server that ought to stop not do so.
+my $port = do {
+    my $socket = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 1)
+        or die "no port: $!";
+    $socket->sockport;
+};
+
+write_file("$dir/httpd.conf", load_modules(qw(mpm_event authz_core)) . <<"END");
+LoadModule sse_module $ENV{SSE_MODULE}
+ServerName localhost
+Listen 127.0.0.1:$port
+PidFile $dir/httpd.pid
+DefaultRuntimeDir $dir
+ErrorLog $dir/error_log
+IncludeOptional $dir/modules.con[f]
+Include $dir/case.conf
+END
+
+# Run httpd on this text, which is the whole of case.conf.  Returns its exit
+# status and all it said.
+sub httpd {
+    my($text, @args) = @_;
+
+    write_file("$dir/case.conf", "$text\n");
+    unlink "$dir/error_log";
+    my $pid = fork;
+    die "fork: $!" unless defined $pid;
+    if (!$pid) {
+        open STDOUT, '>', "$dir/said" or die "$dir/said: $!";
+        open STDERR, '>&', \*STDOUT or die "stderr: $!";
+        alarm 20;
+        exec $ENV{HTTPD}, '-f', "$dir/httpd.conf", '-d', $dir, @args
+            or die "$ENV{HTTPD}: $!";
+    }
+    waitpid $pid, 0;
+    return ($?, read_file("$dir/said") . read_file("$dir/error_log"));
+}
+
+sub passes {
+    my($text, $name) = @_;
+
+    my($status, $said) = httpd($text, '-t');
+    ok $status == 0 && $said =~ /^Syntax OK$/m, $name || "passes: $text"
+        or diag "exit status $status\n$text\n$said";
+}
+
+# refused TEXT, WORDS: it is, at that line of TEXT (the first, unless told),
+# and these words are in the message.
+sub refused {
+    my($text, $words, $line) = @_;
+
+    my($status, $said) = httpd($text, '-t');
+    my $where = "Syntax error on line " . ($line || 1) . " of $dir/case.conf:";
+    (my $name = $text) =~ s/\n/\\n/g;
+    $name =~ s/[^ -~]/?/g;
+    $name = substr($name, 0, 90) . '...' if length $name > 90;
+    my $ok = $status == 256 && index($said, $where) >= 0
+        && index($said, $words) >= 0;
+    ok $ok, "refused: $name"
+        or diag "exit status $status\nwant: $where\n      $words\ngot:  $said";
+}
+
+my $time = 'a whole number with ms, s, mi (minutes) or h, or alone for seconds';
+my $size = 'a whole number of bytes, or with k, m or g';
+
+# Times: directive, what is allowed, a word of its usage, good ones, and ones
+# out of range.
+for (
+    ['SSEHeartbeat', '0 (off) or 100ms to 24h', 'a time such as 15s',
+     [qw(0 100ms 15 15s 2mi 2min 24h 1440mi)], [qw(99ms 86401 25h)]],
+    ['SSERetry', '0 (none sent) or 1ms to 24h', 'a time such as 2s',
+     [qw(0 1ms 2 500ms 24h)], [qw(86400001ms 25h)]],
+    ['SSEDeadPeer', '0 (left to the kernel) or 1s to 24h', 'a time such as 30s',
+     [qw(0 0s 1 1000ms 30s 24h)], [qw(1ms 999ms 25h)]],
+    ['SSEMaxAge', '0 (no limit) or 100ms to 8760h', 'a time such as 1h',
+     [qw(0 100ms 1h 8760h)], [qw(1ms 8761h)]],
+) {
+    my($name, $allowed, $usage, $good, $bad) = @$_;
+
+    passes("$name $_") for @$good;
+    for my $value (@$bad, qw(-1 +1 1m 1d 15sec 15S 1hour 1.5s 0x10 s twelve),
+                   '1 s', ' 1', '1s ', '9223372036854775807',
+                   '9223372036854775808s', '99999999999999999999',
+                   '2562047788015216h') {
+        refused(qq($name "$value"),
+                "$name: '$value' is not allowed; allowed is $allowed: $time");
+    }
+    refused("$name", "$name takes one argument, $usage");
+    refused(qq($name ""), "$name takes one argument, $usage");
+    refused("$name 1s 2s", "$name takes one argument, $usage");
+    refused("<Location /a>\n<Limit POST>\n$name 1s\n</Limit>\n</Location>",
+            "$name cannot stand in <Limit> or <LimitExcept>", 3);
+}
+
+# SSEMaxEventSize
+passes("SSEMaxEventSize $_") for qw(1 64k 64K 1m 64m 67108864);
+for my $value (qw(0 -1 +1 64kb 1t 65m 67108865 1g k 1.5k ten 9007199254740992k
+                  9223372036854775808), '64 k', ' 1') {
+    refused(qq(SSEMaxEventSize "$value"), "SSEMaxEventSize: '$value' is not "
+            . "allowed; allowed is 1 to 64m: $size");
+}
+refused('SSEMaxEventSize', 'SSEMaxEventSize takes one argument, a size such');
+refused('SSEMaxEventSize 1 2', 'SSEMaxEventSize takes one argument');
+refused("<LimitExcept GET>\nSSEMaxEventSize 1k\n</LimitExcept>",
+        'SSEMaxEventSize cannot stand in <Limit> or <LimitExcept>', 2);
+
+# SSEQueue
+passes("SSEQueue $_")
+    for '1k', '256k close', '1024 drop', '1g DROP', '1048576 Close';
+for my $value (qw(0 1023 2g -256k 256kb 256q close 1.5k
+                  18446744073709551616)) {
+    refused("SSEQueue $value", "SSEQueue: '$value' is not allowed; allowed is "
+            . "1k to 1g: $size");
+}
+refused("SSEQueue 256k $_",
+        "SSEQueue: '$_' is not allowed; allowed is close or drop after")
+    for qw(keep drops 1k);
+refused('SSEQueue 256k ""', "SSEQueue: '' is not allowed; allowed is close");
+refused('SSEQueue', 'SSEQueue takes one or two arguments');
+refused('SSEQueue 1k drop 1', 'SSEQueue takes one or two arguments, bytes');
+refused("<Limit GET>\nSSEQueue 1k\n</Limit>", 'SSEQueue cannot stand in', 2);
+
+# SSEHistory
+passes("SSEHistory $_") for '0', '1000', '1000 1h', '1000 1h 16m', '5 0 0',
+    '1000000000 8760h 1024g', '10 500ms 1';
+refused("SSEHistory $_", "SSEHistory: '$_' is not allowed; allowed is "
+        . '0 to 1000000000 events as the count')
+    for qw(-1 +1 1k 1000000001 1h ten 4294967296 99999999999999999999);
+refused("SSEHistory 10 $_", "SSEHistory: '$_' is not allowed; allowed is "
+        . "0 (any age) to 8760h as the age: $time")
+    for qw(-1s 16m 8761h 1d none 99999999999999999999);
+refused("SSEHistory 10 1h $_", "SSEHistory: '$_' is not allowed; allowed is "
+        . "0 (any size) to 1024g as the bytes: $size")
+    for qw(-1 1025g 1t 1h 99999999999999999999 17179869184g);
+refused('SSEHistory 10 ""', "SSEHistory: '' is not allowed; allowed is 0 (any");
+refused('SSEHistory 10 1h ""', "SSEHistory: '' is not allowed; allowed is 0");
+refused('SSEHistory', 'SSEHistory takes one, two or three arguments, what');
+refused('SSEHistory 1 1h 1m 1', 'SSEHistory takes one, two or three arguments');
+refused("<Limit POST>\nSSEHistory 1\n</Limit>", 'SSEHistory cannot stand', 2);
+
+# SSEReplay
+passes("SSEReplay $_") for qw(none all All 0 1 1000000000);
+refused("SSEReplay $_", "SSEReplay: '$_' is not allowed; allowed is none, all, "
+        . 'or 0 to 1000000000 events')
+    for qw(-1 -2 some 1k 1000000001 +1 10s);
+refused('SSEReplay', 'SSEReplay takes one argument, none, all or a count');
+refused('SSEReplay all 10', 'SSEReplay takes one argument');
+refused("<Limit GET>\nSSEReplay all\n</Limit>", 'SSEReplay cannot stand in', 2);
+
+# SSEPublish, SSEHalfClose
+passes("SSEPublish $_") for qw(On Off on OFF);
+refused("SSEPublish $_",
+        "SSEPublish: '$_' is not allowed; allowed is On or Off")
+    for qw(yes 1 Only);
+refused('SSEPublish', 'SSEPublish takes one argument, On or Off');
+refused('SSEPublish On Off', 'SSEPublish takes one argument, On or Off');
+refused("<Location /events/>\n<Limit POST>\nSSEPublish On\n</Limit>\n"
+        . '</Location>', 'SSEPublish cannot stand in <Limit>', 3);
+passes("SSEHalfClose $_") for qw(close keep Keep);
+refused("SSEHalfClose $_",
+        "SSEHalfClose: '$_' is not allowed; allowed is close or keep")
+    for qw(open On kept);
+refused('SSEHalfClose', 'SSEHalfClose takes one argument, close or keep');
+refused('SSEHalfClose close keep', 'SSEHalfClose takes one argument');
+refused("<Limit GET>\nSSEHalfClose keep\n</Limit>",
+        'SSEHalfClose cannot stand in <Limit>', 2);
+
+# SSEChannel
+passes("SSEChannel $_") for 'news', 'news sport', '"user-%{REMOTE_USER}"',
+    '"%{tolower:%{HTTP_HOST}}"', '"100%"', "x" x 400, "caf\xc3\xa9",
+    join(' ', map { "c$_" } 1 .. 100);
+refused('SSEChannel', 'SSEChannel takes at least one argument, the channels\'');
+refused('SSEChannel ""', "SSEChannel: an argument is empty ('')");
+refused('SSEChannel a "" b', "SSEChannel: an argument is empty ('')");
+refused('SSEChannel a ""', "SSEChannel: an argument is empty ('')");
+refused('SSEChannel news "u-%{REMOTE_USER"',
+        "SSEChannel: 'u-%{REMOTE_USER' is no expression: syntax error");
+refused('SSEChannel "%{NO_SUCH}"', "SSEChannel: '%{NO_SUCH}' is no expression: "
+        . "Variable 'NO_SUCH' does not exist; allowed is text with");
+refused('SSEChannel "%{nosuch:x}"', "SSEChannel: '%{nosuch:x}' is no "
+        . "expression: Function 'nosuch' does not exist");
+my $channel_allowed = ' is not allowed; allowed is a name of 1 to 400 bytes of '
+    . 'UTF-8 without control characters';
+refused("SSEChannel $_", "SSEChannel: '$_'$channel_allowed") for 'x' x 401;
+# An error log writes such bytes in its own way.
+refused("SSEChannel $_", $channel_allowed)
+    for "a\x01b", "bad\xff", "a\x7f", "c1\xc2\x85";
+refused("<Limit GET>\nSSEChannel a\n</Limit>", 'SSEChannel cannot stand in', 2);
+
+# SSEAllowOrigin
+passes("SSEAllowOrigin $_") for '*', 'none', 'None', 'https://a.example',
+    'HTTPS://A.Example:8443', 'http://localhost:3000 https://b',
+    'http://127.0.0.1', 'https://[::1]:65535', 'http://[2001:DB8::1]',
+    'capacitor://localhost', 'chrome-extension://abcdef', '* *',
+    "https://a\nSSEAllowOrigin https://b", "none\nSSEAllowOrigin https://b";
+my $origin_allowed = 'allowed is scheme://host[:port] once or more, or '
+    . "'*' or none alone";
+for (
+    ['null', 'every sandboxed frame and every local file sends it'],
+    ['NULL', 'every sandboxed frame and every local file sends it'],
+    ['a.example', "it does not begin with a scheme such as 'https://'"],
+    ['//a.example', 'it does not begin with a scheme'],
+    ['1http://a', 'it does not begin with a scheme'],
+    ['https:a.example', 'it does not begin with a scheme'],
+    ['https://', "it has no host after '://'"],
+    ['https://:8443', "it has no host after '://'"],
+    ['https://a.example/', 'no path, not even \'/\''],
+    ['https://a.example:8443/', 'no path, not even \'/\''],
+    ['https://a.example/app', 'no path'],
+    ['https://a.example?x', 'no path'],
+    ['https://*.example', "part of a host cannot be left open by '*'"],
+    ['https://a.*', "part of a host cannot be left open by '*'"],
+    ['https://me@a.example', 'an origin has no user'],
+    ['https://a.example:', 'a port is 1 to 65535'],
+    ['https://a.example:0', 'a port is 1 to 65535'],
+    ['https://a.example:08443', 'a port is 1 to 65535'],
+    ['https://a.example:65536', 'a port is 1 to 65535'],
+    ['https://a.example:99999999999999999999', 'a port is 1 to 65535'],
+    ['https://a.example:-1', 'a port is 1 to 65535'],
+    ['https://a.example:http', 'a port is 1 to 65535'],
+    ['https://a.example:8443x', 'digits, \'-\', \'_\' and \'.\' only'],
+    ['https://a,https://b', 'digits, \'-\', \'_\' and \'.\' only'],
+    ['https://[::1', 'between [ and ] must be an IPv6 address'],
+    ['https://[1.2.3.4]', 'between [ and ] must be an IPv6 address'],
+    ['https://[]', 'between [ and ] must be an IPv6 address'],
+) {
+    my($value, $why) = @$_;
+
+    refused("SSEAllowOrigin $value",
+            "SSEAllowOrigin: '$value' is not allowed: ");
+    refused("SSEAllowOrigin https://ok $value", $why);
+    refused("SSEAllowOrigin $value", $origin_allowed);
+}
+refused("SSEAllowOrigin https://b\xc3\xbccher.example", 'in ASCII (xn--...)');
+refused('SSEAllowOrigin', 'SSEAllowOrigin takes at least one argument, scheme');
+refused('SSEAllowOrigin ""', "SSEAllowOrigin: an argument is empty ('')");
+refused('SSEAllowOrigin * https://a', "SSEAllowOrigin: '* https://a' is not "
+        . "allowed; allowed is '*' alone, or a list of origins without it");
+refused("SSEAllowOrigin https://a\nSSEAllowOrigin *",
+        "allowed is '*' alone, or a list of origins without it", 2);
+refused('SSEAllowOrigin none https://a',
+        "SSEAllowOrigin: 'none' is not allowed: ");
+refused("<Limit GET>\nSSEAllowOrigin *\n</Limit>",
+        'SSEAllowOrigin cannot stand in', 2);
+
+# SSENamespace
+passes("SSENamespace $_") for 'shop', 'www.Example.com', 'x' x 110, 'a:b/c';
+my $ns_allowed = ' is not allowed; allowed is a name of 1 to 110 ASCII '
+    . 'characters without blanks';
+refused("SSENamespace $_", "SSENamespace: '$_'$ns_allowed") for 'x' x 111;
+refused('SSENamespace "a b"', "SSENamespace: 'a b'$ns_allowed");
+refused("SSENamespace $_", $ns_allowed) for "a\x01", "caf\xc3\xa9", "a\x7f";
+refused('SSENamespace', 'SSENamespace takes one argument, a name');
+refused('SSENamespace ""', 'SSENamespace takes one argument, a name');
+refused('SSENamespace a b', 'SSENamespace takes one argument, a name');
+refused("\n<$_>\nSSENamespace a\n</" . (split)[0] . '>',
+        "SSENamespace not allowed in <" . (split)[0] . "> context", 3)
+    for 'Location /', 'Directory /', 'Files x';
+refused("<Limit GET>\nSSENamespace a\n</Limit>",
+        'SSENamespace cannot occur within <Limit>', 2);
+
+# SSEStore
+passes("SSEStore $_") for 'lmdb', 'lmdb dir=sse size=1g sync=off',
+    qq(lmdb "dir=$dir/with a blank" sync=on), 'lmdb size=1m',
+    'lmdb dir=../elsewhere';
+refused("SSEStore $_", "SSEStore: '$_' is not allowed; allowed is the store's "
+        . 'name: lmdb [key=value ...]')
+    for qw(redis memory dir=sse), 'LM';
+refused("SSEStore lmdb $_", "SSEStore lmdb: $_")
+    for qw(size=1 size=0 size=-1m size=1x size= size=1mb sync=yes sync= colour
+           shards=4);
+refused('SSEStore lmdb size=12parsecs', 'size=12parsecs is not a size; allowed '
+        . 'are bytes, with k, m or g if you like, from 1m to');
+refused('SSEStore lmdb sync=maybe', 'allowed are sync=on and sync=off');
+refused('SSEStore lmdb colour=red', 'allowed are dir=, size= and sync=');
+refused('SSEStore lmdb ""', "SSEStore: an argument is empty ('')");
+refused('SSEStore', 'SSEStore takes at least one argument, where events live');
+refused('SSEStore ""', "SSEStore: an argument is empty ('')");
+refused("<VirtualHost *:80>\nSSEStore lmdb\n</VirtualHost>",
+        'SSEStore cannot occur within <VirtualHost> section', 2);
+refused("\n<$_>\nSSEStore lmdb\n</" . (split)[0] . '>',
+        "SSEStore not allowed in <" . (split)[0] . "> context", 3)
+    for 'Location /', 'Directory /', 'Files x';
+refused("<Limit GET>\nSSEStore lmdb\n</Limit>",
+        'SSEStore cannot occur within <Limit>', 2);
+
+# Everywhere that each of the others may stand.
+my $all = join '', map { "    $_\n" } 'SSEChannel "%{REQUEST_URI}"',
+    'SSEPublish On', 'SSEHistory 10 1h 1m', 'SSEReplay all', 'SSEHeartbeat 5s',
+    'SSERetry 1s', 'SSEDeadPeer 10s', 'SSEHalfClose keep', 'SSEQueue 1m drop',
+    'SSEMaxAge 1h', 'SSEMaxEventSize 1m', 'SSEAllowOrigin https://a.example';
+passes($all, 'in the main server: all but none');
+for my $section ('VirtualHost *:80', 'Directory /', 'DirectoryMatch ^/a',
+                 'Location /a/', 'LocationMatch ^/a', 'Files a', 'If "true"',
+                 'Proxy *') {
+    next if $section =~ /^Proxy/ && !-e "$ENV{LIBEXECDIR}/mod_proxy.so";
+    my $load = $section =~ /^Proxy/ ? load_modules('proxy') : '';
+    passes("$load<$section>\n$all</" . (split ' ', $section)[0] . '>',
+           "in <$section>: all but SSEStore and SSENamespace");
+}
+passes("<VirtualHost *:80>\nSSENamespace a\n</VirtualHost>");
+passes("<Location /events/>\nSetHandler sse\nSSEPublish On\n"
+       . "<Limit POST DELETE>\nRequire all denied\n</Limit>\n</Location>",
+       'a hub that nobody may publish to');
+
+# Only the whole configuration shows these: the server does not start.
+sub does_not_start {
+    my($text, $words, $name) = @_;
+
+    my($status, $said) = httpd($text, '-DFOREGROUND');
+    ok $status != 0 && !($status & 127) && index($said, $words) >= 0, $name
+        or diag "exit status $status\nwant: $words\ngot:  $said";
+}
+
+my $long = join '.', ('x' x 27) x 4;    # 111 bytes
+does_not_start("ServerName $long", "ServerName '$long' (the main server",
+               'a ServerName too long for a namespace stops the start');
+does_not_start(
+    "<VirtualHost *:80>\nServerName $long\n</VirtualHost>",
+    "ServerName '$long' ($dir/case.conf:1) cannot be the namespace of this "
+        . "host's channels: it has 111 bytes, allowed are 1 to 110; set "
+        . 'SSENamespace for this host',
+    'so does that of a virtual host, which is named');
+does_not_start('ServerName :80', "it has 0 bytes, allowed are 1 to 110",
+               'so does an empty one');
+passes("<VirtualHost *:80>\nServerName $long\nSSENamespace short\n"
+       . '</VirtualHost>', 'SSENamespace makes up for it');
+
+# The reference configuration and the manual's examples.
+write_file("$dir/modules.conf", load_modules('authz_host'));
+my $reference = read_file("$top/conf/sse.conf");
+like $reference, qr/^#SSEHeartbeat/m, 'conf/sse.conf is there';
+passes("Include $top/conf/sse.conf", 'conf/sse.conf passes');
+passes("Define SSE_EXAMPLE\nInclude $top/conf/sse.conf",
+       'with its example hub, too');
+(my $uncommented = $reference) =~ s/^#(?=SSE)//mg;
+passes("Define SSE_EXAMPLE\n$uncommented", 'and with no directive commented');
+
+my $manual = read_file("$top/docs/directives.md");
+my @examples = $manual =~ /^```apache\n(.*?)^```$/msg;
+cmp_ok scalar @examples, '>=', 14, 'docs/directives.md has examples';
+for my $example (@examples) {
+    my($first) = $example =~ /^\s*((?:SSE|<).*)$/m;
+    passes($example, "docs/directives.md: $first ...");
+}
+
+done_testing;
