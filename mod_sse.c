@@ -25,6 +25,7 @@
 
 static void register_hooks(apr_pool_t *p)
 {
+    ap_hook_check_config(sse_child_check_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_post_config(sse_child_post_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_init(sse_child_init, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_stopping(sse_child_stopping, NULL, NULL, APR_HOOK_MIDDLE);

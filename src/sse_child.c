@@ -52,6 +52,22 @@ void sse_child_wake_all(void)
     }
 }
 
+apr_status_t sse_child_append(sse_append_t *items, int n)
+{
+    apr_status_t rv =
+        this_child->provider->append(this_child->store, items, n);
+    int i, added = 0;
+
+    for (i = 0; rv == APR_SUCCESS && i < n; ++i) {
+        added += !items[i].duplicate;
+    }
+    if (added) {
+        sse_board_add(SSE_BOARD_EVENTS, added);
+        sse_child_wake_all();
+    }
+    return rv;
+}
+
 /* -- The parent ---------------------------------------------------------------- */
 
 /* As old as the server, so that children of two generations wake each other. */
@@ -88,14 +104,18 @@ static int prepare_store(apr_pool_t *pconf, server_rec *s)
     return rv == APR_SUCCESS ? OK : HTTP_INTERNAL_SERVER_ERROR;
 }
 
+/* Also where the configuration is only tested. */
+int sse_child_check_config(apr_pool_t *pconf, apr_pool_t *plog,
+                           apr_pool_t *ptemp, server_rec *s)
+{
+    return sse_conf_check(pconf, ptemp, s);
+}
+
 int sse_child_post_config(apr_pool_t *pconf, apr_pool_t *plog,
                           apr_pool_t *ptemp, server_rec *s)
 {
     apr_status_t rv;
 
-    if (sse_conf_check(pconf, ptemp, s) != OK) {
-        return HTTP_INTERNAL_SERVER_ERROR;
-    }
     if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG) {
         return OK;
     }
@@ -105,7 +125,7 @@ int sse_child_post_config(apr_pool_t *pconf, apr_pool_t *plog,
     }
     if (rv != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_ERR, rv, s,
-                     "cannot make what the children share (an eventfd, %s)",
+                     "cannot make what the children share (an eventfd and "
                      "shared memory): see the server's limits");
         return HTTP_INTERNAL_SERVER_ERROR;
     }

@@ -39,7 +39,14 @@ sse_child_t *sse_child(void);
  *  something new.  Any thread; costs one system call. */
 void sse_child_wake_all(void);
 
+/** Append to this child's store, which must be open, and wake all children.
+ *  Any thread; blocks as the store does. @return what the store's append() does
+ */
+apr_status_t sse_child_append(sse_append_t *items, int n);
+
 /* For the module record. */
+int sse_child_check_config(apr_pool_t *pconf, apr_pool_t *plog,
+                           apr_pool_t *ptemp, server_rec *s);
 int sse_child_post_config(apr_pool_t *pconf, apr_pool_t *plog,
                           apr_pool_t *ptemp, server_rec *s);
 void sse_child_init(apr_pool_t *pchild, server_rec *s);

@@ -15,7 +15,7 @@
 APLOG_USE_MODULE(sse);
 
 const sse_history_t sse_default_history = {1000, apr_time_from_sec(60 * 60),
-                                           16 * 1024 * 1024};
+                                           APR_UINT64_C(16) * 1024 * 1024};
 
 void *sse_conf_create_dir(apr_pool_t *pool, char *dir)
 {
@@ -130,16 +130,16 @@ int sse_conf_check(apr_pool_t *pool, apr_pool_t *ptemp, server_rec *main_server)
     const char *wrong;
     int status = OK;
 
-    for (s = main_server; s; s = s->next) {
-        if (sse_conf_check_namespace(ptemp, s) != OK) {
-            status = HTTP_INTERNAL_SERVER_ERROR;
-        }
-    }
     wrong = sse_conf_store(main_server, ptemp, &provider, &store);
     if (wrong) {
         ap_log_error(APLOG_MARK, APLOG_ERR, 0, main_server, "SSEStore %s: %s",
                      provider->name, wrong);
         status = HTTP_INTERNAL_SERVER_ERROR;
+    }
+    for (s = main_server; s; s = s->next) {
+        if (sse_conf_check_namespace(ptemp, s) != OK) {
+            status = HTTP_INTERNAL_SERVER_ERROR;
+        }
     }
     return status;
 }

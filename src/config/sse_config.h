@@ -39,10 +39,10 @@
     X(apr_interval_time_t, retry, SSE_UNSET, apr_time_from_sec(2))             \
     X(apr_interval_time_t, dead_peer, SSE_UNSET, apr_time_from_sec(30))        \
     X(int, half_close_keep, SSE_UNSET, 0)                                      \
-    X(apr_off_t, queue_bytes, SSE_UNSET, 256 * 1024)                           \
+    X(apr_off_t, queue_bytes, SSE_UNSET, APR_INT64_C(256) * 1024)              \
     X(int, queue_drop, SSE_UNSET, 0)                                           \
     X(apr_interval_time_t, max_age, SSE_UNSET, 0)                              \
-    X(apr_off_t, max_event, SSE_UNSET, 64 * 1024)                              \
+    X(apr_off_t, max_event, SSE_UNSET, APR_INT64_C(64) * 1024)                 \
     X(apr_array_header_t *, origins, NULL, NULL)
 
 extern const sse_history_t sse_default_history; /* 1000 events, 1h, 16m */

@@ -6,6 +6,7 @@
  * which differ in their range only.  Messages name the directive, the value
  * and what is allowed; httpd puts the file and the line in front. */
 
+#include <limits.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -54,9 +55,10 @@ static const char *sse_conf_check_limit(const cmd_parms *cmd)
                         cmd->cmd->name);
 }
 
-/* All words of a line; httpd's own list directives end at an empty word. */
+/* All words of a line: httpd's own readers of a varying number end at an empty
+ * one in silence. */
 static const char *sse_conf_words(const cmd_parms *cmd, const char *args,
-                                  apr_array_header_t **words)
+                                  int max, apr_array_header_t **words)
 {
     const char *word;
 
@@ -69,9 +71,11 @@ static const char *sse_conf_words(const cmd_parms *cmd, const char *args,
         }
         APR_ARRAY_PUSH(*words, const char *) = word;
     }
-    if (!(*words)->nelts) {
-        return apr_psprintf(cmd->pool, "%s takes at least one argument, %s",
-                            cmd->cmd->name, cmd->cmd->errmsg);
+    if (!(*words)->nelts || (*words)->nelts > max) {
+        return apr_psprintf(cmd->pool, "%s takes %s, %s", cmd->cmd->name,
+                            max == INT_MAX ? "at least one argument"
+                                           : "one or two arguments",
+                            cmd->cmd->errmsg);
     }
     return NULL;
 }
@@ -100,7 +104,7 @@ static const char *sse_conf_set_store(cmd_parms *cmd, void *dir_conf,
     const char *dir = ap_runtime_dir_relative(cmd->temp_pool, "");
 
     if (!wrong) {
-        wrong = sse_conf_words(cmd, args, &words);
+        wrong = sse_conf_words(cmd, args, INT_MAX, &words);
     }
     if (wrong) {
         return wrong;
@@ -152,7 +156,7 @@ static const char *sse_conf_set_namespace(cmd_parms *cmd, void *dir_conf,
 }
 
 /* A name without variables is the same for every request, so that the start
- * can tell what each request would be refused for. */
+ * can tell what each request would be refused for: C0, DEL, C1 as well. */
 static int sse_conf_is_channel(const char *text)
 {
     const char *p;
@@ -161,7 +165,7 @@ static int sse_conf_is_channel(const char *text)
         return 1;
     }
     for (p = text; *p; ++p) {
-        if (apr_iscntrl(*p)) {
+        if (apr_iscntrl(*p) || (*p == '\xc2' && (p[1] & 0xe0) == 0x80)) {
             return 0;
         }
     }
@@ -199,7 +203,7 @@ static const char *sse_conf_set_channel(cmd_parms *cmd, void *dir_conf,
     int i;
 
     if (!wrong) {
-        wrong = sse_conf_words(cmd, args, &words);
+        wrong = sse_conf_words(cmd, args, INT_MAX, &words);
     }
     if (wrong) {
         return wrong;
@@ -329,7 +333,7 @@ typedef struct {
 #define SSE_TIME(member, min, max, allowed)                                    \
     {                                                                          \
         offsetof(sse_dir_conf_t, member), min, max,                            \
-            allowed ": " SSE_CONF_TIME_UNITS                               \
+            allowed ": " SSE_CONF_TIME_UNITS                                   \
     }
 
 /* More often than ten times a second is a mistaken unit. */
@@ -388,23 +392,31 @@ static const char *sse_conf_set_half_close(cmd_parms *cmd, void *dir_conf,
 }
 
 static const char *sse_conf_set_queue(cmd_parms *cmd, void *dir_conf,
-                                      const char *bytes, const char *full)
+                                      const char *args)
 {
     sse_dir_conf_t *conf = dir_conf;
     const char *wrong = sse_conf_check_limit(cmd);
-    int drop = full ? sse_conf_either(full, "close", "drop") : 0;
+    apr_array_header_t *words;
+    const char *const *argv;
     apr_int64_t n;
+    int drop = 0;
 
+    if (!wrong) {
+        wrong = sse_conf_words(cmd, args, 2, &words);
+    }
     if (wrong) {
         return wrong;
     }
-    if (!sse_conf_parse_size(bytes, &n) || n < SSE_QUEUE_MIN ||
+    argv = (const char *const *)words->elts;
+    if (!sse_conf_parse_size(argv[0], &n) || n < SSE_QUEUE_MIN ||
         n > SSE_QUEUE_MAX) {
-        return sse_conf_refuse(cmd, bytes,
-                               "1k to 1g: " SSE_CONF_SIZE_UNITS);
+        return sse_conf_refuse(cmd, argv[0], "1k to 1g: " SSE_CONF_SIZE_UNITS);
+    }
+    if (words->nelts == 2) {
+        drop = sse_conf_either(argv[1], "close", "drop");
     }
     if (drop < 0) {
-        return sse_conf_refuse(cmd, full, "close or drop after the bytes");
+        return sse_conf_refuse(cmd, argv[1], "close or drop after the bytes");
     }
     conf->queue_bytes = (apr_off_t)n;
     conf->queue_drop = drop;
@@ -454,7 +466,7 @@ static const char *sse_conf_set_origins(cmd_parms *cmd, void *dir_conf,
     int i;
 
     if (!wrong) {
-        wrong = sse_conf_words(cmd, args, &words);
+        wrong = sse_conf_words(cmd, args, INT_MAX, &words);
     }
     if (wrong) {
         return wrong;
@@ -515,9 +527,10 @@ const command_rec sse_conf_commands[] = {
     AP_INIT_TAKE1("SSEHalfClose", sse_conf_set_half_close, NULL, SSE_ANYWHERE,
                   "close or keep: what becomes of the stream of a client that "
                   "shut down its sending side"),
-    AP_INIT_TAKE12("SSEQueue", sse_conf_set_queue, NULL, SSE_ANYWHERE,
-                   "bytes [close|drop], such as 256k close: what may wait for "
-                   "one slow client, and what is done then"),
+    AP_INIT_RAW_ARGS(
+        "SSEQueue", sse_conf_set_queue, NULL, SSE_ANYWHERE,
+        "bytes [close|drop], such as 256k close: what may wait for "
+        "one slow client, and what is done then"),
     AP_INIT_TAKE1("SSEMaxAge", sse_conf_set_time, (void *)&sse_time_max_age,
                   SSE_ANYWHERE,
                   "a time such as 1h: a stream's longest life; 0 is no limit"),

@@ -33,15 +33,16 @@ static int sse_channel_is_name(const char *name)
 static sse_slice_t sse_channel_key(request_rec *r, const char *name)
 {
     const char *ns = sse_conf_namespace(r->server, r->pool);
-    apr_size_t ns_size = strlen(ns) + 1;
+    apr_size_t ns_len = strlen(ns);
     apr_size_t name_len = strlen(name);
-    char *key = apr_palloc(r->pool, ns_size + name_len);
+    char *key = apr_palloc(r->pool, ns_len + 1 + name_len);
     sse_slice_t slice;
 
-    memcpy(key, ns, ns_size);
-    memcpy(key + ns_size, name, name_len);
+    memcpy(key, ns, ns_len);
+    key[ns_len] = '\0';
+    memcpy(key + ns_len + 1, name, name_len);
     slice.ptr = key;
-    slice.len = ns_size + name_len;
+    slice.len = ns_len + 1 + name_len;
     return slice;
 }
 

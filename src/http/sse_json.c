@@ -9,7 +9,7 @@
 
 #include "http/sse_post.h"
 
-#define SSE_JSON_BODY_MAX (16 * 1024 * 1024)
+#define SSE_JSON_BODY_MAX ((apr_size_t)16 * 1024 * 1024)
 #define SSE_JSON_BATCH    1000 /**< largest events that a body has room for */
 #define SSE_JSON_FLAGS                                                         \
     (JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL |               \
@@ -23,7 +23,7 @@ typedef struct {
 
 static int sse_json_peek(const sse_json_text_t *text)
 {
-    return text->p < text->end ? *text->p : -1;
+    return text->p < text->end ? (unsigned char)*text->p : -1;
 }
 
 static int sse_json_is_space(int c)
@@ -59,7 +59,7 @@ static sse_slice_t sse_json_skip_value(sse_json_text_t *text)
     sse_json_skip_space(text);
     value.ptr = text->p;
     while (text->p < text->end) {
-        int c = *text->p;
+        int c = (unsigned char)*text->p;
 
         if (!depth && (c == ',' || c == ':' || c == ']' || c == '}')) {
             break;

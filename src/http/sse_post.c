@@ -105,7 +105,7 @@ static int sse_post_key(sse_post_t *post, sse_fields_t *event)
     if (post->key.ptr) {
         if (event->id.ptr &&
             (event->id.len != post->key.len ||
-             memcmp(event->id.ptr, post->key.ptr, post->key.len))) {
+             memcmp(event->id.ptr, post->key.ptr, post->key.len) != 0)) {
             return sse_post_refuse(post, HTTP_BAD_REQUEST,
                                    "the event's id and the header "
                                    "Idempotency-Key differ: give one of them");
@@ -248,26 +248,20 @@ static void sse_post_remember(sse_post_t *post, sse_id_t id)
 
 int sse_post_flush(sse_post_t *post)
 {
-    sse_child_t *child = sse_child();
     sse_append_t *items;
     apr_status_t rv;
-    int added = 0;
     int i, n;
 
     if (!post->waiting->nelts) {
         return OK;
     }
     items = sse_post_items(post, &n);
-    rv = child->provider->append(child->store, items, n);
+    rv = sse_child_append(items, n);
     if (rv != APR_SUCCESS) {
         return sse_post_store_failed(post->r, rv, &post->problem);
     }
     for (i = 0; i < n; ++i) {
         sse_post_remember(post, items[i].id);
-        added |= !items[i].duplicate;
-    }
-    if (added) {
-        sse_child_wake_all();
     }
     sse_post_clear(post);
     return OK;

@@ -24,10 +24,12 @@ static char *sse_reply_escape(char *out, unsigned char c, int utf8)
         *out++ = (char)c;
     }
     else if (c < 0x20 || c == 0x7f) {
-        memcpy(out, "\\u00", 4);
-        out[4] = hex[c >> 4];
-        out[5] = hex[c & 15];
-        out += 6;
+        *out++ = '\\';
+        *out++ = 'u';
+        *out++ = '0';
+        *out++ = '0';
+        *out++ = hex[c >> 4];
+        *out++ = hex[c & 15];
     }
     else {
         *out++ = (c < 0x80 || utf8) ? (char)c : '?';

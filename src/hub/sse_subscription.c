@@ -105,8 +105,10 @@ static void push_gap(sse_subscription_t *sub, sse_id_t after, sse_id_t oldest)
 
 void sse_hub_gap(sse_subscription_t *sub, sse_id_t oldest)
 {
-    if (sub->is_live) {
-        push_gap(sub, sub->hub->position, oldest);
+    /* Once, also to one that listens to several channels. */
+    if (sub->is_live && sub->after < sub->hub->position) {
+        sub->after = sub->hub->position;
+        push_gap(sub, sub->after, oldest);
     }
 }
 

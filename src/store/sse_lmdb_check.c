@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
+#include <stddef.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -278,15 +278,27 @@ static int boot_note(walk_t *k, const char *name)
     return mdb_txn_commit(txn);
 }
 
-static int open_dbs(walk_t *k, sse_id_t above)
+static int open_dbs(walk_t *k, volatile sse_lmdb_check_t *check)
 {
     MDB_stat st;
-    sse_id_t now = (sse_id_t)apr_time_now();
+    sse_id_t above = check->last, now = (sse_id_t)apr_time_now();
     int rc = mdb_env_stat(k->env, &st);
 
     if (!rc && !st.ms_entries) {
         return sse_lmdb_dbs_create(k->env, k->db, now > above ? now : above + 1);
     }
+    if (!rc) {
+        rc = mdb_txn_begin(k->env, NULL, MDB_RDONLY, &k->txn);
+    }
+    if (rc) {
+        return rc;
+    }
+    /* First, as another version may have other databases. */
+    rc = mdb_dbi_open(k->txn, "meta", 0, &k->db[SSE_DB_META]);
+    if (!rc) {
+        rc = get_state(k, check);
+    }
+    mdb_txn_abort(k->txn);
     return rc ? rc : sse_lmdb_dbs_open(k->env, k->db);
 }
 
@@ -295,7 +307,7 @@ static int check_env(walk_t *k, volatile sse_lmdb_check_t *check)
     char name[64];
     int rc, booted;
 
-    if ((rc = fill_up(k)) || (rc = open_dbs(k, check->last))
+    if ((rc = fill_up(k)) || (rc = open_dbs(k, check))
         || (rc = mdb_txn_begin(k->env, NULL, MDB_RDONLY, &k->txn))) {
         return rc;
     }

@@ -114,8 +114,8 @@ static int only_ours(int fd)
 static int give_file(const job_t *job, int dir, const char *name)
 {
     struct stat st;
-    int rc = 0, fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK
-                                           | O_CLOEXEC);
+    int rc = 0, fd = openat(dir, name,
+                            O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 
     if (fd < 0) {
         return errno == ENOENT ? 0 : errno;
@@ -159,11 +159,9 @@ static apr_status_t make_dir(job_t *job)
     apr_status_t rv;
     int fd, rc = make_parents(job);
 
-    if (!rc && mkdir(dir, 0700) && errno != EEXIST) {
-        rc = errno;
-    }
-    else if (!rc) {
-        job->made = errno != EEXIST;
+    if (!rc) {
+        job->made = !mkdir(dir, 0700);
+        rc = job->made || errno == EEXIST ? 0 : errno;
     }
     if (rc) {
         return refuse(job, rc, "cannot be made");
@@ -255,9 +253,11 @@ static int run_check(const job_t *job, volatile sse_lmdb_check_t *check)
 
 /* data.mdb and its lock go together: a lock file knows the state of its data
  * file, and children of the last generation may still be using both. */
-static apr_status_t move_aside(const job_t *job, const char **as)
+static apr_status_t move_aside(const job_t *job, sse_lmdb_check_e result,
+                               const char **as)
 {
     const char *dir = job->conf->dir, *lock, *data;
+    const char *kind = result == SSE_CHECK_VERSION ? "version" : "damaged";
     struct stat st;
     char stamp[32];
     time_t now = time(NULL);
@@ -265,15 +265,15 @@ static apr_status_t move_aside(const job_t *job, const char **as)
     int n = 1;
 
     strftime(stamp, sizeof(stamp), "%Y%m%d%H%M%S", gmtime_r(&now, &tm));
-    *as = apr_psprintf(job->pool, "data.mdb.damaged-%s", stamp);
+    *as = apr_psprintf(job->pool, "data.mdb.%s-%s", kind, stamp);
     while (!lstat(data = apr_pstrcat(job->pool, dir, "/", *as, NULL), &st)) {
-        *as = apr_psprintf(job->pool, "data.mdb.damaged-%s-%d", stamp, ++n);
+        *as = apr_psprintf(job->pool, "data.mdb.%s-%s-%d", kind, stamp, ++n);
     }
     lock = apr_pstrcat(job->pool, dir, "/lock.mdb", NULL);
     if (rename(apr_pstrcat(job->pool, dir, "/data.mdb", NULL), data)
         || (unlink(lock) && errno != ENOENT)) {
-        return refuse(job, errno, "has a damaged data.mdb which cannot be "
-                                  "renamed");
+        return refuse(job, errno, "has a data.mdb which is no good and "
+                                  "cannot be renamed");
     }
     return APR_SUCCESS;
 }
@@ -308,7 +308,7 @@ static apr_status_t replace(const job_t *job, volatile sse_lmdb_check_t *check)
     apr_status_t rv;
     int rc = check->rc;
 
-    if ((rv = move_aside(job, &as))) {
+    if ((rv = move_aside(job, check->result, &as))) {
         return rv;
     }
     /* check->last, if it is known, keeps the new store's ids above. */
