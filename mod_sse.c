@@ -13,13 +13,15 @@
 #include <http_config.h>
 #include <http_connection.h>
 #include <http_protocol.h>
+#include <http_request.h>
 #include <mpm_common.h>
 
+#include "api/sse_api.h"
 #include "config/sse_config.h"
 #include "http/sse_body.h"
 #include "http/sse_http.h"
 #include "http/sse_status.h"
-#include "notify/sse_notify.h"
+#include "notify/sse_watcher.h"
 #include "sse_child.h"
 #include "stream/sse_stream.h"
 
@@ -30,13 +32,17 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_child_init(sse_child_init, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_stopping(sse_child_stopping, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_status(sse_child_ended, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_fixups(sse_watcher_fixups, NULL, NULL, APR_HOOK_LAST);
+    /* Before the logs are written, so that they have the notes. */
+    ap_hook_log_transaction(sse_watcher_log, NULL, NULL,
+                            APR_HOOK_REALLY_FIRST);
     ap_hook_handler(sse_http_handler, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_handler(sse_status_handler, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_suspend_connection(sse_conn_suspended, NULL, NULL,
                                APR_HOOK_MIDDLE);
     sse_conn_register();
     sse_body_register();
-    APR_REGISTER_OPTIONAL_FN(sse_close_name);
+    sse_api_register();
 }
 
 /* -fvisibility=hidden would hide it from httpd. */

@@ -8,8 +8,10 @@
  *
  * Nothing here is linked against.  Hooks are taken with
  *     APR_OPTIONAL_HOOK(sse, stream_close, fn, NULL, NULL, APR_HOOK_MIDDLE);
- * in register_hooks, in any load order; they never run where mod_sse is not
- * loaded.
+ * in register_hooks, and functions with
+ *     send = APR_RETRIEVE_OPTIONAL_FN(sse_send);
+ * in an optional_fn_retrieve hook, in any load order.  Where mod_sse is not
+ * loaded the hooks never run and the functions are NULL.
  *
  * Threads: each declaration says where it may run.  Hooks that tell of an end
  * run on a small pool of threads, never on a thread that serves other streams,
@@ -69,6 +71,126 @@ typedef struct {
                                     the call.  Do not allocate from r->pool */
 } sse_close_t;
 
+/** One registration of sse_on_close(). Lives as long as its request. */
+typedef struct sse_watch_t sse_watch_t;
+
+/** An event to send or to publish.  Strings end in NUL and are UTF-8; data is
+ *  data_len bytes of UTF-8.  Nothing is kept after the call. */
+typedef struct {
+    const char *id;      /**< sse_send: what goes on the wire; sse_publish: the
+                              idempotency key; NULL: none */
+    const char *event;   /**< the type; NULL: "message" */
+    const char *data;    /**< NULL: no data field */
+    apr_size_t data_len;
+    apr_interval_time_t retry; /**< microseconds; below 0: none */
+    const char *comment; /**< sse_send only; NULL: none */
+} sse_event_t;
+
+/** Masks for sse_on_close(): a bit for each reason. */
+#define SSE_ON(reason) (1u << (reason))
+/** The client left or vanished: the reasons with by_client. */
+#define SSE_ON_CLIENT_GONE                                                     \
+    (SSE_ON(SSE_CLOSE_CLIENT) | SSE_ON(SSE_CLOSE_RESET)                        \
+     | SSE_ON(SSE_CLOSE_WRITE_ERROR) | SSE_ON(SSE_CLOSE_DEAD_PEER))
+/** It is over, whoever ended it. */
+#define SSE_ON_ANY (~0u)
+
+/** The stream is open: send, subscribe, keep a handle.  On a thread of the
+ *  callback pool; request and stream are whole until it returns. */
+typedef void sse_ready_fn(sse_stream_t *stream, request_rec *r, void *baton);
+
+/** The request has ended.  On a thread of the callback pool; the request and
+ *  its response are whole until it returns. */
+typedef void sse_close_fn(request_rec *r, const sse_close_t *close,
+                          void *baton);
+
+/**
+ * Answer this request with a stream of your own.  From a content handler, as
+ * its last act: what this returns is what the handler must return, and the
+ * request may be gone by then.  Set response headers before; they are sent
+ * here.  SSEHeartbeat and the like are taken from the request's location.
+ *
+ * On event MPM with HTTP/1.x it returns at once and the stream costs no thread;
+ * elsewhere it returns when the stream is over.  Where there is no response
+ * body (HEAD, 204, 304), or the client is gone already, no stream opens and
+ * ready is not called.
+ * @param ready called once the stream is open; or NULL
+ * @return SUSPENDED, OK, or HTTP_SERVICE_UNAVAILABLE (mod_sse is not running in
+ *         this child: see the error log)
+ */
+APR_DECLARE_OPTIONAL_FN(int, sse_start,
+                        (request_rec *r, sse_ready_fn *ready, void *baton));
+
+/**
+ * Send an event to one stream.  Any thread; never blocks.
+ * @return APR_SUCCESS: it waits to be written; APR_EAGAIN: SSEQueue is full, and
+ *         nothing was queued; APR_EOF: the stream was ended by the server;
+ *         APR_ECONNABORTED: the client is gone; APR_EINVAL: a line break in id
+ *         or event, NUL, no UTF-8, or nothing to send (WHATWG HTML 9.2.5)
+ */
+APR_DECLARE_OPTIONAL_FN(apr_status_t, sse_send,
+                        (sse_stream_t *stream, const sse_event_t *event));
+
+/**
+ * Have a stream get what is published to one more channel of its host, or no
+ * longer to this one.  Any thread.  What is published after sse_subscribe() has
+ * returned is delivered.  Twice is once.
+ * @return APR_SUCCESS; APR_EINVAL: no channel name; APR_EOF, APR_ECONNABORTED:
+ *         as for sse_send; else why the store cannot be read
+ */
+APR_DECLARE_OPTIONAL_FN(apr_status_t, sse_subscribe,
+                        (sse_stream_t *stream, const char *channel));
+APR_DECLARE_OPTIONAL_FN(apr_status_t, sse_unsubscribe,
+                        (sse_stream_t *stream, const char *channel));
+
+/** End a stream, after what waits was written.  Any thread.
+ *  @return APR_SUCCESS the first time; APR_EOF: it has ended already */
+APR_DECLARE_OPTIONAL_FN(apr_status_t, sse_end, (sse_stream_t *stream));
+
+/** Whether it has not ended.  Any thread. */
+APR_DECLARE_OPTIONAL_FN(int, sse_is_open, (sse_stream_t *stream));
+
+/** Keep a handle beyond the request: functions above then fail cleanly however
+ *  late.  Any thread.  @return stream */
+APR_DECLARE_OPTIONAL_FN(sse_stream_t *, sse_retain, (sse_stream_t *stream));
+APR_DECLARE_OPTIONAL_FN(void, sse_release, (sse_stream_t *stream));
+
+/**
+ * Be told when this request ends: any request, any handler, any phase.  The
+ * callback runs at most once; those of a request run one after the other in the
+ * order of registration.  After the end it runs at once, with the stored reason.
+ *
+ * On the request's thread; for a stream also from any code that was given the
+ * request by this module, while that runs.  A subrequest counts as the request
+ * that the client sent, and the callback gets that one.
+ * @param reasons a mask: SSE_ON_CLIENT_GONE, SSE_ON_ANY, or SSE_ON()s
+ * @param watch out: for sse_cancel(); or NULL
+ * @return APR_SUCCESS; APR_EOF: the request is being freed; APR_ENOTIMPL:
+ *         mod_sse is not running in this child
+ */
+APR_DECLARE_OPTIONAL_FN(apr_status_t, sse_on_close,
+                        (request_rec *r, apr_uint32_t reasons,
+                         sse_close_fn *fn, void *baton, sse_watch_t **watch));
+
+/** Take a registration back.  Any thread, while the request lives.
+ *  @return APR_SUCCESS: it will not be called; APR_EOF: it was, or is being, or
+ *          was cancelled before */
+APR_DECLARE_OPTIONAL_FN(apr_status_t, sse_cancel, (sse_watch_t *watch));
+
+/**
+ * Publish an event to a channel of this host, for all its subscribers in all
+ * children, as POST does.  Any thread; blocks for as long as the store takes.
+ * What the channel keeps is the host's SSEHistory.
+ * @param id out: the event's id, in p; or NULL
+ * @return APR_SUCCESS: it is stored; APR_EINVAL: no data, a type that begins
+ *         with "sse-", no channel name, or as for sse_send; APR_ENOSPC: the
+ *         store is full; APR_ENOTIMPL: mod_sse is not running in this child
+ */
+APR_DECLARE_OPTIONAL_FN(apr_status_t, sse_publish,
+                        (server_rec *s, const char *channel,
+                         const sse_event_t *event, const char **id,
+                         apr_pool_t *p));
+
 /** The reason's name as logs have it ("client"); "none" for SSE_CLOSE_NONE,
  *  "unknown" for a value that is none.  Any thread. */
 APR_DECLARE_OPTIONAL_FN(const char *, sse_close_name,
@@ -78,7 +200,11 @@ APR_DECLARE_OPTIONAL_FN(const char *, sse_close_name,
  * Hook, run all: a stream's head has been sent and its client was there.
  * Every stream for which this ran gets exactly one stream_close.
  * On the request's thread, before any event.
- * @param stream valid until this stream's stream_close hook has returned
+ *
+ * Runs for other requests too where SSEWatch says so, before their handler.
+ * One of these that becomes a stream by sse_start() is not opened twice.
+ * @param stream valid until this stream's stream_close hook has returned,
+ *        unless kept by sse_retain(); NULL: a watched request
  */
 APR_DECLARE_EXTERNAL_HOOK(sse, SSE, void, stream_open,
                           (sse_stream_t *stream, request_rec *r))
@@ -86,7 +212,8 @@ APR_DECLARE_EXTERNAL_HOOK(sse, SSE, void, stream_open,
 /**
  * Hook, run all: the stream has ended.  Request and response (headers_out,
  * notes, module configuration) are whole until it returns.
- * On a thread of the callback pool.
+ * On a thread of the callback pool, before the request's own callbacks.
+ * @param stream NULL: a watched request that is no stream
  */
 APR_DECLARE_EXTERNAL_HOOK(sse, SSE, void, stream_close,
                           (sse_stream_t *stream, request_rec *r,

@@ -17,14 +17,13 @@
 #include "hub/sse_hub.h"
 #include "loop/sse_loop.h"
 #include "loop/sse_workers.h"
+#include "notify/sse_watcher.h"
 #include "sse_atomic.h"
 #include "sse_board.h"
 #include "stream/sse_stream.h"
 
 APLOG_USE_MODULE(sse);
 
-/* Threads that tell of ends. */
-#define WORKERS 4
 /* A child that is stopped at once may take so long to tell of its streams. */
 #define STOP_WAIT apr_time_from_sec(2)
 /* And so long for its loop to leave. */
@@ -186,7 +185,7 @@ void sse_child_init(apr_pool_t *pchild, server_rec *s)
     child->server = s;
     child->provider = parent.provider;
     sse_board_enter(getpid());
-    rv = sse_workers_init(pchild, WORKERS);
+    rv = sse_workers_init(pchild, sse_conf_callback_threads(s));
     if (rv == APR_SUCCESS) {
         rv = sse_loop_create(&child->loop, pchild);
     }
@@ -198,6 +197,7 @@ void sse_child_init(apr_pool_t *pchild, server_rec *s)
     }
     sse_streams_init(child->loop, query(AP_MPMQ_IS_ASYNC),
                      !query(AP_MPMQ_IS_THREADED));
+    sse_watcher_init(child->loop);
     rv = start_hub(child, pchild);
     if (rv != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s,

@@ -88,6 +88,21 @@ const char *sse_conf_namespace(const server_rec *s, apr_pool_t *pool)
     return ns;
 }
 
+int sse_conf_callback_threads(const server_rec *main_server)
+{
+    int threads = sse_conf_server(main_server)->callback_threads;
+
+    return threads ? threads : SSE_CALLBACK_THREADS;
+}
+
+const sse_history_t *sse_conf_server_history(const server_rec *s)
+{
+    const sse_dir_conf_t *conf =
+        ap_get_module_config(s->lookup_defaults, &sse_module);
+
+    return conf->history ? conf->history : &sse_default_history;
+}
+
 const char *sse_conf_store(const server_rec *main_server, apr_pool_t *pool,
                            const sse_store_provider_t **provider,
                            sse_store_conf_t **store)

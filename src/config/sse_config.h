@@ -43,13 +43,14 @@
     X(int, queue_drop, SSE_UNSET, 0)                                           \
     X(apr_interval_time_t, max_age, SSE_UNSET, 0)                              \
     X(apr_off_t, max_event, SSE_UNSET, APR_INT64_C(64) * 1024)                 \
-    X(apr_array_header_t *, origins, NULL, NULL)
+    X(apr_array_header_t *, origins, NULL, NULL)                               \
+    X(int, watch, SSE_UNSET, 0)
 
 extern const sse_history_t sse_default_history; /* 1000 events, 1h, 16m */
 
 /** Per location.  channels: of const ap_expr_info_t *; NULL: the URL path.
  *  origins: of const char *, lower case as browsers send them; "*" alone: any;
- *  empty, or NULL: none. */
+ *  empty, or NULL: none.  watch: sse_watch_mode_e. */
 typedef struct {
 #define SSE_MEMBER(type, name, unset, fallback) type name;
     SSE_DIR_MEMBERS(SSE_MEMBER)
@@ -69,6 +70,7 @@ typedef struct {
     const sse_store_provider_t *provider; /**< SSEStore, or NULL */
     int store_argc;
     const char *const *store_argv; /**< key=value each */
+    int callback_threads;          /**< SSECallbackThreads; 0: not set */
 } sse_server_conf_t;
 
 /** The longest namespace, so that it and a channel fit a store's key. */
@@ -85,6 +87,14 @@ const char *sse_conf_namespace(const server_rec *s, apr_pool_t *pool);
 const char *sse_conf_store(const server_rec *main_server, apr_pool_t *pool,
                            const sse_store_provider_t **provider,
                            sse_store_conf_t **conf);
+
+#define SSE_CALLBACK_THREADS 4 /**< the default */
+
+/** SSECallbackThreads. */
+int sse_conf_callback_threads(const server_rec *main_server);
+
+/** What a channel keeps where no location says so: the host's SSEHistory. */
+const sse_history_t *sse_conf_server_history(const server_rec *s);
 
 /** check_config (which "apache2 -t" runs too) or post_config: what only the
  *  whole configuration shows (a ServerName that is too long for a namespace,

@@ -18,6 +18,7 @@
 
 #include "config/sse_config.h"
 #include "config/sse_values.h"
+#include "notify/sse_watcher.h"
 
 APLOG_USE_MODULE(sse);
 
@@ -26,6 +27,7 @@ APLOG_USE_MODULE(sse);
 #define SSE_HISTORY_BYTES_MAX (APR_INT64_C(1024) << 30)
 #define SSE_QUEUE_MIN         (APR_INT64_C(1) << 10)
 #define SSE_QUEUE_MAX         (APR_INT64_C(1) << 30)
+#define SSE_CALLBACK_MAX      256
 #define SSE_EVENT_MAX         (APR_INT64_C(64) << 20)
 
 #define SSE_NAMESPACE_ALLOWED                                                  \
@@ -391,6 +393,45 @@ static const char *sse_conf_set_half_close(cmd_parms *cmd, void *dir_conf,
     return NULL;
 }
 
+static const char *sse_conf_set_watch(cmd_parms *cmd, void *dir_conf,
+                                      const char *arg)
+{
+    sse_dir_conf_t *conf = dir_conf;
+    const char *wrong = sse_conf_check_limit(cmd);
+    int watch = !ap_cstr_casecmp(arg, "Abort")
+                    ? SSE_WATCH_ABORT
+                    : sse_conf_either(arg, "Off", "On");
+
+    if (wrong) {
+        return wrong;
+    }
+    if (watch < 0) {
+        return sse_conf_refuse(cmd, arg, "On, Off or Abort");
+    }
+    conf->watch = watch;
+    return NULL;
+}
+
+static const char *sse_conf_set_callback_threads(cmd_parms *cmd,
+                                                 void *dir_conf,
+                                                 const char *arg)
+{
+    sse_server_conf_t *conf =
+        ap_get_module_config(cmd->server->module_config, &sse_module);
+    const char *wrong = ap_check_cmd_context(cmd, GLOBAL_ONLY);
+    apr_int64_t n;
+
+    if (wrong) {
+        return wrong;
+    }
+    if (!sse_conf_parse_count(arg, &n) || n < 1 || n > SSE_CALLBACK_MAX) {
+        return sse_conf_refuse(
+            cmd, arg, "1 to " APR_STRINGIFY(SSE_CALLBACK_MAX) " threads");
+    }
+    conf->callback_threads = (int)n;
+    return NULL;
+}
+
 static const char *sse_conf_set_queue(cmd_parms *cmd, void *dir_conf,
                                       const char *args)
 {
@@ -539,4 +580,10 @@ const command_rec sse_conf_commands[] = {
     AP_INIT_RAW_ARGS("SSEAllowOrigin", sse_conf_set_origins, NULL, SSE_ANYWHERE,
                      "scheme://host[:port] once or more, or '*' or none "
                      "alone: whose pages may use this"),
+    AP_INIT_TAKE1("SSEWatch", sse_conf_set_watch, NULL, SSE_ANYWHERE,
+                  "On, Off or Abort: close notification for requests of any "
+                  "handler; Abort also ends the handler's reads and writes"),
+    AP_INIT_TAKE1("SSECallbackThreads", sse_conf_set_callback_threads, NULL,
+                  SSE_IN_SERVER,
+                  "a count such as 4: the threads that tell of closes"),
     {NULL, {NULL}, NULL, 0, RAW_ARGS, NULL}};

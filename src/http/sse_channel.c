@@ -30,29 +30,33 @@ static int sse_channel_is_name(const char *name)
            !sse_channel_has_control(name);
 }
 
-static sse_slice_t sse_channel_key(request_rec *r, const char *name)
+int sse_channel_key(const server_rec *s, const char *name, apr_pool_t *pool,
+                    sse_slice_t *key)
 {
-    const char *ns = sse_conf_namespace(r->server, r->pool);
-    apr_size_t ns_len = strlen(ns);
+    const char *ns = sse_conf_namespace(s, pool);
+    apr_size_t ns_size = strlen(ns) + 1;
     apr_size_t name_len = strlen(name);
-    char *key = apr_palloc(r->pool, ns_len + 1 + name_len);
-    sse_slice_t slice;
+    char *bytes;
 
-    memcpy(key, ns, ns_len);
-    key[ns_len] = '\0';
-    memcpy(key + ns_len + 1, name, name_len);
-    slice.ptr = key;
-    slice.len = ns_len + 1 + name_len;
-    return slice;
+    if (!sse_channel_is_name(name)) {
+        return 0;
+    }
+    bytes = apr_palloc(pool, ns_size + name_len);
+    memcpy(bytes, ns, ns_size);
+    memcpy(bytes + ns_size, name, name_len);
+    key->ptr = bytes;
+    key->len = ns_size + name_len;
+    return 1;
 }
 
 static int sse_channel_add(request_rec *r, apr_array_header_t *channels,
                            const char *name)
 {
     sse_channel_t *channel;
+    sse_slice_t key;
     int i;
 
-    if (!sse_channel_is_name(name)) {
+    if (!sse_channel_key(r->server, name, r->pool, &key)) {
         sse_http_error(r, HTTP_BAD_REQUEST,
                        "a channel's name must be 1 to %d bytes of UTF-8 "
                        "without control characters",
@@ -66,7 +70,7 @@ static int sse_channel_add(request_rec *r, apr_array_header_t *channels,
     }
     channel = apr_array_push(channels);
     channel->name = name;
-    channel->key = sse_channel_key(r, name);
+    channel->key = key;
     return OK;
 }
 

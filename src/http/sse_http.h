@@ -41,6 +41,12 @@ typedef struct {
     sse_slice_t key;
 } sse_channel_t;
 
+/** The store's key of a channel of this host.
+ *  @return 0: the name is not 1 to 400 bytes of UTF-8 without control
+ *          characters */
+int sse_channel_key(const server_rec *s, const char *name, apr_pool_t *pool,
+                    sse_slice_t *key);
+
 /**
  * The channels this request means: those of SSEChannel, else the URL path.
  * The same channel twice counts once.

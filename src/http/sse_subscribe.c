@@ -178,12 +178,28 @@ static int is_acceptable(request_rec *r)
     return sse_accept_quality(accept, "text", "event-stream") > 0;
 }
 
+static int subscribe(request_rec *r, const sse_child_t *child,
+                     const apr_array_header_t *channels)
+{
+    sse_stream_plan_t plan = {0};
+    start_t start = {0};
+
+    if (find_start(r, child, channels, &start) != OK) {
+        return OK;
+    }
+    sse_stream_opts(r, &plan.opts);
+    plan.channels = names_of(r, channels);
+    plan.source = &sse_hub_source;
+    plan.baton = sse_subscription_create(child->hub, start.keys, start.n,
+                                         start.after, start.upto, start.gap,
+                                         start.gap != NULL);
+    return sse_stream_run(r, &plan);
+}
+
 int sse_http_subscribe(request_rec *r)
 {
     const sse_child_t *child = sse_child();
     apr_array_header_t *channels;
-    sse_stream_opts_t opts;
-    start_t start = {0};
     int rv;
 
     sse_cors_answer(r);
@@ -206,12 +222,5 @@ int sse_http_subscribe(request_rec *r)
         sse_stream_head(r);
         return OK;
     }
-    if (find_start(r, child, channels, &start) != OK) {
-        return OK;
-    }
-    sse_stream_opts(r, &opts);
-    return sse_stream_run(
-        r, &opts, names_of(r, channels), &sse_hub_source,
-        sse_subscription_create(child->hub, start.keys, start.n, start.after,
-                                start.upto, start.gap, start.gap != NULL));
+    return subscribe(r, child, channels);
 }

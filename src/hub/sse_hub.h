@@ -43,7 +43,8 @@ apr_status_t sse_hub_create(sse_hub_t **hub, sse_loop_t *loop,
 /**
  * Request thread: a subscription to be handed to sse_stream_run() together with
  * sse_hub_source, which owns it from then on.
- * @param keys of the channels; copied
+ * @param keys of the channels; copied.  None: the stream stays open when it
+ *        has no channel
  * @param after the id that the client has seen
  * @param upto the newest id as the request came: what lies between the two
  *        comes from the history
@@ -54,6 +55,16 @@ sse_subscription_t *sse_subscription_create(sse_hub_t *hub,
                                             const sse_slice_t *keys, int n,
                                             sse_id_t after, sse_id_t upto,
                                             sse_buf_t *first, int is_gap);
+
+/**
+ * Have a live stream listen to one more channel, or no longer to one.  Any
+ * thread.  Takes effect soon; what is published to a new channel after this has
+ * returned is delivered.
+ * @param stream one whose source is sse_hub_source
+ * @return APR_SUCCESS, or why the store could not be read
+ */
+apr_status_t sse_subscription_change(sse_hub_t *hub, sse_stream_t *stream,
+                                     sse_slice_t key, int add);
 
 /** The source of streams whose baton is a subscription. */
 extern const sse_source_t sse_hub_source;

@@ -17,6 +17,15 @@
  * reading through everybody's log. */
 #define LOG_DISTANCE 4096
 
+/** A channel that is listened to.  malloc'ed. */
+typedef struct place_t {
+    sse_listener_t listener;
+    sse_id_t since; /* events up to this one are not for it */
+    struct place_t *next;
+    apr_size_t len;
+    char key[];
+} place_t;
+
 /** Who listens: a stream and its channels.  malloc'ed; freed when its stream's
  *  source ends. */
 struct sse_subscription_t {
@@ -27,37 +36,60 @@ struct sse_subscription_t {
     sse_id_t upto;        /* loop: history up to here, then the log */
     int is_live;          /* loop: fed by the hub's turns */
     int is_gap_told;      /* loop: this catching up has a gap, and said so */
-    int n;                /* const */
-    sse_slice_t *keys;    /* const; n, their bytes behind the listeners */
-    sse_listener_t listeners[];
+    int is_free;          /* const: it stays open without a channel */
+    int n;                /* loop: places */
+    place_t *places;      /* loop, once attached */
 };
 
-static apr_size_t size_of_keys(const sse_slice_t *keys, int n)
+static place_t *place_create(sse_subscription_t *sub, sse_slice_t key,
+                             sse_id_t since)
 {
-    apr_size_t size = 0;
-    int i;
+    place_t *place = malloc(sizeof(*place) + key.len);
 
-    for (i = 0; i < n; ++i) {
-        size += sizeof(keys[i]) + keys[i].len;
+    if (!place) {
+        abort();
     }
-    return size;
+    place->listener.subscription = sub;
+    place->listener.node = NULL;
+    place->since = since;
+    place->len = key.len;
+    memcpy(place->key, key.ptr, key.len);
+    place->next = sub->places;
+    sub->places = place;
+    ++sub->n;
+    return place;
 }
 
-static void copy_keys(sse_subscription_t *sub, const sse_slice_t *keys, int n)
+static sse_slice_t key_of(const place_t *place)
 {
-    char *bytes;
-    int i;
+    sse_slice_t key = {place->key, place->len};
 
-    sub->keys = (sse_slice_t *)(void *)&sub->listeners[n];
-    bytes = (char *)&sub->keys[n];
-    for (i = 0; i < n; ++i) {
-        sub->keys[i].ptr = memcpy(bytes, keys[i].ptr, keys[i].len);
-        sub->keys[i].len = keys[i].len;
-        bytes += keys[i].len;
-        sub->listeners[i].subscription = sub;
-        sub->listeners[i].node = NULL;
+    return key;
+}
+
+static place_t *place_find(const sse_subscription_t *sub, sse_slice_t key)
+{
+    place_t *place;
+
+    for (place = sub->places; place; place = place->next) {
+        if (place->len == key.len && !memcmp(place->key, key.ptr, key.len)) {
+            break;
+        }
     }
-    sub->n = n;
+    return place;
+}
+
+static void place_destroy(sse_subscription_t *sub, place_t *place)
+{
+    place_t **p = &sub->places;
+
+    while (*p != place) {
+        p = &(*p)->next;
+    }
+    *p = place->next;
+    --sub->n;
+    sse_channels_remove(sub->hub->channels, &place->listener);
+    free(place);
 }
 
 sse_subscription_t *sse_subscription_create(sse_hub_t *hub,
@@ -65,20 +97,21 @@ sse_subscription_t *sse_subscription_create(sse_hub_t *hub,
                                             sse_id_t after, sse_id_t upto,
                                             sse_buf_t *first, int is_gap)
 {
-    sse_subscription_t *sub =
-        malloc(sizeof(*sub) + (apr_size_t)n * sizeof(sub->listeners[0])
-               + size_of_keys(keys, n));
+    sse_subscription_t *sub = calloc(1, sizeof(*sub));
+    int i;
 
     if (!sub) {
         abort();
     }
-    memset(sub, 0, sizeof(*sub));
     sub->hub = hub;
     sub->first = first;
     sub->after = after;
     sub->upto = upto;
     sub->is_gap_told = is_gap;
-    copy_keys(sub, keys, n);
+    sub->is_free = !n;
+    for (i = 0; i < n; ++i) {
+        place_create(sub, keys[i], 0);
+    }
     return sub;
 }
 
@@ -112,27 +145,16 @@ void sse_hub_gap(sse_subscription_t *sub, sse_id_t oldest)
     }
 }
 
-static int is_listening(const sse_subscription_t *sub)
-{
-    int i;
-
-    for (i = 0; i < sub->n; ++i) {
-        if (sub->listeners[i].node) {
-            return 1;
-        }
-    }
-    return 0;
-}
-
 void sse_hub_forget(sse_listener_t *listener, sse_id_t id)
 {
     sse_subscription_t *sub = listener->subscription;
+    place_t *place = sse_owner_of(listener, place_t, listener);
 
-    if (id <= sub->upto) {
+    if (id <= sub->upto || id <= place->since) {
         return; /* it came after that */
     }
-    sse_channels_remove(sub->hub->channels, listener);
-    if (!is_listening(sub)) {
+    place_destroy(sub, place);
+    if (!sub->places && !sub->is_free) {
         sse_stream_end(sub->stream, SSE_CLOSE_SERVER, APR_SUCCESS);
     }
 }
@@ -144,6 +166,7 @@ void sse_hub_forget(sse_listener_t *listener, sse_id_t id)
 typedef struct {
     sse_subscription_t *sub;
     sse_queue_t found;
+    sse_task_t *change; /* only the change's channel, or NULL */
 } reading_t;
 
 static void keep(reading_t *reading, const sse_record_t *record)
@@ -153,38 +176,30 @@ static void keep(reading_t *reading, const sse_record_t *record)
 
 static apr_status_t on_history(void *baton, const sse_record_t *record)
 {
-    keep(baton, record);
-    return APR_SUCCESS;
-}
+    reading_t *reading = baton;
+    const place_t *place = place_find(reading->sub, record->channel);
 
-static sse_listener_t *listener_of(sse_subscription_t *sub, sse_slice_t key)
-{
-    int i;
-
-    for (i = 0; i < sub->n; ++i) {
-        if (sub->listeners[i].node && sub->keys[i].len == key.len
-            && !memcmp(sub->keys[i].ptr, key.ptr, key.len)) {
-            return &sub->listeners[i];
-        }
+    if (place && record->id > place->since) {
+        keep(reading, record);
     }
-    return NULL;
+    return APR_SUCCESS;
 }
 
 static apr_status_t on_log(void *baton, const sse_record_t *record)
 {
     reading_t *reading = baton;
     sse_subscription_t *sub = reading->sub;
-    sse_listener_t *listener;
+    place_t *place;
 
     if (record->id > sub->hub->position
         || reading->found.bytes > CATCH_UP_BYTES) {
         return APR_EOF;
     }
-    listener = listener_of(sub, record->channel);
-    if (listener && record->kind == SSE_RECORD_FORGET) {
-        sse_hub_forget(listener, record->id);
+    place = place_find(sub, record->channel);
+    if (place && record->kind == SSE_RECORD_FORGET) {
+        sse_hub_forget(&place->listener, record->id);
     }
-    else if (listener) {
+    else if (place && record->id > place->since) {
         keep(reading, record);
     }
     return APR_SUCCESS;
@@ -207,6 +222,37 @@ static void push_found(reading_t *reading, int gap, sse_id_t next)
     sse_queue_clear(&reading->found);
 }
 
+/* Keys for the store, whose bytes stay in the places. */
+static apr_status_t read_history(reading_t *reading, sse_id_t *next, int *gap)
+{
+    sse_subscription_t *sub = reading->sub;
+    sse_slice_t few[4] = {{NULL, 0}}, *keys = few;
+    place_t *place;
+    apr_status_t rv;
+    int n = 0;
+
+    if (!sub->n) {
+        *next = sub->upto;
+        return APR_SUCCESS;
+    }
+    if (sub->n > 4) {
+        keys = calloc((apr_size_t)sub->n, sizeof(*keys));
+        if (!keys) {
+            abort();
+        }
+    }
+    for (place = sub->places; place; place = place->next) {
+        keys[n++] = key_of(place);
+    }
+    rv = sub->hub->provider->history(sub->hub->store, keys, n, sub->after,
+                                     sub->upto, CATCH_UP_BYTES, on_history,
+                                     reading, next, gap);
+    if (keys != few) {
+        free(keys);
+    }
+    return rv;
+}
+
 static apr_status_t read_piece(reading_t *reading, sse_id_t *next, int *gap)
 {
     sse_subscription_t *sub = reading->sub;
@@ -217,9 +263,7 @@ static apr_status_t read_piece(reading_t *reading, sse_id_t *next, int *gap)
         sub->upto = hub->position;
     }
     if (sub->after < sub->upto) {
-        return hub->provider->history(hub->store, sub->keys, sub->n,
-                                      sub->after, sub->upto, CATCH_UP_BYTES,
-                                      on_history, reading, next, gap);
+        return read_history(reading, next, gap);
     }
     rv = hub->provider->follow(hub->store, sub->after, CATCH_UP_RECORDS,
                                on_log, reading, next, gap);
@@ -233,7 +277,7 @@ static int is_caught_up(const sse_subscription_t *sub)
 
 static void catch_up(sse_subscription_t *sub)
 {
-    reading_t reading = {sub, {0}};
+    reading_t reading = {sub, {0}, NULL};
     sse_id_t next = sub->after;
     int gap = 0, found;
     apr_status_t rv;
@@ -264,11 +308,11 @@ static void catch_up(sse_subscription_t *sub)
 static void on_attached(sse_stream_t *stream, void *baton)
 {
     sse_subscription_t *sub = baton;
-    int i;
+    place_t *place;
 
     sub->stream = stream;
-    for (i = 0; i < sub->n; ++i) {
-        sse_channels_add(sub->hub->channels, sub->keys[i], &sub->listeners[i]);
+    for (place = sub->places; place; place = place->next) {
+        sse_channels_add(sub->hub->channels, key_of(place), &place->listener);
     }
     if (sub->first) {
         sse_stream_push(stream, sub->first, SSE_PUSH_ALWAYS);
@@ -290,17 +334,113 @@ static void on_drained(sse_stream_t *stream, void *baton)
 static void on_ended(sse_stream_t *stream, void *baton)
 {
     sse_subscription_t *sub = baton;
-    int i;
 
-    for (i = 0; i < sub->n; ++i) {
-        if (sub->listeners[i].node) {
-            sse_channels_remove(sub->hub->channels, &sub->listeners[i]);
-        }
+    while (sub->places) {
+        place_destroy(sub, sub->places);
     }
     if (sub->first) {
         sse_buf_release(sub->first);
     }
     free(sub);
+}
+
+/* -- Changing a live stream's channels ---------------------------------------- */
+
+/** A change on its way to the loop.  malloc'ed. */
+typedef struct {
+    sse_task_t task;
+    sse_stream_t *stream; /* a reference */
+    int add;
+    sse_id_t since;
+    apr_size_t len;
+    char key[];
+} change_t;
+
+/* What was published before the hub's last turn, but after the change was
+ * asked for. */
+static apr_status_t on_missed(void *baton, const sse_record_t *record)
+{
+    reading_t *reading = baton;
+    change_t *change =
+        sse_owner_of(reading->change, change_t, task);
+
+    if (record->id > reading->sub->hub->position) {
+        return APR_EOF;
+    }
+    if (record->kind == SSE_RECORD_EVENT && record->channel.len == change->len
+        && !memcmp(record->channel.ptr, change->key, change->len)) {
+        keep(reading, record);
+    }
+    return APR_SUCCESS;
+}
+
+static void push_missed(sse_subscription_t *sub, change_t *change)
+{
+    reading_t reading = {sub, {0}, &change->task};
+    sse_id_t next = change->since;
+    int missing;
+
+    if (sub->is_live && change->since < sub->hub->position) {
+        sub->hub->provider->follow(sub->hub->store, change->since,
+                                   LOG_DISTANCE, on_missed, &reading, &next,
+                                   &missing);
+        sub->is_gap_told = 1; /* others' events are no gap of this channel */
+        push_found(&reading, 0, sub->after);
+        sub->is_gap_told = 0;
+    }
+}
+
+static void apply(sse_subscription_t *sub, change_t *change)
+{
+    sse_slice_t key = {change->key, change->len};
+    place_t *place = place_find(sub, key);
+
+    if (change->add && !place) {
+        place = place_create(sub, key, change->since);
+        if (sub->stream) { /* else on_attached() will */
+            sse_channels_add(sub->hub->channels, key_of(place),
+                             &place->listener);
+            push_missed(sub, change);
+        }
+    }
+    else if (!change->add && place) {
+        place_destroy(sub, place);
+    }
+}
+
+static void on_change(sse_task_t *task)
+{
+    change_t *change = sse_owner_of(task, change_t, task);
+    sse_subscription_t *sub = sse_stream_source(change->stream);
+
+    if (sub) {
+        apply(sub, change);
+    }
+    sse_stream_release(change->stream);
+    free(change);
+}
+
+apr_status_t sse_subscription_change(sse_hub_t *hub, sse_stream_t *stream,
+                                     sse_slice_t key, int add)
+{
+    change_t *change = calloc(1, sizeof(*change) + key.len);
+    apr_status_t rv;
+
+    if (!change) {
+        abort();
+    }
+    rv = hub->provider->last(hub->store, &change->since);
+    if (rv != APR_SUCCESS) {
+        free(change);
+        return rv;
+    }
+    change->task.run = on_change;
+    change->stream = sse_stream_acquire(stream);
+    change->add = add;
+    change->len = key.len;
+    memcpy(change->key, key.ptr, key.len);
+    sse_loop_post(hub->loop, &change->task);
+    return APR_SUCCESS;
 }
 
 const sse_source_t sse_hub_source = {on_attached, on_drained, on_ended};

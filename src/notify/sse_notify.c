@@ -21,6 +21,11 @@ const char *sse_close_name(sse_close_reason_e reason)
                                                                : "unknown";
 }
 
+int sse_close_by_client(sse_close_reason_e reason)
+{
+    return reason >= SSE_CLOSE_CLIENT && reason <= SSE_CLOSE_DEAD_PEER;
+}
+
 /* Optional hooks are there once somebody has registered one. */
 void sse_notify_open(sse_stream_t *stream, request_rec *r)
 {
@@ -46,25 +51,32 @@ static void run_close_hooks(const sse_ending_t *ending)
     }
 }
 
+static const char *last_event_id(const sse_ending_t *ending)
+{
+    if (ending->last_event_text) {
+        return ending->last_event_text;
+    }
+    return *ending->last_event_id ? ending->last_event_id : NULL;
+}
+
 static void tell(void *baton)
 {
     sse_ending_t *ending = baton;
-    sse_task_t *done = ending->done;
-    sse_loop_t *loop = ending->loop;
 
-    apr_pool_create(&ending->close.pool, NULL);
-    apr_pool_tag(ending->close.pool, "sse_close");
-    if (ending->last_id) {
-        ending->close.last_event_id = apr_psprintf(
-            ending->close.pool, "%" APR_UINT64_T_FMT, ending->last_id);
+    if (ending->run_hooks) {
+        ending->close.last_event_id = last_event_id(ending);
+        apr_pool_create(&ending->close.pool, NULL);
+        apr_pool_tag(ending->close.pool, "sse_close");
+        run_close_hooks(ending);
+        apr_pool_destroy(ending->close.pool);
     }
-    run_close_hooks(ending);
-    apr_pool_destroy(ending->close.pool);
+    sse_notice_run(ending->notice, &ending->close, last_event_id(ending));
+    sse_loop_post(ending->loop, ending->done);
+    free(ending->last_event_text);
     free(ending);
-    sse_loop_post(loop, done);
 }
 
-static int is_heard(void)
+static int has_hooks(void)
 {
     apr_array_header_t *hooks = apr_optional_hook_get("stream_close");
 
@@ -75,7 +87,10 @@ void sse_notify_end(const sse_ending_t *ending)
 {
     sse_ending_t *copy;
 
-    if (!is_heard()) {
+    if (!(ending->run_hooks && has_hooks())
+        && sse_notice_close_unheard(ending->notice, &ending->close,
+                                    last_event_id(ending))) {
+        free(ending->last_event_text);
         sse_loop_post(ending->loop, ending->done);
         return;
     }

@@ -4,7 +4,8 @@
 
 /**
  * @file sse_notify.h
- * Who is told of a stream's opening and of its end.
+ * Who is told of an opening and of an end: the hooks, and the request's own
+ * callbacks.
  *
  * Opening is told on the request's thread.  An end is told on a small pool of
  * threads, so that a listener that blocks delays no stream; where nobody
@@ -18,17 +19,20 @@
 
 #include "loop/sse_loop.h"
 #include "mod_sse.h"
-#include "store/sse_store.h"
+#include "notify/sse_notice.h"
 
 /** An end to be told. */
 typedef struct {
-    sse_stream_t *stream;
-    request_rec *r;    /**< whole until done has been posted */
-    sse_close_t close; /**< without last_event_id and pool, which are made
-                            here */
-    sse_id_t last_id;  /**< 0: none */
+    sse_stream_t *stream; /**< NULL: a watched request that is no stream */
+    request_rec *r;       /**< whole until done has been posted */
+    int run_hooks;        /**< stream_open was run for it */
+    sse_close_t close;    /**< without last_event_id and pool, made here */
+    char last_event_id[40]; /**< a store's id; empty: none */
+    char *last_event_text;  /**< instead, an application's own id, malloc'ed;
+                                 or NULL.  Taken over */
+    sse_notice_t *notice;
+    sse_task_t *done; /**< posted to the loop when all have been told */
     sse_loop_t *loop;
-    sse_task_t *done;  /**< posted to the loop when all have been told */
 } sse_ending_t;
 
 /** Run the hook stream_open. Request thread. */
@@ -39,5 +43,8 @@ void sse_notify_end(const sse_ending_t *ending);
 
 /** The name of a reason, as logs have it. Any thread. */
 const char *sse_close_name(sse_close_reason_e reason);
+
+/** Whether the client is the one who left. Any thread. */
+int sse_close_by_client(sse_close_reason_e reason);
 
 #endif /* SSE_NOTIFY_H */

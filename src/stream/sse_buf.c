@@ -20,13 +20,21 @@ sse_buf_t *sse_buf_create(apr_size_t len)
     buf->id = 0;
     buf->events = 0;
     buf->len = len;
+    buf->id_len = 0;
     return buf;
 }
 
 sse_buf_t *sse_buf_format(const sse_fields_t *fields, sse_id_t id)
 {
-    sse_buf_t *buf = sse_buf_create(sse_event_size(fields));
+    apr_size_t len = sse_event_size(fields);
+    apr_size_t id_len = id ? 0 : fields->id.len;
+    sse_buf_t *buf = sse_buf_create(len + id_len);
 
+    buf->len = len;
+    buf->id_len = id_len;
+    if (id_len) {
+        memcpy(buf->data + len, fields->id.ptr, id_len);
+    }
     buf->id = id;
     buf->events = fields->data.ptr != NULL;
     sse_event_write(fields, buf->data);

@@ -25,6 +25,7 @@ typedef struct {
     sse_id_t id;       /* the event's id; 0: none of the store's */
     int events;        /* events in it; 0: comments or retry only */
     apr_size_t len;
+    apr_size_t id_len; /* an application's own id, behind the data */
     char data[];
 } sse_buf_t;
 
@@ -32,7 +33,8 @@ typedef struct {
  *  it ends the process when memory has run out). */
 sse_buf_t *sse_buf_create(apr_size_t len);
 
-/** An event of these (checked) fields, as it goes on the wire. */
+/** An event of these (checked) fields, as it goes on the wire.
+ *  @param id the store's; 0: fields->id, if any, is the application's own */
 sse_buf_t *sse_buf_format(const sse_fields_t *fields, sse_id_t id);
 
 /** A buffer with this text. */

@@ -110,7 +110,7 @@ static void async_finish(sse_stream_t *stream)
     conn_rec *c = r->connection;
     sse_conn_t *conn = stream->conn;
 
-    sse_stream_note_end(stream);
+    sse_headers_warn(r, stream->headers);
     apr_brigade_cleanup(stream->bb);
     if (sse_streams_leaving() != SSE_STAY) {
         c->keepalive = AP_CONN_CLOSE;

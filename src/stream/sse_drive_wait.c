@@ -229,7 +229,7 @@ void sse_wait_run(sse_stream_t *stream)
     sse_loop_post(stream->loop, &stream->attach_task);
     wait_until_finished(stream);
     reason = sse_stream_reason(stream);
-    sse_stream_note_end(stream);
+    sse_headers_warn(stream->r, stream->headers);
     if (!sse_reason_drains(reason)) {
         c->aborted = c->master ? c->aborted : 1;
         c->keepalive = AP_CONN_CLOSE;

@@ -7,7 +7,9 @@
 #include <apr_strings.h>
 #include <http_log.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "loop/sse_workers.h"
 #include "notify/sse_notify.h"
 #include "sse_atomic.h"
 #include "stream/sse_gap.h"
@@ -27,6 +29,8 @@ void sse_stream_release(sse_stream_t *stream)
 {
     if (sse_atomic_sub(&stream->refs, 1) == 0) {
         sse_queue_clear(&stream->queue);
+        sse_notice_release(stream->notice);
+        free(stream->last_text);
         pthread_cond_destroy(&stream->cond);
         pthread_mutex_destroy(&stream->lock);
         free(stream);
@@ -38,14 +42,14 @@ sse_close_reason_e sse_stream_reason(const sse_stream_t *stream)
     return sse_atomic_load(&stream->reason);
 }
 
-request_rec *sse_stream_request(const sse_stream_t *stream)
+server_rec *sse_stream_server(const sse_stream_t *stream)
 {
-    return stream->r;
+    return stream->server;
 }
 
-int sse_reason_by_client(sse_close_reason_e reason)
+void *sse_stream_source(const sse_stream_t *stream)
 {
-    return reason >= SSE_CLOSE_CLIENT && reason <= SSE_CLOSE_DEAD_PEER;
+    return stream->phase <= SSE_PHASE_OPEN ? stream->source_baton : NULL;
 }
 
 int sse_reason_drains(sse_close_reason_e reason)
@@ -69,9 +73,9 @@ void sse_stream_poke(sse_stream_t *stream)
 
 /* -- Feeding ------------------------------------------------------------- */
 
-static apr_status_t ended_status(const sse_stream_t *stream)
+apr_status_t sse_stream_ended_status(const sse_stream_t *stream)
 {
-    return sse_reason_by_client(sse_stream_reason(stream)) ? APR_ECONNABORTED
+    return sse_close_by_client(sse_stream_reason(stream)) ? APR_ECONNABORTED
                                                            : APR_EOF;
 }
 
@@ -101,7 +105,7 @@ static apr_status_t add(sse_stream_t *stream, sse_buf_t *buf, sse_push_e how)
 
     pthread_mutex_lock(&stream->lock);
     if (sse_stream_reason(stream) != SSE_CLOSE_NONE) {
-        rv = ended_status(stream);
+        rv = sse_stream_ended_status(stream);
     }
     else if (how != SSE_PUSH_ALWAYS && is_full(stream, buf)) {
         if (how == SSE_PUSH_POLICY && stream->opts.queue_drop) {
@@ -160,8 +164,11 @@ static apr_size_t append(sse_stream_t *stream, apr_bucket_brigade *bb,
 
     stream->events += buf->events;
     stream->bytes += len;
-    if (buf->id) {
+    if (buf->id || buf->id_len) {
         stream->last_id = buf->id;
+        free(stream->last_text);
+        stream->last_text =
+            buf->id ? NULL : strndup(buf->data + buf->len, buf->id_len);
     }
     APR_BRIGADE_INSERT_TAIL(bb, sse_buf_bucket(buf, bb->bucket_alloc));
     return len;
@@ -268,21 +275,20 @@ apr_status_t sse_stream_end(sse_stream_t *stream, sse_close_reason_e reason,
     return APR_SUCCESS;
 }
 
-void sse_stream_note_end(sse_stream_t *stream)
-{
-    apr_snprintf(stream->notes->events, sizeof(stream->notes->events),
-                 "%" APR_UINT64_T_FMT, stream->events);
-    apr_cpystrn(stream->notes->reason,
-                sse_close_name(sse_stream_reason(stream)),
-                sizeof(stream->notes->reason));
-}
-
+/* User code that has the request may still be at it, though told. */
 static void on_told(sse_task_t *task)
 {
     sse_stream_t *stream = sse_owner_of(task, sse_stream_t, told_task);
 
+    sse_streams_told(1);
+    sse_notice_finish(stream->notice, &stream->free_task);
+}
+
+static void on_free(sse_task_t *task)
+{
+    sse_stream_t *stream = sse_owner_of(task, sse_stream_t, free_task);
+
     stream->phase = SSE_PHASE_DONE;
-    sse_streams_told();
     uv_close((uv_handle_t *)&stream->timer, on_timer_closed);
     sse_streams_remove(stream);
     stream->drive->finish(stream);
@@ -295,15 +301,20 @@ static void fill(sse_stream_t *stream, sse_ending_t *ending)
     sse_close_t *close = &ending->close;
 
     close->reason = sse_stream_reason(stream);
-    close->by_client = sse_reason_by_client(close->reason);
+    close->by_client = sse_close_by_client(close->reason);
     close->status = stream->status;
     close->opened = stream->opened;
     close->closed = stream->closed;
     pthread_mutex_lock(&stream->lock);
     close->events = stream->events;
     close->bytes = stream->bytes;
-    ending->last_id = stream->last_id;
-    sse_stream_note_end(stream);
+    if (stream->last_id) {
+        apr_snprintf(ending->last_event_id, sizeof(ending->last_event_id),
+                     "%" APR_UINT64_T_FMT, stream->last_id);
+    }
+    ending->last_event_text = stream->last_text;
+    stream->last_text = NULL;
+    sse_notes_end(stream->notes, close->reason, stream->events);
     pthread_mutex_unlock(&stream->lock);
 }
 
@@ -320,6 +331,8 @@ static void tell(sse_stream_t *stream)
                   ending.close.events);
     ending.stream = stream;
     ending.r = stream->r;
+    ending.run_hooks = 1;
+    ending.notice = stream->notice;
     ending.done = &stream->told_task;
     ending.loop = stream->loop;
     sse_notify_end(&ending);
@@ -384,6 +397,28 @@ static void set_deadline(sse_stream_t *stream)
     }
 }
 
+/* Worker: the application's own function, with the request pinned. */
+static void run_ready(void *baton)
+{
+    sse_stream_t *stream = baton;
+
+    stream->ready(stream, stream->r, stream->ready_baton);
+    sse_notice_unpin(stream->notice);
+    sse_stream_release(stream);
+}
+
+static void start_ready(sse_stream_t *stream)
+{
+    if (stream->ready && sse_notice_pin(stream->notice)) {
+        sse_stream_acquire(stream);
+        if (sse_workers_push(run_ready, stream) != APR_SUCCESS) {
+            sse_stream_end(stream, SSE_CLOSE_ERROR, APR_ENOMEM);
+            sse_notice_unpin(stream->notice);
+            sse_stream_release(stream);
+        }
+    }
+}
+
 static void on_attach(sse_task_t *task)
 {
     sse_stream_t *stream = sse_owner_of(task, sse_stream_t, attach_task);
@@ -403,6 +438,7 @@ static void on_attach(sse_task_t *task)
         arm(stream);
         stream->source->on_attached(stream, stream->source_baton);
         stream->drive->kick(stream);
+        start_ready(stream);
     }
     else {
         /* Ended before the loop saw it, and the end task may have run. */
@@ -417,4 +453,5 @@ void sse_stream_init_tasks(sse_stream_t *stream)
     stream->attach_task.run = on_attach;
     stream->end_task.run = on_end;
     stream->told_task.run = on_told;
+    stream->free_task.run = on_free;
 }

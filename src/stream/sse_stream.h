@@ -60,14 +60,21 @@ typedef struct {
 /** The settings in force for this request.  Request thread. */
 void sse_stream_opts(request_rec *r, sse_stream_opts_t *opts);
 
+/** What a stream is made of. */
+typedef struct {
+    sse_stream_opts_t opts;
+    const char *channels; /**< for the log note; lives as long as the request */
+    const sse_source_t *source;
+    void *baton;          /**< the source's */
+    sse_ready_fn *ready;  /**< run on a worker when it is open, or NULL */
+    void *ready_baton;
+} sse_stream_plan_t;
+
 /**
  * Send the head and run the stream.  Request thread; what it returns is what
  * the handler returns: SUSPENDED, or OK when all is over.
- * @param channels for the log note sse-channel; lives as long as the request
  */
-int sse_stream_run(request_rec *r, const sse_stream_opts_t *opts,
-                   const char *channels, const sse_source_t *source,
-                   void *baton);
+int sse_stream_run(request_rec *r, const sse_stream_plan_t *plan);
 
 /** The head of a stream's response, without a stream (HEAD; a child that is
  *  leaving).  Request thread. */
@@ -102,14 +109,21 @@ apr_status_t sse_stream_end(sse_stream_t *stream, sse_close_reason_e reason,
 /** Why it ended, or SSE_CLOSE_NONE.  Any thread. */
 sse_close_reason_e sse_stream_reason(const sse_stream_t *stream);
 
+/** What to answer who uses it after its end: APR_EOF or APR_ECONNABORTED.  Any
+ *  thread. */
+apr_status_t sse_stream_ended_status(const sse_stream_t *stream);
+
+/** The host it belongs to.  Any thread. */
+server_rec *sse_stream_server(const sse_stream_t *stream);
+
 /** Whether nothing waits to be written.  Any thread. */
 int sse_stream_is_drained(sse_stream_t *stream);
 
 /** Have on_drained called soon, if nothing waits. loop. */
 void sse_stream_poke(sse_stream_t *stream);
 
-/** Its request: valid until the end was told. */
-request_rec *sse_stream_request(const sse_stream_t *stream);
+/** Its source's baton until on_ended, else NULL.  loop. */
+void *sse_stream_source(const sse_stream_t *stream);
 
 /* -- All streams of this child ------------------------------------------- */
 
@@ -129,8 +143,13 @@ void sse_streams_init(sse_loop_t *loop, int is_async, int is_forked);
 void sse_streams_leave(sse_leave_e how);
 sse_leave_e sse_streams_leaving(void);
 
-/** Streams whose end has not been told yet.  Any thread, signal handlers. */
+/** Streams and watched requests whose end has not been told yet.  Any thread,
+ *  signal handlers. */
 apr_uint32_t sse_streams_count(void);
+
+/** Count one. @param is_stream 0: a watched request.  Any thread. */
+void sse_streams_opened(int is_stream);
+void sse_streams_told(int is_stream);
 
 /** suspend_connection hook: the loop may take the connection over.  The MPM's
  *  thread. */

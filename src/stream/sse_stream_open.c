@@ -6,15 +6,12 @@
 
 #include <http_log.h>
 #include <http_protocol.h>
-#include <http_ssl.h>
-#include <http_core.h>
-#include <ap_mpm.h>
-#include <apr_portable.h>
 #include <apr_strings.h>
-#include <unistd.h>
+#include <stdlib.h>
 
 #include "config/sse_config.h"
 #include "notify/sse_notify.h"
+#include "notify/sse_watcher.h"
 #include "sse_atomic.h"
 
 APLOG_USE_MODULE(sse);
@@ -25,7 +22,6 @@ APLOG_USE_MODULE(sse);
 static struct {
     sse_loop_t *loop; /* const after sse_streams_init() */
     int is_async;     /* likewise */
-    apr_uint32_t count; /* atomic: of streams, for their ids */
 } child;
 
 void sse_stream_open_init(sse_loop_t *loop, int is_async)
@@ -44,40 +40,6 @@ void sse_stream_opts(request_rec *r, sse_stream_opts_t *opts)
     opts->queue_bytes = (apr_size_t)sse_conf_queue_bytes(r);
     opts->queue_drop = sse_conf_queue_drop(r);
     opts->half_keep = sse_conf_half_close_keep(r);
-}
-
-int sse_conn_fd(conn_rec *c)
-{
-    apr_socket_t *sock = c->master ? NULL : ap_get_conn_socket(c);
-    apr_os_sock_t fd = -1;
-
-    if (sock) {
-        apr_os_sock_get(&fd, sock);
-    }
-    return fd;
-}
-
-int sse_conn_is_tls(conn_rec *c)
-{
-    return ap_ssl_conn_is_ssl(c);
-}
-
-sse_input_e sse_conn_look(conn_rec *c, apr_bucket_brigade *bb)
-{
-    apr_status_t rv = ap_get_brigade(c->input_filters, bb, AP_MODE_SPECULATIVE,
-                                     APR_NONBLOCK_READ, 1);
-    sse_input_e found = SSE_INPUT_NONE;
-
-    if (rv == APR_SUCCESS && !APR_BRIGADE_EMPTY(bb)) {
-        found = APR_BUCKET_IS_EOS(APR_BRIGADE_FIRST(bb)) ? SSE_INPUT_END
-                                                         : SSE_INPUT_DATA;
-    }
-    else if (rv != APR_SUCCESS && !APR_STATUS_IS_EAGAIN(rv)
-             && !APR_STATUS_IS_TIMEUP(rv)) {
-        found = SSE_INPUT_END;
-    }
-    apr_brigade_cleanup(bb);
-    return found;
 }
 
 /* -- The head -------------------------------------------------------------- */
@@ -133,24 +95,6 @@ static apr_status_t send_first(request_rec *r, const sse_stream_opts_t *opts)
 
 /* -- Making one ------------------------------------------------------------ */
 
-static void set_notes(sse_stream_t *stream, const char *channels)
-{
-    request_rec *r = stream->r;
-    sse_notes_t *notes = apr_pcalloc(r->pool, sizeof(*notes));
-
-    apr_snprintf(notes->id, sizeof(notes->id),
-                 "%" APR_UINT64_T_HEX_FMT ".%x.%x",
-                 (apr_uint64_t)apr_time_now(), (unsigned)getpid(),
-                 (unsigned)sse_atomic_add(&child.count, 1));
-    strcpy(notes->events, "0");
-    strcpy(notes->reason, "-");
-    apr_table_setn(r->notes, "sse-stream", notes->id);
-    apr_table_setn(r->notes, "sse-close", notes->reason);
-    apr_table_setn(r->notes, "sse-events", notes->events);
-    apr_table_setn(r->notes, "sse-channel", channels);
-    stream->notes = notes;
-}
-
 /* The loop may own a connection only where the MPM lets go of it, and where the
  * request is the connection's own: what ap_internal_redirect() or a subrequest
  * runs cannot be suspended, and an HTTP/2 stream has no socket. */
@@ -161,28 +105,33 @@ static int may_suspend(request_rec *r)
     return child.is_async && !c->master && c->cs && !r->main && !r->prev;
 }
 
-static sse_stream_t *create(request_rec *r, const sse_stream_opts_t *opts,
-                            const char *channels, const sse_source_t *source,
-                            void *baton)
+static sse_stream_t *create(request_rec *r, const sse_stream_plan_t *plan)
 {
     sse_stream_t *stream = calloc(1, sizeof(*stream));
 
     if (!stream) {
-        return NULL;
+        abort();
     }
     stream->refs = 1;
     stream->r = r;
+    stream->server = r->server;
     stream->loop = child.loop;
-    stream->opts = *opts;
-    stream->source = source;
-    stream->source_baton = baton;
+    stream->opts = plan->opts;
+    stream->source = plan->source;
+    stream->source_baton = plan->baton;
+    stream->ready = plan->ready;
+    stream->ready_baton = plan->ready_baton;
     stream->opened = apr_time_now();
     pthread_mutex_init(&stream->lock, NULL);
     pthread_cond_init(&stream->cond, NULL);
     stream->bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
     stream->drive = may_suspend(r) ? &sse_drive_async : &sse_drive_wait;
     sse_stream_init_tasks(stream);
-    set_notes(stream, channels);
+    stream->notes = sse_notes_create(r, plan->channels);
+    stream->headers = sse_headers_keep(r);
+    stream->notice = sse_notice_of(r, child.loop);
+    sse_notice_acquire(stream->notice);
+    sse_notice_set_stream(stream->notice);
     return stream;
 }
 
@@ -218,12 +167,14 @@ void sse_stream_disarm(sse_stream_t *stream)
     apr_pool_cleanup_kill(stream->r->pool, stream, on_request_gone);
 }
 
-static int run(sse_stream_t *stream)
+static int run(sse_stream_t *stream, int is_open)
 {
     request_rec *r = stream->r;
 
-    sse_streams_opened();
-    sse_notify_open(stream, r);
+    sse_streams_opened(1);
+    if (!is_open) {
+        sse_notify_open(stream, r);
+    }
     ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, r, "stream %s open on %s",
                   stream->notes->id, apr_table_get(r->notes, "sse-channel"));
     if (stream->drive == &sse_drive_async) {
@@ -233,37 +184,41 @@ static int run(sse_stream_t *stream)
     return OK;
 }
 
-int sse_stream_run(request_rec *r, const sse_stream_opts_t *opts,
-                   const char *channels, const sse_source_t *source,
-                   void *baton)
+/* No stream is opened, and nobody is told of one. */
+static int refuse(request_rec *r, const sse_stream_plan_t *plan)
 {
-    conn_rec *c = r->connection;
-    int fd = sse_conn_fd(c);
-    sse_stream_t *stream;
+    plan->source->on_ended(NULL, plan->baton);
+    r->connection->aborted = 1;
+    return OK;
+}
 
-    if (c->aborted || (fd >= 0 && sse_peer_is_gone(fd, opts->half_keep))) {
-        source->on_ended(NULL, baton);
-        c->aborted = 1;
-        return OK;
+static int is_gone(request_rec *r, const sse_stream_plan_t *plan, int fd)
+{
+    return r->connection->aborted
+           || (fd >= 0 && sse_peer_is_gone(fd, plan->opts.half_keep));
+}
+
+int sse_stream_run(request_rec *r, const sse_stream_plan_t *plan)
+{
+    int fd = sse_conn_fd(r->connection), is_open;
+
+    if (is_gone(r, plan, fd)) {
+        return refuse(r, plan);
     }
     sse_stream_head(r);
     if (sse_streams_leaving() != SSE_STAY) {
-        source->on_ended(NULL, baton);
-        c->keepalive = AP_CONN_CLOSE;
+        plan->source->on_ended(NULL, plan->baton);
+        r->connection->keepalive = AP_CONN_CLOSE;
         send_text(r, LEAVING_RETRY);
         return OK;
     }
-    stream = create(r, opts, channels, source, baton);
-    if (!stream || send_first(r, opts) != APR_SUCCESS) {
-        source->on_ended(NULL, baton);
-        if (stream) {
-            sse_stream_release(stream);
-        }
-        c->aborted = 1;
-        return OK;
+    /* Until here, who watches the request tells of its end. */
+    if (send_first(r, &plan->opts) != APR_SUCCESS
+        || !sse_watcher_disarm(r, &is_open)) {
+        return refuse(r, plan);
     }
     if (fd >= 0) {
-        sse_peer_set_dead(fd, opts->dead_peer);
+        sse_peer_set_dead(fd, plan->opts.dead_peer);
     }
-    return run(stream);
+    return run(create(r, plan), is_open);
 }

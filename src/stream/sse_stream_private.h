@@ -17,6 +17,10 @@
 #include <pthread.h>
 
 #include "loop/sse_peer.h"
+#include "notify/sse_notice.h"
+#include "stream/sse_conn.h"
+#include "stream/sse_headers.h"
+#include "stream/sse_notes.h"
 #include "stream/sse_queue.h"
 #include "stream/sse_stream.h"
 
@@ -41,13 +45,6 @@ typedef struct {
     void (*finish)(sse_stream_t *stream);
 } sse_drive_t;
 
-/** Room for the notes' values, which change without an allocation. */
-typedef struct {
-    char id[40];
-    char reason[16];
-    char events[24];
-} sse_notes_t;
-
 typedef struct sse_conn_t sse_conn_t;
 
 struct sse_stream_t {
@@ -56,13 +53,18 @@ struct sse_stream_t {
     sse_phase_e phase;   /* loop */
 
     request_rec *r;      /* const; valid until SSE_PHASE_DONE */
+    server_rec *server;  /* const */
     sse_loop_t *loop;    /* const */
     sse_stream_opts_t opts; /* const */
     const sse_source_t *source; /* const */
     void *source_baton;         /* const */
     const sse_drive_t *drive;   /* atomic; const once attached */
     sse_conn_t *conn;           /* const; asynchronous drive only */
-    sse_notes_t *notes;         /* const; the values: writer */
+    sse_notes_t *notes;         /* const; the values: lock */
+    sse_notice_t *notice;       /* const; holds a reference */
+    sse_headers_t *headers;     /* const: as they were sent */
+    sse_ready_fn *ready;        /* const; or NULL */
+    void *ready_baton;          /* const */
     apr_time_t opened;          /* const */
 
     apr_status_t status; /* whoever ended it; read by the loop afterwards */
@@ -76,12 +78,13 @@ struct sse_stream_t {
     apr_bucket_brigade *bb; /* writer: the one brigade, in r->pool */
     apr_uint64_t events;    /* writer, until the phase is TELLING */
     apr_off_t bytes;        /* writer, likewise */
-    sse_id_t last_id;       /* writer, and under lock */
+    sse_id_t last_id;       /* writer, under lock */
+    char *last_text;        /* likewise: instead, an application's own id */
 
     int is_dead;            /* atomic: nothing more can be written */
 
     /* kick: write what waits, or find that nothing does */
-    sse_task_t attach_task, kick_task, end_task, told_task;
+    sse_task_t attach_task, kick_task, end_task, told_task, free_task;
 
     apr_uint64_t written;     /* loop: its clock at the last write */
     uv_timer_t timer;         /* loop: heartbeat, SSEMaxAge, draining */
@@ -103,23 +106,6 @@ extern const sse_drive_t sse_drive_wait;
 /** Request thread: wait for the end and write what comes. */
 void sse_wait_run(sse_stream_t *stream);
 
-/** The connection's descriptor, or -1 where it has none of its own (HTTP/2). */
-int sse_conn_fd(conn_rec *c);
-
-/** Whether it speaks TLS, so that its end may come as bytes. */
-int sse_conn_is_tls(conn_rec *c);
-
-/** What a look at a TLS connection's input found. */
-typedef enum {
-    SSE_INPUT_NONE, /**< nothing for us: go on watching */
-    SSE_INPUT_DATA, /**< a request, or stray bytes: it stays unread */
-    SSE_INPUT_END   /**< close_notify, or the connection broke */
-} sse_input_e;
-
-/** Look at the input, without blocking or consuming.  The connection's owner.
- *  @param bb an empty brigade to use */
-sse_input_e sse_conn_look(conn_rec *c, apr_bucket_brigade *bb);
-
 /** writer: the waiting buffers, oldest first, as buckets at the end of bb.
  *  @return how many bytes */
 apr_size_t sse_stream_take(sse_stream_t *stream, apr_bucket_brigade *bb);
@@ -140,21 +126,11 @@ void sse_stream_broken(sse_stream_t *stream, sse_close_reason_e reason,
 /** loop: whether what waits shall still be written when it ends like this. */
 int sse_reason_drains(sse_close_reason_e reason);
 
-/** Whether the client is the one who left. */
-int sse_reason_by_client(sse_close_reason_e reason);
-
-/** Write the notes' final values.  The thread that owns the request. */
-void sse_stream_note_end(sse_stream_t *stream);
-
 /* sse_streams.c: loop */
 void sse_streams_add(sse_stream_t *stream);
 void sse_streams_remove(sse_stream_t *stream);
 /** loop: from 0 to 1, to spread what would happen all at once. */
 double sse_streams_spread(void);
-/* Any thread: streams opened, and not told of yet. */
-void sse_streams_opened(void);
-void sse_streams_told(void);
-
 /* sse_stream.c: request thread, once for each stream, or once. */
 void sse_stream_init_tasks(sse_stream_t *stream);
 void sse_stream_init_heartbeat(void);

@@ -12,6 +12,7 @@
 #include <ap_mpm.h>
 #include <unistd.h>
 
+#include "notify/sse_watcher.h"
 #include "sse_atomic.h"
 #include "sse_board.h"
 
@@ -44,16 +45,20 @@ apr_uint32_t sse_streams_count(void)
     return sse_atomic_load(&all.count);
 }
 
-void sse_streams_opened(void)
+void sse_streams_opened(int is_stream)
 {
     sse_atomic_add(&all.count, 1);
-    sse_board_add(SSE_BOARD_STREAMS, 1);
-    sse_board_add(SSE_BOARD_OPENED, 1);
+    if (is_stream) {
+        sse_board_add(SSE_BOARD_STREAMS, 1);
+        sse_board_add(SSE_BOARD_OPENED, 1);
+    }
 }
 
-void sse_streams_told(void)
+void sse_streams_told(int is_stream)
 {
-    sse_board_add(SSE_BOARD_STREAMS, -1);
+    if (is_stream) {
+        sse_board_add(SSE_BOARD_STREAMS, -1);
+    }
     sse_atomic_sub(&all.count, 1);
 }
 
@@ -111,6 +116,7 @@ static void on_leave(void *baton)
 {
     if (sse_streams_leaving() == SSE_LEAVE_AT_ONCE) {
         end_all(SSE_CLOSE_STOP);
+        sse_watcher_stop_all();
         return;
     }
     all.per_step = all.attached / LEAVE_STEPS + 1;

@@ -1,0 +1,423 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod_sse: Server-Sent Events for Apache httpd.
+ * See LICENSE for the terms. */
+
+#include "notify/sse_watcher.h"
+
+#include <apr_strings.h>
+#include <http_log.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#include "config/sse_config.h"
+#include "loop/sse_peer.h"
+#include "notify/sse_notify.h"
+#include "sse_atomic.h"
+#include "stream/sse_conn.h"
+#include "stream/sse_notes.h"
+#include "stream/sse_stream.h"
+
+APLOG_USE_MODULE(sse);
+
+/* How often the loop looks whether an HTTP/2 stream was reset. */
+#define ABORT_POLL_MSEC 50
+
+typedef struct sse_watcher_t {
+    apr_uint32_t refs;         /* atomic */
+    int reason;                /* atomic; sse_close_reason_e; set once */
+    request_rec *r;            /* const; valid until disarmed */
+    sse_notice_t *notice;      /* const; holds a reference */
+    sse_watch_mode_e mode;     /* request */
+    int fd;                    /* const; -1: HTTP/2 */
+    int half_keep;             /* const */
+    apr_time_t opened;         /* const */
+    apr_time_t closed;         /* who set the reason */
+    apr_status_t status;       /* likewise */
+    sse_notes_t *notes;        /* request */
+
+    pthread_mutex_t lock; /* a leaf but for the loop's queue */
+    pthread_cond_t cond;
+    int is_over;   /* lock: the request's thread wants it back */
+    int is_idle;   /* lock: the loop does not touch it any more */
+    int is_told;   /* lock */
+    int late;      /* lock: the client left when all had been produced */
+
+    sse_peer_t peer; /* loop */
+    int peer_open;   /* loop */
+    int is_listed;   /* loop */
+    struct sse_watcher_t *next, **prev; /* loop */
+    sse_task_t arm_task, disarm_task, tell_task, told_task;
+} sse_watcher_t;
+
+static struct {
+    sse_loop_t *loop;      /* const */
+    sse_watcher_t *first;  /* loop: all that are watched */
+    uv_timer_t abort_poll; /* loop */
+    int without_socket;    /* loop: of them, HTTP/2 streams */
+} all;
+
+static void release(sse_watcher_t *watcher)
+{
+    if (sse_atomic_sub(&watcher->refs, 1) == 0) {
+        sse_notice_release(watcher->notice);
+        pthread_cond_destroy(&watcher->cond);
+        pthread_mutex_destroy(&watcher->lock);
+        free(watcher);
+    }
+}
+
+/* -- The end ------------------------------------------------------------------- */
+
+static void post(sse_watcher_t *watcher, sse_task_t *task)
+{
+    sse_atomic_add(&watcher->refs, 1);
+    if (!sse_loop_post(all.loop, task)) {
+        release(watcher);
+    }
+}
+
+static void on_told(sse_task_t *task)
+{
+    sse_watcher_t *watcher = sse_owner_of(task, sse_watcher_t, told_task);
+
+    pthread_mutex_lock(&watcher->lock);
+    watcher->is_told = 1;
+    pthread_cond_broadcast(&watcher->cond);
+    pthread_mutex_unlock(&watcher->lock);
+    sse_streams_told(0);
+    release(watcher); /* tell_task's, which waited for this */
+}
+
+static void on_tell(sse_task_t *task)
+{
+    sse_watcher_t *watcher = sse_owner_of(task, sse_watcher_t, tell_task);
+    sse_ending_t ending = {0};
+
+    ending.r = watcher->r;
+    ending.run_hooks = watcher->mode != SSE_WATCH_OFF;
+    ending.close.reason = sse_atomic_load(&watcher->reason);
+    ending.close.by_client = sse_close_by_client(ending.close.reason);
+    ending.close.status = watcher->status;
+    ending.close.opened = watcher->opened;
+    ending.close.closed = watcher->closed;
+    ending.close.bytes = watcher->r->bytes_sent;
+    ending.notice = watcher->notice;
+    ending.done = &watcher->told_task;
+    ending.loop = all.loop;
+    sse_notify_end(&ending);
+}
+
+static int end(sse_watcher_t *watcher, sse_close_reason_e reason,
+               apr_status_t status)
+{
+    if (!sse_atomic_cas(&watcher->reason, SSE_CLOSE_NONE, (int)reason)) {
+        return 0;
+    }
+    watcher->status = status;
+    watcher->closed = apr_time_now();
+    post(watcher, &watcher->tell_task);
+    return 1;
+}
+
+/* -- On the loop ---------------------------------------------------------------- */
+
+/* Once all has been produced, the client may have all it wanted. */
+static int is_produced(const sse_watcher_t *watcher)
+{
+    return __atomic_load_n(&watcher->r->eos_sent, __ATOMIC_RELAXED);
+}
+
+static void gone(sse_watcher_t *watcher, sse_close_reason_e reason,
+                 apr_status_t status)
+{
+    if (is_produced(watcher)) {
+        pthread_mutex_lock(&watcher->lock);
+        watcher->late = (int)reason;
+        pthread_mutex_unlock(&watcher->lock);
+        return;
+    }
+    end(watcher, reason, status);
+    if (watcher->mode == SSE_WATCH_ABORT && watcher->fd >= 0) {
+        shutdown(watcher->fd, SHUT_RDWR);
+    }
+}
+
+static void on_gone(sse_peer_t *peer, sse_close_reason_e reason,
+                    apr_status_t status)
+{
+    gone(sse_owner_of(peer, sse_watcher_t, peer), reason, status);
+}
+
+static void on_ready(sse_peer_t *peer)
+{
+}
+
+static void on_closed(sse_peer_t *peer)
+{
+    release(sse_owner_of(peer, sse_watcher_t, peer)); /* the loop's */
+}
+
+static const sse_peer_events_t peer_events = {on_gone, on_ready, on_ready,
+                                              on_closed};
+
+static void on_abort_poll(uv_timer_t *timer)
+{
+    sse_watcher_t *watcher;
+
+    for (watcher = all.first; watcher; watcher = watcher->next) {
+        if (watcher->fd < 0 && watcher->r->connection->aborted) {
+            gone(watcher, SSE_CLOSE_RESET, APR_ECONNRESET);
+        }
+    }
+}
+
+static void list(sse_watcher_t *watcher)
+{
+    watcher->next = all.first;
+    watcher->prev = &all.first;
+    if (all.first) {
+        all.first->prev = &watcher->next;
+    }
+    all.first = watcher;
+    watcher->is_listed = 1;
+    if (watcher->fd < 0 && !all.without_socket++) {
+        uv_timer_start(&all.abort_poll, on_abort_poll, ABORT_POLL_MSEC,
+                       ABORT_POLL_MSEC);
+    }
+}
+
+static void unlist(sse_watcher_t *watcher)
+{
+    *watcher->prev = watcher->next;
+    if (watcher->next) {
+        watcher->next->prev = watcher->prev;
+    }
+    watcher->is_listed = 0;
+    if (watcher->fd < 0 && !--all.without_socket) {
+        uv_timer_stop(&all.abort_poll);
+    }
+}
+
+static int is_over(sse_watcher_t *watcher)
+{
+    int over;
+
+    pthread_mutex_lock(&watcher->lock);
+    over = watcher->is_over;
+    watcher->is_idle = over;
+    pthread_mutex_unlock(&watcher->lock);
+    return over;
+}
+
+static void on_arm(sse_task_t *task)
+{
+    sse_watcher_t *watcher = sse_owner_of(task, sse_watcher_t, arm_task);
+
+    if (!is_over(watcher)) {
+        list(watcher);
+        if (watcher->fd >= 0
+            && sse_peer_open(&watcher->peer, all.loop, watcher->fd,
+                             watcher->half_keep, &peer_events)
+                   == APR_SUCCESS) {
+            watcher->peer_open = 1;
+            sse_atomic_add(&watcher->refs, 1); /* the loop's */
+        }
+        if (sse_streams_leaving() == SSE_LEAVE_AT_ONCE) {
+            end(watcher, SSE_CLOSE_STOP, APR_SUCCESS);
+        }
+    }
+    release(watcher);
+}
+
+/* After this the descriptor may be closed, and its number used again. */
+static void on_disarm(sse_task_t *task)
+{
+    sse_watcher_t *watcher = sse_owner_of(task, sse_watcher_t, disarm_task);
+
+    if (watcher->is_listed) {
+        unlist(watcher);
+    }
+    if (watcher->peer_open) {
+        watcher->peer_open = 0;
+        sse_peer_close(&watcher->peer);
+    }
+    pthread_mutex_lock(&watcher->lock);
+    watcher->is_idle = 1;
+    pthread_cond_broadcast(&watcher->cond);
+    pthread_mutex_unlock(&watcher->lock);
+    release(watcher);
+}
+
+void sse_watcher_stop_all(void)
+{
+    sse_watcher_t *watcher;
+
+    for (watcher = all.first; watcher; watcher = watcher->next) {
+        end(watcher, SSE_CLOSE_STOP, APR_SUCCESS);
+    }
+}
+
+static void on_init(sse_task_t *task)
+{
+    uv_timer_init(sse_loop_uv(all.loop), &all.abort_poll);
+}
+
+static sse_task_t init_task = {on_init, NULL, 0};
+
+void sse_watcher_init(sse_loop_t *loop)
+{
+    all.loop = loop;
+    sse_loop_post(loop, &init_task);
+}
+
+/* -- On the request's thread ------------------------------------------------------ */
+
+/* The descriptor may be closed as soon as this returns. */
+static void take_back(sse_watcher_t *watcher)
+{
+    pthread_mutex_lock(&watcher->lock);
+    watcher->is_over = 1;
+    pthread_mutex_unlock(&watcher->lock);
+    post(watcher, &watcher->disarm_task);
+    pthread_mutex_lock(&watcher->lock);
+    while (!watcher->is_idle) {
+        pthread_cond_wait(&watcher->cond, &watcher->lock);
+    }
+    pthread_mutex_unlock(&watcher->lock);
+}
+
+static void wait_until_told(sse_watcher_t *watcher)
+{
+    pthread_mutex_lock(&watcher->lock);
+    while (!watcher->is_told) {
+        pthread_cond_wait(&watcher->cond, &watcher->lock);
+    }
+    pthread_mutex_unlock(&watcher->lock);
+}
+
+static sse_watcher_t *create(request_rec *r, sse_notice_t *notice,
+                             sse_watch_mode_e mode)
+{
+    sse_watcher_t *watcher = calloc(1, sizeof(*watcher));
+
+    if (!watcher) {
+        abort();
+    }
+    watcher->refs = 1;
+    watcher->r = r;
+    watcher->notice = notice;
+    sse_notice_acquire(notice);
+    watcher->mode = mode;
+    watcher->fd = sse_conn_fd(r->connection);
+    watcher->half_keep = sse_conf_half_close_keep(r);
+    watcher->opened = apr_time_now();
+    pthread_mutex_init(&watcher->lock, NULL);
+    pthread_cond_init(&watcher->cond, NULL);
+    watcher->arm_task.run = on_arm;
+    watcher->disarm_task.run = on_disarm;
+    watcher->tell_task.run = on_tell;
+    watcher->told_task.run = on_told;
+    return watcher;
+}
+
+/* The request's pool goes without its having been logged: a backstop. */
+static apr_status_t on_request_gone(void *baton)
+{
+    sse_watcher_log(baton);
+    return APR_SUCCESS;
+}
+
+static void watch_more(request_rec *r, sse_watcher_t *watcher,
+                       sse_watch_mode_e mode)
+{
+    if (mode > watcher->mode && watcher->mode == SSE_WATCH_OFF) {
+        watcher->notes = sse_notes_create(r, "-");
+        sse_notify_open(NULL, r);
+    }
+    watcher->mode = mode > watcher->mode ? mode : watcher->mode;
+}
+
+void sse_watcher_arm(request_rec *r, sse_watch_mode_e mode)
+{
+    request_rec *first = sse_notice_first(r);
+    sse_notice_t *notice = sse_notice_of(r, all.loop);
+    sse_watcher_t *watcher = sse_notice_watcher(notice);
+
+    if (watcher || sse_notice_is_stream(notice)) {
+        return;
+    }
+    watcher = create(first, notice, SSE_WATCH_OFF);
+    sse_notice_set_watcher(notice, watcher);
+    sse_streams_opened(0);
+    apr_pool_pre_cleanup_register(first->pool, first, on_request_gone);
+    watch_more(first, watcher, mode);
+    post(watcher, &watcher->arm_task);
+}
+
+static void forget(request_rec *r, sse_notice_t *notice,
+                   sse_watcher_t *watcher)
+{
+    sse_notice_set_watcher(notice, NULL);
+    apr_pool_cleanup_kill(r->pool, r, on_request_gone);
+    release(watcher);
+}
+
+int sse_watcher_disarm(request_rec *r, int *is_open)
+{
+    request_rec *first = sse_notice_first(r);
+    sse_notice_t *notice = sse_notice_find(first);
+    sse_watcher_t *watcher = notice ? sse_notice_watcher(notice) : NULL;
+
+    *is_open = 0;
+    if (!watcher) {
+        return 1;
+    }
+    take_back(watcher);
+    *is_open = watcher->mode != SSE_WATCH_OFF;
+    if (sse_atomic_load(&watcher->reason) != SSE_CLOSE_NONE) {
+        return 0; /* it is told as it is, and ends when it is logged */
+    }
+    sse_streams_told(0);
+    forget(first, notice, watcher);
+    return 1;
+}
+
+int sse_watcher_fixups(request_rec *r)
+{
+    int mode = sse_conf_watch(r);
+
+    if (mode != SSE_WATCH_OFF && !r->main && !r->prev && all.loop) {
+        sse_watcher_arm(r, (sse_watch_mode_e)mode);
+    }
+    return DECLINED;
+}
+
+/* How a response that was produced has ended. */
+static sse_close_reason_e outcome(sse_watcher_t *watcher)
+{
+    if (!watcher->r->connection->aborted) {
+        return SSE_CLOSE_COMPLETE;
+    }
+    return watcher->late ? (sse_close_reason_e)watcher->late
+                         : SSE_CLOSE_WRITE_ERROR;
+}
+
+int sse_watcher_log(request_rec *r)
+{
+    sse_notice_t *notice = sse_notice_find(r);
+    sse_watcher_t *watcher = notice ? sse_notice_watcher(notice) : NULL;
+
+    if (!watcher || watcher->r != r) {
+        return DECLINED;
+    }
+    take_back(watcher);
+    end(watcher, outcome(watcher), APR_SUCCESS);
+    if (watcher->notes) {
+        sse_notes_end(watcher->notes, sse_atomic_load(&watcher->reason), 0);
+    }
+    wait_until_told(watcher);
+    sse_notice_finish_wait(notice);
+    forget(r, notice, watcher);
+    return DECLINED;
+}

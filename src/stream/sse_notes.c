@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod_sse: Server-Sent Events for Apache httpd.
+ * See LICENSE for the terms. */
+
+#include "stream/sse_notes.h"
+
+#include <apr_strings.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "notify/sse_notify.h"
+#include "sse_atomic.h"
+
+static apr_uint32_t count; /* atomic: of this child's, for their ids */
+
+sse_notes_t *sse_notes_create(request_rec *r, const char *channels)
+{
+    sse_notes_t *notes = apr_pcalloc(r->pool, sizeof(*notes));
+
+    apr_snprintf(notes->id, sizeof(notes->id),
+                 "%" APR_UINT64_T_HEX_FMT ".%x.%x",
+                 (apr_uint64_t)apr_time_now(), (unsigned)getpid(),
+                 (unsigned)sse_atomic_add(&count, 1));
+    strcpy(notes->events, "0");
+    strcpy(notes->reason, "-");
+    apr_table_setn(r->notes, "sse-stream", notes->id);
+    apr_table_setn(r->notes, "sse-close", notes->reason);
+    apr_table_setn(r->notes, "sse-events", notes->events);
+    apr_table_setn(r->notes, "sse-channel", channels);
+    return notes;
+}
+
+void sse_notes_end(sse_notes_t *notes, sse_close_reason_e reason,
+                   apr_uint64_t events)
+{
+    apr_snprintf(notes->events, sizeof(notes->events), "%" APR_UINT64_T_FMT,
+                 events);
+    apr_cpystrn(notes->reason, sse_close_name(reason), sizeof(notes->reason));
+}

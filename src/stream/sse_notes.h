@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod_sse: Server-Sent Events for Apache httpd.
+ * See LICENSE for the terms. */
+
+/**
+ * @file sse_notes.h
+ * The log notes of a stream or a watched request: sse-stream, sse-close,
+ * sse-events, sse-channel.
+ *
+ * Set once, when it opens; at the end only the values' bytes change, which
+ * needs no memory of the request's pool, as another thread may be using that.
+ *
+ * Threads: sse_notes_create() the request's; sse_notes_end() whoever ends it.
+ */
+
+#ifndef SSE_NOTES_H
+#define SSE_NOTES_H
+
+#include "mod_sse.h"
+
+/** The values, in the request's pool. */
+typedef struct {
+    char id[40];
+    char reason[16];
+    char events[24];
+} sse_notes_t;
+
+/** @param channels lives as long as the request */
+sse_notes_t *sse_notes_create(request_rec *r, const char *channels);
+
+void sse_notes_end(sse_notes_t *notes, sse_close_reason_e reason,
+                   apr_uint64_t events);
+
+#endif /* SSE_NOTES_H */
