@@ -10,6 +10,9 @@
 #                 SAN=address,undefined|thread, TESTS=t/sse/basic.t,
 #                 ARGS=-verbose
 # make check-unit check-conf check-fuzz check-valgrind test-browser lint
+# make bench      what it costs and how fast it is, in build/bench/results.txt
+#                 (SCENARIOS="idle close latency fanout publish long resume")
+# make bench-close  how soon a client's close is told
 # make setup      only install what is missing                (SETS="run test")
 # make clean
 
@@ -21,6 +24,10 @@ SETS  ?= run test
 FUZZ_SECONDS ?= 30
 
 export HTTPD
+
+# V=1 shows the commands.
+Q := $(if $(V),,@)
+say = @echo "  $(1)"
 
 comma    := ,
 sanname  := $(subst $(comma),-,$(SAN))
@@ -71,11 +78,14 @@ endif
 all: $(SO)
 
 $(SO): $(OBJS)
-	$(CC) $(SANFLAGS) $(SSE_LDFLAGS) $(LDFLAGS) -o $@ $^ $(SSE_LIBS) $(LDLIBS)
+	$(call say,LD $@)
+	$(Q)$(CC) $(SANFLAGS) $(SSE_LDFLAGS) $(LDFLAGS) -o $@ $^ $(SSE_LIBS) \
+	    $(LDLIBS)
 
 $(builddir)/obj/%.o: %.c Makefile | need-apxs
+	$(call say,CC $<)
 	@mkdir -p $(@D)
-	$(CC) $(SSE_CPPFLAGS) $(CPPFLAGS) $(SSE_CFLAGS) $(SANFLAGS) $(CFLAGS) \
+	$(Q)$(CC) $(SSE_CPPFLAGS) $(CPPFLAGS) $(SSE_CFLAGS) $(SANFLAGS) $(CFLAGS) \
 	    -MMD -MP -c -o $@ $<
 
 need-apxs:
@@ -113,23 +123,25 @@ check-valgrind:
 
 check-unit: $(UNIT_PROGS)
 	@test -n "$(UNIT_PROGS)" || { echo "no unit tests" >&2; exit 1; }
-	prove -f -o --exec '' $(UNIT_PROGS)
+	@prove -f -o --exec '' $(UNIT_PROGS)
 
 $(builddir)/unit/%: $(builddir)/obj/t/unit/%.o $(LIB_OBJS)
+	$(call say,LD $@)
 	@mkdir -p $(@D)
-	$(CC) $(SANFLAGS) -o $@ $^ $(APR_LIBS) -llmdb -lpthread
+	$(Q)$(CC) $(SANFLAGS) -o $@ $^ $(APR_LIBS) -llmdb -lpthread
 
 # Configuration: what is accepted, what is refused and with which words, and
 # whether code, reference file and manual name the same directives.
 check-conf: all
 	@test -n "$(CONF_TESTS)" || { echo "no configuration tests" >&2; exit 1; }
-	LIBEXECDIR="$(LIBEXECDIR)" SSE_MODULE="$(CURDIR)/$(SO)" \
+	@LIBEXECDIR="$(LIBEXECDIR)" SSE_MODULE="$(CURDIR)/$(SO)" \
 	    prove -f -o $(CONF_TESTS)
 
 build/fuzz/fuzz_reader: t/unit/fuzz_reader.c $(wildcard src/event/*.[ch]) \
                         Makefile | need-apxs
+	$(call say,CC $@)
 	@mkdir -p $(@D)
-	clang -std=gnu99 -g -O1 -fsanitize=fuzzer,address,undefined \
+	$(Q)clang -std=gnu99 -g -O1 -fsanitize=fuzzer,address,undefined \
 	    -fno-sanitize-recover=undefined $(SSE_CPPFLAGS) -o $@ \
 	    $(filter %.c,$^) $(APR_LIBS)
 
@@ -144,11 +156,26 @@ lint:
 	@MAKE="$(MAKE)" SSE_CPPFLAGS="$(SSE_CPPFLAGS)" prove -f -o --exec sh \
 	    tools/lint.sh
 
+LOAD_SRCS := $(sort $(wildcard bench/load*.c))
+build/bench/load: $(LOAD_SRCS) $(wildcard bench/*.h) Makefile
+	@mkdir -p $(@D)
+	$(CC) -std=gnu99 -D_GNU_SOURCE -g -O2 $(WARNINGS) -o $@ $(LOAD_SRCS) -lm
+
+build/bench/mod_bench_close.so: bench/mod_bench_close.c mod_sse.h \
+                                bench/bench_close_log.h Makefile | need-apxs
+	$(call say,CC $<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(SSE_CPPFLAGS) $(SSE_CFLAGS) $(SSE_LDFLAGS) -o $@ $<
+
+bench bench-close: all build/bench/load build/bench/mod_bench_close.so
+	@APXS="$(APXS)" LIBEXECDIR="$(LIBEXECDIR)" bench/run.sh \
+	    $(if $(filter bench-close,$@),close,$(SCENARIOS))
+
 clean:
 	rm -rf build
 
 -include $(OBJS:.o=.d) $(UNIT_SRCS:%.c=$(builddir)/obj/%.d)
 
 .PHONY: all install setup run test check check-valgrind check-unit check-conf \
-        check-fuzz test-browser lint clean need-apxs
+        check-fuzz test-browser lint bench bench-close clean need-apxs
 .SECONDARY:

@@ -47,7 +47,11 @@ echo "LoadModule sse_module $SSE_MODULE" >>"$work/load.conf"
 preload=
 case $san in
 *address*) preload=$($CC -print-file-name=libasan.so) ;;
-*thread*)  preload=$($CC -print-file-name=libtsan.so) ;;
+*thread*)
+    # What the MPMs' hand-over of pools is to ThreadSanitizer: see there.
+    $CC -shared -fPIC -g -O1 $(apr-1-config --cppflags --includes) \
+        -o "$work/tsan_shim.so" t/tsan/shim.c || exit 1
+    preload=$($CC -print-file-name=libtsan.so):$work/tsan_shim.so ;;
 esac
 wrap=${WRAP:-}
 case $wrap in
@@ -68,6 +72,8 @@ export HTTPD_PRELOAD="$preload" HTTPD_WRAP="$wrap"
 export ASAN_OPTIONS=$options.asan:detect_leaks=0:abort_on_error=1
 export UBSAN_OPTIONS=$options.ubsan:print_stacktrace=1
 export TSAN_OPTIONS=$options.tsan:suppressions=$top/t/tsan.supp:history_size=4
+# httpd's own handlers do what a signal handler should not.
+TSAN_OPTIONS=$TSAN_OPTIONS:report_signal_unsafe=0
 export APACHE_TEST_NO_STICKY_PREFERENCES=1
 export SSE_TOP="$top" SSE_MPM="$mpm" SSE_SAN="$san" SSE_MODULE
 unset MAKEFLAGS MFLAGS MAKELEVEL

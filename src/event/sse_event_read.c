@@ -153,7 +153,7 @@ static sse_field_e sse_reader_split(sse_slice_t line, int finished,
         return SSE_FIELD_NONE;
     }
     n = line.len < known->len ? line.len : known->len;
-    if (memcmp(line.ptr, known->name, n)) {
+    if (memcmp(line.ptr, known->name, n) != 0) {
         return SSE_FIELD_NONE;
     }
     if (line.len <= known->len) {
@@ -295,9 +295,7 @@ static apr_status_t sse_reader_hold(sse_reader_t *reader, const char *ptr,
                                     apr_size_t len)
 {
     sse_buffer_t *line = &reader->line;
-    apr_size_t room =
-        line->len < SSE_PREFIX_MAX ? SSE_PREFIX_MAX - line->len : 0;
-    apr_size_t n = len < room ? len : room;
+    apr_size_t n = 0;
     sse_slice_t value;
     sse_field_e field;
     apr_status_t rv;
@@ -305,11 +303,15 @@ static apr_status_t sse_reader_hold(sse_reader_t *reader, const char *ptr,
     if (len == 0 || reader->ignoring) {
         return APR_SUCCESS;
     }
-    rv = sse_buffer_append(line, ptr, n);
-    if (rv != APR_SUCCESS) {
-        return rv;
+    if (line->len < SSE_PREFIX_MAX) {
+        n = SSE_PREFIX_MAX - line->len;
+        n = n < len ? n : len;
+        rv = sse_buffer_append(line, ptr, n);
+        if (rv != APR_SUCCESS) {
+            return rv;
+        }
     }
-    field = sse_reader_split(sse_buffer_slice(line), 0, &value);
+    field = sse_reader_split((sse_slice_t){line->ptr, line->len}, 0, &value);
     if (field == SSE_FIELD_NONE) {
         sse_buffer_clear(line);
         reader->ignoring = 1;

@@ -96,6 +96,7 @@ typedef struct {
     sse_id_t last;
     sse_id_t floor;           /**< highest id that a removed channel lost */
     apr_uint64_t next_number; /**< of channels; none is used twice */
+    apr_uint64_t txn;         /**< LMDB's number of the one that wrote this */
 } sse_lmdb_state_t;
 
 typedef struct {
@@ -183,14 +184,15 @@ typedef struct {
 /* sse_lmdb_env.c: environment and transactions */
 apr_status_t sse_lmdb_status(int rc);
 int sse_lmdb_env_open(MDB_env **env, const sse_store_conf_t *conf);
-int sse_lmdb_dbs_open(MDB_env *env, MDB_dbi *db);
-int sse_lmdb_dbs_create(MDB_env *env, MDB_dbi *db, sse_id_t origin);
+/** In a write transaction: the databases, made if there is nothing yet, the
+ *  origin then being the time, but above that id. */
+int sse_lmdb_dbs_open(MDB_txn *txn, MDB_dbi *db, sse_id_t above);
 apr_status_t sse_lmdb_open(sse_store_t **store, const sse_store_conf_t *conf,
                            apr_pool_t *pool);
-int sse_lmdb_read_begin(sse_store_t *store, MDB_txn **txn);
+/** A snapshot, and the store's state in it. */
+int sse_lmdb_read_begin(sse_store_t *store, MDB_txn **txn,
+                        sse_lmdb_state_t *state);
 void sse_lmdb_read_end(sse_store_t *store, MDB_txn *txn);
-int sse_lmdb_state_get(sse_store_t *store, MDB_txn *txn,
-                       sse_lmdb_state_t *state);
 int sse_lmdb_write_begin(sse_lmdb_write_t *w, sse_store_t *store);
 /** Commits; when that fails it has aborted. */
 int sse_lmdb_write_commit(sse_lmdb_write_t *w);

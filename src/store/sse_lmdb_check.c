@@ -48,7 +48,7 @@ static int is_damage(int rc)
     }
 }
 
-static int get_state(walk_t *k, volatile sse_lmdb_check_t *check)
+static int state_get(walk_t *k, volatile sse_lmdb_check_t *check)
 {
     MDB_val key = {5, (void *)"state"}, val;
     int rc = mdb_get(k->txn, k->db[SSE_DB_META], &key, &val);
@@ -191,7 +191,7 @@ static int walk_free(walk_t *k)
 static int walk(walk_t *k, volatile sse_lmdb_check_t *check)
 {
     apr_size_t max = k->all ? (apr_size_t)-1 : SOME;
-    int db, rc = get_state(k, check);
+    int db, rc = state_get(k, check);
 
     if (!rc && k->all) {
         rc = walk_free(k);
@@ -211,33 +211,28 @@ static int walk(walk_t *k, volatile sse_lmdb_check_t *check)
 /* The pages that the file says it has must be there, or touching them kills
  * us, and worse, the children.  Missing ones need not be damage: free pages at
  * the end are not always written.  So make it as long as it should be, which
- * reads as zeros, and let the walk find out.
- * Nobody else writes inside our write transaction. */
+ * reads as zeros, and let the walk find out. */
 static int fill_up(walk_t *k)
 {
     MDB_envinfo info;
     MDB_stat st;
-    MDB_txn *txn;
     struct stat file;
     off_t size;
-    int fd, rc = mdb_txn_begin(k->env, NULL, 0, &txn);
+    int fd, rc;
 
-    if (rc) {
+    if ((rc = mdb_env_info(k->env, &info)) || (rc = mdb_env_stat(k->env, &st))
+        || (rc = mdb_env_get_fd(k->env, &fd))) {
         return rc;
     }
-    if (!(rc = mdb_env_info(k->env, &info)) && !(rc = mdb_env_stat(k->env, &st))
-        && !(rc = mdb_env_get_fd(k->env, &fd))) {
-        size = (off_t)(info.me_last_pgno + 1) * st.ms_psize;
-        if (fstat(fd, &file)) {
-            rc = errno;
-        }
-        else if (file.st_size < size) {
-            k->all = 1;
-            rc = pwrite(fd, "", 1, size - 1) == 1 ? 0 : errno;
-        }
+    size = (off_t)(info.me_last_pgno + 1) * st.ms_psize;
+    if (fstat(fd, &file)) {
+        return errno;
     }
-    mdb_txn_abort(txn);
-    return rc;
+    if (file.st_size >= size) {
+        return 0;
+    }
+    k->all = 1;
+    return pwrite(fd, "", 1, size - 1) == 1 ? 0 : errno;
 }
 
 /* What this boot of the machine is called; "" where it has no name. */
@@ -281,25 +276,45 @@ static int boot_note(walk_t *k, const char *name)
 static int open_dbs(walk_t *k, volatile sse_lmdb_check_t *check)
 {
     MDB_stat st;
-    sse_id_t above = check->last, now = (sse_id_t)apr_time_now();
     int rc = mdb_env_stat(k->env, &st);
 
-    if (!rc && !st.ms_entries) {
-        return sse_lmdb_dbs_create(k->env, k->db, now > above ? now : above + 1);
+    if (!rc && st.ms_entries) {
+        /* First, as another version may have other databases. */
+        rc = mdb_dbi_open(k->txn, "meta", 0, &k->db[SSE_DB_META]);
+        if (!rc) {
+            rc = state_get(k, check);
+        }
     }
-    if (!rc) {
-        rc = mdb_txn_begin(k->env, NULL, MDB_RDONLY, &k->txn);
-    }
+    return rc ? rc : sse_lmdb_dbs_open(k->txn, k->db, check->last);
+}
+
+/* What has to be done while nobody else writes. */
+static int begin(walk_t *k, volatile sse_lmdb_check_t *check)
+{
+    int rc = mdb_txn_begin(k->env, NULL, 0, &k->txn);
+
     if (rc) {
         return rc;
     }
-    /* First, as another version may have other databases. */
-    rc = mdb_dbi_open(k->txn, "meta", 0, &k->db[SSE_DB_META]);
-    if (!rc) {
-        rc = get_state(k, check);
+    if ((rc = fill_up(k)) || (rc = open_dbs(k, check))) {
+        mdb_txn_abort(k->txn);
+        return rc;
     }
-    mdb_txn_abort(k->txn);
-    return rc ? rc : sse_lmdb_dbs_open(k->env, k->db);
+    return mdb_txn_commit(k->txn);
+}
+
+/* A snapshot, taken with writers kept out for that moment: see
+ * sse_lmdb_read_begin() for what it could be otherwise. */
+static int walk_begin(walk_t *k)
+{
+    MDB_txn *lock;
+    int rc = mdb_txn_begin(k->env, NULL, 0, &lock);
+
+    if (!rc) {
+        rc = mdb_txn_begin(k->env, NULL, MDB_RDONLY, &k->txn);
+        mdb_txn_abort(lock);
+    }
+    return rc;
 }
 
 static int check_env(walk_t *k, volatile sse_lmdb_check_t *check)
@@ -307,8 +322,7 @@ static int check_env(walk_t *k, volatile sse_lmdb_check_t *check)
     char name[64];
     int rc, booted;
 
-    if ((rc = fill_up(k)) || (rc = open_dbs(k, check))
-        || (rc = mdb_txn_begin(k->env, NULL, MDB_RDONLY, &k->txn))) {
+    if ((rc = begin(k, check)) || (rc = walk_begin(k))) {
         return rc;
     }
     boot_name(name);

@@ -79,48 +79,24 @@ static int open_all(MDB_txn *txn, MDB_dbi *db, unsigned int create)
     return rc;
 }
 
-int sse_lmdb_dbs_open(MDB_env *env, MDB_dbi *db)
-{
-    MDB_txn *txn;
-    int rc = mdb_txn_begin(env, NULL, MDB_RDONLY, &txn);
-
-    if (rc) {
-        return rc;
-    }
-    rc = open_all(txn, db, 0);
-    if (rc) {
-        mdb_txn_abort(txn);
-        return rc;
-    }
-    /* The handles outlive the transaction only if it is committed. */
-    return mdb_txn_commit(txn);
-}
-
-int sse_lmdb_dbs_create(MDB_env *env, MDB_dbi *db, sse_id_t origin)
+int sse_lmdb_dbs_open(MDB_txn *txn, MDB_dbi *db, sse_id_t above)
 {
     sse_lmdb_state_t state;
     MDB_val key = {5, (void *)"state"}, val = {sizeof(state), &state};
-    MDB_txn *txn;
-    int rc = mdb_txn_begin(env, NULL, 0, &txn);
+    sse_id_t now = (sse_id_t)apr_time_now();
+    MDB_stat st;
+    int rc = mdb_env_stat(mdb_txn_env(txn), &st);
 
-    if (rc) {
-        return rc;
+    if (rc || st.ms_entries) {
+        return rc ? rc : open_all(txn, db, 0);
     }
     memset(&state, 0, sizeof(state));
     state.magic = SSE_LMDB_MAGIC;
     state.version = SSE_LMDB_VERSION;
-    state.origin = state.last = origin;
+    state.origin = state.last = now > above ? now : above + 1;
     state.next_number = 1;
     rc = open_all(txn, db, MDB_CREATE);
-    if (!rc) {
-        rc = mdb_put(txn, db[SSE_DB_META], &key, &val, MDB_NOOVERWRITE);
-        rc = rc == MDB_KEYEXIST ? 0 : rc;
-    }
-    if (rc) {
-        mdb_txn_abort(txn);
-        return rc;
-    }
-    return mdb_txn_commit(txn);
+    return rc ? rc : mdb_put(txn, db[SSE_DB_META], &key, &val, 0);
 }
 
 /* Let transactions in again only with a map as large as the file needs: a child
@@ -180,35 +156,67 @@ static MDB_txn *leave(sse_store_t *store, MDB_txn *txn)
     return txn;
 }
 
-int sse_lmdb_read_begin(sse_store_t *store, MDB_txn **out)
+static int state_get(sse_store_t *store, MDB_txn *txn, sse_lmdb_state_t *state)
 {
-    int rc, tries = 0, dead;
-    MDB_txn *txn;
+    MDB_val key = {5, (void *)"state"}, val;
+    int rc = mdb_get(txn, store->db[SSE_DB_META], &key, &val);
 
-    do {
-        txn = enter(store, 1);
-        if (txn) {
-            rc = mdb_txn_renew(txn);
-        }
-        else {
-            rc = mdb_txn_begin(store->env, NULL, MDB_RDONLY, &txn);
-            txn = rc ? NULL : txn;
-        }
-        if (!rc) {
-            *out = txn;
-            return 0;
-        }
-        if (txn) {
+    if (rc || val.mv_size != sizeof(*state)) {
+        return rc && rc != MDB_NOTFOUND ? rc : MDB_CORRUPTED;
+    }
+    memcpy(state, val.mv_data, sizeof(*state));
+    return state->version == SSE_LMDB_VERSION ? 0 : MDB_VERSION_MISMATCH;
+}
+
+static int snapshot_begin(sse_store_t *store, MDB_txn **out)
+{
+    MDB_txn *txn = enter(store, 1);
+    int rc;
+
+    if (txn) {
+        rc = mdb_txn_renew(txn);
+        if (rc) {
             mdb_txn_abort(txn);
         }
+    }
+    else {
+        rc = mdb_txn_begin(store->env, NULL, MDB_RDONLY, &txn);
+    }
+    if (rc) {
         leave(store, NULL);
+    }
+    *out = txn;
+    return rc;
+}
+
+int sse_lmdb_read_begin(sse_store_t *store, MDB_txn **txn,
+                        sse_lmdb_state_t *state)
+{
+    int rc, tries = 0, dead;
+
+    do {
+        rc = snapshot_begin(store, txn);
         if (rc == MDB_READERS_FULL) {
             mdb_reader_check(store->env, &dead);
+            continue;
         }
-        else if (rc != MDB_MAP_RESIZED || remap(store)) {
+        if (rc == MDB_MAP_RESIZED && !remap(store)) {
+            continue;
+        }
+        if (rc) {
             return rc;
         }
-    } while (++tries < 4);
+        rc = state_get(store, *txn, state);
+        if (!rc && state->txn <= mdb_txn_id(*txn)) {
+            return 0;
+        }
+        /* LMDB takes the snapshot's number first and its roots a moment later.
+         * If two transactions end in that moment it has the roots of one that
+         * may not be on the disk yet, or some of each; the next snapshot could
+         * then be an older one.  Take another. */
+        sse_lmdb_read_end(store, *txn);
+        rc = rc ? rc : MDB_CORRUPTED;
+    } while (++tries < 100);
     return rc;
 }
 
@@ -219,19 +227,6 @@ void sse_lmdb_read_end(sse_store_t *store, MDB_txn *txn)
     if (txn) {
         mdb_txn_abort(txn);
     }
-}
-
-int sse_lmdb_state_get(sse_store_t *store, MDB_txn *txn,
-                       sse_lmdb_state_t *state)
-{
-    MDB_val key = {5, (void *)"state"}, val;
-    int rc = mdb_get(txn, store->db[SSE_DB_META], &key, &val);
-
-    if (rc || val.mv_size != sizeof(*state)) {
-        return rc && rc != MDB_NOTFOUND ? rc : MDB_CORRUPTED;
-    }
-    memcpy(state, val.mv_data, sizeof(*state));
-    return state->version == SSE_LMDB_VERSION ? 0 : MDB_VERSION_MISMATCH;
 }
 
 int sse_lmdb_write_begin(sse_lmdb_write_t *w, sse_store_t *store)
@@ -252,7 +247,7 @@ int sse_lmdb_write_begin(sse_lmdb_write_t *w, sse_store_t *store)
         }
     }
     w->now = apr_time_now();
-    rc = sse_lmdb_state_get(store, w->txn, &w->state);
+    rc = state_get(store, w->txn, &w->state);
     if (rc) {
         sse_lmdb_write_abort(w);
     }
@@ -305,6 +300,7 @@ int sse_lmdb_write_commit(sse_lmdb_write_t *w)
     MDB_val key = {5, (void *)"state"}, val = {sizeof(w->state), &w->state};
     int rc = w->used ? sse_lmdb_channel_done(w) : 0;
 
+    w->state.txn = mdb_txn_id(w->txn);
     if (!rc) {
         rc = mdb_put(w->txn, w->store->db[SSE_DB_META], &key, &val, 0);
     }
@@ -347,6 +343,23 @@ static apr_status_t sse_lmdb_close(void *data)
     return APR_SUCCESS;
 }
 
+static int open_dbs(sse_store_t *store)
+{
+    MDB_txn *txn;
+    int rc = mdb_txn_begin(store->env, NULL, 0, &txn);
+
+    if (rc) {
+        return rc;
+    }
+    rc = sse_lmdb_dbs_open(txn, store->db, 0);
+    if (rc) {
+        mdb_txn_abort(txn);
+        return rc;
+    }
+    /* The handles outlive the transaction only if it is committed. */
+    return mdb_txn_commit(txn);
+}
+
 static int open_env(sse_store_t *store)
 {
     MDB_stat st;
@@ -362,11 +375,7 @@ static int open_env(sse_store_t *store)
         return rc;
     }
     mdb_reader_check(store->env, &dead);
-    rc = sse_lmdb_dbs_open(store->env, store->db);
-    if (rc == MDB_NOTFOUND) {
-        rc = sse_lmdb_dbs_create(store->env, store->db,
-                                 (sse_id_t)apr_time_now());
-    }
+    rc = open_dbs(store);
     if (!rc && !(rc = mdb_env_stat(store->env, &st))) {
         apr_uint64_t pages = store->conf->size / st.ms_psize;
 

@@ -258,11 +258,12 @@ static int turn_over(sse_store_t *store)
 int sse_lmdb_make_room(sse_store_t *store, apr_uint64_t need)
 {
     apr_uint64_t used, goal;
+    sse_lmdb_state_t state;
     MDB_txn *txn;
     int rc, dead, count, max = SSE_LMDB_EVICT_MAX;
 
     mdb_reader_check(store->env, &dead);
-    if ((rc = sse_lmdb_read_begin(store, &txn))) {
+    if ((rc = sse_lmdb_read_begin(store, &txn, &state))) {
         return rc;
     }
     rc = sse_lmdb_pages_used(store, txn, &used);

@@ -187,20 +187,11 @@ static void merge_close(merge_t *m)
 static int merge_begin(merge_t *m, sse_store_t *store, int backward,
                        sse_lmdb_state_t *state)
 {
-    int rc = sse_lmdb_read_begin(store, &m->txn);
-
     m->store = store;
     m->ways = NULL;
     m->count = m->all = 0;
     m->backward = backward;
-    if (rc) {
-        return rc;
-    }
-    rc = sse_lmdb_state_get(store, m->txn, state);
-    if (rc) {
-        sse_lmdb_read_end(store, m->txn);
-    }
-    return rc;
+    return sse_lmdb_read_begin(store, &m->txn, state);
 }
 
 static void merge_end(merge_t *m)

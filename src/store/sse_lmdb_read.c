@@ -23,13 +23,10 @@ apr_status_t sse_lmdb_last(sse_store_t *store, sse_id_t *id)
 {
     sse_lmdb_state_t state;
     MDB_txn *txn;
-    int rc = sse_lmdb_read_begin(store, &txn);
+    int rc = sse_lmdb_read_begin(store, &txn, &state);
 
     if (!rc) {
-        rc = sse_lmdb_state_get(store, txn, &state);
-        if (!rc) {
-            *id = state.last;
-        }
+        *id = state.last;
         sse_lmdb_read_end(store, txn);
     }
     return sse_lmdb_status(rc);
@@ -166,15 +163,12 @@ apr_status_t sse_lmdb_look(sse_store_t *store, const sse_slice_t *channels,
     if (!sse_lmdb_channels_ok(channels, n)) {
         return APR_EINVAL;
     }
-    if ((rc = sse_lmdb_read_begin(store, &txn))) {
+    if ((rc = sse_lmdb_read_begin(store, &txn, &state))) {
         return sse_lmdb_status(rc);
     }
-    rc = sse_lmdb_state_get(store, txn, &state);
-    if (!rc) {
-        position->last = state.last;
-        position->oldest = 0;
-        position->gap = after < state.origin || after > state.last;
-    }
+    position->last = state.last;
+    position->oldest = 0;
+    position->gap = after < state.origin || after > state.last;
     for (i = 0; i < n && !rc; ++i) {
         rc = look_at(store, txn, channels[i], after, &state, now, position);
     }
@@ -223,22 +217,21 @@ apr_status_t sse_lmdb_follow(sse_store_t *store, sse_id_t after, int max,
     sse_lmdb_state_t state;
     MDB_cursor *cursor;
     MDB_txn *txn;
-    int rc = sse_lmdb_read_begin(store, &txn);
+    int rc = sse_lmdb_read_begin(store, &txn, &state);
 
     *next = after;
     *missing = 0;
     if (rc) {
         return sse_lmdb_status(rc);
     }
-    rc = sse_lmdb_state_get(store, txn, &state);
-    if (!rc && after < state.last) {
+    if (after < state.last) {
         rc = mdb_cursor_open(txn, store->db[SSE_DB_EVENTS], &cursor);
         if (!rc) {
             rc = follow_log(cursor, max, fn, baton, &at);
             mdb_cursor_close(cursor);
         }
     }
-    else if (!rc && after > state.last) {
+    else if (after > state.last) {
         rc = MDB_NOTFOUND; /* not one of this store's */
     }
     if (rc == MDB_NOTFOUND) {

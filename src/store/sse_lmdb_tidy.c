@@ -124,12 +124,13 @@ static int tidy_some(sse_store_t *store, apr_time_t now, int max, int *more)
 
 apr_status_t sse_lmdb_tidy(sse_store_t *store, apr_time_t now, int *more)
 {
+    sse_lmdb_state_t state;
     MDB_txn *txn;
     int dead, max = TIDY_MAX;
     int rc = mdb_reader_check(store->env, &dead);
 
     *more = 0;
-    if (rc || (rc = sse_lmdb_read_begin(store, &txn))) {
+    if (rc || (rc = sse_lmdb_read_begin(store, &txn, &state))) {
         return sse_lmdb_status(rc);
     }
     rc = look_for_work(store, txn, now);

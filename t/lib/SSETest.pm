@@ -48,6 +48,7 @@ sub log_file {
 #   http     the version, "1.1"
 #   port     instead of the module's
 #   timeout  the longest any wait here lasts unless told otherwise, 10 s
+#   rcvbuf   the size of the socket's receive buffer
 sub open_stream {
     my($path, %opt) = @_;
 
@@ -143,7 +144,7 @@ package SSETest::Stream;
 use Errno qw(EAGAIN EWOULDBLOCK EINTR);
 use IO::Select ();
 use IO::Socket::INET ();
-use Socket qw(SOL_SOCKET SO_LINGER);
+use Socket qw(SOL_SOCKET SO_LINGER SO_RCVBUF);
 use Time::HiRes qw(time);
 
 sub new {
@@ -162,6 +163,8 @@ sub new {
         body    => '',        # without chunks and compression, not yet parsed
         blocks  => [],        # parsed, not yet asked for
     }, $class;
+    $self->{port} = $port;
+    $self->{rcvbuf} = $opt{rcvbuf};
     $self->{sock} = $self->connect_to($port, $opt{tls} // $module =~ /_ssl$/);
     $self->send_bytes($opt{raw} // $self->request_text($port, \%opt));
     return $self;
@@ -171,8 +174,11 @@ sub connect_to {
     my($self, $port, $tls) = @_;
 
     my $addr = Apache::Test::vars('remote_addr') || '127.0.0.1';
+    my @size = $self->{rcvbuf}
+        ? (Sockopts => [[SOL_SOCKET, SO_RCVBUF, pack 'l', $self->{rcvbuf}]])
+        : ();
     my $sock = IO::Socket::INET->new(PeerAddr => $addr, PeerPort => $port,
-                                     Timeout => $self->{timeout})
+                                     Timeout => $self->{timeout}, @size)
         or die "connect to $addr:$port: $@";
     if ($tls) {
         require IO::Socket::SSL;
@@ -202,6 +208,23 @@ sub request_text {
         $text .= "$name: $value\r\n";
     }
     return "$text\r\n" . ($opt->{body} // '');
+}
+
+# The next response on the same connection, to a request that is sent now, or
+# was sent before where the path is undef.  Options as above.
+sub again {
+    my($self, $path, %opt) = @_;
+
+    $self->{method} = $opt{method} // 'GET';
+    $self->{body} = '';
+    $self->{blocks} = [];
+    delete @$self{qw(status headers framing left after_chunk last_chunk ended
+                     complete inflate block parsed_any)};
+    $self->send_bytes($self->request_text($self->{port},
+                                          { %opt, path => $path }))
+        if defined $path;
+    $self->take if length $self->{in};
+    return $self;
 }
 
 # The first line's status and the headers, names in lower case.  Empty when
@@ -284,6 +307,13 @@ sub reset {
     return unless my $sock = delete $self->{sock};
     setsockopt $sock, SOL_SOCKET, SO_LINGER, pack 'll', 1, 0;
     $self->{tls} ? $sock->close(SSL_no_shutdown => 1) : $sock->close;
+}
+
+# TLS says that it is over, TCP does not.
+sub close_notify {
+    my $self = shift;
+
+    Net::SSLeay::shutdown($self->{sock}->_get_ssl_object);
 }
 
 # FIN, and still reading.

@@ -16,7 +16,10 @@
  * accepts a connection into it.
  */
 
+#ifndef _GNU_SOURCE
 #define _GNU_SOURCE
+#endif
+
 #include <apr_network_io.h>
 #include <apr_pools.h>
 #include <dlfcn.h>

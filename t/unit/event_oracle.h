@@ -33,6 +33,13 @@ static inline unsigned dice_roll(dice_t *dice, unsigned sides)
     return (unsigned)((dice->state >> 11) % sides);
 }
 
+/** Put bytes behind a text that has room for them. */
+static inline void oracle_put(char *to, size_t *at, const char *ptr, size_t len)
+{
+    memcpy(to + *at, ptr, len);
+    *at += len;
+}
+
 /** What a reader gave, as text: "id(1)event(x)retry(5)data(a\nb);" for each
  *  event.  Zeroed is empty; freed by tape_free(). */
 typedef struct {

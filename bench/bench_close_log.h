@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod_sse: Server-Sent Events for Apache httpd.
+ * See LICENSE for the terms. */
+
+/**
+ * @file bench_close_log.h
+ * How the server's notice of a close reaches the load generator: a file that
+ * both have mapped.  An access log's line is written later, and knows no time
+ * finer than when the request began.
+ *
+ * Threads: the server's callbacks each take an entry of their own by counting
+ * up "taken", and set "when" last; the generator only reads.
+ */
+
+#ifndef BENCH_CLOSE_LOG_H
+#define BENCH_CLOSE_LOG_H
+
+#include <stdint.h>
+
+#define BENCH_CLOSE_MAX 32768
+
+typedef struct {
+    uint64_t when;   /**< CLOCK_MONOTONIC, ns; 0: not written yet */
+    uint32_t addr;   /**< the client's IPv4 address, network order */
+    uint16_t port;   /**< and port, network order */
+    uint16_t reason; /**< sse_close_reason_e */
+} bench_close_t;
+
+typedef struct {
+    uint64_t taken; /**< atomic; may pass BENCH_CLOSE_MAX */
+    bench_close_t entries[BENCH_CLOSE_MAX];
+} bench_close_log_t;
+
+#endif /* BENCH_CLOSE_LOG_H */

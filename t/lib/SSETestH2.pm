@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: Apache-2.0
+# mod_sse: Server-Sent Events for Apache httpd.
+#
+# As much of an HTTP/2 client (RFC 9113) as the tests need: many streams on one
+# connection over TLS, and each reset alone.
+#
+#   my $h2 = SSETestH2->new('mod_sse_ssl');
+#   my $id = $h2->get('/events/a');
+#   $h2->wait_for($id, qr/data: 1\n\n/, 5);
+#   $h2->reset_stream($id);
+#   $h2->close;
+
+package SSETestH2;
+
+use strict;
+use warnings FATAL => 'all';
+
+use IO::Select ();
+use IO::Socket::INET ();
+use IO::Socket::SSL ();
+use Socket qw(IPPROTO_TCP SOL_SOCKET SO_LINGER TCP_NODELAY);
+use Time::HiRes qw(time);
+
+use Apache::Test ();
+
+use constant { DATA => 0, HEADERS => 1, RST_STREAM => 3, SETTINGS => 4,
+               PING => 6, GOAWAY => 7, WINDOW_UPDATE => 8 };
+use constant { END_STREAM => 1, ACK => 1, END_HEADERS => 4 };
+use constant CANCEL => 8;
+
+sub new {
+    my($class, $module) = @_;
+
+    my $config = Apache::Test::config();
+    my $addr = $config->{vars}{remote_addr} || '127.0.0.1';
+    my $port = $config->{vhosts}{$module}{port} or die "no host $module";
+    my $sock = IO::Socket::INET->new(PeerAddr => $addr, PeerPort => $port,
+                                     Timeout => 10)
+        or die "connect to $addr:$port: $@";
+    setsockopt $sock, IPPROTO_TCP, TCP_NODELAY, 1;
+    IO::Socket::SSL->start_SSL($sock, SSL_verify_mode => 0, Timeout => 10,
+                               SSL_hostname => 'localhost',
+                               SSL_alpn_protocols => ['h2'])
+        or die 'TLS: ' . IO::Socket::SSL::errstr();
+    die 'the server does not speak HTTP/2'
+        if ($sock->alpn_selected // '') ne 'h2';
+    my $self = bless { sock => $sock, port => $port, in => '', next => 1,
+                       streams => {} }, $class;
+    $self->write_bytes("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+                       . frame(SETTINGS, 0, 0, ''));
+    $sock->blocking(0);
+    return $self;
+}
+
+sub frame {
+    my($type, $flags, $id, $payload) = @_;
+
+    return substr(pack('N', length $payload), 1)
+        . pack('CCN', $type, $flags, $id) . $payload;
+}
+
+# A header field that neither side remembers, without Huffman coding (RFC 7541,
+# 6.2.2).
+sub field {
+    my($name, $value) = @_;
+
+    return "\0" . hpack_string($name) . hpack_string($value);
+}
+
+sub hpack_string {
+    my $text = shift;
+
+    my $n = length $text;
+    return pack('C', $n) . $text if $n < 127;
+    my $bytes = pack 'C', 127;
+    for ($n -= 127; $n > 127; $n >>= 7) {
+        $bytes .= pack 'C', $n & 127 | 128;
+    }
+    return $bytes . pack('C', $n) . $text;
+}
+
+sub write_bytes {
+    my($self, $bytes) = @_;
+
+    local $SIG{PIPE} = 'IGNORE';
+    my $select = IO::Select->new($self->{sock});
+    my $end = time + 10;
+    while (length $bytes && time < $end) {
+        my $n = syswrite $self->{sock}, $bytes;
+        $n ? substr $bytes, 0, $n, '' : $select->can_write(0.1);
+    }
+    return !length $bytes;
+}
+
+# A GET's stream id.  Headers as name, value, ...
+sub get {
+    my($self, $path, @headers) = @_;
+
+    my $id = $self->{next};
+    $self->{next} += 2;
+    my $block = field(':method', 'GET') . field(':scheme', 'https')
+        . field(':path', $path) . field(':authority', "localhost:$self->{port}");
+    while (my($name, $value) = splice @headers, 0, 2) {
+        $block .= field($name, $value);
+    }
+    $self->{streams}{$id} = { body => '', head => 0, ended => 0, reset => 0 };
+    $self->write_bytes(frame(HEADERS, END_STREAM | END_HEADERS, $id, $block));
+    return $id;
+}
+
+sub reset_stream {
+    my($self, $id) = @_;
+
+    $self->write_bytes(frame(RST_STREAM, 0, $id, pack 'N', CANCEL));
+}
+
+# What has come on a stream.
+sub body { return $_[0]{streams}{$_[1]}{body} }
+sub is_ended { return $_[0]{streams}{$_[1]}{ended} }
+sub is_reset { return $_[0]{streams}{$_[1]}{reset} }
+
+# Read until the stream's body has that.  False after the time.
+sub wait_for {
+    my($self, $id, $re, $timeout) = @_;
+
+    return $self->read_until(sub { $self->body($id) =~ $re }, $timeout);
+}
+
+sub wait_end {
+    my($self, $id, $timeout) = @_;
+
+    return $self->read_until(sub { $self->is_ended($id) }, $timeout);
+}
+
+sub read_until {
+    my($self, $done, $timeout) = @_;
+
+    my $end = time + $timeout;
+    my $select = IO::Select->new($self->{sock});
+    while (!$done->()) {
+        my $left = $end - time;
+        return 0 if $left <= 0 || $self->{closed};
+        next unless $self->{sock}->pending || $select->can_read($left);
+        my $n = sysread $self->{sock}, $self->{in}, 65536, length $self->{in};
+        if ($n) {
+            $self->take_frames;
+        }
+        elsif (defined $n || !$!{EAGAIN} && !$!{EWOULDBLOCK}) {
+            $self->{closed} = 1;
+        }
+    }
+    return 1;
+}
+
+sub take_frames {
+    my $self = shift;
+
+    while (length $self->{in} >= 9) {
+        my($high, $low, $type, $flags, $id) = unpack 'CnCCN', $self->{in};
+        my $n = $high << 16 | $low;
+        return if length $self->{in} < 9 + $n;
+        my $payload = substr $self->{in}, 9, $n;
+        substr $self->{in}, 0, 9 + $n, '';
+        $self->on_frame($type, $flags, $id, $payload);
+    }
+}
+
+sub on_frame {
+    my($self, $type, $flags, $id, $payload) = @_;
+
+    my $stream = $self->{streams}{$id};
+    if ($type == SETTINGS && !($flags & ACK)) {
+        $self->write_bytes(frame(SETTINGS, ACK, 0, ''));
+    }
+    elsif ($type == PING && !($flags & ACK)) {
+        $self->write_bytes(frame(PING, ACK, 0, $payload));
+    }
+    elsif ($type == DATA && $stream) {
+        $stream->{body} .= $payload;
+        my $size = pack 'N', length $payload;
+        $self->write_bytes(frame(WINDOW_UPDATE, 0, 0, $size)
+                           . frame(WINDOW_UPDATE, 0, $id, $size))
+            if length $payload;
+    }
+    elsif ($type == HEADERS && $stream) {
+        $stream->{head} = 1;
+    }
+    elsif ($type == RST_STREAM && $stream) {
+        $stream->{ended} = $stream->{reset} = 1;
+    }
+    $stream->{ended} = 1
+        if $stream && ($type == DATA || $type == HEADERS)
+        && $flags & END_STREAM;
+}
+
+# An orderly end: close_notify and FIN.
+sub close {
+    my $sock = delete $_[0]{sock} or return;
+    $sock->blocking(1);
+    $sock->close;
+}
+
+# RST, without a word of TLS.
+sub reset {
+    my $sock = delete $_[0]{sock} or return;
+    setsockopt $sock, SOL_SOCKET, SO_LINGER, pack 'll', 1, 0;
+    $sock->close(SSL_no_shutdown => 1);
+}
+
+1;

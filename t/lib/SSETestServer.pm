@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+# mod_sse: Server-Sent Events for Apache httpd.
+#
+# The server under test as a process: restart it, stop and start it, count its
+# open streams.
+
+package SSETestServer;
+
+use strict;
+use warnings FATAL => 'all';
+
+use Exporter 'import';
+use IO::Socket::INET ();
+use Time::HiRes qw(sleep time);
+
+use Apache::Test ();
+use SSETest;
+
+our @EXPORT = qw(server_pid server_status no_streams graceful_restart
+                 hard_restart stop_server start_server stream_pid is_alive);
+
+sub server_pid {
+    open my $fh, '<', Apache::Test::config()->{vars}{t_logs} . '/httpd.pid'
+        or return 0;
+    my $pid = <$fh>;
+    return $pid && $pid =~ /^(\d+)/ ? $1 : 0;
+}
+
+# What the handler sse-status tells.
+sub server_status { return request('GET', '/stream/status')->json }
+
+# Whether no stream is open in any child, within the time (5 s).
+sub no_streams {
+    return eventually(sub { server_status()->{streams} == 0 }, $_[0]);
+}
+
+# The child that a stream was in, by its id in the log.
+sub stream_pid {
+    return hex((split /\./, $_[0])[1]);
+}
+
+# A process that is dead but not waited for by its parent is gone too.
+sub is_alive {
+    open my $fh, '<', "/proc/$_[0]/stat" or return 0;
+    my $stat = <$fh> // '';
+    return $stat =~ /\) [^ZX ]/ ? 1 : 0;
+}
+
+# How often the server has begun to serve, since the test file began.
+sub generations {
+    return scalar error_lines(qr/resuming normal operations/);
+}
+
+sub restart {
+    my($signal, $timeout) = @_;
+
+    my $before = generations();
+    kill $signal => server_pid() or die "kill $signal: $!";
+    return eventually(sub { generations() > $before }, $timeout // 20);
+}
+
+# True once the new generation is there.  Its children may not be, yet.
+sub graceful_restart { return restart('USR1', @_) }
+sub hard_restart { return restart('HUP', @_) }
+
+# True once the server is gone.
+sub stop_server {
+    my($signal, $timeout) = @_;
+
+    my $pid = server_pid();
+    kill $signal // 'TERM', $pid or die "kill: $!";
+    return eventually(sub { !is_alive($pid) }, $timeout // 20);
+}
+
+sub can_connect {
+    my $vars = Apache::Test::config()->{vars};
+
+    return !!IO::Socket::INET->new(PeerAddr => $vars->{remote_addr},
+                                   PeerPort => $vars->{port});
+}
+
+# True once the server answers.
+sub start_server {
+    my $timeout = shift // 60;
+
+    my $command = Apache::Test::config()->server->start_cmd;
+    system("$command >/dev/null 2>&1 </dev/null") == 0
+        or die "the server does not start: $command";
+    return eventually(sub { server_pid() && can_connect() }, $timeout);
+}
+
+1;
