@@ -219,6 +219,29 @@ APR_DECLARE_EXTERNAL_HOOK(sse, SSE, void, stream_close,
                           (sse_stream_t *stream, request_rec *r,
                            const sse_close_t *close))
 
+/** What is known of a stream (or a request watched by SSEWatch) whose child
+ *  process died. */
+typedef struct {
+    const char *stream;   /**< its id: the log note sse-stream */
+    const char *channels; /**< the log note sse-channel */
+    const char *client;   /**< its address */
+    apr_time_t opened;    /**< microseconds since 1970 */
+    apr_pool_t *pool;     /**< for the hook's own use, and of all the above */
+} sse_crash_t;
+
+/**
+ * Hook, run all: a child process died (a crash, SIGKILL) with this stream open,
+ * and could not run stream_close for it.  No request is left; the reason would
+ * be SSE_CLOSE_CRASH.  Run once, in another child of the same server, soon after
+ * the death; after the whole server died, in a child of its next start.
+ *
+ * On a thread of the callback pool.  Where a module takes this hook, each
+ * stream is entered into a registry and taken out again, which costs some 10
+ * microseconds a stream in all.
+ */
+APR_DECLARE_EXTERNAL_HOOK(sse, SSE, void, stream_crashed,
+                          (const sse_crash_t *crash))
+
 #ifdef __cplusplus
 }
 #endif

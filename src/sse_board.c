@@ -16,12 +16,14 @@
 
 typedef struct {
     pid_t pid; /* atomic; 0: free */
+    apr_time_t born; /* atomic */
     apr_int64_t numbers[SSE_BOARD_NUMBERS]; /* atomic */
-    char pad[64 - sizeof(pid_t)]; /* no two children write to one line */
+    char pad[56 - sizeof(pid_t)]; /* no two children write to one line */
 } slot_t;
 
 typedef struct {
     slot_t ended; /* what ended children had counted */
+    apr_uint32_t deaths; /* atomic */
     slot_t slots[SLOTS];
 } board_t;
 
@@ -47,15 +49,33 @@ apr_status_t sse_board_prepare(apr_pool_t *process_pool)
     return rv;
 }
 
-void sse_board_enter(pid_t pid)
+void sse_board_enter(pid_t pid, apr_time_t born)
 {
     int i;
 
     for (i = 0; board && !mine && i < SLOTS; ++i) {
         if (sse_atomic_cas(&board->slots[i].pid, 0, pid)) {
             mine = &board->slots[i];
+            sse_atomic_store(&mine->born, born);
         }
     }
+}
+
+int sse_board_is_alive(pid_t pid, apr_time_t born)
+{
+    int i;
+
+    for (i = 0; board && i < SLOTS; ++i) {
+        if (sse_atomic_load(&board->slots[i].pid) == pid) {
+            return sse_atomic_load(&board->slots[i].born) == born;
+        }
+    }
+    return 0;
+}
+
+apr_uint32_t sse_board_ended(void)
+{
+    return board ? sse_atomic_load(&board->deaths) : 0;
 }
 
 static void empty(slot_t *slot)
@@ -79,6 +99,7 @@ void sse_board_leave(pid_t pid)
     for (i = 0; board && i < SLOTS; ++i) {
         if (sse_atomic_load(&board->slots[i].pid) == pid) {
             empty(&board->slots[i]);
+            sse_atomic_add(&board->deaths, 1);
             return;
         }
     }

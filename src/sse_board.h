@@ -19,6 +19,7 @@
 #define SSE_BOARD_H
 
 #include <apr_pools.h>
+#include <apr_time.h>
 #include <unistd.h>
 
 typedef enum {
@@ -31,8 +32,15 @@ typedef enum {
 /** Parent: make it, or find it again after a restart. */
 apr_status_t sse_board_prepare(apr_pool_t *process_pool);
 
-/** child_init: take a slot.  A child that finds none goes uncounted. */
-void sse_board_enter(pid_t pid);
+/** child_init: take a slot.  A child that finds none goes uncounted.
+ *  @param born when it began: with the pid, which child it is */
+void sse_board_enter(pid_t pid, apr_time_t born);
+
+/** Whether this child has entered and not ended.  Any thread. */
+int sse_board_is_alive(pid_t pid, apr_time_t born);
+
+/** How many children have ended.  Any thread. */
+apr_uint32_t sse_board_ended(void);
 
 /** Parent: this child has ended. */
 void sse_board_leave(pid_t pid);

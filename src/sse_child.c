@@ -17,6 +17,7 @@
 #include "hub/sse_hub.h"
 #include "loop/sse_loop.h"
 #include "loop/sse_workers.h"
+#include "notify/sse_crash.h"
 #include "notify/sse_watcher.h"
 #include "sse_atomic.h"
 #include "sse_board.h"
@@ -136,6 +137,7 @@ void sse_child_ended(server_rec *s, pid_t pid, ap_generation_t gen, int slot,
 {
     if (status == MPM_CHILD_EXITED) {
         sse_board_leave(pid);
+        sse_child_wake_all(); /* somebody has to tell of its streams */
     }
 }
 
@@ -167,6 +169,8 @@ static apr_status_t start_hub(sse_child_t *child, apr_pool_t *pool)
 
     rv = parent.provider->open(&child->store, parent.conf, pool);
     if (rv == APR_SUCCESS) {
+        sse_crash_init(child->server, parent.provider->directory(parent.conf),
+                       child->born, pool);
         rv = sse_hub_create(&child->hub, child->loop, child->provider,
                             child->store, parent.fd, child->server, pool);
     }
@@ -184,7 +188,8 @@ void sse_child_init(apr_pool_t *pchild, server_rec *s)
 
     child->server = s;
     child->provider = parent.provider;
-    sse_board_enter(getpid());
+    child->born = apr_time_now();
+    sse_board_enter(getpid(), child->born);
     rv = sse_workers_init(pchild, sse_conf_callback_threads(s));
     if (rv == APR_SUCCESS) {
         rv = sse_loop_create(&child->loop, pchild);

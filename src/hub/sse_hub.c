@@ -16,6 +16,7 @@
 
 #include "hub/sse_hub_private.h"
 #include "loop/sse_workers.h"
+#include "notify/sse_crash.h"
 
 APLOG_USE_MODULE(sse);
 
@@ -138,6 +139,7 @@ static void on_wakeup(uv_poll_t *handle, int status, int events)
     while (epoll_wait(hub->epoll, &event, 1, 0) < 0 && errno == EINTR) {
     }
     turn(hub);
+    sse_crash_check();
 }
 
 /* -- Housekeeping -------------------------------------------------------------- */
@@ -175,6 +177,7 @@ static void on_start(sse_task_t *task)
     uv_timer_start(&hub->tidy, on_tidy, TIDY_MSEC + getpid() % TIDY_MSEC,
                    TIDY_MSEC);
     turn(hub);
+    sse_crash_check();
 }
 
 static apr_status_t watch_wakeups(sse_hub_t *hub, int wake_fd)

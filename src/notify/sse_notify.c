@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "loop/sse_workers.h"
+#include "notify/sse_crash.h"
 
 const char *sse_close_name(sse_close_reason_e reason)
 {
@@ -33,6 +34,7 @@ void sse_notify_open(sse_stream_t *stream, request_rec *r)
     sse_LINK_stream_open_t *link;
     int i;
 
+    sse_crash_opened(r);
     for (i = 0; hooks && i < hooks->nelts; ++i) {
         link = &APR_ARRAY_IDX(hooks, i, sse_LINK_stream_open_t);
         link->pFunc(stream, r);
@@ -69,6 +71,7 @@ static void tell(void *baton)
         apr_pool_tag(ending->close.pool, "sse_close");
         run_close_hooks(ending);
         apr_pool_destroy(ending->close.pool);
+        sse_crash_closed(ending->r);
     }
     sse_notice_run(ending->notice, &ending->close, last_event_id(ending));
     sse_loop_post(ending->loop, ending->done);
@@ -80,7 +83,7 @@ static int has_hooks(void)
 {
     apr_array_header_t *hooks = apr_optional_hook_get("stream_close");
 
-    return hooks && hooks->nelts;
+    return (hooks && hooks->nelts) || sse_crash_is_on();
 }
 
 void sse_notify_end(const sse_ending_t *ending)

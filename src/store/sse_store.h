@@ -117,6 +117,9 @@ typedef struct sse_store_provider_t {
                             apr_gid_t gid, const char **notice,
                             apr_pool_t *pool);
 
+    /** The directory that is the store's own, for what belongs beside it. */
+    const char *(*directory)(const sse_store_conf_t *conf);
+
     /** Child: open; closed by the pool's cleanup, once nobody uses it. */
     apr_status_t (*open)(sse_store_t **store, const sse_store_conf_t *conf,
                          apr_pool_t *pool);

@@ -104,8 +104,15 @@ static const char *sse_lmdb_configure(sse_store_conf_t **out, apr_pool_t *pool,
     return err;
 }
 
+static const char *sse_lmdb_directory(const sse_store_conf_t *conf)
+{
+    return conf->dir;
+}
+
 const sse_store_provider_t sse_store_lmdb = {
-    "lmdb",          sse_lmdb_configure, sse_lmdb_prepare, sse_lmdb_open,
-    sse_lmdb_append, sse_lmdb_forget,    sse_lmdb_last,    sse_lmdb_look,
-    sse_lmdb_tail,   sse_lmdb_history,   sse_lmdb_follow,  sse_lmdb_tidy,
+    "lmdb",             sse_lmdb_configure, sse_lmdb_prepare,
+    sse_lmdb_directory, sse_lmdb_open,      sse_lmdb_append,
+    sse_lmdb_forget,    sse_lmdb_last,      sse_lmdb_look,
+    sse_lmdb_tail,      sse_lmdb_history,   sse_lmdb_follow,
+    sse_lmdb_tidy,
 };

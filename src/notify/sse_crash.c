@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod_sse: Server-Sent Events for Apache httpd.
+ * See LICENSE for the terms. */
+
+#include "notify/sse_crash.h"
+
+#include <apr_optional_hooks.h>
+#include <apr_strings.h>
+#include <http_log.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "loop/sse_workers.h"
+#include "mod_sse.h"
+#include "sse_board.h"
+#include "store/sse_registry.h"
+
+APLOG_USE_MODULE(sse);
+
+#define KEY_MAX 120
+
+static struct {
+    sse_registry_t *registry; /* const after child_init; NULL: nobody listens */
+    server_rec *server;       /* const */
+    char owner[48];           /* const: this child */
+    apr_uint32_t seen;        /* loop: ended children */
+} self;
+
+static apr_array_header_t *hooks(void)
+{
+    return apr_optional_hook_get("stream_crashed");
+}
+
+int sse_crash_is_on(void)
+{
+    return self.registry != NULL;
+}
+
+void sse_crash_init(server_rec *s, const char *dir, apr_time_t born,
+                    apr_pool_t *pool)
+{
+    apr_status_t rv;
+
+    self.server = s;
+    self.seen = (apr_uint32_t)-1;
+    apr_snprintf(self.owner, sizeof(self.owner),
+                 "%" APR_UINT64_T_HEX_FMT ".%x", (apr_uint64_t)born,
+                 (unsigned)getpid());
+    if (!hooks() || !hooks()->nelts) {
+        return;
+    }
+    rv = sse_registry_open(&self.registry, dir, pool);
+    if (rv != APR_SUCCESS) {
+        self.registry = NULL;
+        ap_log_error(APLOG_MARK, APLOG_ERR, rv, s,
+                     "cannot open %s/open.mdb: if this child is killed, nobody "
+                     "will be told of its streams; see that the file belongs "
+                     "to the server's user", dir);
+    }
+}
+
+/* -- Entries -------------------------------------------------------------------- */
+
+static sse_slice_t key_of(char *buf, request_rec *r)
+{
+    sse_slice_t key;
+
+    key.ptr = buf;
+    key.len = (apr_size_t)apr_snprintf(buf, KEY_MAX, "%s/%s", self.owner,
+                                       apr_table_get(r->notes, "sse-stream"));
+    return key;
+}
+
+/* opened, channels, client: three lines. */
+void sse_crash_opened(request_rec *r)
+{
+    char buf[KEY_MAX], time[24];
+    const char *text;
+    apr_status_t rv;
+
+    if (!self.registry) {
+        return;
+    }
+    apr_snprintf(time, sizeof(time), "%" APR_TIME_T_FMT, apr_time_now());
+    text = apr_pstrcat(r->pool, time, "\n",
+                       apr_table_get(r->notes, "sse-channel"), "\n",
+                       r->useragent_ip, NULL);
+    rv = sse_registry_add(self.registry, key_of(buf, r), sse_slice(text));
+    if (rv != APR_SUCCESS) {
+        ap_log_rerror(APLOG_MARK, APLOG_WARNING, rv, r,
+                      "cannot register the stream: if this child is killed, "
+                      "nobody will be told of its end");
+    }
+}
+
+void sse_crash_closed(request_rec *r)
+{
+    char buf[KEY_MAX];
+
+    if (self.registry) {
+        sse_registry_remove(self.registry, key_of(buf, r));
+    }
+}
+
+/* -- Claiming -------------------------------------------------------------------- */
+
+static int is_alive(void *baton, sse_slice_t owner)
+{
+    char text[sizeof(self.owner)], *end;
+    apr_time_t born;
+    pid_t pid;
+
+    if (owner.len >= sizeof(text)) {
+        return 0;
+    }
+    memcpy(text, owner.ptr, owner.len);
+    text[owner.len] = '\0';
+    born = (apr_time_t)strtoull(text, &end, 16);
+    pid = *end == '.' ? (pid_t)strtoul(end + 1, NULL, 16) : 0;
+    return sse_board_is_alive(pid, born);
+}
+
+static void fill(sse_crash_t *crash, sse_slice_t key, sse_slice_t value)
+{
+    char *text = apr_pstrmemdup(crash->pool, value.ptr, value.len), *line;
+    const char *slash = memchr(key.ptr, '/', key.len);
+
+    crash->stream = slash ? apr_pstrmemdup(
+                        crash->pool, slash + 1,
+                        key.len - (apr_size_t)(slash + 1 - key.ptr))
+                          : "";
+    line = apr_strtok(text, "\n", &text);
+    crash->opened = line ? apr_atoi64(line) : 0;
+    line = apr_strtok(NULL, "\n", &text);
+    crash->channels = line ? line : "";
+    line = apr_strtok(NULL, "\n", &text);
+    crash->client = line ? line : "";
+}
+
+static void tell(void *baton, sse_slice_t key, sse_slice_t value)
+{
+    apr_array_header_t *listeners = hooks();
+    sse_crash_t crash = {0};
+    int i;
+
+    apr_pool_create(&crash.pool, NULL);
+    apr_pool_tag(crash.pool, "sse_crash");
+    fill(&crash, key, value);
+    ap_log_error(APLOG_MARK, APLOG_INFO, 0, self.server,
+                 "stream %s ended: crash, its child process died",
+                 crash.stream);
+    for (i = 0; i < listeners->nelts; ++i) {
+        APR_ARRAY_IDX(listeners, i, sse_LINK_stream_crashed_t).pFunc(&crash);
+    }
+    apr_pool_destroy(crash.pool);
+}
+
+static void claim(void *baton)
+{
+    apr_pool_t *pool;
+    apr_status_t rv;
+
+    apr_pool_create(&pool, NULL);
+    rv = sse_registry_claim(self.registry, is_alive, tell, NULL, pool);
+    if (rv != APR_SUCCESS) {
+        ap_log_error(APLOG_MARK, APLOG_ERR, rv, self.server,
+                     "cannot look for the streams of dead children: see that "
+                     "the store's directory belongs to the server's user");
+    }
+    apr_pool_destroy(pool);
+}
+
+void sse_crash_check(void)
+{
+    apr_uint32_t ended = sse_board_ended();
+
+    if (self.registry && ended != self.seen) {
+        self.seen = ended;
+        sse_workers_push(claim, NULL);
+    }
+}
