@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod_sse: Server-Sent Events for Apache httpd.
+ * See LICENSE for the terms. */
+
+/* Writes a line for each opening, end and crash of a stream to logs/crashes:
+ *
+ *     open STREAM PID | close STREAM PID REASON | crash STREAM PID CHANNELS
+ *
+ * Having a listener to crashes is what makes mod_sse keep its registry. */
+
+#if CONFIG_FOR_HTTPD_TEST
+
+<IfModule mod_sse.c>
+    <Location "/crash/">
+        SetHandler sse
+        SSEPublish On
+        SSEHeartbeat 0
+    </Location>
+</IfModule>
+
+#endif
+
+#define APACHE_HTTPD_TEST_EXTRA_HOOKS(p)                                       \
+    do {                                                                       \
+        APR_OPTIONAL_HOOK(sse, stream_open, on_open, NULL, NULL,               \
+                          APR_HOOK_MIDDLE);                                    \
+        APR_OPTIONAL_HOOK(sse, stream_close, on_close, NULL, NULL,             \
+                          APR_HOOK_MIDDLE);                                    \
+        APR_OPTIONAL_HOOK(sse, stream_crashed, on_crashed, NULL, NULL,         \
+                          APR_HOOK_MIDDLE);                                    \
+    } while (0)
+
+#include "apache_httpd_test.h"
+#include "mod_sse.h"
+#include "apr_strings.h"
+#include <fcntl.h>
+#include <unistd.h>
+
+/* One write of a whole line: lines of several processes never mix. */
+static void note(apr_pool_t *pool, const char *line)
+{
+    const char *path = ap_server_root_relative(pool, "logs/crashes");
+    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT, 0666);
+
+    if (fd >= 0) {
+        if (write(fd, line, strlen(line)) < 0) {
+            ap_log_perror(APLOG_MARK, APLOG_ERR, errno, pool, "%s", path);
+        }
+        close(fd);
+    }
+}
+
+static const char *stream_of(request_rec *r)
+{
+    return apr_table_get(r->notes, "sse-stream");
+}
+
+static int is_ours(request_rec *r)
+{
+    return !strncmp(r->uri, "/crash/", 7);
+}
+
+static void on_open(sse_stream_t *stream, request_rec *r)
+{
+    if (is_ours(r)) {
+        note(r->pool, apr_psprintf(r->pool, "open %s %d\n", stream_of(r),
+                                   (int)getpid()));
+    }
+}
+
+static void on_close(sse_stream_t *stream, request_rec *r,
+                     const sse_close_t *close)
+{
+    if (is_ours(r)) {
+        note(close->pool,
+             apr_psprintf(close->pool, "close %s %d %d\n", stream_of(r),
+                          (int)getpid(), (int)close->reason));
+    }
+}
+
+static void on_crashed(const sse_crash_t *crash)
+{
+    if (!strncmp(crash->channels, "/crash/", 7)) {
+        note(crash->pool,
+             apr_psprintf(crash->pool, "crash %s %d %s %s\n", crash->stream,
+                          (int)getpid(), crash->channels, crash->client));
+    }
+}
+
+APACHE_HTTPD_TEST_MODULE(sse_crash);
