@@ -158,8 +158,10 @@ lint:
 
 LOAD_SRCS := $(sort $(wildcard bench/load*.c))
 build/bench/load: $(LOAD_SRCS) $(wildcard bench/*.h) Makefile
+	$(call say,LD $@)
 	@mkdir -p $(@D)
-	$(CC) -std=gnu99 -D_GNU_SOURCE -g -O2 $(WARNINGS) -o $@ $(LOAD_SRCS) -lm
+	$(Q)$(CC) -std=gnu99 -D_GNU_SOURCE -g -O2 $(WARNINGS) -o $@ $(LOAD_SRCS) \
+	    -lm
 
 build/bench/mod_bench_close.so: bench/mod_bench_close.c mod_sse.h \
                                 bench/bench_close_log.h Makefile | need-apxs

@@ -31,7 +31,7 @@ void die(const char *format, ...)
 /** CLOCK_MONOTONIC, ns: one clock for all processes of a machine. */
 uint64_t now_ns(void);
 
-/* -- Connections (load_net.c) ----------------------------------------------- */
+/* -- Connections (load_net.c) ---------------------------------------------- */
 
 typedef struct conn_t conn_t;
 
@@ -80,7 +80,7 @@ void net_turn(int timeout_msec);
 /** Turns for so long. */
 void net_wait(uint64_t ns);
 
-/* -- Subscribers (load_subs.c) ------------------------------------------------ */
+/* -- Subscribers (load_subs.c) --------------------------------------------- */
 
 typedef struct subs_t subs_t;
 
@@ -110,7 +110,7 @@ void subs_close(subs_t *subs);
 /** Turns until all have had this many events together. @return 0: time out */
 int subs_await(subs_t *subs, uint64_t events, uint64_t timeout);
 
-/* -- Publishers (load_pubs.c) -------------------------------------------------- */
+/* -- Publishers (load_pubs.c) ---------------------------------------------- */
 
 typedef struct {
     conn_t conn;
@@ -119,6 +119,7 @@ typedef struct {
     int busy;
     uint64_t posted; /**< when the last request was sent */
     uint64_t answers;
+    int again; /**< how often the server closed the connection */
     size_t body_len;
     char body[256]; /**< the beginning of the last answer's body */
 } pub_t;
@@ -133,7 +134,7 @@ void pub_close(pub_t *pub);
 /** A text/event-stream body of n equal events; malloc'ed. */
 char *pub_batch(int n, size_t *len);
 
-/* -- The server as /proc shows it (load_proc.c) ------------------------------- */
+/* -- The server as /proc shows it (load_proc.c) ---------------------------- */
 
 #define PROC_CHILDREN_MAX 16
 
@@ -149,7 +150,7 @@ int proc_descriptors(pid_t pid);
 /** User's and system's, ns, of all. */
 uint64_t proc_cpu(const proc_children_t *children);
 
-/* -- Figures (load_figures.c) --------------------------------------------------- */
+/* -- Figures (load_figures.c) ---------------------------------------------- */
 
 typedef struct {
     double *values;
@@ -172,7 +173,7 @@ void figure_least(const char *what, double value, const char *unit,
                   double limit);
 void remark(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* -- The scenarios ---------------------------------------------------------------- */
+/* -- The scenarios --------------------------------------------------------- */
 
 typedef struct {
     pid_t parent;       /**< httpd's */

@@ -22,7 +22,7 @@
 #define RESUME_EVENTS 10000
 #define RESUMES       20
 
-/* -- long -------------------------------------------------------------------- */
+/* -- long ------------------------------------------------------------------ */
 
 static void mark(pid_t pid, const subs_t *subs)
 {
@@ -83,7 +83,7 @@ void scenario_long(const target_t *target)
     free(body);
 }
 
-/* -- resume -------------------------------------------------------------------- */
+/* -- resume ---------------------------------------------------------------- */
 
 /* The id in {"channel":"...","id":"17"}, as a header line. */
 static void id_field(const pub_t *pub, char *field, size_t size)

@@ -98,13 +98,16 @@ void net_close(conn_t *conn)
     }
 }
 
-/* -- Sending ----------------------------------------------------------------- */
+/* -- Sending --------------------------------------------------------------- */
 
 static void write_out(conn_t *conn)
 {
     ssize_t n = send(conn->fd, conn->out, conn->out_len, MSG_NOSIGNAL);
 
-    if (n < 0 && errno != EAGAIN && errno != EINTR) {
+    if (n < 0 && (errno == EPIPE || errno == ECONNRESET)) {
+        conn->out_len = 0; /* reading will tell */
+    }
+    else if (n < 0 && errno != EAGAIN && errno != EINTR) {
         die("send: %s", strerror(errno));
     }
     if (n > 0) {
@@ -125,7 +128,7 @@ void net_send(conn_t *conn, const char *bytes, size_t len)
     }
 }
 
-/* -- Reading ------------------------------------------------------------------- */
+/* -- Reading --------------------------------------------------------------- */
 
 static void reply_is_whole(conn_t *conn)
 {

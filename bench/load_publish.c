@@ -58,6 +58,16 @@ static int post_where_idle(load_t *load)
     return posted;
 }
 
+static int reopened(const load_t *load)
+{
+    int i, n = 0;
+
+    for (i = 0; i < CONNECTIONS; ++i) {
+        n += load->pubs[i].again;
+    }
+    return n;
+}
+
 static int is_busy(const load_t *load)
 {
     int i;
@@ -125,6 +135,8 @@ static void side_by_side(const proc_children_t *children)
            "us");
     figure("the server's CPU per empty POST", samples_at(&empty.costs, 0.5),
            "us");
+    figure("connections that httpd closed meanwhile",
+           reopened(&events) + reopened(&empty), "");
     close_load(&events);
     close_load(&empty);
 }

@@ -41,7 +41,22 @@ static void on_reply(conn_t *conn)
     ++pub->answers;
 }
 
-static const conn_events_t pub_events = {on_head, on_body, on_reply, NULL};
+/* The event MPM closes connections that wait for a next request when all its
+ * threads are busy, maybe while one is on its way.  Clients repeat it. */
+static void on_gone(conn_t *conn);
+
+static const conn_events_t pub_events = {on_head, on_body, on_reply, on_gone};
+
+static void on_gone(conn_t *conn)
+{
+    pub_t *pub = conn->baton;
+
+    ++pub->again;
+    net_open(conn, &pub_events, pub);
+    if (pub->busy) {
+        net_send(conn, pub->request, pub->len);
+    }
+}
 
 void pub_open(pub_t *pub, const char *path, const char *type, const char *body,
               size_t len)

@@ -111,6 +111,8 @@ describe() {
     echo "$(nproc) cores, $(sed -n 's/^PRETTY_NAME="\(.*\)"/\1/p' \
         /etc/os-release), Linux $(uname -r | cut -d. -f1,2);" \
         "client and server on the same machine"
+    echo "others' load before (1 minute's average): $(cut -d' ' -f1 \
+        /proc/loadavg)"
 }
 
 # All threads may be busy for a moment, and there is no room for more: AH00484.

@@ -91,6 +91,13 @@ else
     status=$?
     cat configure.log >&2
 fi
+case $wrap in
+valgrind*)
+    if [ -z "$(find "$logs" -name 'san.valgrind.*')" ]; then
+        echo "make check: valgrind has not run" >&2
+        status=1
+    fi ;;
+esac
 if [ $status != 0 ]; then
     echo "make check: failed; the server's logs are in $logs" >&2
 elif [ "$work" != "$top/build/check/$name" ]; then

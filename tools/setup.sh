@@ -82,22 +82,26 @@ unknown() {
 
 log=${TMPDIR:-/tmp}/mod_sse-setup.$$
 
+# No package named here has a service, but chromium's own needs bring D-Bus:
+# with these, neither init starts what is installed.
 as_root() {
+    set -- env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 SYSTEMD_OFFLINE=1 "$@"
     if [ "$(id -u)" = 0 ]; then
-        env DEBIAN_FRONTEND=noninteractive "$@"
+        "$@"
     else
-        sudo env DEBIAN_FRONTEND=noninteractive "$@"
+        sudo "$@"
     fi
 }
 
 why_not() {
-    sed -n 's/^E: //p' "$log" | head -n 1
+    sed -n 's/^[EW]: //p' "$log" | head -n 1
 }
 
+# A server that cannot be reached is a mere warning to apt-get.
 update() {
     say "apt-get update"
-    as_root apt-get -q update >"$log" 2>&1 ||
-        say "apt-get update failed: $(why_not)" >&2
+    as_root apt-get -q update >"$log" 2>&1
+    problem=$(why_not)
 }
 
 install() {
@@ -132,11 +136,12 @@ done
 trap 'rm -f "$log"' EXIT
 trap 'exit 130' INT TERM
 updated=
+problem=
 if [ -n "$(unknown $packages)" ]; then
     update
     updated=1
     none=$(unknown $packages)
-    [ -z "$none" ] || die "package $none cannot be had: apt knows none"
+    [ -z "$none" ] || die "package $none cannot be had: ${problem:-apt knows none}"
 fi
 if ! install $packages; then
     # A list of packages that is out of date names files that are gone.

@@ -45,18 +45,18 @@ static int is_id_name(const char *name, apr_size_t len)
 
 static const char *id_from_query(request_rec *r)
 {
-    const char *p = r->args, *end, *equals;
+    const char *p = r->args, *end, *equals, *raw;
     char *value;
 
     for (; p && *p; p = *end ? end + 1 : end) {
         end = p + strcspn(p, "&");
         equals = memchr(p, '=', (apr_size_t)(end - p));
         if (equals && is_id_name(p, (apr_size_t)(equals - p))) {
-            value = apr_pstrmemdup(r->pool, equals + 1,
-                                   (apr_size_t)(end - equals - 1));
+            raw = apr_pstrmemdup(r->pool, equals + 1,
+                                 (apr_size_t)(end - equals - 1));
+            value = apr_pstrdup(r->pool, raw);
             /* What cannot be decoded is no id of ours, and told as a gap. */
-            ap_unescape_urlencoded(value);
-            return value;
+            return ap_unescape_urlencoded(value) == OK ? value : raw;
         }
     }
     return NULL;

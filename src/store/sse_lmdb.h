@@ -101,14 +101,14 @@ typedef struct {
 
 typedef struct {
     apr_uint64_t number;
-    apr_uint64_t count;    /**< events in the history */
-    apr_uint64_t bytes;    /**< of them */
-    sse_id_t first;        /**< of the history; 0: it is empty */
-    sse_id_t last;         /**< newest event, in the history or not */
-    sse_id_t evicted;      /**< highest id that left the history */
-    apr_time_t first_time; /**< of first */
-    apr_time_t last_time;  /**< of last */
-    apr_time_t due;        /**< key of its entry in due; 0: none */
+    apr_uint64_t count;          /**< events in the history */
+    apr_uint64_t bytes;          /**< of them */
+    sse_id_t first;              /**< of the history; 0: it is empty */
+    sse_id_t last;               /**< newest event, in the history or not */
+    sse_id_t evicted;            /**< highest id that left the history */
+    apr_time_t first_time;       /**< of first */
+    apr_time_t last_time;        /**< of last */
+    apr_time_t due;              /**< key of its entry in due; 0: none */
     apr_interval_time_t max_age; /**< as the last publisher said */
     apr_uint64_t max_bytes;
     apr_uint64_t max_count;

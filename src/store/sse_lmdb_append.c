@@ -11,9 +11,10 @@
 
 #include "store/sse_lmdb.h"
 
-#define GROUP_ITEMS 4096
-#define ROOM_ROUNDS 8  /**< transactions that only evict, before one append */
-#define FULL_ROUNDS 12 /**< times that MDB_MAP_FULL is fought */
+#define GROUP_ITEMS  4096
+#define ROOM_ROUNDS  8  /**< transactions that only evict, before one append */
+#define EXPIRE_EVERY 32 /**< small transactions leave old records to one */
+#define FULL_ROUNDS  12 /**< times that MDB_MAP_FULL is fought */
 
 typedef enum { WAITING, LEADING, DONE } turn_e;
 
@@ -27,7 +28,7 @@ struct sse_lmdb_request_t {
     sse_id_t id;
     apr_uint64_t pages; /**< it needs, about */
     int rc;
-    turn_e turn; /**< under queue */
+    turn_e turn;     /**< under queue */
     request_t *next; /**< under queue */
     pthread_cond_t moved;
 };
@@ -39,8 +40,8 @@ static int add_record(sse_lmdb_write_t *w, const sse_lmdb_event_t *event)
     int rc = sse_lmdb_event_put(w, event);
 
     /* Of no history: it only lingers. */
-    if (!rc && (event->record.kind == SSE_RECORD_FORGET
-                || !w->channel.max_count)) {
+    if (!rc &&
+        (event->record.kind == SSE_RECORD_FORGET || !w->channel.max_count)) {
         rc = mdb_put(w->txn, w->store->db[SSE_DB_DOOMED], &key, &val, 0);
     }
     return rc;
@@ -56,8 +57,8 @@ static int add_entry(sse_lmdb_write_t *w, const sse_lmdb_event_t *event)
     int rc;
 
     entry.time = record->time;
-    entry.bytes = (apr_uint32_t)(record->fields.data.len
-                                 + record->fields.event.len);
+    entry.bytes =
+        (apr_uint32_t)(record->fields.data.len + record->fields.event.len);
     entry.keyed = event->pubkey.ptr != NULL;
     sse_lmdb_pair_set(buf, channel->number, record->id);
     rc = mdb_put(w->txn, w->store->db[SSE_DB_INDEX], &key, &val, 0);
@@ -111,8 +112,8 @@ static int put_item(sse_lmdb_write_t *w, sse_append_t *item)
     channel->max_count = item->history->count;
     channel->max_age = item->history->age;
     channel->max_bytes = item->history->bytes;
-    if (!channel->max_count && channel->count
-        && (rc = sse_lmdb_channel_bury(w))) {
+    if (!channel->max_count && channel->count &&
+        (rc = sse_lmdb_channel_bury(w))) {
         return rc;
     }
     memset(&event, 0, sizeof(event));
@@ -212,12 +213,15 @@ static int put_group(sse_lmdb_write_t *w, request_t *first, request_t *last,
         request = request->next;
         rc = put_request(w, request);
     }
+    if (rc || (items < EXPIRE_EVERY && mdb_txn_id(w->txn) % EXPIRE_EVERY)) {
+        return rc;
+    }
     /* More than come in, so that there is an end to it. */
-    return rc ? rc : sse_lmdb_expire(w, 16 + 4 * items, &left);
+    return sse_lmdb_expire(w, EXPIRE_EVERY * (16 + 4 * items), &left);
 }
 
 /* Who is written for: from the leader to *last, as many as one transaction
- * should hold.  The list up to last does not change any more; last->next may. */
+ * should hold.  The list up to last changes no more; last->next may. */
 static void gather(sse_store_t *store, request_t *leader, int alone,
                    request_t **last, apr_uint64_t *need, int *items)
 {
@@ -226,9 +230,9 @@ static void gather(sse_store_t *store, request_t *leader, int alone,
     *need = leader->pages;
     *items = leader->n;
     pthread_mutex_lock(&store->queue);
-    while (!alone && request->next
-           && *items + request->next->n <= GROUP_ITEMS
-           && *need + request->next->pages <= store->soft / 16) {
+    while (!alone && request->next &&
+           *items + request->next->n <= GROUP_ITEMS &&
+           *need + request->next->pages <= store->soft / 16) {
         request = request->next;
         *need += request->pages;
         *items += request->n;
@@ -366,17 +370,17 @@ static apr_uint64_t item_room(const sse_store_t *store,
                               const sse_append_t *item,
                               const sse_append_t *before)
 {
-    apr_uint64_t size = sizeof(sse_lmdb_header_t) + item->channel.len
-                        + item->pubkey.len + item->fields.event.len
-                        + item->fields.data.len;
+    apr_uint64_t size = sizeof(sse_lmdb_header_t) + item->channel.len +
+                        item->pubkey.len + item->fields.event.len +
+                        item->fields.data.len;
 
     if (size > store->psize / 2 - 64) {
         /* LMDB gives it pages of its own. */
         size = (size + 16 + store->psize) / store->psize * store->psize;
     }
     size += 128 + 2 * item->pubkey.len;
-    if (!before || before->channel.len != item->channel.len
-        || memcmp(before->channel.ptr, item->channel.ptr, item->channel.len)) {
+    if (!before || before->channel.len != item->channel.len ||
+        memcmp(before->channel.ptr, item->channel.ptr, item->channel.len)) {
         size += 256 + 4 * item->channel.len;
     }
     return size;
@@ -391,13 +395,12 @@ static apr_status_t measure(const sse_store_t *store, const sse_append_t *items,
     for (i = 0; i < n; ++i) {
         const sse_append_t *item = &items[i];
 
-        if (!sse_lmdb_channels_ok(&item->channel, 1) || !item->history
-            || !item->fields.data.ptr
-            || item->pubkey.len > SSE_STORE_PUBKEY_MAX) {
+        if (!sse_lmdb_channels_ok(&item->channel, 1) || !item->history ||
+            !item->fields.data.ptr || item->pubkey.len > SSE_STORE_PUBKEY_MAX) {
             return APR_EINVAL;
         }
-        if (item->fields.data.len > INT_MAX
-            || item->fields.event.len > INT_MAX) {
+        if (item->fields.data.len > INT_MAX ||
+            item->fields.event.len > INT_MAX) {
             return APR_ENOSPC;
         }
         room += item_room(store, item, i ? item - 1 : NULL);

@@ -87,8 +87,8 @@ int sse_lmdb_channel_done(sse_lmdb_write_t *w)
     int rc, left;
 
     w->used = 0;
-    if ((rc = sse_lmdb_channel_trim(w, &left))
-        || (rc = due_put(w, left ? w->now : due_time(&w->channel)))) {
+    if ((rc = sse_lmdb_channel_trim(w, &left)) ||
+        (rc = due_put(w, left ? w->now : due_time(&w->channel)))) {
         return rc;
     }
     return mdb_put(w->txn, w->store->db[SSE_DB_CHANNELS], &key, &val, 0);
@@ -119,9 +119,9 @@ int sse_lmdb_event_leave(sse_lmdb_write_t *w, apr_uint64_t number, sse_id_t id,
 
 static int over(const sse_lmdb_channel_t *channel, apr_time_t now)
 {
-    return channel->count > channel->max_count
-           || (channel->max_bytes && channel->bytes > channel->max_bytes)
-           || (channel->max_age && channel->first_time <= now - channel->max_age);
+    return channel->count > channel->max_count ||
+           (channel->max_bytes && channel->bytes > channel->max_bytes) ||
+           (channel->max_age && channel->first_time <= now - channel->max_age);
 }
 
 /* The entry under the cursor is the history's first now, if it is one. */
@@ -130,8 +130,8 @@ static int set_first(sse_lmdb_channel_t *channel, const MDB_val *key,
 {
     apr_uint64_t number, id;
 
-    if (!sse_lmdb_pair_get(key, &number, &id) || number != channel->number
-        || !sse_lmdb_entry_get(val, entry)) {
+    if (!sse_lmdb_pair_get(key, &number, &id) || number != channel->number ||
+        !sse_lmdb_entry_get(val, entry)) {
         return MDB_CORRUPTED;
     }
     channel->first = id;
@@ -173,8 +173,8 @@ int sse_lmdb_channel_trim(sse_lmdb_write_t *w, int *left)
     sse_lmdb_pair_set(buf, channel->number, channel->first);
     rc = mdb_cursor_get(cursor, &key, &val, MDB_SET_RANGE);
     for (;;) {
-        if (rc || (rc = set_first(channel, &key, &val, &entry))
-            || !over(channel, w->now)) {
+        if (rc || (rc = set_first(channel, &key, &val, &entry)) ||
+            !over(channel, w->now)) {
             break;
         }
         if (n++ == SSE_LMDB_TRIM_MAX) {

@@ -77,8 +77,8 @@ static int event_ok(walk_t *k, const MDB_val *key, const MDB_val *val)
     sse_lmdb_event_t event;
     sse_id_t id;
 
-    return sse_lmdb_id_get(key, &id) && id > k->state.origin
-           && id <= k->state.last && !sse_lmdb_event_parse(id, val, &event);
+    return sse_lmdb_id_get(key, &id) && id > k->state.origin &&
+           id <= k->state.last && !sse_lmdb_event_parse(id, val, &event);
 }
 
 static int index_ok(walk_t *k, const MDB_val *key, const MDB_val *val)
@@ -88,9 +88,9 @@ static int index_ok(walk_t *k, const MDB_val *key, const MDB_val *val)
     sse_id_t id;
     MDB_val event_key = {sizeof(id), &id}, event;
 
-    return sse_lmdb_pair_get(key, &number, &id)
-           && sse_lmdb_entry_get(val, &entry)
-           && !mdb_get(k->txn, k->db[SSE_DB_EVENTS], &event_key, &event);
+    return sse_lmdb_pair_get(key, &number, &id) &&
+           sse_lmdb_entry_get(val, &entry) &&
+           !mdb_get(k->txn, k->db[SSE_DB_EVENTS], &event_key, &event);
 }
 
 static int value_ok(walk_t *k, int db, const MDB_val *key, const MDB_val *val)
@@ -133,8 +133,8 @@ static int walk_from(walk_t *k, int db, MDB_cursor_op first, MDB_cursor_op next,
     rc = mdb_cursor_get(cursor, &key, &val, first);
     for (; !rc && n < max; ++n) {
         order = n ? mdb_cmp(k->txn, k->db[db], &before, &key) : 0;
-        if (!value_ok(k, db, &key, &val)
-            || (n && (first == MDB_FIRST ? order >= 0 : order <= 0))) {
+        if (!value_ok(k, db, &key, &val) ||
+            (n && (first == MDB_FIRST ? order >= 0 : order <= 0))) {
             rc = MDB_CORRUPTED;
             break;
         }
@@ -220,8 +220,9 @@ static int fill_up(walk_t *k)
     off_t size;
     int fd, rc;
 
-    if ((rc = mdb_env_info(k->env, &info)) || (rc = mdb_env_stat(k->env, &st))
-        || (rc = mdb_env_get_fd(k->env, &fd))) {
+    if ((rc = mdb_env_info(k->env, &info)) ||
+        (rc = mdb_env_stat(k->env, &st)) ||
+        (rc = mdb_env_get_fd(k->env, &fd))) {
         return rc;
     }
     size = (off_t)(info.me_last_pgno + 1) * st.ms_psize;
@@ -252,8 +253,8 @@ static int boot_is_new(walk_t *k, const char *name)
     MDB_val key = {4, (void *)"boot"}, val;
     int rc = mdb_get(k->txn, k->db[SSE_DB_META], &key, &val);
 
-    return rc || val.mv_size != strlen(name)
-           || memcmp(val.mv_data, name, val.mv_size);
+    return rc || val.mv_size != strlen(name) ||
+           memcmp(val.mv_data, name, val.mv_size);
 }
 
 static int boot_note(walk_t *k, const char *name)

@@ -18,9 +18,10 @@ static const struct {
     const char *name;
     unsigned int flags;
 } databases[SSE_DB_COUNT] = {
-    {"meta", 0}, {"events", MDB_INTEGERKEY}, {"channels", 0}, {"index", 0},
-    {"keys", 0}, {"doomed", MDB_INTEGERKEY}, {"due", 0},
-    {"graves", MDB_INTEGERKEY},
+    {"meta", 0},     {"events", MDB_INTEGERKEY},
+    {"channels", 0}, {"index", 0},
+    {"keys", 0},     {"doomed", MDB_INTEGERKEY},
+    {"due", 0},      {"graves", MDB_INTEGERKEY},
 };
 
 apr_status_t sse_lmdb_status(int rc)
@@ -51,9 +52,9 @@ int sse_lmdb_env_open(MDB_env **out, const sse_store_conf_t *conf)
     if ((rc = mdb_env_create(&env))) {
         return rc;
     }
-    if (!(rc = mdb_env_set_maxdbs(env, SSE_DB_COUNT))
-        && !(rc = mdb_env_set_maxreaders(env, SSE_LMDB_READERS))
-        && !(rc = mdb_env_set_mapsize(env, (size_t)conf->size))) {
+    if (!(rc = mdb_env_set_maxdbs(env, SSE_DB_COUNT)) &&
+        !(rc = mdb_env_set_maxreaders(env, SSE_LMDB_READERS)) &&
+        !(rc = mdb_env_set_mapsize(env, (size_t)conf->size))) {
         rc = mdb_env_open(env, conf->dir, flags, 0600);
     }
     if (rc) {
@@ -271,14 +272,14 @@ static int why_eio(sse_store_t *store)
     int fd, rc = EIO;
     apr_size_t done = 0;
 
-    if (!mdb_env_get_fd(store->env, &fd) && !fstat(fd, &st)
-        && !getrlimit(RLIMIT_FSIZE, &limit) && limit.rlim_cur != RLIM_INFINITY
-        && (rlim_t)st.st_size + sizeof(zeros) >= limit.rlim_cur) {
+    if (!mdb_env_get_fd(store->env, &fd) && !fstat(fd, &st) &&
+        !getrlimit(RLIMIT_FSIZE, &limit) && limit.rlim_cur != RLIM_INFINITY &&
+        (rlim_t)st.st_size + sizeof(zeros) >= limit.rlim_cur) {
         return EFBIG;
     }
-    if (snprintf(path, sizeof(path), "%s/probe.XXXXXX", store->conf->dir)
-            >= (int)sizeof(path)
-        || (fd = mkstemp(path)) < 0) {
+    if (snprintf(path, sizeof(path), "%s/probe.XXXXXX", store->conf->dir) >=
+            (int)sizeof(path) ||
+        (fd = mkstemp(path)) < 0) {
         return errno == ENOSPC || errno == EDQUOT ? errno : EIO;
     }
     unlink(path);
@@ -367,8 +368,8 @@ static int open_env(sse_store_t *store)
 
     /* Somebody who died while making the lock file leaves a bad one to those
      * who waited for it; the next to come makes it anew. */
-    while ((rc = sse_lmdb_env_open(&store->env, store->conf)) == MDB_INVALID
-           && ++tries < 20) {
+    while ((rc = sse_lmdb_env_open(&store->env, store->conf)) == MDB_INVALID &&
+           ++tries < 20) {
         apr_sleep(apr_time_from_msec(10));
     }
     if (rc) {

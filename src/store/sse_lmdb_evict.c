@@ -29,8 +29,8 @@ static int expire_doomed(sse_lmdb_write_t *w, int *max)
             break;
         }
         --*max;
-        if ((rc = mdb_cursor_del(cursor, 0))
-            || (rc = sse_lmdb_del(w, SSE_DB_EVENTS, &id, sizeof(id)))) {
+        if ((rc = mdb_cursor_del(cursor, 0)) ||
+            (rc = sse_lmdb_del(w, SSE_DB_EVENTS, &id, sizeof(id)))) {
             break;
         }
         rc = mdb_cursor_get(cursor, &key, &val, MDB_NEXT);
@@ -55,8 +55,8 @@ static int empty_grave(sse_lmdb_write_t *w, apr_uint64_t grave, int *max)
     sse_lmdb_pair_set(buf, grave, 0);
     rc = mdb_cursor_get(cursor, &key, &val, MDB_SET_RANGE);
     while (!rc && *max) {
-        if (!sse_lmdb_pair_get(&key, &number, &id)
-            || !sse_lmdb_entry_get(&val, &entry)) {
+        if (!sse_lmdb_pair_get(&key, &number, &id) ||
+            !sse_lmdb_entry_get(&val, &entry)) {
             rc = MDB_CORRUPTED;
             break;
         }
@@ -65,8 +65,8 @@ static int empty_grave(sse_lmdb_write_t *w, apr_uint64_t grave, int *max)
             break;
         }
         --*max;
-        if ((rc = mdb_cursor_del(cursor, 0))
-            || (rc = sse_lmdb_event_leave(w, grave, id, &entry))) {
+        if ((rc = mdb_cursor_del(cursor, 0)) ||
+            (rc = sse_lmdb_event_leave(w, grave, id, &entry))) {
             break;
         }
         rc = mdb_cursor_get(cursor, &key, &val, MDB_NEXT);
@@ -121,6 +121,34 @@ int sse_lmdb_expire(sse_lmdb_write_t *w, int max, int *left)
     return rc;
 }
 
+/* The first that is left of the history of the channel at hand. */
+static int find_first(sse_lmdb_write_t *w, sse_id_t from)
+{
+    sse_lmdb_channel_t *channel = &w->channel;
+    unsigned char buf[16];
+    MDB_val key = {sizeof(buf), buf}, val;
+    sse_lmdb_entry_t entry;
+    apr_uint64_t number;
+    MDB_cursor *cursor;
+    int rc;
+
+    rc = mdb_cursor_open(w->txn, w->store->db[SSE_DB_INDEX], &cursor);
+    if (rc) {
+        return rc;
+    }
+    sse_lmdb_pair_set(buf, channel->number, from);
+    rc = mdb_cursor_get(cursor, &key, &val, MDB_SET_RANGE);
+    if (!rc && sse_lmdb_pair_get(&key, &number, &channel->first) &&
+        number == channel->number && sse_lmdb_entry_get(&val, &entry)) {
+        channel->first_time = entry.time;
+    }
+    else if (!rc || rc == MDB_NOTFOUND) {
+        rc = MDB_CORRUPTED;
+    }
+    mdb_cursor_close(cursor);
+    return rc;
+}
+
 /* The channel of an event that is given up loses it. */
 static int evict_entry(sse_lmdb_write_t *w, const sse_lmdb_event_t *event)
 {
@@ -141,8 +169,8 @@ static int evict_entry(sse_lmdb_write_t *w, const sse_lmdb_event_t *event)
     if (!sse_lmdb_entry_get(&val, &entry)) {
         return MDB_CORRUPTED;
     }
-    if (event->pubkey.ptr
-        && (rc = sse_lmdb_key_del(w, event->number, event->pubkey, id))) {
+    if (event->pubkey.ptr &&
+        (rc = sse_lmdb_key_del(w, event->number, event->pubkey, id))) {
         return rc;
     }
     if ((rc = mdb_del(w->txn, index, &key, NULL))) {
@@ -159,26 +187,7 @@ static int evict_entry(sse_lmdb_write_t *w, const sse_lmdb_event_t *event)
     if (!channel->count) {
         return 0;
     }
-    /* The oldest of the log was the first of its history; find the next. */
-    {
-        MDB_cursor *cursor;
-        apr_uint64_t number, first;
-
-        if ((rc = mdb_cursor_open(w->txn, index, &cursor))) {
-            return rc;
-        }
-        rc = mdb_cursor_get(cursor, &key, &val, MDB_SET_RANGE);
-        if (!rc && sse_lmdb_pair_get(&key, &number, &first)
-            && number == channel->number && sse_lmdb_entry_get(&val, &entry)) {
-            channel->first = first;
-            channel->first_time = entry.time;
-        }
-        else if (!rc || rc == MDB_NOTFOUND) {
-            rc = MDB_CORRUPTED;
-        }
-        mdb_cursor_close(cursor);
-    }
-    return rc;
+    return find_first(w, id + 1);
 }
 
 static int evict_oldest(sse_lmdb_write_t *w)
@@ -198,8 +207,7 @@ static int evict_oldest(sse_lmdb_write_t *w)
     if (rc) {
         return rc;
     }
-    if (!sse_lmdb_id_get(&key, &id)
-        || sse_lmdb_event_parse(id, &val, &event)) {
+    if (!sse_lmdb_id_get(&key, &id) || sse_lmdb_event_parse(id, &val, &event)) {
         return MDB_CORRUPTED;
     }
     /* Slices into the map do not survive the writing that follows. */
@@ -219,8 +227,8 @@ int sse_lmdb_evict(sse_lmdb_write_t *w, apr_uint64_t pages, int *count)
     int rc, max = *count;
 
     for (*count = 0; *count < max; ++*count) {
-        if ((rc = sse_lmdb_pages_used(w->store, w->txn, &used))
-            || used <= pages || (rc = evict_oldest(w))) {
+        if ((rc = sse_lmdb_pages_used(w->store, w->txn, &used)) ||
+            used <= pages || (rc = evict_oldest(w))) {
             return rc == MDB_NOTFOUND ? 0 : rc;
         }
     }

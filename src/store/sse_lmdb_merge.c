@@ -153,11 +153,11 @@ static int merge_open(merge_t *m, const sse_slice_t *channels, int n,
             rc = 0;
             continue;
         }
-        if (rc || merge_knows(m, channel.number)
-            || (rc = sse_lmdb_first_kept(m->store, m->txn, &channel, now,
-                                         &first))
-            || (rc = sse_lmdb_gap(m->store, m->txn, &channel, first, after,
-                                  &lost))) {
+        if (rc || merge_knows(m, channel.number) ||
+            (rc = sse_lmdb_first_kept(m->store, m->txn, &channel, now,
+                                      &first)) ||
+            (rc = sse_lmdb_gap(m->store, m->txn, &channel, first, after,
+                               &lost))) {
             continue;
         }
         *gap |= lost;

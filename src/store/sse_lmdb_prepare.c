@@ -58,7 +58,8 @@ static const char *why(const job_t *job, int rc)
 static apr_status_t refuse(const job_t *job, int err, const char *what)
 {
     *job->notice = apr_psprintf(
-        job->pool, "the store's directory %s %s (%s): make it a directory that "
+        job->pool,
+        "the store's directory %s %s (%s): make it a directory that "
         "the user %s can write to, or name another one with dir= in SSEStore",
         job->conf->dir, what, why(job, err), user_name(job));
     return err;
@@ -88,8 +89,8 @@ static int make_parents(const job_t *job)
 
 static int is_ours(const char *name)
 {
-    return !strcmp(name, ".") || !strcmp(name, "..")
-           || !strncmp(name, "data.mdb", 8) || !strncmp(name, "lock.mdb", 8);
+    return !strcmp(name, ".") || !strcmp(name, "..") ||
+           !strncmp(name, "data.mdb", 8) || !strncmp(name, "lock.mdb", 8);
 }
 
 /* A directory that holds other things is not given away: somebody may have
@@ -114,15 +115,15 @@ static int only_ours(int fd)
 static int give_file(const job_t *job, int dir, const char *name)
 {
     struct stat st;
-    int rc = 0, fd = openat(dir, name,
-                            O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    int rc = 0,
+        fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 
     if (fd < 0) {
         return errno == ENOENT ? 0 : errno;
     }
-    if (fstat(fd, &st) || !S_ISREG(st.st_mode) || st.st_nlink != 1
-        || ((st.st_uid != job->uid || st.st_gid != job->gid)
-            && fchown(fd, job->uid, job->gid))) {
+    if (fstat(fd, &st) || !S_ISREG(st.st_mode) || st.st_nlink != 1 ||
+        ((st.st_uid != job->uid || st.st_gid != job->gid) &&
+         fchown(fd, job->uid, job->gid))) {
         rc = errno ? errno : EINVAL;
     }
     close(fd);
@@ -140,15 +141,16 @@ static apr_status_t give(const job_t *job, int dir)
     if (fstat(dir, &st)) {
         return refuse(job, errno, "cannot be looked at");
     }
-    if (st.st_uid != job->uid && (job->made || only_ours(dir))
-        && fchown(dir, job->uid, job->gid)) {
+    if (st.st_uid != job->uid && (job->made || only_ours(dir)) &&
+        fchown(dir, job->uid, job->gid)) {
         return refuse(job, errno, "cannot be given to its user");
     }
     errno = 0;
-    if ((rc = give_file(job, dir, "data.mdb"))
-        || (rc = give_file(job, dir, "lock.mdb"))) {
-        return refuse(job, rc, "has a data.mdb or lock.mdb which is not a "
-                               "plain file");
+    if ((rc = give_file(job, dir, "data.mdb")) ||
+        (rc = give_file(job, dir, "lock.mdb"))) {
+        return refuse(job, rc,
+                      "has a data.mdb or lock.mdb which is not a "
+                      "plain file");
     }
     return APR_SUCCESS;
 }
@@ -181,9 +183,9 @@ static int drop(const job_t *job)
     if (geteuid() != 0 || job->uid == (apr_uid_t)-1) {
         return 0;
     }
-    if ((job->gid != (apr_gid_t)-1
-         && (setgroups(1, &job->gid) || setgid(job->gid)))
-        || setuid(job->uid)) {
+    if ((job->gid != (apr_gid_t)-1 &&
+         (setgroups(1, &job->gid) || setgid(job->gid))) ||
+        setuid(job->uid)) {
         return errno;
     }
     return 0;
@@ -191,8 +193,8 @@ static int drop(const job_t *job)
 
 static void check_as_user(const job_t *job, volatile sse_lmdb_check_t *check)
 {
-    static const int deadly[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT,
-                                 SIGALRM};
+    static const int deadly[] = {SIGSEGV, SIGBUS,  SIGFPE,
+                                 SIGILL,  SIGABRT, SIGALRM};
     static const struct rlimit no_core;
     apr_size_t i;
 
@@ -270,10 +272,11 @@ static apr_status_t move_aside(const job_t *job, sse_lmdb_check_e result,
         *as = apr_psprintf(job->pool, "data.mdb.%s-%s-%d", kind, stamp, ++n);
     }
     lock = apr_pstrcat(job->pool, dir, "/lock.mdb", NULL);
-    if (rename(apr_pstrcat(job->pool, dir, "/data.mdb", NULL), data)
-        || (unlink(lock) && errno != ENOENT)) {
-        return refuse(job, errno, "has a data.mdb which is no good and "
-                                  "cannot be renamed");
+    if (rename(apr_pstrcat(job->pool, dir, "/data.mdb", NULL), data) ||
+        (unlink(lock) && errno != ENOENT)) {
+        return refuse(job, errno,
+                      "has a data.mdb which is no good and "
+                      "cannot be renamed");
     }
     return APR_SUCCESS;
 }
@@ -289,9 +292,11 @@ static apr_status_t report(const job_t *job,
     case SSE_CHECK_FAILED:
         if (rc == ETIMEDOUT) {
             *job->notice = apr_psprintf(
-                job->pool, "the store in %s gave no answer for %d s: another "
+                job->pool,
+                "the store in %s gave no answer for %d s: another "
                 "process has it locked, or it is damaged; stop what uses it, "
-                "or move it away", job->conf->dir, CHECK_SECONDS);
+                "or move it away",
+                job->conf->dir, CHECK_SECONDS);
             return APR_TIMEUP;
         }
         return refuse(job, rc > 0 ? rc : EIO, "cannot be used");
@@ -306,7 +311,7 @@ static apr_status_t replace(const job_t *job, volatile sse_lmdb_check_t *check)
                                 ? "of another version"
                                 : "damaged";
     apr_status_t rv;
-    int rc = check->rc;
+    int rc, found = check->rc;
 
     if ((rv = move_aside(job, check->result, &as))) {
         return rv;
@@ -318,9 +323,11 @@ static apr_status_t replace(const job_t *job, volatile sse_lmdb_check_t *check)
     rv = report(job, check);
     if (!rv) {
         *job->notice = apr_psprintf(
-            job->pool, "the store in %s was %s (%s): it is kept there as %s, "
+            job->pool,
+            "the store in %s was %s (%s): it is kept there as %s, "
             "and a new one is begun; what was published before is offered no "
-            "more", job->conf->dir, what, why(job, rc), as);
+            "more",
+            job->conf->dir, what, why(job, found), as);
     }
     return rv;
 }
@@ -346,8 +353,8 @@ apr_status_t sse_lmdb_prepare(const sse_store_conf_t *conf, apr_uid_t uid,
     if ((rc = run_check(&job, check))) {
         rv = refuse(&job, rc, "cannot be checked");
     }
-    else if (check->result == SSE_CHECK_DAMAGED
-             || check->result == SSE_CHECK_VERSION) {
+    else if (check->result == SSE_CHECK_DAMAGED ||
+             check->result == SSE_CHECK_VERSION) {
         rv = replace(&job, check);
     }
     else {

@@ -11,8 +11,8 @@ int sse_lmdb_channels_ok(const sse_slice_t *channels, int n)
     int i;
 
     for (i = 0; i < n; ++i) {
-        if (!channels[i].ptr || !channels[i].len
-            || channels[i].len > SSE_STORE_KEY_MAX) {
+        if (!channels[i].ptr || !channels[i].len ||
+            channels[i].len > SSE_STORE_KEY_MAX) {
             return 0;
         }
     }
@@ -45,8 +45,8 @@ static int seek(MDB_cursor *cursor, apr_uint64_t channel, sse_id_t from,
     if ((rc = mdb_cursor_get(cursor, &key, &val, MDB_SET_RANGE))) {
         return rc;
     }
-    if (!sse_lmdb_pair_get(&key, &number, id)
-        || !sse_lmdb_entry_get(&val, entry)) {
+    if (!sse_lmdb_pair_get(&key, &number, id) ||
+        !sse_lmdb_entry_get(&val, entry)) {
         return MDB_CORRUPTED;
     }
     return number == channel ? 0 : MDB_NOTFOUND;
@@ -141,8 +141,8 @@ static int look_at(sse_store_t *store, MDB_txn *txn, sse_slice_t key,
         position->gap |= after < state->floor;
         return rc == MDB_NOTFOUND ? 0 : rc;
     }
-    if ((rc = sse_lmdb_first_kept(store, txn, &channel, now, &first))
-        || (rc = sse_lmdb_gap(store, txn, &channel, first, after, &gap))) {
+    if ((rc = sse_lmdb_first_kept(store, txn, &channel, now, &first)) ||
+        (rc = sse_lmdb_gap(store, txn, &channel, first, after, &gap))) {
         return rc;
     }
     position->gap |= gap;
@@ -196,8 +196,8 @@ static int follow_log(MDB_cursor *cursor, int max, sse_store_fn *fn,
         if ((rc = mdb_cursor_get(cursor, &key, &val, op))) {
             return rc;
         }
-        if (!sse_lmdb_id_get(&key, &id)
-            || sse_lmdb_event_parse(id, &val, &event)) {
+        if (!sse_lmdb_id_get(&key, &id) ||
+            sse_lmdb_event_parse(id, &val, &event)) {
             return MDB_CORRUPTED;
         }
         if ((at->stopped = fn(baton, &event.record))) {

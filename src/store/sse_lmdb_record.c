@@ -73,11 +73,11 @@ int sse_lmdb_event_parse(sse_id_t id, const MDB_val *val,
         return MDB_CORRUPTED;
     }
     memcpy(&head, p, sizeof(head));
-    if (val->mv_size != sizeof(head) + (size_t)head.channel_len
-                            + head.event_len + head.pubkey_len + head.data_len
-        || !head.channel_len || head.channel_len > SSE_STORE_KEY_MAX
-        || head.pubkey_len > SSE_STORE_PUBKEY_MAX
-        || head.kind > SSE_RECORD_FORGET) {
+    if (val->mv_size != sizeof(head) + (size_t)head.channel_len +
+                            head.event_len + head.pubkey_len + head.data_len ||
+        !head.channel_len || head.channel_len > SSE_STORE_KEY_MAX ||
+        head.pubkey_len > SSE_STORE_PUBKEY_MAX ||
+        head.kind > SSE_RECORD_FORGET) {
         return MDB_CORRUPTED;
     }
     p += sizeof(head);
@@ -118,13 +118,13 @@ apr_size_t sse_lmdb_event_size(const sse_lmdb_event_t *event)
 {
     const sse_record_t *record = &event->record;
 
-    return sizeof(sse_lmdb_header_t) + record->channel.len + event->pubkey.len
-           + record->fields.event.len + record->fields.data.len;
+    return sizeof(sse_lmdb_header_t) + record->channel.len + event->pubkey.len +
+           record->fields.event.len + record->fields.data.len;
 }
 
 static char *add(char *p, sse_slice_t slice)
 {
-    if (slice.len) {
+    if (slice.ptr && slice.len) {
         memcpy(p, slice.ptr, slice.len);
     }
     return p + slice.len;

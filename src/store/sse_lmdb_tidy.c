@@ -33,8 +33,8 @@ static int first_due(sse_store_t *store, MDB_txn *txn, apr_time_t now,
     if (rc) {
         return rc;
     }
-    if (!sse_lmdb_pair_get(&key, &time, number) || !channel->mv_size
-        || channel->mv_size > SSE_STORE_KEY_MAX) {
+    if (!sse_lmdb_pair_get(&key, &time, number) || !channel->mv_size ||
+        channel->mv_size > SSE_STORE_KEY_MAX) {
         return MDB_CORRUPTED;
     }
     *due = (apr_time_t)time;
@@ -92,8 +92,8 @@ static int tidy_channel(sse_lmdb_write_t *w, int *steps)
         return rc;
     }
     *steps = 1 + (int)(before - w->channel.count);
-    if (!w->channel.count
-        && w->channel.last_time + SSE_STORE_LINGER <= w->now) {
+    if (!w->channel.count &&
+        w->channel.last_time + SSE_STORE_LINGER <= w->now) {
         return sse_lmdb_channel_remove(w);
     }
     return sse_lmdb_channel_done(w);

@@ -38,9 +38,9 @@
 
 #include "event/sse_event.h"
 
-#define SSE_STORE_KEY_MAX 511      /**< bytes of a channel's key */
-#define SSE_STORE_PUBKEY_MAX 256   /**< bytes of an idempotency key */
-#define SSE_STORE_LINGER apr_time_from_sec(10)
+#define SSE_STORE_KEY_MAX    511 /**< bytes of a channel's key */
+#define SSE_STORE_PUBKEY_MAX 256 /**< bytes of an idempotency key */
+#define SSE_STORE_LINGER     apr_time_from_sec(10)
 
 typedef apr_uint64_t sse_id_t;
 
@@ -64,10 +64,10 @@ typedef enum {
 /** One record of the log.  Slices live until the callback returns. */
 typedef struct {
     sse_id_t id;
-    apr_time_t time;      /**< when it was appended */
+    apr_time_t time; /**< when it was appended */
     sse_record_e kind;
-    sse_slice_t channel;  /**< the channel's key */
-    sse_fields_t fields;  /**< event, data, retry; id and comment are absent */
+    sse_slice_t channel; /**< the channel's key */
+    sse_fields_t fields; /**< event, data, retry; id and comment are absent */
 } sse_record_t;
 
 /** @return APR_SUCCESS to go on; anything else stops the reading, is what the
@@ -77,11 +77,11 @@ typedef apr_status_t sse_store_fn(void *baton, const sse_record_t *record);
 /** One event to append. */
 typedef struct {
     sse_slice_t channel;
-    sse_fields_t fields;   /**< event, data (present), retry are stored */
-    sse_slice_t pubkey;    /**< the publisher's own key, or absent (or empty) */
+    sse_fields_t fields; /**< event, data (present), retry are stored */
+    sse_slice_t pubkey;  /**< the publisher's own key, or absent (or empty) */
     const sse_history_t *history;
-    sse_id_t id;           /**< out: its id, or the first one's of its pubkey */
-    int duplicate;         /**< out: it was there already, nothing was added */
+    sse_id_t id;   /**< out: its id, or the first one's of its pubkey */
+    int duplicate; /**< out: it was there already, nothing was added */
 } sse_append_t;
 
 /** Where a subscriber stands. */
@@ -146,16 +146,16 @@ typedef struct sse_store_provider_t {
 
     /** Where a subscriber to these channels stands who has seen after.  One
      *  snapshot for all that it answers. */
-    apr_status_t (*look)(sse_store_t *store, const sse_slice_t *channels,
-                         int n, sse_id_t after, sse_position_t *position);
+    apr_status_t (*look)(sse_store_t *store, const sse_slice_t *channels, int n,
+                         sse_id_t after, sse_position_t *position);
 
     /**
      * The id after which the count newest kept events of these channels lie,
      * so that history() after it gives them; fewer if fewer are kept.
      * count below 0: all that is kept.
      */
-    apr_status_t (*tail)(sse_store_t *store, const sse_slice_t *channels,
-                         int n, apr_int64_t count, sse_id_t *after);
+    apr_status_t (*tail)(sse_store_t *store, const sse_slice_t *channels, int n,
+                         apr_int64_t count, sse_id_t *after);
 
     /**
      * The kept events of these channels with after < id <= upto, oldest
@@ -166,8 +166,8 @@ typedef struct sse_store_provider_t {
      */
     apr_status_t (*history)(sse_store_t *store, const sse_slice_t *channels,
                             int n, sse_id_t after, sse_id_t upto,
-                            apr_size_t max_bytes, sse_store_fn *fn,
-                            void *baton, sse_id_t *next, int *gap);
+                            apr_size_t max_bytes, sse_store_fn *fn, void *baton,
+                            sse_id_t *next, int *gap);
 
     /**
      * The log: all records of all channels after that id, in order, max at

@@ -49,10 +49,10 @@ static const char *set_dir(sse_store_conf_t *conf, apr_pool_t *pool,
 {
     char *path;
 
-    if (!*value
-        || apr_filepath_merge(&path, conf->runtime, value,
-                              APR_FILEPATH_NOTRELATIVE, pool)) {
-        return apr_psprintf(pool, "dir=%s is not a path; give a directory, "
+    if (!*value || apr_filepath_merge(&path, conf->runtime, value,
+                                      APR_FILEPATH_NOTRELATIVE, pool)) {
+        return apr_psprintf(pool,
+                            "dir=%s is not a path; give a directory, "
                             "absolute or relative to %s",
                             value, conf->runtime);
     }
@@ -71,9 +71,11 @@ static const char *set_one(sse_store_conf_t *conf, apr_pool_t *pool,
     if (value && !strncmp(arg, "size=", 5)) {
         return parse_size(value + 1, &conf->size)
                    ? NULL
-                   : apr_psprintf(pool, "%s is not a size; allowed are bytes, "
+                   : apr_psprintf(pool,
+                                  "%s is not a size; allowed are bytes, "
                                   "with k, m or g if you like, from 1m to "
-                                  "16384g", arg);
+                                  "16384g",
+                                  arg);
     }
     if (value && !strncmp(arg, "sync=", 5)) {
         conf->sync = !strcasecmp(value + 1, "on");
@@ -82,8 +84,10 @@ static const char *set_one(sse_store_conf_t *conf, apr_pool_t *pool,
                    : apr_psprintf(pool, "%s: allowed are sync=on and sync=off",
                                   arg);
     }
-    return apr_psprintf(pool, "%s is no setting of the store lmdb; allowed are "
-                        "dir=, size= and sync=", arg);
+    return apr_psprintf(pool,
+                        "%s is no setting of the store lmdb; allowed are "
+                        "dir=, size= and sync=",
+                        arg);
 }
 
 static const char *sse_lmdb_configure(sse_store_conf_t **out, apr_pool_t *pool,

@@ -94,6 +94,9 @@ static void drop_oldest(sse_stream_t *stream, const sse_buf_t *buf)
 
     while (is_full(stream, buf)
            && (old = sse_queue_take(&stream->queue)) != NULL) {
+        if (!stream->dropped) {
+            stream->dropped = old->id;
+        }
         sse_buf_release(old);
         stream->dropping = 1;
     }
@@ -149,12 +152,18 @@ int sse_stream_is_drained(sse_stream_t *stream)
 
 /* -- Writing ------------------------------------------------------------- */
 
-/* Under the lock: where events were dropped, say so in their place. */
+/* Under the lock: where events were dropped, say so in their place.  A client
+ * that had none before them is told the id in front of the first: it can resume
+ * from there. */
 static sse_buf_t *gap_event(const sse_stream_t *stream)
 {
     const sse_buf_t *first = sse_queue_first(&stream->queue);
+    sse_id_t after = stream->last_id;
 
-    return sse_gap_after(stream->last_id, first ? first->id : 0);
+    if (!after && stream->dropped) {
+        after = stream->dropped - 1;
+    }
+    return sse_gap_after(after, first ? first->id : 0);
 }
 
 static apr_size_t append(sse_stream_t *stream, apr_bucket_brigade *bb,
@@ -183,6 +192,7 @@ apr_size_t sse_stream_take(sse_stream_t *stream, apr_bucket_brigade *bb)
     if (stream->dropping) {
         stream->dropping = 0;
         taken += append(stream, bb, gap_event(stream));
+        stream->dropped = 0;
     }
     while ((buf = sse_queue_take(&stream->queue)) != NULL) {
         taken += append(stream, bb, buf);

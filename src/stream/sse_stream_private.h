@@ -74,6 +74,7 @@ struct sse_stream_t {
     sse_queue_t queue;     /* lock */
     apr_size_t in_flight;  /* lock: taken by the writer, not yet written out */
     int dropping;          /* lock: events were dropped since the last write */
+    sse_id_t dropped;      /* lock: the first of them that has an id */
 
     apr_bucket_brigade *bb; /* writer: the one brigade, in r->pool */
     apr_uint64_t events;    /* writer, until the phase is TELLING */

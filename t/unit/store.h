@@ -50,10 +50,10 @@ static inline void test_remove(const char *path)
     DIR *dir = opendir(path);
 
     while (dir && (entry = readdir(dir))) {
-        if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, "..")
-            && snprintf(sub, sizeof(sub), "%s/%s", path, entry->d_name)
-                   < (int)sizeof(sub)
-            && unlink(sub)) {
+        if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, "..") &&
+            snprintf(sub, sizeof(sub), "%s/%s", path, entry->d_name) <
+                (int)sizeof(sub) &&
+            unlink(sub)) {
             test_remove(sub);
         }
     }

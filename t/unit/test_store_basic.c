@@ -18,14 +18,17 @@ static void test_configure(void)
         const char *arg;
         int good;
     } cases[] = {
-        {"size=1m", 1},      {"size=1048576", 1}, {"size=64M", 1},
-        {"size=2g", 1},      {"size=1k", 0},      {"size=1048575", 0},
-        {"size=", 0},        {"size=-1g", 0},     {"size=1gb", 0},
-        {"size=99999999999999999999", 0},         {"size=16385g", 0},
-        {"size=1024k", 1},   {"sync=on", 1},      {"sync=Off", 1},
-        {"sync=1", 0},       {"sync=", 0},        {"dir=x/y", 1},
-        {"dir=/var/x", 1},   {"dir=", 0},         {"path=x", 0},
-        {"size", 0},         {"", 0},
+        {"size=1m", 1},     {"size=1048576", 1},
+        {"size=64M", 1},    {"size=2g", 1},
+        {"size=1k", 0},     {"size=1048575", 0},
+        {"size=", 0},       {"size=-1g", 0},
+        {"size=1gb", 0},    {"size=99999999999999999999", 0},
+        {"size=16385g", 0}, {"size=1024k", 1},
+        {"sync=on", 1},     {"sync=Off", 1},
+        {"sync=1", 0},      {"sync=", 0},
+        {"dir=x/y", 1},     {"dir=/var/x", 1},
+        {"dir=", 0},        {"path=x", 0},
+        {"size", 0},        {"", 0},
     };
     apr_pool_t *pool = test_pool();
     sse_store_conf_t *conf;
@@ -63,8 +66,8 @@ static void test_fields(void)
     apr_time_t now = apr_time_now();
     char longest[SSE_STORE_KEY_MAX + 2];
 
-    ok(origin <= (sse_id_t)now
-           && origin > (sse_id_t)(now - apr_time_from_sec(60)),
+    ok(origin <= (sse_id_t)now &&
+           origin > (sse_id_t)(now - apr_time_from_sec(60)),
        "the origin is the time");
     is_num(gap_of(store, "c", origin), 0, "fresh store: origin is no gap");
     is_num(gap_of(store, "c", origin - 1), 1, "before origin is one");
@@ -113,17 +116,16 @@ static apr_status_t check_fields(void *baton, const sse_record_t *record)
 {
     int *right = baton;
 
-    if (record->fields.event.ptr && record->fields.event.len == 4
-        && !memcmp(record->fields.event.ptr, "tick", 4)
-        && record->fields.retry == 5 && record->channel.len == 1
-        && record->kind == SSE_RECORD_EVENT && !record->fields.id.ptr
-        && !record->fields.comment.ptr
-        && record->time <= apr_time_now()
-        && record->time > apr_time_now() - apr_time_from_sec(60)) {
+    if (record->fields.event.ptr && record->fields.event.len == 4 &&
+        !memcmp(record->fields.event.ptr, "tick", 4) &&
+        record->fields.retry == 5 && record->channel.len == 1 &&
+        record->kind == SSE_RECORD_EVENT && !record->fields.id.ptr &&
+        !record->fields.comment.ptr && record->time <= apr_time_now() &&
+        record->time > apr_time_now() - apr_time_from_sec(60)) {
         *right |= 1;
     }
-    else if (!record->fields.event.ptr && record->fields.retry == -1
-             && record->fields.data.ptr && !record->fields.data.len) {
+    else if (!record->fields.event.ptr && record->fields.retry == -1 &&
+             record->fields.data.ptr && !record->fields.data.len) {
         *right |= 2;
     }
     else if (record->fields.event.ptr && !record->fields.event.len) {
@@ -146,9 +148,8 @@ static void test_record(void)
     a[1] = item("c", "", NULL, &keep_all);
     a[2] = item("c", "", NULL, &keep_all);
     a[2].fields.event = text("");
-    ok(!P->append(store, a, 3)
-           && !P->follow(store, origin, 9, check_fields, &right, &next,
-                         &missing),
+    ok(!P->append(store, a, 3) &&
+           !P->follow(store, origin, 9, check_fields, &right, &next, &missing),
        "append and follow");
     is_num(right, 7, "absent, empty and full fields come back as they were");
     apr_pool_destroy(pool);
@@ -354,8 +355,7 @@ static void test_pubkey(void)
     a[2] = item("e", "2", "x", &two);
     a[3] = item("e", "3", NULL, &two);
     P->append(store, a, 4);
-    ok(!a[0].duplicate && !a[1].duplicate && a[2].duplicate
-           && !a[3].duplicate,
+    ok(!a[0].duplicate && !a[1].duplicate && a[2].duplicate && !a[3].duplicate,
        "within one batch");
     is_num(a[2].id, a[0].id, "with the first one's id");
     is_num(a[3].id, a[1].id + 1, "and no hole");
@@ -402,9 +402,9 @@ static void test_channels(void)
     is_str(seen.text, "3 ", "at least one");
     memset(&seen, 0, sizeof(seen));
     seen.stop_at = 3;
-    is_num(P->history(store, keys, 4, start, id[8], 99, see, &seen, &next,
-                      &gap),
-           APR_EINTR, "the callback stops it");
+    is_num(
+        P->history(store, keys, 4, start, id[8], 99, see, &seen, &next, &gap),
+        APR_EINTR, "the callback stops it");
     is_num(next, id[2], "its record counts as not read");
     memset(&seen, 0, sizeof(seen));
     seen.stop_at = 4;
@@ -419,8 +419,7 @@ static void test_channels(void)
     for (i = 0; i <= 7; ++i) {
         memset(&seen, 0, sizeof(seen));
         P->tail(store, keys, 4, i, &after);
-        P->history(store, keys, 4, after, id[8], 1000, see, &seen, &next,
-                   &gap);
+        P->history(store, keys, 4, after, id[8], 1000, see, &seen, &next, &gap);
         is_num(seen.count, i < 6 ? i : 6, "a tail of so many");
     }
     memset(&seen, 0, sizeof(seen));

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod_sse: Server-Sent Events for Apache httpd.
+ * See LICENSE for the terms. */
+
+/* What the store costs.  Prints one figure per line.  The directory is made
+ * under $TMPDIR or /tmp: sync=on measures the disk that this is on. */
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <apr_general.h>
+#include <apr_strings.h>
+
+#include "store/sse_store.h"
+
+#define P       (&sse_store_lmdb)
+#define THREADS 8
+
+static const sse_history_t thousand = {1000, 3600000000, 16 << 20};
+static const char payload[] = "{\"price\":123.45,\"symbol\":\"ACME\",\"at\":"
+                              "\"2026-01-01T00:00:00Z\",\"volume\":100000000}";
+static char dir[256];
+
+static sse_append_t item(const char *channel)
+{
+    static const sse_fields_t none = SSE_FIELDS_NONE;
+    sse_append_t a;
+
+    memset(&a, 0, sizeof(a));
+    a.channel.ptr = channel;
+    a.channel.len = strlen(channel);
+    a.fields = none;
+    a.fields.data.ptr = payload;
+    a.fields.data.len = sizeof(payload) - 1;
+    a.history = &thousand;
+    return a;
+}
+
+static sse_store_t *start(const char *sync, apr_pool_t *pool)
+{
+    const char *argv[2], *notice;
+    sse_store_conf_t *conf;
+    sse_store_t *store;
+
+    argv[0] = apr_pstrcat(pool, "dir=", sync, NULL);
+    argv[1] = apr_pstrcat(pool, "sync=", sync, NULL);
+    if (P->configure(&conf, pool, dir, 2, argv) ||
+        P->prepare(conf, (apr_uid_t)-1, (apr_gid_t)-1, &notice, pool) ||
+        P->open(&store, conf, pool)) {
+        fprintf(stderr, "no store in %s\n", dir);
+        exit(1);
+    }
+    return store;
+}
+
+static void show(const char *what, apr_time_t since, double n)
+{
+    double us = (double)(apr_time_now() - since);
+
+    printf("%-44s %10.0f /s %10.3f us each\n", what, n / us * 1e6, us / n);
+    fflush(stdout);
+}
+
+static void must(apr_status_t rv)
+{
+    if (rv) {
+        fprintf(stderr, "error %d\n", (int)rv);
+        exit(1);
+    }
+}
+
+static void append_single(sse_store_t *store, int n, const char *what)
+{
+    apr_time_t since = apr_time_now();
+    int i;
+
+    for (i = 0; i < n; ++i) {
+        sse_append_t a = item(i % 10 ? "/events/news" : "/events/other");
+
+        must(P->append(store, &a, 1));
+    }
+    show(what, since, n);
+}
+
+static void append_batch(sse_store_t *store, int n, const char *what)
+{
+    static sse_append_t a[1000];
+    apr_time_t since = apr_time_now();
+    int i, j;
+
+    for (i = 0; i < n; ++i) {
+        for (j = 0; j < 1000; ++j) {
+            a[j] = item("/events/news");
+        }
+        must(P->append(store, a, 1000));
+    }
+    show(what, since, n * 1000.0);
+}
+
+typedef struct {
+    sse_store_t *store;
+    int n;
+} work_t;
+
+static void *append_thread(void *data)
+{
+    work_t *work = data;
+    int i;
+
+    for (i = 0; i < work->n; ++i) {
+        sse_append_t a = item("/events/news");
+
+        must(P->append(work->store, &a, 1));
+    }
+    return NULL;
+}
+
+static void append_threads(sse_store_t *store, int n, const char *what)
+{
+    work_t work = {store, n / THREADS};
+    pthread_t thread[THREADS];
+    apr_time_t since = apr_time_now();
+    int i;
+
+    for (i = 0; i < THREADS; ++i) {
+        pthread_create(&thread[i], NULL, append_thread, &work);
+    }
+    for (i = 0; i < THREADS; ++i) {
+        pthread_join(thread[i], NULL);
+    }
+    show(what, since, n);
+}
+
+static apr_status_t add(void *baton, const sse_record_t *record)
+{
+    *(apr_size_t *)baton += record->fields.data.len;
+    return APR_SUCCESS;
+}
+
+static void reading(sse_store_t *store)
+{
+    sse_slice_t key = item("/events/news").channel;
+    sse_position_t position;
+    sse_id_t last, next;
+    apr_size_t bytes = 0;
+    apr_time_t since;
+    int i, n = 1000000, missing, gap;
+
+    must(P->last(store, &last));
+    since = apr_time_now();
+    for (i = 0; i < n; ++i) {
+        must(P->last(store, &next));
+    }
+    show("last", since, n);
+    since = apr_time_now();
+    for (i = 0; i < n; ++i) {
+        must(P->look(store, &key, 1, last - 10, &position));
+    }
+    show("look, one channel", since, n);
+    since = apr_time_now();
+    for (i = 0; i < n; ++i) {
+        must(P->follow(store, last, 100, add, &bytes, &next, &missing));
+    }
+    show("follow, nothing new", since, n);
+    since = apr_time_now();
+    for (i = 0; i < n; ++i) {
+        must(P->follow(store, last - 1, 100, add, &bytes, &next, &missing));
+    }
+    show("follow, one new event", since, n);
+    since = apr_time_now();
+    for (i = 0; i < n / 100; ++i) {
+        must(P->follow(store, last - 1000, 1000, add, &bytes, &next, &missing));
+    }
+    show("follow, each of 1000 events", since, n * 10.0);
+    since = apr_time_now();
+    for (i = 0; i < n / 1000; ++i) {
+        must(P->history(store, &key, 1, last - 1000, last, 1 << 30, add, &bytes,
+                        &next, &gap));
+    }
+    show("history, each of about 1000 events", since, n);
+}
+
+int main(void)
+{
+    const char *tmp = getenv("TMPDIR");
+    apr_pool_t *pool;
+    sse_store_t *store;
+
+    apr_initialize();
+    apr_pool_create(&pool, NULL);
+    snprintf(dir, sizeof(dir), "%s/bench-store.XXXXXX",
+             tmp && *tmp ? tmp : "/tmp");
+    if (!mkdtemp(dir)) {
+        perror(dir);
+        return 1;
+    }
+    store = start("off", pool);
+    append_single(store, 300000, "append, sync=off");
+    append_batch(store, 500, "append, batches of 1000, sync=off");
+    append_threads(store, 300000, "append, 8 threads, sync=off");
+    reading(store);
+    apr_pool_clear(pool);
+    store = start("on", pool);
+    append_single(store, 2000, "append, sync=on");
+    append_threads(store, 8000, "append, 8 threads, sync=on");
+    append_batch(store, 50, "append, batches of 1000, sync=on");
+    apr_pool_destroy(pool);
+    {
+        static const char *const files[] = {
+            "off/data.mdb", "off/lock.mdb", "off", "on/data.mdb",
+            "on/lock.mdb",  "on",           ""};
+        char path[512];
+        apr_size_t i;
+
+        for (i = 0; i < sizeof(files) / sizeof(files[0]); ++i) {
+            snprintf(path, sizeof(path), "%s/%s", dir, files[i]);
+            remove(path);
+        }
+    }
+    return 0;
+}

@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+# mod_sse: Server-Sent Events for Apache httpd.
+#
+# Streams over HTTP/2: one of them reset, its siblings alive; the connection's
+# end; ends of ours.
+
+use strict;
+use warnings FATAL => 'all';
+
+use FindBin ();
+use lib "$FindBin::Bin/../lib";
+
+use Apache::Test;
+use Apache::TestUtil;
+use SSETest;
+use SSETestH2;
+use SSETestServer;
+use Time::HiRes qw(sleep time);
+
+plan tests => 39, need need_module('mod_sse', 'mod_ssl', 'mod_http2'),
+    { 'mod_http2 needs a threaded MPM' => ($ENV{SSE_MPM} // '') ne 'prefork' };
+
+my $module = 'mod_sse_ssl';
+my $slow = $ENV{SSE_SAN} ? 5 : 1;
+my $first = qr/\Aretry: 2000\n\n/;
+
+$_->() for (\&one_reset, \&many_resets, \&connection_ends, \&ends_of_ours,
+            \&early_resets, \&restart);
+ok no_streams();
+
+sub path { return "/stream/$_[0]-$$" }
+
+sub lines {
+    my($path, $reason) = @_;
+
+    return scalar access_lines(
+        qr/"GET \Q$path\E HTTP\/2.* close=$reason .*channel=\Q$path\E /);
+}
+
+sub has_event {
+    my($h2, $id, $text) = @_;
+
+    return $h2->wait_for($id, qr/^id: \d+\ndata: \Q$text\E\n\n/m, 5);
+}
+
+sub one_reset {
+    my $path = path('h2-one');
+    my $h2 = SSETestH2->new($module);
+    my @ids = map { $h2->get("$path-$_") } 1 .. 4;
+    ok t_cmp((grep { $h2->wait_for($_, $first, 5) } @ids) + 0, 4,
+             'four streams on one connection');
+    publish("$path-$_", "to $_") for 1 .. 4;
+    ok t_cmp((grep { has_event($h2, $ids[$_ - 1], "to $_") } 1 .. 4) + 0, 4,
+             'each has the event of its channel');
+
+    my $began = time;
+    $h2->reset_stream($ids[1]);
+    my $seen = eventually { lines("$path-2", 'reset') };
+    my $took = time - $began;
+    ok t_cmp($seen, 1, 'RST_STREAM is an end, "reset"');
+    ok t_cmp($took < 0.5 * $slow, 1, "seen after $took s");
+    publish("$path-$_", "again $_") for 1, 3, 4;
+    ok t_cmp((grep { has_event($h2, $ids[$_ - 1], "again $_") } 1, 3, 4) + 0, 3,
+             'its siblings live');
+    ok t_cmp((grep { lines("$path-$_", '\S+') } 1, 3, 4) + 0, 0,
+             'and none of them was logged');
+    ok t_cmp(server_status()->{streams}, 3, 'three are counted');
+
+    my $new = $h2->get("$path-2");
+    ok $h2->wait_for($new, $first, 5);
+    publish("$path-2", 'new');
+    ok t_cmp(has_event($h2, $new, 'new'), 1, 'a new one can take its place');
+    $h2->close;
+    ok t_cmp(eventually {
+        (grep { lines("$path-$_", '(?:client|reset)') } 1, 3, 4) == 3
+    }, 1, "the connection's end is that of all of them");
+    ok no_streams();
+}
+
+sub many_resets {
+    my $path = path('h2-many');
+    my $h2 = SSETestH2->new($module);
+    my $kept = $h2->get("$path-kept");
+    $h2->wait_for($kept, $first, 5);
+    for my $round (1 .. 10) {
+        my @ids = map { $h2->get($path) } 1 .. 3;
+        $h2->wait_for($_, $first, 5) for @ids;
+        $h2->reset_stream($_) for @ids;
+    }
+    ok t_cmp(eventually { lines($path, 'reset') == 30 }, 1,
+             'thirty streams, reset');
+    publish("$path-kept", 'kept');
+    ok t_cmp(has_event($h2, $kept, 'kept'), 1, 'the one beside them lives');
+    $h2->close;
+    ok t_cmp(eventually { lines("$path-kept", '(?:client|reset)') }, 1,
+             'until its client leaves');
+}
+
+sub connection_ends {
+    for my $way (['FIN', sub { $_[0]->close }], ['RST', sub { $_[0]->reset }]) {
+        my($name, $how) = @$way;
+        my $path = path("h2-$name");
+        my $h2 = SSETestH2->new($module);
+        my @ids = map { $h2->get($path) } 1 .. 3;
+        ok t_cmp((grep { $h2->wait_for($_, $first, 5) } @ids) + 0, 3,
+                 "$name: three streams");
+        my $began = time;
+        $how->($h2);
+        my $seen = eventually { lines($path, '(?:client|reset)') == 3 };
+        my $took = time - $began;
+        ok t_cmp($seen, 1, "$name of the connection ends them");
+        ok t_cmp($took < $slow, 1, "$name: seen after $took s");
+    }
+}
+
+sub ends_of_ours {
+    my $h2 = SSETestH2->new($module);
+    my $path = '/stream/short/' . "h2-$$";
+    my $stays = $h2->get(path('h2-stays'));
+    my $id = $h2->get($path);
+    ok $h2->wait_for($id, $first, 5);
+    publish($path, 'x');
+    ok t_cmp(has_event($h2, $id, 'x'), 1, 'SSEMaxAge over HTTP/2');
+    ok t_cmp($h2->wait_end($id, 5) && !$h2->is_reset($id), 1,
+             'ends the stream in good order');
+    ok t_cmp(eventually { lines($path, 'max-age') }, 1, 'as "max-age"');
+
+    $path = path('h2-deleted');
+    $id = $h2->get($path);
+    ok $h2->wait_for($id, $first, 5);
+    publish($path, 'y');
+    request('DELETE', $path);
+    ok t_cmp($h2->wait_end($id, 5) && !$h2->is_reset($id), 1,
+             'DELETE ends it in good order');
+    ok t_cmp($h2->body($id), qr/data: y\n\n\z/, 'with what was published');
+    ok t_cmp(eventually { lines($path, 'server') }, 1, 'as "server"');
+
+    $path = "/stream/beat/h2-$$";
+    $id = $h2->get($path);
+    ok t_cmp($h2->wait_for($id, qr/\n:\n\n:\n\n/, 5), 1, 'heartbeats');
+    ok t_cmp($h2->wait_for($stays, $first, 5) && !$h2->is_ended($stays), 1,
+             'the connection is still that of the first');
+    $h2->close;
+}
+
+# Reset at once, and soon: as many ends as beginnings.
+sub early_resets {
+    my $path = path('h2-early');
+    for my $delay (0, 0.0005, 0.002, 0.01) {
+        my $h2 = SSETestH2->new($module);
+        for (1 .. 15) {
+            my $id = $h2->get($path);
+            sleep $delay if $delay;
+            $h2->reset_stream($id);
+        }
+        $h2->close;
+    }
+    ok t_cmp(no_streams(10), 1, 'none of those that were reset early is open');
+    my @open = map { /stream (\S+) open on \Q$path\E$/m }
+        error_lines(qr/open on/);
+    my %ended;
+    /stream (\S+) ended: \S+,/ && $ended{$1}++ for error_lines(qr/ ended: /);
+    ok t_cmp((grep { ($ended{$_} // 0) != 1 } @open) + 0, 0,
+             'each of ' . @open . ' that were opened has one end');
+    my $other = open_stream($path);
+    $other->head;
+    publish($path, 'z');
+    ok t_cmp(($other->next_event(5) // {})->{data}, 'z', 'the server goes on');
+}
+
+sub restart {
+    my $path = path('h2-restart');
+    my $h2 = SSETestH2->new($module);
+    my @ids = map { $h2->get($path) } 1 .. 3;
+    $h2->wait_for($_, $first, 5) for @ids;
+    my($pid) = map { stream_pid($_) }
+        map { /stream (\S+) open on \Q$path\E$/m } error_lines(qr/open on/);
+    ok graceful_restart();
+    ok t_cmp((grep { $h2->wait_end($_, 5) } @ids) + 0, 3,
+             'a graceful restart ends them');
+    ok t_cmp((grep { $h2->body($_) =~ /\n\nretry: \d+\n\n\z/ } @ids) + 0, 3,
+             'each with the time to come back');
+    ok t_cmp(eventually { lines($path, 'shutdown') == 3 }, 1, 'as "shutdown"');
+    $h2->close;
+    ok t_cmp(eventually(sub { !is_alive($pid) }, 10), 1, 'their child leaves');
+}

@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod_sse: Server-Sent Events for Apache httpd.
+ * See LICENSE for the terms. */
+
+/* The store without room: a full map gives up the oldest, a full disk says so
+ * and recovers, and no reader fails. */
+
+#include <pthread.h>
+#include <signal.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+
+#include "store.h"
+
+static char block[900000];
+
+/* Data of that many bytes. */
+static sse_append_t large(const char *channel, apr_size_t size)
+{
+    sse_append_t a = item(channel, "", NULL, &keep_all);
+
+    a.fields.data.ptr = block;
+    a.fields.data.len = size;
+    return a;
+}
+
+static apr_status_t count_it(void *baton, const sse_record_t *record)
+{
+    ++*(int *)baton;
+    return record->fields.data.len && record->fields.data.ptr[0] != 'x'
+               ? APR_EINVAL
+               : APR_SUCCESS;
+}
+
+/* The whole log, and one channel's history, can be read. @return records */
+static int readable(sse_store_t *store, const char *channel)
+{
+    sse_slice_t key = text(channel);
+    sse_id_t next, last = last_of(store);
+    int missing, gap, log = 0, kept = 0;
+
+    if (P->follow(store, last - 200000, 1000000, count_it, &log, &next,
+                  &missing) ||
+        next != last ||
+        P->history(store, &key, 1, 0, last, 1 << 30, count_it, &kept, &next,
+                   &gap) ||
+        next != last) {
+        return -1;
+    }
+    return log;
+}
+
+/* An ever-running publisher in the smallest store, events of all sizes. */
+static void test_ever(void)
+{
+    static const apr_size_t sizes[] = {0,    10,   100,   1000, 1990,
+                                       3000, 5000, 20000, 60000};
+    apr_pool_t *pool = test_pool();
+    sse_store_t *store = test_store("ever", "1m", pool);
+    sse_append_t a;
+    sse_id_t start = last_of(store), last;
+    int i, refused = 0, unread = 0;
+    struct stat st;
+    char channel[32];
+
+    for (i = 0; i < 10000; ++i) {
+        snprintf(channel, sizeof(channel), "channel-%d", i % 37);
+        a = large(channel, sizes[(i * 7) % 9]);
+        refused += P->append(store, &a, 1) != APR_SUCCESS;
+        if (i % 500 == 0) {
+            unread += readable(store, "channel-1") < 1;
+        }
+    }
+    is_num(refused, 0, "a full store takes every event");
+    is_num(unread, 0, "and is readable all the time");
+    is_num(last_of(store), start + 10000, "no id was lost");
+    is_num(stat(apr_pstrcat(pool, test_dir, "/ever/data.mdb", NULL), &st), 0,
+           "its file");
+    ok(st.st_size <= 1 << 20, "is no larger than it may be");
+    last = last_of(store);
+    is_num(gap_of(store, "channel-1", start + 1), 1, "what went is a gap");
+    is_num(gap_of(store, "channel-1", last), 0, "the end is not");
+    apr_pool_destroy(pool);
+}
+
+static void test_too_large(void)
+{
+    apr_pool_t *pool = test_pool();
+    sse_store_t *store = test_store("large", "1m", pool);
+    sse_append_t a[600];
+    sse_id_t last;
+    int i, failed = 0;
+
+    for (i = 0; i < 100; ++i) {
+        failed |= !publish(store, "small", "x", &keep_all);
+    }
+    last = last_of(store);
+    a[0] = large("c", 190000);
+    is_num(P->append(store, a, 1), APR_SUCCESS, "one that just fits");
+    a[0] = large("c", 900000);
+    is_num(P->append(store, a, 1), APR_ENOSPC, "one that does not");
+    is_num(a[0].id, 0, "has no id");
+    for (i = 0; i < 600; ++i) {
+        a[i] = large("c", 1500);
+    }
+    is_num(P->append(store, a, 600), APR_ENOSPC, "a batch that does not");
+    is_num(last_of(store), last + 1, "nothing of them is there");
+    ok(strlen(history_of(store, "small", 0, NULL)) == 200,
+       "and nothing was given up for them");
+    is_num(P->append(store, a, 100), APR_SUCCESS, "a smaller batch");
+    for (i = 0; i < 50; ++i) {
+        failed |= P->append(store, a, 100) != APR_SUCCESS;
+    }
+    is_num(failed, 0, "again and again");
+    a[0] = large("c", 190000);
+    for (i = 0; i < 50; ++i) {
+        failed |= P->append(store, a, 1) != APR_SUCCESS;
+        failed |= !publish(store, "small", "x", &keep_all);
+    }
+    is_num(failed, 0, "large ones between small ones");
+    ok(readable(store, "small") > 0, "readable");
+    apr_pool_destroy(pool);
+}
+
+/* The oldest of all channels goes first. */
+static void test_fair(void)
+{
+    apr_pool_t *pool = test_pool();
+    sse_store_t *store = test_store("fair", "1m", pool);
+    sse_append_t a = item("old", "x", "key", &keep_all);
+    sse_id_t first;
+    int i, failed = 0;
+
+    P->append(store, &a, 1);
+    first = a.id;
+    publish(store, "old", "x", &keep_all);
+    for (i = 0; i < 2000; ++i) {
+        a = large("new", 1000);
+        failed |= P->append(store, &a, 1) != APR_SUCCESS;
+    }
+    is_num(failed, 0, "all were taken");
+    is_str(history_of(store, "old", 0, NULL), "", "the oldest went");
+    is_num(gap_of(store, "old", first), 1, "with a gap");
+    is_num(gap_of(store, "old", first + 1), 0, "up to its last");
+    a = item("old", "x", "key", &keep_all);
+    P->append(store, &a, 1);
+    is_num(a.duplicate, 0, "and with its key");
+    tidy_all(store, apr_time_now() + apr_time_from_sec(3600));
+    ok(readable(store, "new") > 50, "the newest stay");
+    apr_pool_destroy(pool);
+}
+
+/* Many publishers in a small store, one of them asking too much. */
+static void *publish_sizes(void *data)
+{
+    sse_store_t *store = data;
+    sse_append_t a;
+    apr_uintptr_t failed = 0;
+    int i;
+
+    for (i = 0; i < 500; ++i) {
+        a = large("c", (apr_size_t)(i * 37 % 4000));
+        failed += P->append(store, &a, 1) != APR_SUCCESS;
+        if (i % 50 == 0) {
+            a = large("c", 100000);
+            failed += P->append(store, &a, 1) != APR_SUCCESS;
+        }
+    }
+    return (void *)failed;
+}
+
+static void test_threads(void)
+{
+    apr_pool_t *pool = test_pool();
+    sse_store_t *store = test_store("threads", "1m", pool);
+    sse_id_t start = last_of(store);
+    pthread_t thread[6];
+    void *result;
+    int i, failed = 0;
+
+    for (i = 0; i < 6; ++i) {
+        pthread_create(&thread[i], NULL, publish_sizes, store);
+    }
+    for (i = 0; i < 6; ++i) {
+        pthread_join(thread[i], &result);
+        failed += result != NULL;
+    }
+    is_num(failed, 0, "threads in a full store");
+    is_num(last_of(store), start + 6 * 510, "every event");
+    ok(readable(store, "c") > 0, "readable");
+    apr_pool_destroy(pool);
+}
+
+/* Fill until it is refused, then let room() make room. */
+static void fill(sse_store_t *store, void (*room)(void), const char *what)
+{
+    sse_append_t a[3];
+    sse_id_t last = 0;
+    apr_status_t rv = APR_SUCCESS;
+    int i, n = 0, records;
+
+    printf("# %s\n", what);
+    while (!rv && n < 5000) {
+        a[0] = large("c", 3000);
+        a[1] = item("c", "x", "key", &keep_all);
+        a[2] = large("d", 30000);
+        a[1].pubkey.ptr = (const char *)&n;
+        a[1].pubkey.len = sizeof(n);
+        last = last_of(store);
+        rv = P->append(store, a, 3);
+        ++n;
+    }
+    is_num(rv, APR_ENOSPC, "no space is told");
+    ok(n > 3, "not at once");
+    is_num(last_of(store), last, "nothing is half published");
+    ok(!a[0].id && !a[1].id && !a[2].id, "and has no ids");
+    records = readable(store, "c");
+    is_num(records, 3 * (n - 1), "all that was taken is there");
+    for (i = 0; i < 20; ++i) {
+        rv = P->append(store, a, 3);
+    }
+    is_num(readable(store, "c") - records, last_of(store) - last,
+           "and what fits later");
+    room();
+    last = last_of(store);
+    for (i = 0; i < 20; ++i) {
+        a[1].pubkey.ptr = (const char *)&i;
+        a[1].pubkey.len = 3;
+        rv = rv && i ? rv : P->append(store, a, 3);
+    }
+    is_num(rv, APR_SUCCESS, "it goes on when there is room");
+    ok(last_of(store) >= last + 20 * 2, "with all of them");
+}
+
+static void raise_limit(void)
+{
+    struct rlimit limit = {RLIM_INFINITY, RLIM_INFINITY};
+
+    getrlimit(RLIMIT_FSIZE, &limit);
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_FSIZE, &limit);
+}
+
+/* Limits that end in the middle of what LMDB writes at once, too. */
+static void test_file_limit(const char *name, rlim_t bytes)
+{
+    apr_pool_t *pool = test_pool();
+    sse_store_t *store = test_store(name, "64m", pool);
+    struct rlimit limit;
+
+    getrlimit(RLIMIT_FSIZE, &limit);
+    limit.rlim_cur = bytes;
+    setrlimit(RLIMIT_FSIZE, &limit);
+    fill(store, raise_limit, name);
+    raise_limit();
+    apr_pool_destroy(pool);
+}
+
+static const char *ballast;
+
+static void drop_ballast(void) { unlink(ballast); }
+
+/* A disk that is really full; where mounting is not allowed, the file limits
+ * above have to do. */
+static void test_disk(void)
+{
+    apr_pool_t *pool = test_pool();
+    const char *dir = apr_pstrcat(pool, test_dir, "/disk", NULL);
+    sse_store_t *store;
+    FILE *file;
+
+    mkdir(dir, 0755);
+    if (mount("tmpfs", dir, "tmpfs", 0, "size=8m")) {
+        printf("# no tmpfs may be mounted here\n");
+        apr_pool_destroy(pool);
+        return;
+    }
+    ballast = apr_pstrcat(pool, dir, "/ballast", NULL);
+    file = fopen(ballast, "w");
+    while (ftell(file) < 4 << 20) {
+        fwrite(block, sizeof(block), 1, file);
+    }
+    fclose(file);
+    store = test_store("disk/store", "64m", pool);
+    fill(store, drop_ballast, "a full disk");
+    apr_pool_destroy(pool);
+    is_num(umount(dir), 0, "nobody holds it any more");
+}
+
+int main(void)
+{
+    test_begin();
+    signal(SIGXFSZ, SIG_IGN);
+    memset(block, 'x', sizeof(block));
+    test_ever();
+    test_too_large();
+    test_fair();
+    test_threads();
+    test_file_limit("limit-a", 2000000);
+    test_file_limit("limit-b", 3 * 1048576);
+    test_file_limit("limit-c", 1234567);
+    test_disk();
+    return test_end();
+}
