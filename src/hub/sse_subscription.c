@@ -17,11 +17,14 @@
  * reading through everybody's log. */
 #define LOG_DISTANCE 4096
 
-/** A channel that is listened to.  malloc'ed. */
+/** A channel that is listened to.  The first ones are part of the
+ *  subscription's own memory: a stream's small pieces would keep the C library
+ *  from giving memory back.  Those that come later are malloc'ed. */
 typedef struct place_t {
     sse_listener_t listener;
     sse_id_t since; /* events up to this one are not for it */
     struct place_t *next;
+    int is_inner;   /* part of the subscription's memory */
     apr_size_t len;
     char key[];
 } place_t;
@@ -41,16 +44,17 @@ struct sse_subscription_t {
     place_t *places;      /* loop, once attached */
 };
 
-static place_t *place_create(sse_subscription_t *sub, sse_slice_t key,
-                             sse_id_t since)
+/* Its room, so that the next one behind it is aligned. */
+static apr_size_t place_size(sse_slice_t key)
 {
-    place_t *place = malloc(sizeof(*place) + key.len);
+    return APR_ALIGN_DEFAULT(sizeof(place_t) + key.len);
+}
 
-    if (!place) {
-        abort();
-    }
+static place_t *place_init(place_t *place, sse_subscription_t *sub,
+                           sse_slice_t key, sse_id_t since)
+{
+    memset(place, 0, sizeof(*place));
     place->listener.subscription = sub;
-    place->listener.node = NULL;
     place->since = since;
     place->len = key.len;
     memcpy(place->key, key.ptr, key.len);
@@ -58,6 +62,17 @@ static place_t *place_create(sse_subscription_t *sub, sse_slice_t key,
     sub->places = place;
     ++sub->n;
     return place;
+}
+
+static place_t *place_create(sse_subscription_t *sub, sse_slice_t key,
+                             sse_id_t since)
+{
+    place_t *place = malloc(place_size(key));
+
+    if (!place) {
+        abort();
+    }
+    return place_init(place, sub, key, since);
 }
 
 static sse_slice_t key_of(const place_t *place)
@@ -89,7 +104,9 @@ static void place_destroy(sse_subscription_t *sub, place_t *place)
     *p = place->next;
     --sub->n;
     sse_channels_remove(sub->hub->channels, &place->listener);
-    free(place);
+    if (!place->is_inner) {
+        free(place);
+    }
 }
 
 sse_subscription_t *sse_subscription_create(sse_hub_t *hub,
@@ -97,9 +114,16 @@ sse_subscription_t *sse_subscription_create(sse_hub_t *hub,
                                             sse_id_t after, sse_id_t upto,
                                             sse_buf_t *first, int is_gap)
 {
-    sse_subscription_t *sub = calloc(1, sizeof(*sub));
+    apr_size_t size = APR_ALIGN_DEFAULT(sizeof(sse_subscription_t));
+    sse_subscription_t *sub;
+    place_t *place;
+    char *room;
     int i;
 
+    for (i = 0; i < n; ++i) {
+        size += place_size(keys[i]);
+    }
+    sub = calloc(1, size);
     if (!sub) {
         abort();
     }
@@ -109,8 +133,11 @@ sse_subscription_t *sse_subscription_create(sse_hub_t *hub,
     sub->upto = upto;
     sub->is_gap_told = is_gap;
     sub->is_free = !n;
+    room = (char *)sub + APR_ALIGN_DEFAULT(sizeof(*sub));
     for (i = 0; i < n; ++i) {
-        place_create(sub, keys[i], 0);
+        place = place_init((place_t *)(void *)room, sub, keys[i], 0);
+        place->is_inner = 1;
+        room += place_size(keys[i]);
     }
     return sub;
 }

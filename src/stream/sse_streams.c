@@ -10,10 +10,8 @@
 #include "stream/sse_stream_private.h"
 
 #include <ap_mpm.h>
-#include <malloc.h>
 #include <unistd.h>
 
-#include "loop/sse_workers.h"
 #include "notify/sse_watcher.h"
 #include "sse_atomic.h"
 #include "sse_board.h"
@@ -21,10 +19,6 @@
 /* A graceful end is spread over so many steps, to spread the reconnects. */
 #define LEAVE_STEPS     50
 #define LEAVE_STEP_MSEC 15
-/* The C library keeps what many streams have freed.  After so many ends it is
- * asked to give it back, when their connections are gone too. */
-#define TRIM_STREAMS 500
-#define TRIM_MSEC    1500
 /* How often a prefork child, which is not told, asks whether it must leave. */
 #define STATE_POLL_MSEC 50
 
@@ -39,8 +33,6 @@ static struct {
     int is_forked;         /* const */
     apr_uint32_t per_step; /* loop */
     unsigned int seed;     /* loop */
-    apr_uint32_t gone;     /* loop: streams removed since the last trim */
-    uv_timer_t trim;       /* loop */
 } all;
 
 double sse_streams_spread(void)
@@ -157,28 +149,6 @@ static void on_state_poll(uv_timer_t *timer)
     }
 }
 
-/* -- Memory ------------------------------------------------------------------ */
-
-/* Worker: takes a while where much is to be given back. */
-static void trim(void *baton)
-{
-    malloc_trim(0);
-}
-
-static void on_trim(uv_timer_t *timer)
-{
-    all.gone = 0;
-    sse_workers_push(trim, NULL);
-}
-
-static void count_gone(void)
-{
-    if (++all.gone >= TRIM_STREAMS
-        && !uv_is_active((const uv_handle_t *)&all.trim)) {
-        uv_timer_start(&all.trim, on_trim, TRIM_MSEC, 0);
-    }
-}
-
 /* -- The list ---------------------------------------------------------------- */
 
 void sse_streams_add(sse_stream_t *stream)
@@ -207,14 +177,12 @@ void sse_streams_remove(sse_stream_t *stream)
     if (!--all.attached && all.is_forked) {
         uv_timer_stop(&all.state_poll);
     }
-    count_gone();
 }
 
 static void on_init(sse_task_t *task)
 {
     uv_timer_init(sse_loop_uv(all.loop), &all.step);
     uv_timer_init(sse_loop_uv(all.loop), &all.state_poll);
-    uv_timer_init(sse_loop_uv(all.loop), &all.trim);
 }
 
 static sse_task_t init_task = {on_init, NULL, 0};
