@@ -41,6 +41,9 @@ SO   := $(builddir)/mod_sse.so
 # Parts that are libraries of their own: no httpd header, no httpd at link.
 LIB_OBJS   := $(filter $(builddir)/obj/src/event/% $(builddir)/obj/src/store/%,\
                 $(OBJS))
+# Others that need nothing of httpd to be linked.
+UNIT_OBJS  := $(LIB_OBJS) $(addprefix $(builddir)/obj/src/,stream/sse_queue.o \
+                stream/sse_buf.o http/sse_accept.o hub/sse_channels.o)
 UNIT_SRCS  := $(wildcard t/unit/test_*.c)
 UNIT_PROGS := $(UNIT_SRCS:t/unit/%.c=$(builddir)/unit/%)
 CONF_TESTS := $(wildcard t/check_*.pl t/*_errors.pl)
@@ -56,6 +59,8 @@ APR_INCLUDEDIR  = $(call ask,APR_INCLUDEDIR,$(APXS) -q APR_INCLUDEDIR)
 LIBEXECDIR      = $(call ask,LIBEXECDIR,$(APXS) -q LIBEXECDIR)
 APR_CONFIG      = $(call ask,APR_CONFIG,$(APXS) -q APR_CONFIG)
 APR_LIBS        = $(call ask,APR_LIBS,$(APR_CONFIG) --link-ld --libs)
+APU_CONFIG      = $(call ask,APU_CONFIG,$(APXS) -q APU_CONFIG)
+APU_LIBS        = $(call ask,APU_LIBS,$(APU_CONFIG) --link-ld)
 
 ifeq ($(origin CC),default)
 CC = $(APXS_CC)
@@ -125,10 +130,10 @@ check-unit: $(UNIT_PROGS)
 	@test -n "$(UNIT_PROGS)" || { echo "no unit tests" >&2; exit 1; }
 	@prove -f -o --exec '' $(UNIT_PROGS)
 
-$(builddir)/unit/%: $(builddir)/obj/t/unit/%.o $(LIB_OBJS)
+$(builddir)/unit/%: $(builddir)/obj/t/unit/%.o $(UNIT_OBJS)
 	$(call say,LD $@)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(SANFLAGS) -o $@ $^ $(APR_LIBS) -llmdb -lpthread
+	$(Q)$(CC) $(SANFLAGS) -o $@ $^ $(APU_LIBS) $(APR_LIBS) -llmdb -lpthread
 
 # Configuration: what is accepted, what is refused and with which words, and
 # whether code, reference file and manual name the same directives.

@@ -34,12 +34,10 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_child_status(sse_child_ended, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_fixups(sse_watcher_fixups, NULL, NULL, APR_HOOK_LAST);
     /* Before the logs are written, so that they have the notes. */
-    ap_hook_log_transaction(sse_watcher_log, NULL, NULL,
-                            APR_HOOK_REALLY_FIRST);
+    ap_hook_log_transaction(sse_watcher_log, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_handler(sse_http_handler, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_handler(sse_status_handler, NULL, NULL, APR_HOOK_MIDDLE);
-    ap_hook_suspend_connection(sse_conn_suspended, NULL, NULL,
-                               APR_HOOK_MIDDLE);
+    ap_hook_suspend_connection(sse_conn_suspended, NULL, NULL, APR_HOOK_MIDDLE);
     sse_conn_register();
     sse_body_register();
     sse_api_register();
@@ -49,6 +47,6 @@ static void register_hooks(apr_pool_t *p)
 extern module SSE_DECLARE_DATA sse_module;
 
 module SSE_DECLARE_DATA sse_module = {
-    STANDARD20_MODULE_STUFF, sse_conf_create_dir,     sse_conf_merge_dir,
-    sse_conf_create_server,  sse_conf_merge_server,   sse_conf_commands,
+    STANDARD20_MODULE_STUFF, sse_conf_create_dir,   sse_conf_merge_dir,
+    sse_conf_create_server,  sse_conf_merge_server, sse_conf_commands,
     register_hooks,          AP_MODULE_FLAG_NONE};

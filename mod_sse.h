@@ -42,19 +42,19 @@ typedef struct sse_stream_t sse_stream_t;
 
 /** Why a stream (or a watched request) ended.  The values are stable. */
 typedef enum {
-    SSE_CLOSE_NONE = 0,         /**< it has not ended */
-    SSE_CLOSE_CLIENT = 1,       /**< FIN, or TLS close_notify */
-    SSE_CLOSE_RESET = 2,        /**< TCP RST, HTTP/2 RST_STREAM */
-    SSE_CLOSE_WRITE_ERROR = 3,  /**< writing failed first */
-    SSE_CLOSE_DEAD_PEER = 4,    /**< nothing acknowledged for SSEDeadPeer */
-    SSE_CLOSE_SLOW_CLIENT = 5,  /**< SSEQueue overran */
-    SSE_CLOSE_MAX_AGE = 6,      /**< SSEMaxAge */
-    SSE_CLOSE_SERVER = 7,       /**< the application, or a deleted channel */
-    SSE_CLOSE_COMPLETE = 8,     /**< a watched response ended normally */
-    SSE_CLOSE_SHUTDOWN = 9,     /**< graceful stop or restart */
-    SSE_CLOSE_STOP = 10,        /**< stop at once */
-    SSE_CLOSE_CRASH = 11,       /**< the child died; another process tells */
-    SSE_CLOSE_ERROR = 12        /**< anything else: see the status */
+    SSE_CLOSE_NONE = 0,        /**< it has not ended */
+    SSE_CLOSE_CLIENT = 1,      /**< FIN, or TLS close_notify */
+    SSE_CLOSE_RESET = 2,       /**< TCP RST, HTTP/2 RST_STREAM */
+    SSE_CLOSE_WRITE_ERROR = 3, /**< writing failed first */
+    SSE_CLOSE_DEAD_PEER = 4,   /**< nothing acknowledged for SSEDeadPeer */
+    SSE_CLOSE_SLOW_CLIENT = 5, /**< SSEQueue overran */
+    SSE_CLOSE_MAX_AGE = 6,     /**< SSEMaxAge */
+    SSE_CLOSE_SERVER = 7,      /**< the application, or a deleted channel */
+    SSE_CLOSE_COMPLETE = 8,    /**< a watched response ended normally */
+    SSE_CLOSE_SHUTDOWN = 9,    /**< graceful stop or restart */
+    SSE_CLOSE_STOP = 10,       /**< stop at once */
+    SSE_CLOSE_CRASH = 11,      /**< the child died; another process tells */
+    SSE_CLOSE_ERROR = 12       /**< anything else: see the status */
 } sse_close_reason_e;
 
 /** What is told of an end. */
@@ -77,21 +77,21 @@ typedef struct sse_watch_t sse_watch_t;
 /** An event to send or to publish.  Strings end in NUL and are UTF-8; data is
  *  data_len bytes of UTF-8.  Nothing is kept after the call. */
 typedef struct {
-    const char *id;      /**< sse_send: what goes on the wire; sse_publish: the
+    const char *id;    /**< sse_send: what goes on the wire; sse_publish: the
                               idempotency key; NULL: none */
-    const char *event;   /**< the type; NULL: "message" */
-    const char *data;    /**< NULL: no data field */
+    const char *event; /**< the type; NULL: "message" */
+    const char *data;  /**< NULL: no data field */
     apr_size_t data_len;
     apr_interval_time_t retry; /**< microseconds; below 0: none */
-    const char *comment; /**< sse_send only; NULL: none */
+    const char *comment;       /**< sse_send only; NULL: none */
 } sse_event_t;
 
 /** Masks for sse_on_close(): a bit for each reason. */
 #define SSE_ON(reason) (1u << (reason))
 /** The client left or vanished: the reasons with by_client. */
 #define SSE_ON_CLIENT_GONE                                                     \
-    (SSE_ON(SSE_CLOSE_CLIENT) | SSE_ON(SSE_CLOSE_RESET)                        \
-     | SSE_ON(SSE_CLOSE_WRITE_ERROR) | SSE_ON(SSE_CLOSE_DEAD_PEER))
+    (SSE_ON(SSE_CLOSE_CLIENT) | SSE_ON(SSE_CLOSE_RESET) |                      \
+     SSE_ON(SSE_CLOSE_WRITE_ERROR) | SSE_ON(SSE_CLOSE_DEAD_PEER))
 /** It is over, whoever ended it. */
 #define SSE_ON_ANY (~0u)
 
@@ -119,17 +119,17 @@ typedef void sse_close_fn(request_rec *r, const sse_close_t *close,
  *         this child: see the error log)
  */
 APR_DECLARE_OPTIONAL_FN(int, sse_start,
-                        (request_rec *r, sse_ready_fn *ready, void *baton));
+                        (request_rec * r, sse_ready_fn *ready, void *baton));
 
 /**
  * Send an event to one stream.  Any thread; never blocks.
- * @return APR_SUCCESS: it waits to be written; APR_EAGAIN: SSEQueue is full, and
- *         nothing was queued; APR_EOF: the stream was ended by the server;
+ * @return APR_SUCCESS: it waits to be written; APR_EAGAIN: SSEQueue is full,
+ *         and nothing was queued; APR_EOF: the stream was ended by the server;
  *         APR_ECONNABORTED: the client is gone; APR_EINVAL: a line break in id
  *         or event, NUL, no UTF-8, or nothing to send (WHATWG HTML 9.2.5)
  */
 APR_DECLARE_OPTIONAL_FN(apr_status_t, sse_send,
-                        (sse_stream_t *stream, const sse_event_t *event));
+                        (sse_stream_t * stream, const sse_event_t *event));
 
 /**
  * Have a stream get what is published to one more channel of its host, or no
@@ -139,26 +139,27 @@ APR_DECLARE_OPTIONAL_FN(apr_status_t, sse_send,
  *         as for sse_send; else why the store cannot be read
  */
 APR_DECLARE_OPTIONAL_FN(apr_status_t, sse_subscribe,
-                        (sse_stream_t *stream, const char *channel));
+                        (sse_stream_t * stream, const char *channel));
 APR_DECLARE_OPTIONAL_FN(apr_status_t, sse_unsubscribe,
-                        (sse_stream_t *stream, const char *channel));
+                        (sse_stream_t * stream, const char *channel));
 
 /** End a stream, after what waits was written.  Any thread.
  *  @return APR_SUCCESS the first time; APR_EOF: it has ended already */
-APR_DECLARE_OPTIONAL_FN(apr_status_t, sse_end, (sse_stream_t *stream));
+APR_DECLARE_OPTIONAL_FN(apr_status_t, sse_end, (sse_stream_t * stream));
 
 /** Whether it has not ended.  Any thread. */
-APR_DECLARE_OPTIONAL_FN(int, sse_is_open, (sse_stream_t *stream));
+APR_DECLARE_OPTIONAL_FN(int, sse_is_open, (sse_stream_t * stream));
 
 /** Keep a handle beyond the request: functions above then fail cleanly however
  *  late.  Any thread.  @return stream */
-APR_DECLARE_OPTIONAL_FN(sse_stream_t *, sse_retain, (sse_stream_t *stream));
-APR_DECLARE_OPTIONAL_FN(void, sse_release, (sse_stream_t *stream));
+APR_DECLARE_OPTIONAL_FN(sse_stream_t *, sse_retain, (sse_stream_t * stream));
+APR_DECLARE_OPTIONAL_FN(void, sse_release, (sse_stream_t * stream));
 
 /**
  * Be told when this request ends: any request, any handler, any phase.  The
  * callback runs at most once; those of a request run one after the other in the
- * order of registration.  After the end it runs at once, with the stored reason.
+ * order of registration.  After the end it runs at once, with the stored
+ * reason.
  *
  * On the request's thread; for a stream also from any code that was given the
  * request by this module, while that runs.  A subrequest counts as the request
@@ -169,13 +170,13 @@ APR_DECLARE_OPTIONAL_FN(void, sse_release, (sse_stream_t *stream));
  *         mod_sse is not running in this child
  */
 APR_DECLARE_OPTIONAL_FN(apr_status_t, sse_on_close,
-                        (request_rec *r, apr_uint32_t reasons,
+                        (request_rec * r, apr_uint32_t reasons,
                          sse_close_fn *fn, void *baton, sse_watch_t **watch));
 
 /** Take a registration back.  Any thread, while the request lives.
  *  @return APR_SUCCESS: it will not be called; APR_EOF: it was, or is being, or
  *          was cancelled before */
-APR_DECLARE_OPTIONAL_FN(apr_status_t, sse_cancel, (sse_watch_t *watch));
+APR_DECLARE_OPTIONAL_FN(apr_status_t, sse_cancel, (sse_watch_t * watch));
 
 /**
  * Publish an event to a channel of this host, for all its subscribers in all
@@ -187,7 +188,7 @@ APR_DECLARE_OPTIONAL_FN(apr_status_t, sse_cancel, (sse_watch_t *watch));
  *         store is full; APR_ENOTIMPL: mod_sse is not running in this child
  */
 APR_DECLARE_OPTIONAL_FN(apr_status_t, sse_publish,
-                        (server_rec *s, const char *channel,
+                        (server_rec * s, const char *channel,
                          const sse_event_t *event, const char **id,
                          apr_pool_t *p));
 
@@ -207,7 +208,7 @@ APR_DECLARE_OPTIONAL_FN(const char *, sse_close_name,
  *        unless kept by sse_retain(); NULL: a watched request
  */
 APR_DECLARE_EXTERNAL_HOOK(sse, SSE, void, stream_open,
-                          (sse_stream_t *stream, request_rec *r))
+                          (sse_stream_t * stream, request_rec *r))
 
 /**
  * Hook, run all: the stream has ended.  Request and response (headers_out,
@@ -216,7 +217,7 @@ APR_DECLARE_EXTERNAL_HOOK(sse, SSE, void, stream_open,
  * @param stream NULL: a watched request that is no stream
  */
 APR_DECLARE_EXTERNAL_HOOK(sse, SSE, void, stream_close,
-                          (sse_stream_t *stream, request_rec *r,
+                          (sse_stream_t * stream, request_rec *r,
                            const sse_close_t *close))
 
 /** What is known of a stream (or a request watched by SSEWatch) whose child
@@ -232,8 +233,8 @@ typedef struct {
 /**
  * Hook, run all: a child process died (a crash, SIGKILL) with this stream open,
  * and could not run stream_close for it.  No request is left; the reason would
- * be SSE_CLOSE_CRASH.  Run once, in another child of the same server, soon after
- * the death; after the whole server died, in a child of its next start.
+ * be SSE_CLOSE_CRASH.  Run once, in another child of the same server, soon
+ * after the death; after the whole server died, in a child of its next start.
  *
  * On a thread of the callback pool.  Where a module takes this hook, each
  * stream is entered into a registry and taken out again, which costs some 10

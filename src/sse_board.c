@@ -15,14 +15,14 @@
 #define SLOTS 2048
 
 typedef struct {
-    pid_t pid; /* atomic; 0: free */
-    apr_time_t born; /* atomic */
+    pid_t pid;                              /* atomic; 0: free */
+    apr_time_t born;                        /* atomic */
     apr_int64_t numbers[SSE_BOARD_NUMBERS]; /* atomic */
     char pad[56 - sizeof(pid_t)]; /* no two children write to one line */
 } slot_t;
 
 typedef struct {
-    slot_t ended; /* what ended children had counted */
+    slot_t ended;        /* what ended children had counted */
     apr_uint32_t deaths; /* atomic */
     slot_t slots[SLOTS];
 } board_t;

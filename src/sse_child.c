@@ -39,10 +39,7 @@ static struct {
 
 static sse_child_t *this_child; /* const after child_init */
 
-sse_child_t *sse_child(void)
-{
-    return this_child;
-}
+sse_child_t *sse_child(void) { return this_child; }
 
 void sse_child_wake_all(void)
 {
@@ -54,8 +51,7 @@ void sse_child_wake_all(void)
 
 apr_status_t sse_child_append(sse_append_t *items, int n)
 {
-    apr_status_t rv =
-        this_child->provider->append(this_child->store, items, n);
+    apr_status_t rv = this_child->provider->append(this_child->store, items, n);
     int i, added = 0;
 
     for (i = 0; rv == APR_SUCCESS && i < n; ++i) {
@@ -68,7 +64,7 @@ apr_status_t sse_child_append(sse_append_t *items, int n)
     return rv;
 }
 
-/* -- The parent ---------------------------------------------------------------- */
+/* -- The parent ------------------------------------------------------------ */
 
 /* As old as the server, so that children of two generations wake each other. */
 static apr_status_t prepare_wakeup(void)
@@ -141,7 +137,7 @@ void sse_child_ended(server_rec *s, pid_t pid, ap_generation_t gen, int slot,
     }
 }
 
-/* -- The child ------------------------------------------------------------------ */
+/* -- The child ------------------------------------------------------------- */
 
 /* Runs before anything that the loop uses goes with the pool. */
 static apr_status_t stop_loop(void *baton)

@@ -26,11 +26,11 @@ struct sse_hub_t;
 
 typedef struct {
     const sse_store_provider_t *provider;
-    sse_store_t *store;     /**< NULL: it could not be opened, see the log */
+    sse_store_t *store; /**< NULL: it could not be opened, see the log */
     struct sse_loop_t *loop;
-    struct sse_hub_t *hub;  /**< NULL: likewise */
-    server_rec *server;     /**< the main one, to log with */
-    apr_time_t born;        /**< with the pid, which child it is */
+    struct sse_hub_t *hub; /**< NULL: likewise */
+    server_rec *server;    /**< the main one, to log with */
+    apr_time_t born;       /**< with the pid, which child it is */
 } sse_child_t;
 
 /** This child's, or NULL where child_init has not run or failed. */

@@ -18,7 +18,7 @@
 #include "sse_child.h"
 #include "stream/sse_stream.h"
 
-/* -- Streams --------------------------------------------------------------------- */
+/* -- Streams --------------------------------------------------------------- */
 
 static int sse_start(request_rec *r, sse_ready_fn *ready, void *baton)
 {
@@ -29,8 +29,8 @@ static int sse_start(request_rec *r, sse_ready_fn *ready, void *baton)
     if (r->status == HTTP_NO_CONTENT || r->status == HTTP_NOT_MODIFIED) {
         return OK;
     }
-    if (!child || !child->hub
-        || child->provider->last(child->store, &now) != APR_SUCCESS) {
+    if (!child || !child->hub ||
+        child->provider->last(child->store, &now) != APR_SUCCESS) {
         return HTTP_SERVICE_UNAVAILABLE;
     }
     if (r->header_only) {
@@ -40,7 +40,8 @@ static int sse_start(request_rec *r, sse_ready_fn *ready, void *baton)
     sse_stream_opts(r, &plan.opts);
     plan.channels = "-";
     plan.source = &sse_hub_source;
-    plan.baton = sse_subscription_create(child->hub, NULL, 0, now, now, NULL, 0);
+    plan.baton =
+        sse_subscription_create(child->hub, NULL, 0, now, now, NULL, 0);
     plan.ready = ready;
     plan.ready_baton = baton;
     return sse_stream_run(r, &plan);
@@ -116,12 +117,9 @@ static sse_stream_t *sse_retain(sse_stream_t *stream)
     return sse_stream_acquire(stream);
 }
 
-static void sse_release(sse_stream_t *stream)
-{
-    sse_stream_release(stream);
-}
+static void sse_release(sse_stream_t *stream) { sse_stream_release(stream); }
 
-/* -- Ends ------------------------------------------------------------------------ */
+/* -- Ends ------------------------------------------------------------------ */
 
 static apr_status_t sse_on_close(request_rec *r, apr_uint32_t reasons,
                                  sse_close_fn *fn, void *baton,
@@ -143,14 +141,13 @@ static apr_status_t sse_cancel(sse_watch_t *watch)
     return sse_notice_cancel(watch);
 }
 
-/* -- Publishing ------------------------------------------------------------------- */
+/* -- Publishing ------------------------------------------------------------ */
 
 static int is_publishable(const sse_fields_t *fields)
 {
-    return fields->data.ptr && !sse_event_check(fields)
-           && fields->id.len <= SSE_STORE_PUBKEY_MAX
-           && (fields->event.len < 4
-               || memcmp(fields->event.ptr, "sse-", 4) != 0);
+    return fields->data.ptr && !sse_event_check(fields) &&
+           fields->id.len <= SSE_STORE_PUBKEY_MAX &&
+           (fields->event.len < 4 || memcmp(fields->event.ptr, "sse-", 4) != 0);
 }
 
 static apr_status_t sse_publish(server_rec *s, const char *channel,
@@ -165,8 +162,8 @@ static apr_status_t sse_publish(server_rec *s, const char *channel,
         return APR_ENOTIMPL;
     }
     to_fields(event, &item.fields);
-    if (!is_publishable(&item.fields)
-        || !sse_channel_key(s, channel, p, &item.channel)) {
+    if (!is_publishable(&item.fields) ||
+        !sse_channel_key(s, channel, p, &item.channel)) {
         return APR_EINVAL;
     }
     if (item.fields.id.len) {

@@ -412,8 +412,7 @@ static const char *sse_conf_set_watch(cmd_parms *cmd, void *dir_conf,
     return NULL;
 }
 
-static const char *sse_conf_set_callback_threads(cmd_parms *cmd,
-                                                 void *dir_conf,
+static const char *sse_conf_set_callback_threads(cmd_parms *cmd, void *dir_conf,
                                                  const char *arg)
 {
     sse_server_conf_t *conf =

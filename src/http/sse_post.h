@@ -69,8 +69,8 @@ const char *sse_post_size_text(const sse_post_t *post);
 int sse_post_begin(sse_post_t *post);
 
 /**
- * Check the event that was begun, and let it wait.  Its id is the publisher's own key.  Its
- * slices must live as long as post->pool.
+ * Check the event that was begun, and let it wait.  Its id is the publisher's
+ * own key.  Its slices must live as long as post->pool.
  * @return OK or the problem's status
  */
 int sse_post_add(sse_post_t *post, const sse_fields_t *event);

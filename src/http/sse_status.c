@@ -22,12 +22,11 @@ int sse_status_handler(request_rec *r)
         return sse_http_error(r, HTTP_METHOD_NOT_ALLOWED,
                               "the status can only be read");
     }
-    json = apr_psprintf(r->pool,
-                        "{\"streams\":%" APR_UINT64_T_FMT
-                        ",\"opened\":%" APR_UINT64_T_FMT
-                        ",\"published\":%" APR_UINT64_T_FMT "}",
-                        sse_board_sum(SSE_BOARD_STREAMS),
-                        sse_board_sum(SSE_BOARD_OPENED),
-                        sse_board_sum(SSE_BOARD_EVENTS));
+    json = apr_psprintf(
+        r->pool,
+        "{\"streams\":%" APR_UINT64_T_FMT ",\"opened\":%" APR_UINT64_T_FMT
+        ",\"published\":%" APR_UINT64_T_FMT "}",
+        sse_board_sum(SSE_BOARD_STREAMS), sse_board_sum(SSE_BOARD_OPENED),
+        sse_board_sum(SSE_BOARD_EVENTS));
     return sse_http_json(r, HTTP_OK, json, strlen(json));
 }

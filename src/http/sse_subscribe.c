@@ -27,7 +27,7 @@ typedef struct {
     sse_buf_t *gap; /* what tells of a gap, or NULL */
 } start_t;
 
-/* -- The id that the client has seen ---------------------------------------- */
+/* -- The id that the client has seen --------------------------------------- */
 
 static int is_id_name(const char *name, apr_size_t len)
 {
@@ -87,7 +87,7 @@ static int parse_id(const char *text, sse_id_t *id)
     return !*end;
 }
 
-/* -- Where it begins ------------------------------------------------------------ */
+/* -- Where it begins ------------------------------------------------------- */
 
 static apr_status_t start_anew(request_rec *r, const sse_child_t *child,
                                start_t *start)
@@ -138,8 +138,8 @@ static int find_start(request_rec *r, const sse_child_t *child,
     int i;
 
     start->n = channels->nelts;
-    start->keys = apr_palloc(r->pool, (apr_size_t)start->n
-                                          * sizeof(start->keys[0]));
+    start->keys =
+        apr_palloc(r->pool, (apr_size_t)start->n * sizeof(start->keys[0]));
     for (i = 0; i < start->n; ++i) {
         start->keys[i] = APR_ARRAY_IDX(channels, i, sse_channel_t).key;
     }
@@ -156,7 +156,7 @@ static int find_start(request_rec *r, const sse_child_t *child,
     return DONE;
 }
 
-/* -- The request ----------------------------------------------------------------- */
+/* -- The request ----------------------------------------------------------- */
 
 static const char *names_of(request_rec *r, const apr_array_header_t *channels)
 {
@@ -164,9 +164,9 @@ static const char *names_of(request_rec *r, const apr_array_header_t *channels)
     int i;
 
     for (i = 1; i < channels->nelts; ++i) {
-        names = apr_pstrcat(r->pool, names, " ",
-                            APR_ARRAY_IDX(channels, i, sse_channel_t).name,
-                            NULL);
+        names =
+            apr_pstrcat(r->pool, names, " ",
+                        APR_ARRAY_IDX(channels, i, sse_channel_t).name, NULL);
     }
     return names;
 }
@@ -190,9 +190,9 @@ static int subscribe(request_rec *r, const sse_child_t *child,
     sse_stream_opts(r, &plan.opts);
     plan.channels = names_of(r, channels);
     plan.source = &sse_hub_source;
-    plan.baton = sse_subscription_create(child->hub, start.keys, start.n,
-                                         start.after, start.upto, start.gap,
-                                         start.gap != NULL);
+    plan.baton =
+        sse_subscription_create(child->hub, start.keys, start.n, start.after,
+                                start.upto, start.gap, start.gap != NULL);
     return sse_stream_run(r, &plan);
 }
 

@@ -91,8 +91,7 @@ sse_listener_t *sse_channels_find(sse_channels_t *channels, sse_slice_t key)
 }
 
 void sse_channels_each(sse_channels_t *channels,
-                       void (*fn)(void *subscription, void *baton),
-                       void *baton)
+                       void (*fn)(void *subscription, void *baton), void *baton)
 {
     apr_hash_index_t *i;
     sse_listener_t *listener;

@@ -37,7 +37,7 @@ sse_buf_t *sse_hub_format(const sse_record_t *record)
     return sse_buf_format(&fields, record->id);
 }
 
-/* -- A turn ------------------------------------------------------------------ */
+/* -- A turn ---------------------------------------------------------------- */
 
 static void tell_gap(void *subscription, void *baton)
 {
@@ -48,8 +48,8 @@ static void forget(sse_hub_t *hub, const sse_record_t *record)
 {
     sse_listener_t *listener, *next;
 
-    for (listener = sse_channels_find(hub->channels, record->channel);
-         listener; listener = next) {
+    for (listener = sse_channels_find(hub->channels, record->channel); listener;
+         listener = next) {
         next = listener->next;
         sse_hub_forget(listener, record->id);
     }
@@ -60,8 +60,8 @@ static void fan_out(sse_hub_t *hub, const sse_record_t *record)
     sse_listener_t *listener;
     sse_buf_t *buf = NULL;
 
-    for (listener = sse_channels_find(hub->channels, record->channel);
-         listener; listener = listener->next) {
+    for (listener = sse_channels_find(hub->channels, record->channel); listener;
+         listener = listener->next) {
         if (sse_hub_wants(listener->subscription, record->id)) {
             if (!buf) {
                 buf = sse_hub_format(record);
@@ -118,8 +118,8 @@ static void turn(sse_hub_t *hub)
     if (rv != APR_SUCCESS) {
         sse_hub_complain(hub, rv, "reading the store failed");
     }
-    else if (hub->provider->last(hub->store, &last) == APR_SUCCESS
-             && hub->position < last) {
+    else if (hub->provider->last(hub->store, &last) == APR_SUCCESS &&
+             hub->position < last) {
         sse_loop_post(hub->loop, &hub->turn_task);
     }
 }
@@ -142,7 +142,7 @@ static void on_wakeup(uv_poll_t *handle, int status, int events)
     sse_crash_check();
 }
 
-/* -- Housekeeping -------------------------------------------------------------- */
+/* -- Housekeeping ---------------------------------------------------------- */
 
 static void tidy(void *baton)
 {
@@ -151,8 +151,8 @@ static void tidy(void *baton)
 
     for (rounds = 0; more && rounds < 100; ++rounds) {
         more = 0;
-        if (hub->provider->tidy(hub->store, apr_time_now(), &more)
-            != APR_SUCCESS) {
+        if (hub->provider->tidy(hub->store, apr_time_now(), &more) !=
+            APR_SUCCESS) {
             break; /* what is wrong shows where somebody needs the store */
         }
     }
@@ -163,7 +163,7 @@ static void on_tidy(uv_timer_t *timer)
     sse_workers_push(tidy, sse_owner_of(timer, sse_hub_t, tidy));
 }
 
-/* -- Making it ------------------------------------------------------------------ */
+/* -- Making it ------------------------------------------------------------- */
 
 static void on_start(sse_task_t *task)
 {
@@ -186,8 +186,8 @@ static apr_status_t watch_wakeups(sse_hub_t *hub, int wake_fd)
 
     event.events = EPOLLIN | EPOLLET;
     hub->epoll = epoll_create1(EPOLL_CLOEXEC);
-    if (hub->epoll < 0
-        || epoll_ctl(hub->epoll, EPOLL_CTL_ADD, wake_fd, &event)) {
+    if (hub->epoll < 0 ||
+        epoll_ctl(hub->epoll, EPOLL_CTL_ADD, wake_fd, &event)) {
         return errno;
     }
     return APR_SUCCESS;

@@ -24,7 +24,7 @@ typedef struct place_t {
     sse_listener_t listener;
     sse_id_t since; /* events up to this one are not for it */
     struct place_t *next;
-    int is_inner;   /* part of the subscription's memory */
+    int is_inner; /* part of the subscription's memory */
     apr_size_t len;
     char key[];
 } place_t;
@@ -142,7 +142,7 @@ sse_subscription_t *sse_subscription_create(sse_hub_t *hub,
     return sub;
 }
 
-/* -- Live ---------------------------------------------------------------------- */
+/* -- Live ------------------------------------------------------------------ */
 
 /* At first the hub may be behind what the client has seen. */
 int sse_hub_wants(const sse_subscription_t *sub, sse_id_t id)
@@ -186,7 +186,7 @@ void sse_hub_forget(sse_listener_t *listener, sse_id_t id)
     }
 }
 
-/* -- Catching up ------------------------------------------------------------------ */
+/* -- Catching up ----------------------------------------------------------- */
 
 /** What one reading found, held back until it is known whether a gap has to be
  *  told before it. */
@@ -218,8 +218,8 @@ static apr_status_t on_log(void *baton, const sse_record_t *record)
     sse_subscription_t *sub = reading->sub;
     place_t *place;
 
-    if (record->id > sub->hub->position
-        || reading->found.bytes > CATCH_UP_BYTES) {
+    if (record->id > sub->hub->position ||
+        reading->found.bytes > CATCH_UP_BYTES) {
         return APR_EOF;
     }
     place = place_find(sub, record->channel);
@@ -292,8 +292,8 @@ static apr_status_t read_piece(reading_t *reading, sse_id_t *next, int *gap)
     if (sub->after < sub->upto) {
         return read_history(reading, next, gap);
     }
-    rv = hub->provider->follow(hub->store, sub->after, CATCH_UP_RECORDS,
-                               on_log, reading, next, gap);
+    rv = hub->provider->follow(hub->store, sub->after, CATCH_UP_RECORDS, on_log,
+                               reading, next, gap);
     return APR_STATUS_IS_EOF(rv) ? APR_SUCCESS : rv;
 }
 
@@ -330,7 +330,7 @@ static void catch_up(sse_subscription_t *sub)
     sub->is_gap_told = 0;
 }
 
-/* -- The stream's source -------------------------------------------------------- */
+/* -- The stream's source --------------------------------------------------- */
 
 static void on_attached(sse_stream_t *stream, void *baton)
 {
@@ -371,7 +371,7 @@ static void on_ended(sse_stream_t *stream, void *baton)
     free(sub);
 }
 
-/* -- Changing a live stream's channels ---------------------------------------- */
+/* -- Changing a live stream's channels ------------------------------------- */
 
 /** A change on its way to the loop.  malloc'ed. */
 typedef struct {
@@ -388,14 +388,14 @@ typedef struct {
 static apr_status_t on_missed(void *baton, const sse_record_t *record)
 {
     reading_t *reading = baton;
-    change_t *change =
-        sse_owner_of(reading->change, change_t, task);
+    change_t *change = sse_owner_of(reading->change, change_t, task);
 
     if (record->id > reading->sub->hub->position) {
         return APR_EOF;
     }
-    if (record->kind == SSE_RECORD_EVENT && record->channel.len == change->len
-        && !memcmp(record->channel.ptr, change->key, change->len)) {
+    if (record->kind == SSE_RECORD_EVENT &&
+        record->channel.len == change->len &&
+        !memcmp(record->channel.ptr, change->key, change->len)) {
         keep(reading, record);
     }
     return APR_SUCCESS;
@@ -408,9 +408,8 @@ static void push_missed(sse_subscription_t *sub, change_t *change)
     int missing;
 
     if (sub->is_live && change->since < sub->hub->position) {
-        sub->hub->provider->follow(sub->hub->store, change->since,
-                                   LOG_DISTANCE, on_missed, &reading, &next,
-                                   &missing);
+        sub->hub->provider->follow(sub->hub->store, change->since, LOG_DISTANCE,
+                                   on_missed, &reading, &next, &missing);
         sub->is_gap_told = 1; /* others' events are no gap of this channel */
         push_found(&reading, 0, sub->after);
         sub->is_gap_told = 0;

@@ -50,8 +50,8 @@ static void on_wakeup(uv_async_t *handle)
 {
     sse_loop_t *loop = handle->data;
 
-    if (__atomic_exchange_n(&loop->urged, 0, __ATOMIC_ACQ_REL)
-        && loop->urgent) {
+    if (__atomic_exchange_n(&loop->urged, 0, __ATOMIC_ACQ_REL) &&
+        loop->urgent) {
         loop->urgent(loop->urgent_baton);
     }
     run_tasks(loop);
@@ -152,12 +152,6 @@ int sse_loop_is_current(const sse_loop_t *loop)
     return pthread_equal(pthread_self(), loop->self);
 }
 
-apr_uint64_t sse_loop_now(sse_loop_t *loop)
-{
-    return uv_now(&loop->uv);
-}
+apr_uint64_t sse_loop_now(sse_loop_t *loop) { return uv_now(&loop->uv); }
 
-uv_loop_t *sse_loop_uv(sse_loop_t *loop)
-{
-    return &loop->uv;
-}
+uv_loop_t *sse_loop_uv(sse_loop_t *loop) { return &loop->uv; }

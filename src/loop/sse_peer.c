@@ -66,8 +66,8 @@ static void on_poll(uv_poll_t *handle, int status, int events)
 {
     sse_peer_t *peer = handle->data;
 
-    if (status < 0 || ((events & UV_DISCONNECT) && is_broken(peer->fd))
-        || (!events && is_broken(peer->fd))) {
+    if (status < 0 || ((events & UV_DISCONNECT) && is_broken(peer->fd)) ||
+        (!events && is_broken(peer->fd))) {
         tell_gone(peer, 1);
         return;
     }
@@ -83,8 +83,8 @@ static void on_poll(uv_poll_t *handle, int status, int events)
     if ((events & UV_WRITABLE) && (peer->want & UV_WRITABLE)) {
         peer->events->on_writable(peer);
     }
-    if ((events & UV_READABLE) && (peer->want & UV_READABLE)
-        && !uv_is_closing((uv_handle_t *)handle)) {
+    if ((events & UV_READABLE) && (peer->want & UV_READABLE) &&
+        !uv_is_closing((uv_handle_t *)handle)) {
         peer->events->on_readable(peer);
     }
 }
@@ -156,8 +156,8 @@ int sse_peer_is_gone(int fd, int half_keep)
 {
     struct pollfd pfd = {fd, half_keep ? 0 : POLLRDHUP, 0};
 
-    return poll(&pfd, 1, 0) > 0
-           && (pfd.revents & (POLLRDHUP | POLLERR | POLLHUP));
+    return poll(&pfd, 1, 0) > 0 &&
+           (pfd.revents & (POLLRDHUP | POLLERR | POLLHUP));
 }
 
 sse_close_reason_e sse_peer_write_reason(apr_status_t status)

@@ -43,10 +43,10 @@ struct sse_peer_t {
     uv_poll_t poll; /* loop: */
     const sse_peer_events_t *events;
     int fd;
-    int want;       /* loop: UV_READABLE, UV_WRITABLE */
-    int half_keep;  /* loop: a peer that only stopped sending is still there */
-    int half_seen;  /* loop: it has stopped sending */
-    int told;       /* loop: on_gone was called */
+    int want;      /* loop: UV_READABLE, UV_WRITABLE */
+    int half_keep; /* loop: a peer that only stopped sending is still there */
+    int half_seen; /* loop: it has stopped sending */
+    int told;      /* loop: on_gone was called */
 };
 
 /** Begin to watch.  The descriptor stays the caller's, and must stay open

@@ -32,10 +32,7 @@ static apr_array_header_t *hooks(void)
     return apr_optional_hook_get("stream_crashed");
 }
 
-int sse_crash_is_on(void)
-{
-    return self.registry != NULL;
-}
+int sse_crash_is_on(void) { return self.registry != NULL; }
 
 void sse_crash_init(server_rec *s, const char *dir, apr_time_t born,
                     apr_pool_t *pool)
@@ -44,9 +41,8 @@ void sse_crash_init(server_rec *s, const char *dir, apr_time_t born,
 
     self.server = s;
     self.seen = (apr_uint32_t)-1;
-    apr_snprintf(self.owner, sizeof(self.owner),
-                 "%" APR_UINT64_T_HEX_FMT ".%x", (apr_uint64_t)born,
-                 (unsigned)getpid());
+    apr_snprintf(self.owner, sizeof(self.owner), "%" APR_UINT64_T_HEX_FMT ".%x",
+                 (apr_uint64_t)born, (unsigned)getpid());
     if (!hooks() || !hooks()->nelts) {
         return;
     }
@@ -56,11 +52,12 @@ void sse_crash_init(server_rec *s, const char *dir, apr_time_t born,
         ap_log_error(APLOG_MARK, APLOG_ERR, rv, s,
                      "cannot open %s/open.mdb: if this child is killed, nobody "
                      "will be told of its streams; see that the file belongs "
-                     "to the server's user", dir);
+                     "to the server's user",
+                     dir);
     }
 }
 
-/* -- Entries -------------------------------------------------------------------- */
+/* -- Entries --------------------------------------------------------------- */
 
 static sse_slice_t key_of(char *buf, request_rec *r)
 {
@@ -83,9 +80,9 @@ void sse_crash_opened(request_rec *r)
         return;
     }
     apr_snprintf(time, sizeof(time), "%" APR_TIME_T_FMT, apr_time_now());
-    text = apr_pstrcat(r->pool, time, "\n",
-                       apr_table_get(r->notes, "sse-channel"), "\n",
-                       r->useragent_ip, NULL);
+    text =
+        apr_pstrcat(r->pool, time, "\n", apr_table_get(r->notes, "sse-channel"),
+                    "\n", r->useragent_ip, NULL);
     rv = sse_registry_add(self.registry, key_of(buf, r), sse_slice(text));
     if (rv != APR_SUCCESS) {
         ap_log_rerror(APLOG_MARK, APLOG_WARNING, rv, r,
@@ -103,7 +100,7 @@ void sse_crash_closed(request_rec *r)
     }
 }
 
-/* -- Claiming -------------------------------------------------------------------- */
+/* -- Claiming -------------------------------------------------------------- */
 
 static int is_alive(void *baton, sse_slice_t owner)
 {
@@ -126,10 +123,10 @@ static void fill(sse_crash_t *crash, sse_slice_t key, sse_slice_t value)
     char *text = apr_pstrmemdup(crash->pool, value.ptr, value.len), *line;
     const char *slash = memchr(key.ptr, '/', key.len);
 
-    crash->stream = slash ? apr_pstrmemdup(
-                        crash->pool, slash + 1,
-                        key.len - (apr_size_t)(slash + 1 - key.ptr))
-                          : "";
+    crash->stream =
+        slash ? apr_pstrmemdup(crash->pool, slash + 1,
+                               key.len - (apr_size_t)(slash + 1 - key.ptr))
+              : "";
     line = apr_strtok(text, "\n", &text);
     crash->opened = line ? apr_atoi64(line) : 0;
     line = apr_strtok(NULL, "\n", &text);

@@ -21,31 +21,31 @@ typedef enum {
 
 /** One registration. */
 struct sse_watch_t {
-    sse_notice_t *notice; /* const */
-    request_rec *r;       /* const */
-    apr_uint32_t reasons; /* const */
-    sse_close_fn *fn;     /* const */
-    void *baton;          /* const */
+    sse_notice_t *notice;    /* const */
+    request_rec *r;          /* const */
+    apr_uint32_t reasons;    /* const */
+    sse_close_fn *fn;        /* const */
+    void *baton;             /* const */
     sse_watch_state_e state; /* lock */
     sse_watch_t *next;       /* lock */
 };
 
 struct sse_notice_t {
-    apr_uint32_t refs; /* atomic */
-    sse_loop_t *loop;  /* const */
+    apr_uint32_t refs;             /* atomic */
+    sse_loop_t *loop;              /* const */
     struct sse_watcher_t *watcher; /* request thread */
     int is_stream;                 /* const once a stream is open */
 
     pthread_mutex_t lock;
     pthread_cond_t cond;
-    sse_watch_t *first; /* lock: all, in order */
-    sse_watch_t **last; /* lock */
-    sse_watch_t *todo;  /* lock: the first that has not had its turn */
-    int is_closed;      /* lock: the end is known, in close */
-    int is_running;     /* lock: a worker goes through todo, or will */
-    int is_gone;        /* lock: no pin any more */
-    int pins;           /* lock */
-    sse_close_t close;  /* lock; const once closed */
+    sse_watch_t *first;    /* lock: all, in order */
+    sse_watch_t **last;    /* lock */
+    sse_watch_t *todo;     /* lock: the first that has not had its turn */
+    int is_closed;         /* lock: the end is known, in close */
+    int is_running;        /* lock: a worker goes through todo, or will */
+    int is_gone;           /* lock: no pin any more */
+    int pins;              /* lock */
+    sse_close_t close;     /* lock; const once closed */
     sse_task_t *when_free; /* lock: to be posted when the last pin goes */
     sse_task_t late_task;
 };
@@ -72,16 +72,12 @@ struct sse_watcher_t *sse_notice_watcher(const sse_notice_t *notice)
     return notice->watcher;
 }
 
-void sse_notice_set_watcher(sse_notice_t *notice,
-                            struct sse_watcher_t *watcher)
+void sse_notice_set_watcher(sse_notice_t *notice, struct sse_watcher_t *watcher)
 {
     notice->watcher = watcher;
 }
 
-void sse_notice_set_stream(sse_notice_t *notice)
-{
-    notice->is_stream = 1;
-}
+void sse_notice_set_stream(sse_notice_t *notice) { notice->is_stream = 1; }
 
 int sse_notice_is_stream(const sse_notice_t *notice)
 {
@@ -141,7 +137,7 @@ sse_notice_t *sse_notice_of(request_rec *r, sse_loop_t *loop)
     return notice;
 }
 
-/* -- Pins ---------------------------------------------------------------------- */
+/* -- Pins ------------------------------------------------------------------ */
 
 /* Under the lock. */
 static void unpin(sse_notice_t *notice)
@@ -197,7 +193,7 @@ void sse_notice_finish_wait(sse_notice_t *notice)
     pthread_mutex_unlock(&notice->lock);
 }
 
-/* -- Running ---------------------------------------------------------------------- */
+/* -- Running --------------------------------------------------------------- */
 
 /* Under the lock, which is let go for the call. */
 static void call(sse_notice_t *notice, sse_watch_t *watch)
@@ -236,8 +232,7 @@ static void store(sse_notice_t *notice, const sse_close_t *close,
                   const char *last_event_id)
 {
     notice->close = *close;
-    notice->close.last_event_id =
-        last_event_id ? strdup(last_event_id) : NULL;
+    notice->close.last_event_id = last_event_id ? strdup(last_event_id) : NULL;
     notice->is_closed = 1;
 }
 
@@ -286,7 +281,7 @@ static void on_late(sse_task_t *task)
     }
 }
 
-/* -- Registering -------------------------------------------------------------------- */
+/* -- Registering ----------------------------------------------------------- */
 
 static sse_watch_t *create(sse_notice_t *notice, request_rec *r,
                            apr_uint32_t reasons, sse_close_fn *fn, void *baton)
@@ -315,8 +310,8 @@ static void start_late(sse_notice_t *notice)
 }
 
 apr_status_t sse_notice_add(sse_notice_t *notice, request_rec *r,
-                            apr_uint32_t reasons, sse_close_fn *fn,
-                            void *baton, sse_watch_t **out)
+                            apr_uint32_t reasons, sse_close_fn *fn, void *baton,
+                            sse_watch_t **out)
 {
     sse_watch_t *watch = create(notice, r, reasons, fn, baton);
     apr_status_t rv = APR_EOF;

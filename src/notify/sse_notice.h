@@ -53,8 +53,8 @@ void sse_notice_release(sse_notice_t *notice);
 
 /** Register. @return APR_SUCCESS, or APR_EOF: the request is being let go */
 apr_status_t sse_notice_add(sse_notice_t *notice, request_rec *r,
-                            apr_uint32_t reasons, sse_close_fn *fn,
-                            void *baton, sse_watch_t **watch);
+                            apr_uint32_t reasons, sse_close_fn *fn, void *baton,
+                            sse_watch_t **watch);
 
 /** @return APR_SUCCESS: it will not run; APR_EOF: it has run, is running, or
  *          was cancelled before */

@@ -14,9 +14,9 @@
 const char *sse_close_name(sse_close_reason_e reason)
 {
     static const char *const names[] = {
-        "none",    "client",   "reset",    "write-error", "dead-peer",
+        "none",        "client",  "reset",  "write-error", "dead-peer",
         "slow-client", "max-age", "server", "complete",    "shutdown",
-        "stop",    "crash",    "error"};
+        "stop",        "crash",   "error"};
 
     return (unsigned)reason < sizeof(names) / sizeof(names[0]) ? names[reason]
                                                                : "unknown";
@@ -90,9 +90,9 @@ void sse_notify_end(const sse_ending_t *ending)
 {
     sse_ending_t *copy;
 
-    if (!(ending->run_hooks && has_hooks())
-        && sse_notice_close_unheard(ending->notice, &ending->close,
-                                    last_event_id(ending))) {
+    if (!(ending->run_hooks && has_hooks()) &&
+        sse_notice_close_unheard(ending->notice, &ending->close,
+                                 last_event_id(ending))) {
         free(ending->last_event_text);
         sse_loop_post(ending->loop, ending->done);
         return;

@@ -23,10 +23,10 @@
 
 /** An end to be told. */
 typedef struct {
-    sse_stream_t *stream; /**< NULL: a watched request that is no stream */
-    request_rec *r;       /**< whole until done has been posted */
-    int run_hooks;        /**< stream_open was run for it */
-    sse_close_t close;    /**< without last_event_id and pool, made here */
+    sse_stream_t *stream;   /**< NULL: a watched request that is no stream */
+    request_rec *r;         /**< whole until done has been posted */
+    int run_hooks;          /**< stream_open was run for it */
+    sse_close_t close;      /**< without last_event_id and pool, made here */
     char last_event_id[40]; /**< a store's id; empty: none */
     char *last_event_text;  /**< instead, an application's own id, malloc'ed;
                                  or NULL.  Taken over */

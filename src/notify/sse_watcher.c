@@ -24,28 +24,28 @@ APLOG_USE_MODULE(sse);
 #define ABORT_POLL_MSEC 50
 
 typedef struct sse_watcher_t {
-    apr_uint32_t refs;         /* atomic */
-    int reason;                /* atomic; sse_close_reason_e; set once */
-    request_rec *r;            /* const; valid until disarmed */
-    sse_notice_t *notice;      /* const; holds a reference */
-    sse_watch_mode_e mode;     /* request */
-    int fd;                    /* const; -1: HTTP/2 */
-    int half_keep;             /* const */
-    apr_time_t opened;         /* const */
-    apr_time_t closed;         /* who set the reason */
-    apr_status_t status;       /* likewise */
-    sse_notes_t *notes;        /* request */
+    apr_uint32_t refs;     /* atomic */
+    int reason;            /* atomic; sse_close_reason_e; set once */
+    request_rec *r;        /* const; valid until disarmed */
+    sse_notice_t *notice;  /* const; holds a reference */
+    sse_watch_mode_e mode; /* request */
+    int fd;                /* const; -1: HTTP/2 */
+    int half_keep;         /* const */
+    apr_time_t opened;     /* const */
+    apr_time_t closed;     /* who set the reason */
+    apr_status_t status;   /* likewise */
+    sse_notes_t *notes;    /* request */
 
     pthread_mutex_t lock; /* a leaf but for the loop's queue */
     pthread_cond_t cond;
-    int is_over;   /* lock: the request's thread wants it back */
-    int is_idle;   /* lock: the loop does not touch it any more */
-    int is_told;   /* lock */
-    int late;      /* lock: the client left when all had been produced */
+    int is_over; /* lock: the request's thread wants it back */
+    int is_idle; /* lock: the loop does not touch it any more */
+    int is_told; /* lock */
+    int late;    /* lock: the client left when all had been produced */
 
-    sse_peer_t peer; /* loop */
-    int peer_open;   /* loop */
-    int is_listed;   /* loop */
+    sse_peer_t peer;                    /* loop */
+    int peer_open;                      /* loop */
+    int is_listed;                      /* loop */
     struct sse_watcher_t *next, **prev; /* loop */
     sse_task_t arm_task, disarm_task, tell_task, told_task;
 } sse_watcher_t;
@@ -67,7 +67,7 @@ static void release(sse_watcher_t *watcher)
     }
 }
 
-/* -- The end ------------------------------------------------------------------- */
+/* -- The end --------------------------------------------------------------- */
 
 static void post(sse_watcher_t *watcher, sse_task_t *task)
 {
@@ -120,7 +120,7 @@ static int end(sse_watcher_t *watcher, sse_close_reason_e reason,
     return 1;
 }
 
-/* -- On the loop ---------------------------------------------------------------- */
+/* -- On the loop ----------------------------------------------------------- */
 
 /* Once all has been produced, the client may have all it wanted. */
 static int is_produced(const sse_watcher_t *watcher)
@@ -149,9 +149,7 @@ static void on_gone(sse_peer_t *peer, sse_close_reason_e reason,
     gone(sse_owner_of(peer, sse_watcher_t, peer), reason, status);
 }
 
-static void on_ready(sse_peer_t *peer)
-{
-}
+static void on_ready(sse_peer_t *peer) {}
 
 static void on_closed(sse_peer_t *peer)
 {
@@ -216,10 +214,9 @@ static void on_arm(sse_task_t *task)
 
     if (!is_over(watcher)) {
         list(watcher);
-        if (watcher->fd >= 0
-            && sse_peer_open(&watcher->peer, all.loop, watcher->fd,
-                             watcher->half_keep, &peer_events)
-                   == APR_SUCCESS) {
+        if (watcher->fd >= 0 &&
+            sse_peer_open(&watcher->peer, all.loop, watcher->fd,
+                          watcher->half_keep, &peer_events) == APR_SUCCESS) {
             watcher->peer_open = 1;
             sse_atomic_add(&watcher->refs, 1); /* the loop's */
         }
@@ -271,7 +268,7 @@ void sse_watcher_init(sse_loop_t *loop)
     sse_loop_post(loop, &init_task);
 }
 
-/* -- On the request's thread ------------------------------------------------------ */
+/* -- On the request's thread ----------------------------------------------- */
 
 /* The descriptor may be closed as soon as this returns. */
 static void take_back(sse_watcher_t *watcher)
@@ -355,8 +352,7 @@ void sse_watcher_arm(request_rec *r, sse_watch_mode_e mode)
     post(watcher, &watcher->arm_task);
 }
 
-static void forget(request_rec *r, sse_notice_t *notice,
-                   sse_watcher_t *watcher)
+static void forget(request_rec *r, sse_notice_t *notice, sse_watcher_t *watcher)
 {
     sse_notice_set_watcher(notice, NULL);
     apr_pool_cleanup_kill(r->pool, r, on_request_gone);

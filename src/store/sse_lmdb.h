@@ -74,6 +74,8 @@
 /** How much one transaction does besides what it was asked for. */
 #define SSE_LMDB_TRIM_MAX  4096 /**< events out of one channel's history */
 #define SSE_LMDB_EVICT_MAX 1024 /**< records given up for room */
+/** Times that one append waits for readers before it gives up more. */
+#define SSE_LMDB_WAITS 10
 
 enum {
     SSE_DB_META,
@@ -246,9 +248,11 @@ int sse_lmdb_expire(sse_lmdb_write_t *w, int max, int *left);
 /** Give up the oldest records until at most that many pages are used.
  *  @param count in: how many at most; out: how many it were */
 int sse_lmdb_evict(sse_lmdb_write_t *w, apr_uint64_t pages, int *count);
-/** After MDB_MAP_FULL, with no transaction: give up more of what is there.
- *  @return 0: trying again makes sense */
-int sse_lmdb_make_room(sse_store_t *store, apr_uint64_t need);
+/** After MDB_MAP_FULL, with no transaction, before trying again: wait for
+ *  readers that hold what was freed, a quarter of a second in all; if there are
+ *  none give up a quarter of what is kept.
+ *  @param round 1 the first time, then 2, and so on */
+void sse_lmdb_make_room(sse_store_t *store, apr_uint64_t need, int round);
 
 /* sse_lmdb_append.c */
 apr_status_t sse_lmdb_append(sse_store_t *store, sse_append_t *items, int n);

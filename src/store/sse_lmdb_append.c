@@ -14,7 +14,7 @@
 #define GROUP_ITEMS  4096
 #define ROOM_ROUNDS  8  /**< transactions that only evict, before one append */
 #define EXPIRE_EVERY 32 /**< small transactions leave old records to one */
-#define FULL_ROUNDS  12 /**< times that MDB_MAP_FULL is fought */
+#define FULL_ROUNDS  24 /**< times that MDB_MAP_FULL is fought */
 
 typedef enum { WAITING, LEADING, DONE } turn_e;
 
@@ -280,9 +280,8 @@ static int write_alone(sse_store_t *store, request_t *request)
     int rc = MDB_MAP_FULL, round;
 
     for (round = 0; round < FULL_ROUNDS && rc == MDB_MAP_FULL; ++round) {
-        if (round && sse_lmdb_make_room(store, request->pages)) {
-            /* Readers hold what was freed; they are quick. */
-            apr_sleep(1000 << (round < 6 ? round : 6));
+        if (round) {
+            sse_lmdb_make_room(store, request->pages, round);
         }
         rc = write_once(store, request, 1, &last);
     }

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -42,11 +43,49 @@ apr_status_t sse_lmdb_status(int rc)
     }
 }
 
-int sse_lmdb_env_open(MDB_env **out, const sse_store_conf_t *conf)
+/* One process at a time opens.  LMDB's first one makes the lock file anew, the
+ * number of the last transaction coming last.  If it were killed on the way,
+ * one that waits for it inside of LMDB would go on with the number 0, and the
+ * transactions of all who come after would be taken for ancient ones.  Waiting
+ * out here it becomes the first itself.
+ * @return a descriptor to close */
+static int opening_lock(const char *dir, int *fd)
+{
+    int rc;
+
+    *fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (*fd < 0) {
+        return errno;
+    }
+    do {
+        rc = flock(*fd, LOCK_EX) ? errno : 0;
+    } while (rc == EINTR);
+    if (rc) {
+        close(*fd);
+    }
+    return rc;
+}
+
+static int open_locked(MDB_env *env, const sse_store_conf_t *conf)
 {
     unsigned int flags = MDB_NOTLS | (conf->sync ? 0 : MDB_NOSYNC);
+    int lock, fd, rc;
+
+    if ((rc = opening_lock(conf->dir, &lock))) {
+        return rc;
+    }
+    rc = mdb_env_open(env, conf->dir, flags, 0600);
+    close(lock);
+    if (!rc && !mdb_env_get_fd(env, &fd)) {
+        fcntl(fd, F_SETFD, FD_CLOEXEC);
+    }
+    return rc;
+}
+
+int sse_lmdb_env_open(MDB_env **out, const sse_store_conf_t *conf)
+{
     MDB_env *env;
-    int fd, rc;
+    int rc;
 
     *out = NULL;
     if ((rc = mdb_env_create(&env))) {
@@ -55,15 +94,12 @@ int sse_lmdb_env_open(MDB_env **out, const sse_store_conf_t *conf)
     if (!(rc = mdb_env_set_maxdbs(env, SSE_DB_COUNT)) &&
         !(rc = mdb_env_set_maxreaders(env, SSE_LMDB_READERS)) &&
         !(rc = mdb_env_set_mapsize(env, (size_t)conf->size))) {
-        rc = mdb_env_open(env, conf->dir, flags, 0600);
+        rc = open_locked(env, conf);
     }
     if (rc) {
         /* Also what has to be done when mdb_env_open() failed. */
         mdb_env_close(env);
         return rc;
-    }
-    if (!mdb_env_get_fd(env, &fd)) {
-        fcntl(fd, F_SETFD, FD_CLOEXEC);
     }
     *out = env;
     return 0;
@@ -249,6 +285,10 @@ int sse_lmdb_write_begin(sse_lmdb_write_t *w, sse_store_t *store)
     }
     w->now = apr_time_now();
     rc = state_get(store, w->txn, &w->state);
+    if (!rc && w->state.txn >= mdb_txn_id(w->txn)) {
+        /* The lock file is not the data file's: write nothing. */
+        rc = MDB_CORRUPTED;
+    }
     if (rc) {
         sse_lmdb_write_abort(w);
     }
@@ -364,14 +404,8 @@ static int open_dbs(sse_store_t *store)
 static int open_env(sse_store_t *store)
 {
     MDB_stat st;
-    int rc, dead, tries = 0;
+    int dead, rc = sse_lmdb_env_open(&store->env, store->conf);
 
-    /* Somebody who died while making the lock file leaves a bad one to those
-     * who waited for it; the next to come makes it anew. */
-    while ((rc = sse_lmdb_env_open(&store->env, store->conf)) == MDB_INVALID &&
-           ++tries < 20) {
-        apr_sleep(apr_time_from_msec(10));
-    }
     if (rc) {
         return rc;
     }

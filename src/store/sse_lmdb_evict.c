@@ -5,6 +5,8 @@
 /* What goes: records that lingered long enough, forgotten channels, and, when
  * room runs out, the oldest of all. */
 
+#include <stdlib.h>
+
 #include "store/sse_lmdb.h"
 
 static int expire_doomed(sse_lmdb_write_t *w, int *max)
@@ -253,42 +255,74 @@ static int evict_some(sse_store_t *store, apr_uint64_t pages, int *count)
 }
 
 /* Pages which a transaction freed are to be had again two later. */
-static int turn_over(sse_store_t *store)
+static void turn_over(sse_store_t *store)
 {
     int i, none = 0, rc = 0;
 
     for (i = 0; i < 3 && !rc; ++i) {
         rc = evict_some(store, 0, &none);
     }
-    return rc;
 }
 
-int sse_lmdb_make_room(sse_store_t *store, apr_uint64_t need)
+static void evict_down_to(sse_store_t *store, apr_uint64_t pages)
 {
-    apr_uint64_t used, goal;
-    sse_lmdb_state_t state;
-    MDB_txn *txn;
-    int rc, dead, count, max = SSE_LMDB_EVICT_MAX;
+    int rc, count, max = SSE_LMDB_EVICT_MAX;
 
-    mdb_reader_check(store->env, &dead);
-    if ((rc = sse_lmdb_read_begin(store, &txn, &state))) {
-        return rc;
-    }
-    rc = sse_lmdb_pages_used(store, txn, &used);
-    sse_lmdb_read_end(store, txn);
-    goal = used - used / 4;
-    goal = goal > need / 2 ? goal - need / 2 : 0;
-    while (!rc) {
+    do {
         count = max;
-        rc = evict_some(store, goal, &count);
-        if (rc == MDB_MAP_FULL && max > 1) {
+        rc = evict_some(store, pages, &count);
+        if (rc == MDB_MAP_FULL) {
             /* Smaller steps need fewer pages for their copies. */
             max /= 8;
+            count = max;
             rc = 0;
         }
-        else if (!rc && count < max) {
-            break;
+    } while (!rc && count && count == max);
+}
+
+/* LMDB tells its readers as lines of text, the last word of which is the number
+ * of the snapshot that one holds, or "-". */
+static int on_reader(const char *line, void *baton)
+{
+    apr_uint64_t *oldest = baton, txn;
+    const char *word = strrchr(line, ' ');
+    char *end;
+
+    txn = word ? strtoull(word, &end, 10) : 0;
+    if (txn && *end == '\n' && txn < *oldest) {
+        *oldest = txn;
+    }
+    return 0;
+}
+
+/* Whether a reader keeps what was freed from being given out again. */
+static int is_held(sse_store_t *store)
+{
+    apr_uint64_t oldest = ~(apr_uint64_t)0;
+    MDB_envinfo info;
+
+    return mdb_reader_list(store->env, on_reader, &oldest) >= 0 &&
+           !mdb_env_info(store->env, &info) && oldest < info.me_last_txnid;
+}
+
+void sse_lmdb_make_room(sse_store_t *store, apr_uint64_t need, int round)
+{
+    sse_lmdb_state_t state;
+    apr_uint64_t used;
+    MDB_txn *txn;
+    int rc, dead;
+
+    mdb_reader_check(store->env, &dead);
+    if (round <= SSE_LMDB_WAITS && is_held(store)) {
+        apr_sleep(1000 << (round < 5 ? round : 5));
+    }
+    else if (round > 1 && !sse_lmdb_read_begin(store, &txn, &state)) {
+        rc = sse_lmdb_pages_used(store, txn, &used);
+        sse_lmdb_read_end(store, txn);
+        if (!rc) {
+            used -= used / 4;
+            evict_down_to(store, used > need / 2 ? used - need / 2 : 0);
         }
     }
-    return rc ? rc : turn_over(store);
+    turn_over(store);
 }

@@ -142,5 +142,10 @@ apr_status_t sse_lmdb_tidy(sse_store_t *store, apr_time_t now, int *more)
         rc = tidy_some(store, now, max, more);
         /* What frees pages copies some first: try with fewer. */
     } while (rc == MDB_MAP_FULL && (max /= 8));
+    if (rc == MDB_MAP_FULL) {
+        /* Readers hold the free pages, for a moment. */
+        *more = 1;
+        rc = 0;
+    }
     return sse_lmdb_status(rc);
 }

@@ -34,7 +34,7 @@ static apr_status_t status_of(int rc)
     }
 }
 
-/* -- Opening ------------------------------------------------------------------- */
+/* -- Opening --------------------------------------------------------------- */
 
 static int open_env(sse_registry_t *registry, const char *path)
 {
@@ -81,8 +81,8 @@ static apr_status_t on_pool_gone(void *baton)
 
 static int is_damage(int rc)
 {
-    return rc == MDB_INVALID || rc == MDB_VERSION_MISMATCH
-           || rc == MDB_CORRUPTED || rc == MDB_PANIC;
+    return rc == MDB_INVALID || rc == MDB_VERSION_MISMATCH ||
+           rc == MDB_CORRUPTED || rc == MDB_PANIC;
 }
 
 apr_status_t sse_registry_open(sse_registry_t **out, const char *dir,
@@ -107,7 +107,7 @@ apr_status_t sse_registry_open(sse_registry_t **out, const char *dir,
     return status_of(rc);
 }
 
-/* -- Entries -------------------------------------------------------------------- */
+/* -- Entries --------------------------------------------------------------- */
 
 static MDB_val val_of(sse_slice_t slice)
 {
@@ -155,7 +155,7 @@ apr_status_t sse_registry_remove(sse_registry_t *registry, sse_slice_t key)
     return change(registry, key, NULL);
 }
 
-/* -- Claiming ------------------------------------------------------------------- */
+/* -- Claiming -------------------------------------------------------------- */
 
 /** An entry that was taken away, copied. */
 typedef struct {

@@ -51,23 +51,23 @@ typedef enum {
 struct sse_conn_t {
     conn_rec *c;
     sse_loop_t *loop;
-    ap_filter_t *core;       /* const: the last output filter */
-    apr_bucket_brigade *bb;  /* the owner's, to look at the input */
-    sse_stream_t *stream;    /* SERVING: expected; STREAM: open; else NULL */
-    sse_conn_state_e state;  /* the owner's */
-    int pass_flush;          /* the owner's: FLUSH may block */
-    int is_tls;              /* const */
-    apr_uint64_t suspended;  /* loop: its clock when it took over */
-    sse_peer_t peer;         /* loop */
-    int peer_open;           /* loop */
-    uv_timer_t timer;        /* loop */
-    int timer_open;          /* loop */
+    ap_filter_t *core;      /* const: the last output filter */
+    apr_bucket_brigade *bb; /* the owner's, to look at the input */
+    sse_stream_t *stream;   /* SERVING: expected; STREAM: open; else NULL */
+    sse_conn_state_e state; /* the owner's */
+    int pass_flush;         /* the owner's: FLUSH may block */
+    int is_tls;             /* const */
+    apr_uint64_t suspended; /* loop: its clock when it took over */
+    sse_peer_t peer;        /* loop */
+    int peer_open;          /* loop */
+    uv_timer_t timer;       /* loop */
+    int timer_open;         /* loop */
     sse_task_t take_task;
 };
 
 static const char filter_name[] = "SSE_ASYNC";
 
-/* -- The filter that keeps FLUSH from blocking ------------------------------ */
+/* -- The filter that keeps FLUSH from blocking ----------------------------- */
 
 static apr_status_t out_filter(ap_filter_t *f, apr_bucket_brigade *bb)
 {
@@ -92,12 +92,11 @@ void sse_conn_register(void)
                               AP_FTYPE_NETWORK - 1);
 }
 
-/* -- Writing ---------------------------------------------------------------- */
+/* -- Writing --------------------------------------------------------------- */
 
 apr_status_t sse_conn_write(sse_conn_t *conn)
 {
-    apr_status_t rv =
-        conn->core->frec->filter_func.out_func(conn->core, NULL);
+    apr_status_t rv = conn->core->frec->filter_func.out_func(conn->core, NULL);
 
     return conn->c->aborted && rv == APR_SUCCESS ? APR_ECONNABORTED : rv;
 }
@@ -112,7 +111,7 @@ void sse_conn_want_write(sse_conn_t *conn, int on)
     sse_peer_want(&conn->peer, UV_WRITABLE, on);
 }
 
-/* -- Its end ---------------------------------------------------------------- */
+/* -- Its end --------------------------------------------------------------- */
 
 static void destroy(sse_conn_t *conn)
 {
@@ -179,8 +178,8 @@ static void linger(sse_conn_t *conn)
     c->cs->state = CONN_STATE_SUSPENDED;
     ap_prep_lingering_close(c);
     ap_flush_conn(c);
-    if (sse_conn_write(conn) != APR_SUCCESS
-        || apr_socket_shutdown(ap_get_conn_socket(c), APR_SHUTDOWN_WRITE)) {
+    if (sse_conn_write(conn) != APR_SUCCESS ||
+        apr_socket_shutdown(ap_get_conn_socket(c), APR_SHUTDOWN_WRITE)) {
         end(conn);
         return;
     }
@@ -203,7 +202,7 @@ static void discard_input(sse_conn_t *conn)
     }
 }
 
-/* -- The next request -------------------------------------------------------- */
+/* -- The next request ------------------------------------------------------ */
 
 static void take(sse_conn_t *conn)
 {
@@ -243,8 +242,8 @@ static void on_flushed(sse_conn_t *conn)
 {
     conn_rec *c = conn->c;
 
-    if (c->keepalive != AP_CONN_KEEPALIVE
-        || sse_streams_leaving() != SSE_STAY) {
+    if (c->keepalive != AP_CONN_KEEPALIVE ||
+        sse_streams_leaving() != SSE_STAY) {
         linger(conn);
     }
     else if (c->data_in_input_filters) {
@@ -287,7 +286,7 @@ void sse_conn_release(sse_conn_t *conn)
     }
 }
 
-/* -- What the peer does -------------------------------------------------------- */
+/* -- What the peer does ---------------------------------------------------- */
 
 static void on_gone(sse_peer_t *peer, sse_close_reason_e reason,
                     apr_status_t status)
@@ -363,16 +362,15 @@ static void on_peer_closed(sse_peer_t *peer)
     }
 }
 
-static const sse_peer_events_t peer_events = {on_gone, on_readable,
-                                              on_writable, on_peer_closed};
+static const sse_peer_events_t peer_events = {on_gone, on_readable, on_writable,
+                                              on_peer_closed};
 
-/* -- Taking over ---------------------------------------------------------------- */
+/* -- Taking over ----------------------------------------------------------- */
 
 static apr_status_t open_handles(sse_conn_t *conn, int half_keep)
 {
-    apr_status_t rv = sse_peer_open(&conn->peer, conn->loop,
-                                    sse_conn_fd(conn->c), half_keep,
-                                    &peer_events);
+    apr_status_t rv = sse_peer_open(
+        &conn->peer, conn->loop, sse_conn_fd(conn->c), half_keep, &peer_events);
 
     conn->peer_open = rv == APR_SUCCESS;
     return rv;

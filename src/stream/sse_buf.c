@@ -62,10 +62,7 @@ void sse_buf_release(sse_buf_t *buf)
     }
 }
 
-static void bucket_destroy(void *data)
-{
-    sse_buf_release(data);
-}
+static void bucket_destroy(void *data) { sse_buf_release(data); }
 
 static apr_status_t bucket_read(apr_bucket *b, const char **str,
                                 apr_size_t *len, apr_read_type_e block)
@@ -98,8 +95,9 @@ static apr_status_t bucket_split(apr_bucket *b, apr_size_t point)
 }
 
 static const apr_bucket_type_t bucket_type = {
-    "SSE", 5, APR_BUCKET_DATA, bucket_destroy, bucket_read,
-    apr_bucket_setaside_noop, bucket_split, bucket_copy};
+    "SSE",          5,           APR_BUCKET_DATA,
+    bucket_destroy, bucket_read, apr_bucket_setaside_noop,
+    bucket_split,   bucket_copy};
 
 apr_bucket *sse_buf_bucket(sse_buf_t *buf, apr_bucket_alloc_t *list)
 {

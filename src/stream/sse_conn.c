@@ -21,10 +21,7 @@ int sse_conn_fd(conn_rec *c)
     return fd;
 }
 
-int sse_conn_is_tls(conn_rec *c)
-{
-    return ap_ssl_conn_is_ssl(c);
-}
+int sse_conn_is_tls(conn_rec *c) { return ap_ssl_conn_is_ssl(c); }
 
 sse_input_e sse_conn_look(conn_rec *c, apr_bucket_brigade *bb)
 {
@@ -36,8 +33,8 @@ sse_input_e sse_conn_look(conn_rec *c, apr_bucket_brigade *bb)
         found = APR_BUCKET_IS_EOS(APR_BRIGADE_FIRST(bb)) ? SSE_INPUT_END
                                                          : SSE_INPUT_DATA;
     }
-    else if (rv != APR_SUCCESS && !APR_STATUS_IS_EAGAIN(rv)
-             && !APR_STATUS_IS_TIMEUP(rv)) {
+    else if (rv != APR_SUCCESS && !APR_STATUS_IS_EAGAIN(rv) &&
+             !APR_STATUS_IS_TIMEUP(rv)) {
         found = SSE_INPUT_END;
     }
     apr_brigade_cleanup(bb);

@@ -24,8 +24,8 @@
 
 static int is_writing(const sse_stream_t *stream)
 {
-    return stream->phase == SSE_PHASE_OPEN
-           || stream->phase == SSE_PHASE_DRAINING;
+    return stream->phase == SSE_PHASE_OPEN ||
+           stream->phase == SSE_PHASE_DRAINING;
 }
 
 static void after_write(sse_stream_t *stream, apr_status_t rv)
@@ -126,7 +126,4 @@ static void async_finish(sse_stream_t *stream)
 const sse_drive_t sse_drive_async = {async_attach, async_kick, async_cut,
                                      async_finish};
 
-void sse_async_init(sse_stream_t *stream)
-{
-    stream->kick_task.run = on_kick;
-}
+void sse_async_init(sse_stream_t *stream) { stream->kick_task.run = on_kick; }

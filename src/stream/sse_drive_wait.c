@@ -43,9 +43,7 @@ static void on_readable(sse_peer_t *peer)
     pthread_mutex_unlock(&stream->lock);
 }
 
-static void on_writable(sse_peer_t *peer)
-{
-}
+static void on_writable(sse_peer_t *peer) {}
 
 static void let_go(sse_stream_t *stream)
 {
@@ -62,8 +60,8 @@ static void on_closed(sse_peer_t *peer)
     let_go(sse_owner_of(peer, sse_stream_t, peer));
 }
 
-static const sse_peer_events_t peer_events = {on_gone, on_readable,
-                                              on_writable, on_closed};
+static const sse_peer_events_t peer_events = {on_gone, on_readable, on_writable,
+                                              on_closed};
 
 static apr_status_t wait_attach(sse_stream_t *stream)
 {
@@ -84,9 +82,7 @@ static apr_status_t wait_attach(sse_stream_t *stream)
 }
 
 /* The push has signalled already. */
-static void wait_kick(sse_stream_t *stream)
-{
-}
+static void wait_kick(sse_stream_t *stream) {}
 
 /* The thread may be stuck in a write to a client that does not read. */
 static void wait_cut(sse_stream_t *stream)
@@ -134,7 +130,7 @@ static void on_looked(sse_task_t *task)
     sse_stream_release(stream);
 }
 
-/* -- On the handler's thread ------------------------------------------------ */
+/* -- On the handler's thread ----------------------------------------------- */
 
 static void write_out(sse_stream_t *stream)
 {
@@ -145,15 +141,14 @@ static void write_out(sse_stream_t *stream)
     int was_dead = sse_atomic_load(&stream->is_dead);
 
     if (!was_dead) {
-        APR_BRIGADE_INSERT_TAIL(bb,
-                                apr_bucket_flush_create(c->bucket_alloc));
+        APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_flush_create(c->bucket_alloc));
         rv = ap_pass_brigade(r->output_filters, bb);
     }
     apr_brigade_cleanup(bb);
     if (!was_dead && (rv != APR_SUCCESS || c->aborted)) {
         sse_atomic_store(&stream->is_dead, 1);
-        sse_stream_end(stream, c->master ? SSE_CLOSE_RESET
-                                         : sse_peer_write_reason(rv),
+        sse_stream_end(stream,
+                       c->master ? SSE_CLOSE_RESET : sse_peer_write_reason(rv),
                        rv);
     }
     sse_stream_wrote(stream);

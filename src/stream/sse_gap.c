@@ -32,8 +32,7 @@ sse_buf_t *sse_gap_create(const char *after, sse_id_t oldest)
 
     id_text(id, oldest);
     json_object_set_new(json, "after", given(after));
-    json_object_set_new(json, "oldest",
-                        oldest ? json_string(id) : json_null());
+    json_object_set_new(json, "oldest", oldest ? json_string(id) : json_null());
     text = json_dumps(json, JSON_COMPACT | JSON_PRESERVE_ORDER);
     json_decref(json);
     if (!text) {

@@ -23,9 +23,8 @@ sse_headers_t *sse_headers_keep(request_rec *r)
     const apr_array_header_t *now = apr_table_elts(r->headers_out);
     const apr_table_entry_t *entries = (const apr_table_entry_t *)now->elts;
     sse_headers_t *headers =
-        apr_palloc(r->pool, sizeof(*headers)
-                                + (apr_size_t)now->nelts
-                                      * sizeof(headers->kept[0]));
+        apr_palloc(r->pool, sizeof(*headers) + (apr_size_t)now->nelts *
+                                                   sizeof(headers->kept[0]));
     int i;
 
     headers->n = now->nelts;
@@ -42,16 +41,15 @@ static int is_kept(const sse_headers_t *headers, const char *name,
     int i;
 
     for (i = 0; i < headers->n; ++i) {
-        if (!strcasecmp(headers->kept[i].name, name)
-            && !strcmp(headers->kept[i].value, value)) {
+        if (!strcasecmp(headers->kept[i].name, name) &&
+            !strcmp(headers->kept[i].value, value)) {
             return 1;
         }
     }
     return 0;
 }
 
-static const char *add_name(request_rec *r, const char *names,
-                            const char *name)
+static const char *add_name(request_rec *r, const char *names, const char *name)
 {
     return names ? apr_pstrcat(r->pool, names, ", ", name, NULL) : name;
 }

@@ -17,11 +17,11 @@
 #include "stream/sse_buf.h"
 
 typedef struct {
-    sse_buf_t **ring;  /* size entries, a power of two, or NULL */
+    sse_buf_t **ring; /* size entries, a power of two, or NULL */
     apr_uint32_t size;
     apr_uint32_t head; /* of the oldest */
     apr_uint32_t count;
-    apr_size_t bytes;  /* of all of them */
+    apr_size_t bytes; /* of all of them */
 } sse_queue_t;
 
 /** Takes over the caller's reference. */

@@ -54,8 +54,8 @@ void *sse_stream_source(const sse_stream_t *stream)
 
 int sse_reason_drains(sse_close_reason_e reason)
 {
-    return reason == SSE_CLOSE_MAX_AGE || reason == SSE_CLOSE_SERVER
-           || reason == SSE_CLOSE_SHUTDOWN;
+    return reason == SSE_CLOSE_MAX_AGE || reason == SSE_CLOSE_SERVER ||
+           reason == SSE_CLOSE_SHUTDOWN;
 }
 
 void sse_stream_post(sse_stream_t *stream, sse_task_t *task)
@@ -71,12 +71,12 @@ void sse_stream_poke(sse_stream_t *stream)
     sse_stream_post(stream, &stream->kick_task);
 }
 
-/* -- Feeding ------------------------------------------------------------- */
+/* -- Feeding --------------------------------------------------------------- */
 
 apr_status_t sse_stream_ended_status(const sse_stream_t *stream)
 {
     return sse_close_by_client(sse_stream_reason(stream)) ? APR_ECONNABORTED
-                                                           : APR_EOF;
+                                                          : APR_EOF;
 }
 
 /* Under the lock.  A single event is never too large for an empty queue. */
@@ -92,8 +92,8 @@ static void drop_oldest(sse_stream_t *stream, const sse_buf_t *buf)
 {
     sse_buf_t *old;
 
-    while (is_full(stream, buf)
-           && (old = sse_queue_take(&stream->queue)) != NULL) {
+    while (is_full(stream, buf) &&
+           (old = sse_queue_take(&stream->queue)) != NULL) {
         if (!stream->dropped) {
             stream->dropped = old->id;
         }
@@ -150,7 +150,7 @@ int sse_stream_is_drained(sse_stream_t *stream)
     return drained;
 }
 
-/* -- Writing ------------------------------------------------------------- */
+/* -- Writing --------------------------------------------------------------- */
 
 /* Under the lock: where events were dropped, say so in their place.  A client
  * that had none before them is told the id in front of the first: it can resume
@@ -222,8 +222,8 @@ void sse_stream_init_heartbeat(void)
 
 static void tell(sse_stream_t *stream);
 
-/* Due after so long a silence: a write need not touch the timer, which finds out
- * when it fires. */
+/* Due after so long a silence: a write need not touch the timer, which finds
+ * out when it fires. */
 static void arm(sse_stream_t *stream);
 
 static void on_timer(uv_timer_t *timer)
@@ -240,9 +240,9 @@ static void on_timer(uv_timer_t *timer)
         sse_stream_end(stream, SSE_CLOSE_MAX_AGE, APR_SUCCESS);
         return;
     }
-    if (stream->opts.heartbeat
-        && now - stream->written
-               >= (apr_uint64_t)apr_time_as_msec(stream->opts.heartbeat)) {
+    if (stream->opts.heartbeat &&
+        now - stream->written >=
+            (apr_uint64_t)apr_time_as_msec(stream->opts.heartbeat)) {
         stream->written = now;
         if (sse_stream_is_drained(stream)) {
             sse_stream_push(stream, heartbeat, SSE_PUSH_ALWAYS);
@@ -357,9 +357,9 @@ static void on_end(sse_task_t *task)
     }
     else if (stream->phase == SSE_PHASE_OPEN) {
         stream->source->on_ended(stream, stream->source_baton);
-        if (sse_reason_drains(sse_stream_reason(stream))
-            && !sse_atomic_load(&stream->is_dead)
-            && !sse_stream_is_drained(stream)) {
+        if (sse_reason_drains(sse_stream_reason(stream)) &&
+            !sse_atomic_load(&stream->is_dead) &&
+            !sse_stream_is_drained(stream)) {
             stream->phase = SSE_PHASE_DRAINING;
             uv_timer_start(&stream->timer, on_timer, DRAIN_MSEC, 0);
         }
@@ -378,8 +378,8 @@ void sse_stream_drained(sse_stream_t *stream)
     if (stream->phase == SSE_PHASE_DRAINING) {
         tell(stream);
     }
-    else if (stream->phase == SSE_PHASE_OPEN
-             && sse_stream_reason(stream) == SSE_CLOSE_NONE) {
+    else if (stream->phase == SSE_PHASE_OPEN &&
+             sse_stream_reason(stream) == SSE_CLOSE_NONE) {
         stream->source->on_drained(stream, stream->source_baton);
     }
 }

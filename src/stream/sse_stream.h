@@ -65,8 +65,8 @@ typedef struct {
     sse_stream_opts_t opts;
     const char *channels; /**< for the log note; lives as long as the request */
     const sse_source_t *source;
-    void *baton;          /**< the source's */
-    sse_ready_fn *ready;  /**< run on a worker when it is open, or NULL */
+    void *baton;         /**< the source's */
+    sse_ready_fn *ready; /**< run on a worker when it is open, or NULL */
     void *ready_baton;
 } sse_stream_plan_t;
 
@@ -125,7 +125,7 @@ void sse_stream_poke(sse_stream_t *stream);
 /** Its source's baton until on_ended, else NULL.  loop. */
 void *sse_stream_source(const sse_stream_t *stream);
 
-/* -- All streams of this child ------------------------------------------- */
+/* -- All streams of this child --------------------------------------------- */
 
 /** What a child that leaves does with its streams. */
 typedef enum {

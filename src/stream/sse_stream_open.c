@@ -50,8 +50,8 @@ static int has_body(request_rec *r)
 {
     const char *length = apr_table_get(r->headers_in, "Content-Length");
 
-    return apr_table_get(r->headers_in, "Transfer-Encoding")
-           || (length && strcmp(length, "0"));
+    return apr_table_get(r->headers_in, "Transfer-Encoding") ||
+           (length && strcmp(length, "0"));
 }
 
 void sse_stream_head(request_rec *r)
@@ -194,8 +194,8 @@ static int refuse(request_rec *r, const sse_stream_plan_t *plan)
 
 static int is_gone(request_rec *r, const sse_stream_plan_t *plan, int fd)
 {
-    return r->connection->aborted
-           || (fd >= 0 && sse_peer_is_gone(fd, plan->opts.half_keep));
+    return r->connection->aborted ||
+           (fd >= 0 && sse_peer_is_gone(fd, plan->opts.half_keep));
 }
 
 int sse_stream_run(request_rec *r, const sse_stream_plan_t *plan)
@@ -213,8 +213,8 @@ int sse_stream_run(request_rec *r, const sse_stream_plan_t *plan)
         return OK;
     }
     /* Until here, who watches the request tells of its end. */
-    if (send_first(r, &plan->opts) != APR_SUCCESS
-        || !sse_watcher_disarm(r, &is_open)) {
+    if (send_first(r, &plan->opts) != APR_SUCCESS ||
+        !sse_watcher_disarm(r, &is_open)) {
         return refuse(r, plan);
     }
     if (fd >= 0) {

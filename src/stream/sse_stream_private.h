@@ -48,14 +48,14 @@ typedef struct {
 typedef struct sse_conn_t sse_conn_t;
 
 struct sse_stream_t {
-    apr_uint32_t refs;   /* atomic; malloc'ed, freed with the last one */
-    int reason;          /* atomic; sse_close_reason_e; set once */
-    sse_phase_e phase;   /* loop */
+    apr_uint32_t refs; /* atomic; malloc'ed, freed with the last one */
+    int reason;        /* atomic; sse_close_reason_e; set once */
+    sse_phase_e phase; /* loop */
 
-    request_rec *r;      /* const; valid until SSE_PHASE_DONE */
-    server_rec *server;  /* const */
-    sse_loop_t *loop;    /* const */
-    sse_stream_opts_t opts; /* const */
+    request_rec *r;             /* const; valid until SSE_PHASE_DONE */
+    server_rec *server;         /* const */
+    sse_loop_t *loop;           /* const */
+    sse_stream_opts_t opts;     /* const */
     const sse_source_t *source; /* const */
     void *source_baton;         /* const */
     const sse_drive_t *drive;   /* atomic; const once attached */
@@ -71,10 +71,10 @@ struct sse_stream_t {
     apr_time_t closed;   /* likewise */
 
     pthread_mutex_t lock;
-    sse_queue_t queue;     /* lock */
-    apr_size_t in_flight;  /* lock: taken by the writer, not yet written out */
-    int dropping;          /* lock: events were dropped since the last write */
-    sse_id_t dropped;      /* lock: the first of them that has an id */
+    sse_queue_t queue;    /* lock */
+    apr_size_t in_flight; /* lock: taken by the writer, not yet written out */
+    int dropping;         /* lock: events were dropped since the last write */
+    sse_id_t dropped;     /* lock: the first of them that has an id */
 
     apr_bucket_brigade *bb; /* writer: the one brigade, in r->pool */
     apr_uint64_t events;    /* writer, until the phase is TELLING */
@@ -82,22 +82,22 @@ struct sse_stream_t {
     sse_id_t last_id;       /* writer, under lock */
     char *last_text;        /* likewise: instead, an application's own id */
 
-    int is_dead;            /* atomic: nothing more can be written */
+    int is_dead; /* atomic: nothing more can be written */
 
     /* kick: write what waits, or find that nothing does */
     sse_task_t attach_task, kick_task, end_task, told_task, free_task;
 
-    apr_uint64_t written;     /* loop: its clock at the last write */
-    uv_timer_t timer;         /* loop: heartbeat, SSEMaxAge, draining */
-    apr_uint64_t deadline;    /* loop: SSEMaxAge, or of draining; 0: none */
+    apr_uint64_t written;       /* loop: its clock at the last write */
+    uv_timer_t timer;           /* loop: heartbeat, SSEMaxAge, draining */
+    apr_uint64_t deadline;      /* loop: SSEMaxAge, or of draining; 0: none */
     sse_stream_t *next, **prev; /* loop: all streams of the child */
 
     /* The waiting drive. */
-    sse_peer_t peer;      /* loop */
-    int peer_open;        /* loop */
-    pthread_cond_t cond;  /* lock */
-    int check_input;      /* lock: bytes came that may be a close_notify */
-    int finished;         /* lock */
+    sse_peer_t peer;     /* loop */
+    int peer_open;       /* loop */
+    pthread_cond_t cond; /* lock */
+    int check_input;     /* lock: bytes came that may be a close_notify */
+    int finished;        /* lock */
     sse_task_t input_task;
 };
 

@@ -35,15 +35,9 @@ static struct {
     unsigned int seed;     /* loop */
 } all;
 
-double sse_streams_spread(void)
-{
-    return (double)rand_r(&all.seed) / RAND_MAX;
-}
+double sse_streams_spread(void) { return (double)rand_r(&all.seed) / RAND_MAX; }
 
-apr_uint32_t sse_streams_count(void)
-{
-    return sse_atomic_load(&all.count);
-}
+apr_uint32_t sse_streams_count(void) { return sse_atomic_load(&all.count); }
 
 void sse_streams_opened(int is_stream)
 {
@@ -62,7 +56,7 @@ void sse_streams_told(int is_stream)
     sse_atomic_sub(&all.count, 1);
 }
 
-/* -- Leaving ---------------------------------------------------------------- */
+/* -- Leaving --------------------------------------------------------------- */
 
 /* The client is sent to the next generation, not at the same time as all the
  * others: half to one and a half of what it was told first. */
@@ -123,10 +117,7 @@ static void on_leave(void *baton)
     uv_timer_start(&all.step, on_step, 0, LEAVE_STEP_MSEC);
 }
 
-sse_leave_e sse_streams_leaving(void)
-{
-    return sse_atomic_load(&all.leaving);
-}
+sse_leave_e sse_streams_leaving(void) { return sse_atomic_load(&all.leaving); }
 
 void sse_streams_leave(sse_leave_e how)
 {
@@ -142,14 +133,14 @@ static void on_state_poll(uv_timer_t *timer)
 {
     int state;
 
-    if (ap_mpm_query(AP_MPMQ_MPM_STATE, &state) == APR_SUCCESS
-        && state == AP_MPMQ_STOPPING) {
+    if (ap_mpm_query(AP_MPMQ_MPM_STATE, &state) == APR_SUCCESS &&
+        state == AP_MPMQ_STOPPING) {
         sse_streams_leave(SSE_LEAVE_GRACEFUL);
         uv_timer_stop(timer);
     }
 }
 
-/* -- The list ---------------------------------------------------------------- */
+/* -- The list -------------------------------------------------------------- */
 
 void sse_streams_add(sse_stream_t *stream)
 {

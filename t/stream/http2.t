@@ -77,23 +77,25 @@ sub one_reset {
     ok no_streams();
 }
 
+# On connections of their own, as mod_http2 soon serves fewer streams at a time
+# to one that resets many.
 sub many_resets {
     my $path = path('h2-many');
-    my $h2 = SSETestH2->new($module);
-    my $kept = $h2->get("$path-kept");
-    $h2->wait_for($kept, $first, 5);
-    for my $round (1 .. 10) {
-        my @ids = map { $h2->get($path) } 1 .. 3;
-        $h2->wait_for($_, $first, 5) for @ids;
-        $h2->reset_stream($_) for @ids;
+    my @all = map { SSETestH2->new($module) } 1 .. 5;
+    my @kept = map { $_->get("$path-kept") } @all;
+    my @ids = map { my $h2 = $_; [map { $h2->get($path) } 1 .. 3] } @all;
+    for my $n (0 .. $#all) {
+        $all[$n]->wait_for($_, $first, 5) for $kept[$n], @{ $ids[$n] };
+        $all[$n]->reset_stream($_) for @{ $ids[$n] };
     }
-    ok t_cmp(eventually { lines($path, 'reset') == 30 }, 1,
-             'thirty streams, reset');
+    ok t_cmp(eventually { lines($path, 'reset') == 3 * @all }, 1,
+             'many streams, reset');
     publish("$path-kept", 'kept');
-    ok t_cmp(has_event($h2, $kept, 'kept'), 1, 'the one beside them lives');
-    $h2->close;
-    ok t_cmp(eventually { lines("$path-kept", '(?:client|reset)') }, 1,
-             'until its client leaves');
+    ok t_cmp((grep { has_event($all[$_], $kept[$_], 'kept') } 0 .. $#all) + 0,
+             scalar @all, 'those beside them live');
+    $_->close for @all;
+    ok t_cmp(eventually { lines("$path-kept", '(?:client|reset)') == @all }, 1,
+             'until their clients leave');
 }
 
 sub connection_ends {

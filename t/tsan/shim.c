@@ -41,12 +41,12 @@ void apr_pool_clear(apr_pool_t *pool)
 apr_status_t apr_socket_accept(apr_socket_t **accepted, apr_socket_t *sock,
                                apr_pool_t *pool)
 {
-    static apr_status_t (*real)(apr_socket_t **, apr_socket_t *,
-                                apr_pool_t *);
+    static apr_status_t (*real)(apr_socket_t **, apr_socket_t *, apr_pool_t *);
 
     if (!real) {
-        real = (apr_status_t(*)(apr_socket_t **, apr_socket_t *, apr_pool_t *))
-            dlsym(RTLD_NEXT, "apr_socket_accept");
+        real = (apr_status_t(*)(apr_socket_t **, apr_socket_t *,
+                                apr_pool_t *))dlsym(RTLD_NEXT,
+                                                    "apr_socket_accept");
     }
     __tsan_acquire(pool);
     return real(accepted, sock, pool);

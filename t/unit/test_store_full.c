@@ -191,6 +191,57 @@ static void test_threads(void)
     apr_pool_destroy(pool);
 }
 
+static apr_status_t slow(void *baton, const sse_record_t *record)
+{
+    usleep(200);
+    return APR_SUCCESS;
+}
+
+static int stop; /* atomic */
+
+static void *read_slowly(void *data)
+{
+    sse_slice_t key = text("kept");
+    sse_id_t next;
+    int gap;
+
+    while (!__atomic_load_n(&stop, __ATOMIC_SEQ_CST)) {
+        P->history(data, &key, 1, 0, ~(sse_id_t)0, 1 << 20, slow, NULL, &next,
+                   &gap);
+    }
+    return NULL;
+}
+
+/* Readers that take their time hold pages: publishers wait for them rather
+ * than give up what is kept. */
+static void test_slow_reader(void)
+{
+    static const sse_history_t few = {5, 0, 0};
+    apr_pool_t *pool = test_pool();
+    sse_store_t *store = test_store("slow", "1m", pool);
+    sse_id_t start = last_of(store);
+    pthread_t thread;
+    int i, more, failed = 0;
+
+    for (i = 0; i < 20; ++i) {
+        publish(store, "kept", "x", &keep_all);
+    }
+    pthread_create(&thread, NULL, read_slowly, store);
+    for (i = 0; i < 2000; ++i) {
+        failed |= !publish(store, "other", "x", &few);
+        if (i % 100 == 0) {
+            failed |= P->tidy(store, apr_time_now() + apr_time_from_sec(20),
+                              &more) != APR_SUCCESS;
+        }
+    }
+    __atomic_store_n(&stop, 1, __ATOMIC_SEQ_CST);
+    pthread_join(thread, NULL);
+    is_num(failed, 0, "publishing beside a slow reader");
+    is_num(gap_of(store, "kept", start), 0, "costs no history");
+    ok(strlen(history_of(store, "kept", 0, NULL)) == 40, "none at all");
+    apr_pool_destroy(pool);
+}
+
 /* Fill until it is refused, then let room() make room. */
 static void fill(sse_store_t *store, void (*room)(void), const char *what)
 {
@@ -296,6 +347,7 @@ int main(void)
     test_too_large();
     test_fair();
     test_threads();
+    test_slow_reader();
     test_file_limit("limit-a", 2000000);
     test_file_limit("limit-b", 3 * 1048576);
     test_file_limit("limit-c", 1234567);
