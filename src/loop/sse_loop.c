@@ -152,6 +152,11 @@ int sse_loop_is_current(const sse_loop_t *loop)
     return pthread_equal(pthread_self(), loop->self);
 }
 
+int sse_loop_is_gone(const sse_loop_t *loop)
+{
+    return sse_atomic_load(&loop->gone);
+}
+
 apr_uint64_t sse_loop_now(sse_loop_t *loop) { return uv_now(&loop->uv); }
 
 uv_loop_t *sse_loop_uv(sse_loop_t *loop) { return &loop->uv; }

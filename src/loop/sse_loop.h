@@ -55,6 +55,9 @@ int sse_loop_post(sse_loop_t *loop, sse_task_t *task);
 
 int sse_loop_is_current(const sse_loop_t *loop);
 
+/** Whether its thread has left: nothing that is posted will run.  Any thread. */
+int sse_loop_is_gone(const sse_loop_t *loop);
+
 /** Have this run on the loop, soon; for signal handlers too.  There is one such
  *  call: on_urgent is set before the loop is shared with other threads. */
 void sse_loop_on_urgent(sse_loop_t *loop, void (*fn)(void *), void *baton);

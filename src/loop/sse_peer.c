@@ -25,20 +25,21 @@ static int is_dead(int err)
     return err == ETIMEDOUT || err == EHOSTUNREACH || err == ENETUNREACH;
 }
 
+static sse_close_reason_e reason_of(int err, int broken)
+{
+    if (is_dead(err)) {
+        return SSE_CLOSE_DEAD_PEER;
+    }
+    return err || broken ? SSE_CLOSE_RESET : SSE_CLOSE_CLIENT;
+}
+
 static void tell_gone(sse_peer_t *peer, int broken)
 {
     int err = socket_error(peer->fd);
-    sse_close_reason_e reason = SSE_CLOSE_CLIENT;
 
-    if (is_dead(err)) {
-        reason = SSE_CLOSE_DEAD_PEER;
-    }
-    else if (err || broken) {
-        reason = SSE_CLOSE_RESET;
-    }
     peer->told = 1;
     uv_poll_stop(&peer->poll);
-    peer->events->on_gone(peer, reason, err);
+    peer->events->on_gone(peer, reason_of(err, broken), err);
 }
 
 static void on_poll(uv_poll_t *handle, int status, int events);
@@ -152,12 +153,15 @@ void sse_peer_set_dead(int fd, apr_interval_time_t timeout)
     setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
 }
 
-int sse_peer_is_gone(int fd, int half_keep)
+sse_close_reason_e sse_peer_look(int fd, int half_keep)
 {
     struct pollfd pfd = {fd, half_keep ? 0 : POLLRDHUP, 0};
 
-    return poll(&pfd, 1, 0) > 0 &&
-           (pfd.revents & (POLLRDHUP | POLLERR | POLLHUP));
+    if (poll(&pfd, 1, 0) <= 0 ||
+        !(pfd.revents & (POLLRDHUP | POLLERR | POLLHUP))) {
+        return SSE_CLOSE_NONE;
+    }
+    return reason_of(socket_error(fd), pfd.revents & (POLLERR | POLLHUP));
 }
 
 sse_close_reason_e sse_peer_write_reason(apr_status_t status)

@@ -13,7 +13,7 @@
  * unacknowledged, keepalive probes make sure that there is something to
  * acknowledge (tcp(7)).
  *
- * Threads: the loop's, but for sse_peer_set_dead() and sse_peer_is_gone(),
+ * Threads: the loop's, but for sse_peer_set_dead() and sse_peer_look(),
  * which only make system calls.
  */
 
@@ -65,8 +65,8 @@ void sse_peer_close(sse_peer_t *peer);
  *  probe one that is silent.  0: leave it to the kernel's defaults. */
 void sse_peer_set_dead(int fd, apr_interval_time_t timeout);
 
-/** Whether the peer has ended already.  Blocks nowhere. */
-int sse_peer_is_gone(int fd, int half_keep);
+/** How the peer has ended, or SSE_CLOSE_NONE.  Blocks nowhere. */
+sse_close_reason_e sse_peer_look(int fd, int half_keep);
 
 /** What a failed write says of the peer. */
 sse_close_reason_e sse_peer_write_reason(apr_status_t status);

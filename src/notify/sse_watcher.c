@@ -349,6 +349,7 @@ void sse_watcher_arm(request_rec *r, sse_watch_mode_e mode)
     sse_streams_opened(0);
     apr_pool_pre_cleanup_register(first->pool, first, on_request_gone);
     watch_more(first, watcher, mode);
+    sse_conn_stay(first->connection);
     post(watcher, &watcher->arm_task);
 }
 
@@ -392,11 +393,30 @@ int sse_watcher_fixups(request_rec *r)
 /* How a response that was produced has ended. */
 static sse_close_reason_e outcome(sse_watcher_t *watcher)
 {
+    sse_close_reason_e reason = (sse_close_reason_e)watcher->late;
+
     if (!watcher->r->connection->aborted) {
         return SSE_CLOSE_COMPLETE;
     }
-    return watcher->late ? (sse_close_reason_e)watcher->late
-                         : SSE_CLOSE_WRITE_ERROR;
+    if (reason == SSE_CLOSE_NONE) { /* the loop had no turn since */
+        reason = watcher->fd >= 0
+                     ? sse_peer_look(watcher->fd, watcher->half_keep)
+                     : SSE_CLOSE_RESET;
+    }
+    return reason == SSE_CLOSE_NONE ? SSE_CLOSE_WRITE_ERROR : reason;
+}
+
+/* httpd logs the last request's notes where one was redirected internally. */
+static void pass_notes_on(request_rec *r)
+{
+    request_rec *last = r;
+
+    while (last->next) {
+        last = last->next;
+    }
+    if (last != r && !apr_table_get(last->notes, "sse-stream")) {
+        apr_table_overlap(last->notes, r->notes, APR_OVERLAP_TABLES_SET);
+    }
 }
 
 int sse_watcher_log(request_rec *r)
@@ -404,13 +424,14 @@ int sse_watcher_log(request_rec *r)
     sse_notice_t *notice = sse_notice_find(r);
     sse_watcher_t *watcher = notice ? sse_notice_watcher(notice) : NULL;
 
-    if (!watcher || watcher->r != r) {
+    if (!watcher || watcher->r != r || sse_loop_is_gone(all.loop)) {
         return DECLINED;
     }
     take_back(watcher);
     end(watcher, outcome(watcher), APR_SUCCESS);
     if (watcher->notes) {
         sse_notes_end(watcher->notes, sse_atomic_load(&watcher->reason), 0);
+        pass_notes_on(r);
     }
     wait_until_told(watcher);
     sse_notice_finish_wait(notice);

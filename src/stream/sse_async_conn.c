@@ -56,6 +56,7 @@ struct sse_conn_t {
     sse_stream_t *stream;   /* SERVING: expected; STREAM: open; else NULL */
     sse_conn_state_e state; /* the owner's */
     int pass_flush;         /* the owner's: FLUSH may block */
+    int stay;               /* the MPM's thread: it writes the response */
     int is_tls;             /* const */
     apr_uint64_t suspended; /* loop: its clock when it took over */
     sse_peer_t peer;        /* loop */
@@ -217,8 +218,12 @@ static void serve(void *baton)
 
     conn->state = SSE_CONN_SERVING;
     conn->pass_flush = 1;
+    conn->stay = 0;
     c->cs->state = CONN_STATE_PROCESSING;
     ap_run_process_connection(c);
+    if (conn->stay && c->cs->state == CONN_STATE_WRITE_COMPLETION) {
+        ap_flush_conn(c);
+    }
     take(conn);
 }
 
@@ -444,6 +449,15 @@ sse_conn_t *sse_conn_of(conn_rec *c, sse_loop_t *loop)
         ap_set_module_config(c->conn_config, &sse_module, conn);
     }
     return conn;
+}
+
+void sse_conn_stay(conn_rec *c)
+{
+    sse_conn_t *conn = ap_get_module_config(c->conn_config, &sse_module);
+
+    if (conn) {
+        conn->stay = 1;
+    }
 }
 
 void sse_conn_expect(sse_conn_t *conn, sse_stream_t *stream)

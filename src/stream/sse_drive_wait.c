@@ -142,7 +142,9 @@ static void write_out(sse_stream_t *stream)
 
     if (!was_dead) {
         APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_flush_create(c->bucket_alloc));
+        stream->guard->is_open = 1;
         rv = ap_pass_brigade(r->output_filters, bb);
+        stream->guard->is_open = 0;
     }
     apr_brigade_cleanup(bb);
     if (!was_dead && (rv != APR_SUCCESS || c->aborted)) {
@@ -213,6 +215,20 @@ static void wait_until_finished(sse_stream_t *stream)
     pthread_mutex_unlock(&stream->lock);
 }
 
+/* The response's end, here and not when the handler has returned: then nothing
+ * more can follow it, whatever the handler returns. */
+static void send_end(sse_stream_t *stream)
+{
+    request_rec *r = stream->r;
+
+    APR_BRIGADE_INSERT_TAIL(stream->bb,
+                            apr_bucket_eos_create(r->connection->bucket_alloc));
+    stream->guard->is_open = 1;
+    ap_pass_brigade(r->output_filters, stream->bb);
+    stream->guard->is_open = 0;
+    apr_brigade_cleanup(stream->bb);
+}
+
 void sse_wait_run(sse_stream_t *stream)
 {
     conn_rec *c = stream->r->connection;
@@ -224,13 +240,18 @@ void sse_wait_run(sse_stream_t *stream)
     sse_loop_post(stream->loop, &stream->attach_task);
     wait_until_finished(stream);
     reason = sse_stream_reason(stream);
-    sse_headers_warn(stream->r, stream->headers);
+    if (stream->headers) {
+        sse_headers_warn(stream->r, stream->headers);
+    }
     if (!sse_reason_drains(reason)) {
         c->aborted = c->master ? c->aborted : 1;
         c->keepalive = AP_CONN_CLOSE;
     }
     if (sse_streams_leaving() != SSE_STAY) {
         c->keepalive = AP_CONN_CLOSE;
+    }
+    if (!c->aborted && !sse_atomic_load(&stream->is_dead)) {
+        send_end(stream);
     }
     sse_stream_release(stream);
 }

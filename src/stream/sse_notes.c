@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "notify/sse_notice.h"
 #include "notify/sse_notify.h"
 #include "sse_atomic.h"
 
@@ -16,11 +17,17 @@ static apr_uint32_t count; /* atomic: of this child's, for their ids */
 sse_notes_t *sse_notes_create(request_rec *r, const char *channels)
 {
     sse_notes_t *notes = apr_pcalloc(r->pool, sizeof(*notes));
+    const char *id = apr_table_get(sse_notice_first(r)->notes, "sse-stream");
 
-    apr_snprintf(notes->id, sizeof(notes->id),
-                 "%" APR_UINT64_T_HEX_FMT ".%x.%x",
-                 (apr_uint64_t)apr_time_now(), (unsigned)getpid(),
-                 (unsigned)sse_atomic_add(&count, 1));
+    if (id) {
+        apr_cpystrn(notes->id, id, sizeof(notes->id));
+    }
+    else {
+        apr_snprintf(notes->id, sizeof(notes->id),
+                     "%" APR_UINT64_T_HEX_FMT ".%x.%x",
+                     (apr_uint64_t)apr_time_now(), (unsigned)getpid(),
+                     (unsigned)sse_atomic_add(&count, 1));
+    }
     strcpy(notes->events, "0");
     strcpy(notes->reason, "-");
     apr_table_setn(r->notes, "sse-stream", notes->id);

@@ -25,7 +25,8 @@ typedef struct {
     char events[24];
 } sse_notes_t;
 
-/** @param channels lives as long as the request */
+/** A request that was watched before it became a stream keeps its id.
+ *  @param channels lives as long as the request */
 sse_notes_t *sse_notes_create(request_rec *r, const char *channels);
 
 void sse_notes_end(sse_notes_t *notes, sse_close_reason_e reason,

@@ -127,8 +127,12 @@ static sse_stream_t *create(request_rec *r, const sse_stream_plan_t *plan)
     stream->bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
     stream->drive = may_suspend(r) ? &sse_drive_async : &sse_drive_wait;
     sse_stream_init_tasks(stream);
+    if (stream->drive == &sse_drive_async) {
+        sse_async_init(stream); /* stream_open may send already */
+    }
     stream->notes = sse_notes_create(r, plan->channels);
     stream->headers = sse_headers_keep(r);
+    stream->guard = sse_guard_add(r);
     stream->notice = sse_notice_of(r, child.loop);
     sse_notice_acquire(stream->notice);
     sse_notice_set_stream(stream->notice);
@@ -143,7 +147,15 @@ static apr_status_t on_request_gone(void *baton)
 {
     sse_stream_t *stream = baton;
 
+    if (sse_loop_is_gone(stream->loop)) {
+        return APR_SUCCESS; /* and so is the child */
+    }
+    ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, stream->r,
+                  "stream %s is over before it began: its handler must return "
+                  "what sse_start() returned",
+                  stream->notes->id);
     sse_conn_expect(stream->conn, NULL);
+    stream->headers = NULL; /* an error page has others */
     sse_atomic_store(&stream->is_dead, 1);
     sse_atomic_store(&stream->drive, &sse_drive_wait);
     sse_stream_end(stream, SSE_CLOSE_ERROR, APR_EGENERAL);
@@ -156,7 +168,6 @@ static int run_async(sse_stream_t *stream)
     request_rec *r = stream->r;
 
     stream->conn = sse_conn_of(r->connection, stream->loop);
-    sse_async_init(stream);
     apr_pool_pre_cleanup_register(r->pool, stream, on_request_gone);
     sse_conn_expect(stream->conn, stream);
     return SUSPENDED;
@@ -195,7 +206,8 @@ static int refuse(request_rec *r, const sse_stream_plan_t *plan)
 static int is_gone(request_rec *r, const sse_stream_plan_t *plan, int fd)
 {
     return r->connection->aborted ||
-           (fd >= 0 && sse_peer_is_gone(fd, plan->opts.half_keep));
+           (fd >= 0 &&
+            sse_peer_look(fd, plan->opts.half_keep) != SSE_CLOSE_NONE);
 }
 
 int sse_stream_run(request_rec *r, const sse_stream_plan_t *plan)
@@ -217,6 +229,9 @@ int sse_stream_run(request_rec *r, const sse_stream_plan_t *plan)
         !sse_watcher_disarm(r, &is_open)) {
         return refuse(r, plan);
     }
+    /* An HTTP/2 stream's peer is that of the whole connection. */
+    fd = sse_conn_fd(r->connection->master ? r->connection->master
+                                           : r->connection);
     if (fd >= 0) {
         sse_peer_set_dead(fd, plan->opts.dead_peer);
     }

@@ -19,6 +19,7 @@
 #include "loop/sse_peer.h"
 #include "notify/sse_notice.h"
 #include "stream/sse_conn.h"
+#include "stream/sse_guard.h"
 #include "stream/sse_headers.h"
 #include "stream/sse_notes.h"
 #include "stream/sse_queue.h"
@@ -63,6 +64,7 @@ struct sse_stream_t {
     sse_notes_t *notes;         /* const; the values: lock */
     sse_notice_t *notice;       /* const; holds a reference */
     sse_headers_t *headers;     /* const: as they were sent */
+    sse_guard_t *guard;         /* const; its inside: writer */
     sse_ready_fn *ready;        /* const; or NULL */
     void *ready_baton;          /* const */
     apr_time_t opened;          /* const */

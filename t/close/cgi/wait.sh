@@ -1,0 +1,12 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# mod_sse: Server-Sent Events for Apache httpd.
+#
+# A program that works for 800 ms before it says anything, then writes on.
+
+sleep 0.8
+printf 'Content-Type: text/plain\r\n\r\n'
+for i in 1 2 3 4 5; do
+    echo "line $i" || exit 1
+    sleep 0.1
+done
