@@ -122,6 +122,7 @@ my %said_by = (
     SSEMaxAge => [max_age => \&as_time],
     SSEMaxEventSize => [max_event => \&as_size],
     SSEAllowOrigin => [origins => as_word(NULL => 'none')],
+    SSEWatch => [watch => as_word(0 => 'Off')],
     SSEHistory => [history => as_word('&sse_default_history' => join ' ',
         as_count($history[0]), as_time($history[1]), as_size($history[2]))],
 );
@@ -137,6 +138,9 @@ for my $name (sort keys %said_by) {
     }
     $default{$name} = "@parts";
 }
+# A server's own settings have their defaults beside the list.
+($default{SSECallbackThreads}) =
+    $header =~ /#define SSE_CALLBACK_THREADS (\d+)/;
 is_deeply [sort keys %said], [sort keys %member],
     'each member of SSE_DIR_MEMBERS is set by a directive known here';
 

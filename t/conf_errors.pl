@@ -216,6 +216,21 @@ refused('SSEReplay', 'SSEReplay takes one argument, none, all or a count');
 refused('SSEReplay all 10', 'SSEReplay takes one argument');
 refused_in_limit('SSEReplay all', 'SSEReplay cannot stand in');
 
+# SSEWatch, SSECallbackThreads
+passes("SSEWatch $_") for qw(On Off Abort on abort);
+refused("SSEWatch $_",
+        "SSEWatch: '$_' is not allowed; allowed is On, Off or Abort")
+    for qw(yes 1 kill);
+refused('SSEWatch', 'SSEWatch takes one argument, On, Off or Abort');
+refused_in_limit('SSEWatch On', 'SSEWatch cannot stand in <Limit> or');
+passes("SSECallbackThreads $_") for qw(1 4 256);
+refused("SSECallbackThreads $_", "SSECallbackThreads: '$_' is not allowed; "
+        . 'allowed is 1 to 256 threads')
+    for qw(0 257 -1 4k four 99999999999999999999);
+refused('SSECallbackThreads', 'SSECallbackThreads takes one argument, a count');
+refused("<VirtualHost *:80>\nSSECallbackThreads 2\n</VirtualHost>",
+        'SSECallbackThreads cannot occur within <VirtualHost> section', 2);
+
 # SSEPublish, SSEHalfClose
 passes("SSEPublish $_") for qw(On Off on OFF);
 refused("SSEPublish $_",
@@ -352,7 +367,8 @@ refused_in_limit('SSEStore lmdb', 'SSEStore not allowed in <Limit');
 my $all = join '', map { "    $_\n" } 'SSEChannel "%{REQUEST_URI}"',
     'SSEPublish On', 'SSEHistory 10 1h 1m', 'SSEReplay all', 'SSEHeartbeat 5s',
     'SSERetry 1s', 'SSEDeadPeer 10s', 'SSEHalfClose keep', 'SSEQueue 1m drop',
-    'SSEMaxAge 1h', 'SSEMaxEventSize 1m', 'SSEAllowOrigin https://a.example';
+    'SSEMaxAge 1h', 'SSEMaxEventSize 1m', 'SSEAllowOrigin https://a.example',
+    'SSEWatch On';
 passes($all, 'in the main server: all but none');
 for my $section ('VirtualHost *:80', 'Directory /', 'DirectoryMatch ^/a',
                  'Location /a/', 'LocationMatch ^/a', 'Files a', 'If "true"',

@@ -64,7 +64,10 @@ struct sse_conn_t {
     uv_timer_t timer;       /* loop */
     int timer_open;         /* loop */
     sse_task_t take_task;
+    sse_conn_t *next, **prev; /* loop: all that are IDLE */
 };
+
+static sse_conn_t *idle; /* loop */
 
 static const char filter_name[] = "SSE_ASYNC";
 
@@ -146,8 +149,30 @@ static void await_grace(sse_conn_t *conn)
     }
 }
 
+static void idle_begin(sse_conn_t *conn)
+{
+    conn->state = SSE_CONN_IDLE;
+    conn->next = idle;
+    conn->prev = &idle;
+    if (idle) {
+        idle->prev = &conn->next;
+    }
+    idle = conn;
+}
+
+static void idle_end(sse_conn_t *conn)
+{
+    if (conn->state == SSE_CONN_IDLE) {
+        *conn->prev = conn->next;
+        if (conn->next) {
+            conn->next->prev = conn->prev;
+        }
+    }
+}
+
 static void end(sse_conn_t *conn)
 {
+    idle_end(conn);
     conn->state = SSE_CONN_GONE;
     conn->c->aborted = 1;
     uv_timer_stop(&conn->timer);
@@ -237,6 +262,7 @@ static void hand_over(sse_conn_t *conn)
 
 static void serve_next(sse_conn_t *conn)
 {
+    idle_end(conn);
     conn->state = SSE_CONN_HANDING;
     uv_timer_stop(&conn->timer);
     conn->peer_open = 0;
@@ -255,9 +281,16 @@ static void on_flushed(sse_conn_t *conn)
         serve_next(conn);
     }
     else {
-        conn->state = SSE_CONN_IDLE;
+        idle_begin(conn);
         set_deadline(conn, c->base_server->keep_alive_timeout);
         sse_peer_want(&conn->peer, UV_READABLE, 1);
+    }
+}
+
+void sse_conns_leave(void)
+{
+    while (idle) {
+        end(idle);
     }
 }
 

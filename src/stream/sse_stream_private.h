@@ -159,6 +159,8 @@ apr_status_t sse_conn_write(sse_conn_t *conn);
 int sse_conn_is_flushed(const sse_conn_t *conn);
 /** loop: have sse_async_writable() called when it takes more. */
 void sse_conn_want_write(sse_conn_t *conn, int on);
+/** loop: the child leaves: no connection waits for another request. */
+void sse_conns_leave(void);
 /** loop: the stream is over and its request gone; go on with the connection:
  *  next request, lingering close, or its end. */
 void sse_conn_release(sse_conn_t *conn);

@@ -108,6 +108,7 @@ static void end_all(sse_close_reason_e reason)
 
 static void on_leave(void *baton)
 {
+    sse_conns_leave();
     if (sse_streams_leaving() == SSE_LEAVE_AT_ONCE) {
         end_all(SSE_CLOSE_STOP);
         sse_watcher_stop_all();

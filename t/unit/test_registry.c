@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod_sse: Server-Sent Events for Apache httpd.
+ * See LICENSE for the terms. */
+
+/* src/store/sse_registry.c: what dead owners leave is claimed, by one. */
+
+#include <apr_general.h>
+#include <apr_strings.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "store/sse_registry.h"
+#include "tap.h"
+
+static apr_pool_t *pool;
+static char dir[] = "/tmp/sse-registry.XXXXXX";
+
+/** What a claim found, as "key=value " each. */
+typedef struct {
+    const char *dead; /* the owner that does not live, or NULL: all are dead */
+    char found[4096];
+    int count;
+} claim_t;
+
+static int is_alive(void *baton, sse_slice_t owner)
+{
+    const claim_t *claim = baton;
+
+    return claim->dead && (strlen(claim->dead) != owner.len ||
+                           memcmp(claim->dead, owner.ptr, owner.len) != 0);
+}
+
+static void on_claimed(void *baton, sse_slice_t key, sse_slice_t value)
+{
+    claim_t *claim = baton;
+    apr_size_t used = strlen(claim->found);
+
+    ++claim->count;
+    if (used + key.len + value.len + 3 < sizeof(claim->found)) {
+        apr_snprintf(claim->found + used, sizeof(claim->found) - used,
+                     "%.*s=%.*s ", (int)key.len, key.ptr, (int)value.len,
+                     value.ptr);
+    }
+}
+
+static apr_status_t claim_of(sse_registry_t *registry, claim_t *claim,
+                             const char *dead)
+{
+    memset(claim, 0, sizeof(*claim));
+    claim->dead = dead;
+    return sse_registry_claim(registry, is_alive, on_claimed, claim, pool);
+}
+
+static sse_registry_t *open_registry(apr_pool_t *p)
+{
+    sse_registry_t *registry = NULL;
+
+    is_num(sse_registry_open(&registry, dir, p), APR_SUCCESS, "it opens");
+    return registry;
+}
+
+static apr_status_t add(sse_registry_t *registry, const char *key,
+                        const char *value)
+{
+    return sse_registry_add(registry, sse_slice(key), sse_slice(value));
+}
+
+static void test_entries(void)
+{
+    sse_registry_t *registry = open_registry(pool);
+    claim_t claim;
+
+    is_num(claim_of(registry, &claim, NULL), APR_SUCCESS, "an empty one");
+    is_num(claim.count, 0, "has nothing to claim");
+    add(registry, "1.a/x", "one");
+    add(registry, "1.a/y", "two");
+    add(registry, "1.ab/x", "three");
+    add(registry, "2.a/x", "four");
+    add(registry, "2.a/z", "five");
+    is_num(sse_registry_remove(registry, sse_slice("2.a/z")), APR_SUCCESS,
+           "an entry is taken out");
+    is_num(sse_registry_remove(registry, sse_slice("9.z/z")), APR_SUCCESS,
+           "one that is not there is no error");
+    claim_of(registry, &claim, "none");
+    is_num(claim.count, 0, "nothing of the living is claimed");
+    claim_of(registry, &claim, "1.a");
+    is_str(claim.found, "1.a/x=one 1.a/y=two ",
+           "what the dead one left, and not of one whose name begins alike");
+    claim_of(registry, &claim, "1.a");
+    is_num(claim.count, 0, "once");
+    claim_of(registry, &claim, NULL);
+    is_str(claim.found, "1.ab/x=three 2.a/x=four ", "the rest is still there");
+}
+
+/* Each child claims all and tells how many it got. */
+static int claim_in_child(int fd)
+{
+    apr_pool_t *own;
+    sse_registry_t *registry;
+    claim_t claim;
+
+    apr_pool_create(&own, NULL);
+    if (sse_registry_open(&registry, dir, own) != APR_SUCCESS ||
+        claim_of(registry, &claim, NULL) != APR_SUCCESS) {
+        return 1;
+    }
+    return write(fd, &claim.count, sizeof(claim.count)) !=
+           (ssize_t)sizeof(claim.count);
+}
+
+static void test_processes(void)
+{
+    enum { CHILDREN = 4, ENTRIES = 500 };
+    apr_pool_t *own;
+    sse_registry_t *registry;
+    int fds[2], i, n, sum = 0, status = 0, failed = 0;
+
+    apr_pool_create(&own, pool);
+    registry = open_registry(own);
+    for (i = 0; i < ENTRIES; ++i) {
+        failed += add(registry, apr_psprintf(own, "dead.%d/%d", i % 7, i),
+                      "value") != APR_SUCCESS;
+    }
+    is_num(failed, 0, "500 entries");
+    apr_pool_destroy(own); /* no environment is held over a fork */
+    ok(!pipe(fds), "a pipe");
+    for (i = 0; i < CHILDREN; ++i) {
+        if (fork() == 0) {
+            _exit(claim_in_child(fds[1]));
+        }
+    }
+    for (i = 0; i < CHILDREN; ++i) {
+        wait(&n);
+        status |= n;
+        sum += read(fds[0], &n, sizeof(n)) == (ssize_t)sizeof(n) ? n : -1000;
+    }
+    is_num(status, 0, "four processes claim at the same time");
+    is_num(sum, ENTRIES, "each entry goes to one of them");
+    close(fds[0]);
+    close(fds[1]);
+}
+
+static void test_killed(void)
+{
+    apr_pool_t *own;
+    sse_registry_t *registry;
+    claim_t claim;
+    int round, status, failed = 0;
+
+    for (round = 0; round < 20; ++round) {
+        pid_t pid = fork();
+
+        if (pid == 0) {
+            apr_pool_create(&own, NULL);
+            if (sse_registry_open(&registry, dir, own) == APR_SUCCESS) {
+                for (;;) {
+                    add(registry, "dead.x/1", "value");
+                    sse_registry_remove(registry, sse_slice("dead.x/1"));
+                }
+            }
+            _exit(1);
+        }
+        usleep(5000 + 500 * round);
+        kill(pid, SIGKILL);
+        waitpid(pid, &status, 0);
+        failed += !WIFSIGNALED(status);
+    }
+    is_num(failed, 0, "twenty writers are killed");
+    apr_pool_create(&own, pool);
+    registry = open_registry(own);
+    is_num(claim_of(registry, &claim, NULL), APR_SUCCESS,
+           "and nothing is locked or broken");
+    ok(claim.count <= 1, "with at most the one entry");
+    apr_pool_destroy(own);
+}
+
+static void test_damage(void)
+{
+    apr_pool_t *own;
+    sse_registry_t *registry = NULL;
+    claim_t claim;
+    char junk[8192];
+    int fd = open(apr_pstrcat(pool, dir, "/open.mdb", NULL),
+                  O_WRONLY | O_TRUNC | O_CREAT, 0600);
+
+    memset(junk, 'x', sizeof(junk));
+    is_num(write(fd, junk, sizeof(junk)), sizeof(junk), "a damaged file");
+    close(fd);
+    apr_pool_create(&own, pool);
+    registry = open_registry(own);
+    is_num(add(registry, "1.a/x", "new"), APR_SUCCESS, "is begun anew");
+    claim_of(registry, &claim, NULL);
+    is_str(claim.found, "1.a/x=new ", "and works");
+    apr_pool_destroy(own);
+}
+
+static void test_full(void)
+{
+    apr_pool_t *own;
+    sse_registry_t *registry;
+    claim_t claim;
+    char *value;
+    apr_status_t rv = APR_SUCCESS;
+    int n;
+
+    apr_pool_create(&own, pool);
+    registry = open_registry(own);
+    value = apr_palloc(own, 1 << 20);
+    memset(value, 'v', (1 << 20) - 1);
+    value[(1 << 20) - 1] = '\0';
+    for (n = 0; n < 100 && rv == APR_SUCCESS; ++n) {
+        rv = add(registry, apr_psprintf(own, "1.a/%d", n), value);
+    }
+    ok(rv == APR_ENOSPC, "a full one says so");
+    claim_of(registry, &claim, NULL);
+    is_num(claim.count, n - 1, "and keeps what it has");
+    is_num(add(registry, "1.a/x", "again"), APR_SUCCESS, "until there is room");
+    claim_of(registry, &claim, NULL);
+    is_str(claim.found, "1.a/x=again ", "for more");
+    apr_pool_destroy(own);
+}
+
+int main(void)
+{
+    apr_initialize();
+    apr_pool_create(&pool, NULL);
+    if (!mkdtemp(dir)) {
+        return 1;
+    }
+    test_processes(); /* first: nothing is open yet */
+    test_killed();
+    test_damage();
+    test_full();
+    test_entries();
+    apr_pool_destroy(pool);
+    if (chdir(dir) || unlink("open.mdb") || unlink("open.mdb-lock") ||
+        chdir("/") || rmdir(dir)) {
+        printf("# %s could not be removed\n", dir);
+    }
+    return done_testing();
+}
