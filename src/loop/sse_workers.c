@@ -4,6 +4,8 @@
 
 #include "loop/sse_workers.h"
 
+#include <apr_allocator.h>
+#include <apr_thread_mutex.h>
 #include <apr_thread_pool.h>
 #include <stdlib.h>
 
@@ -16,10 +18,37 @@ typedef struct {
     void *baton;
 } work_t;
 
-apr_status_t sse_workers_init(apr_pool_t *pool, int most)
+/* The pool of a prefork child has an allocator without a lock, and one that is
+ * made from it would share that: tasks and threads come from other threads than
+ * the one that serves requests. */
+static apr_status_t create_pool(apr_pool_t **pool, apr_pool_t *parent)
 {
-    apr_status_t rv = apr_thread_pool_create(&threads, 0, most, pool);
+    apr_allocator_t *allocator;
+    apr_thread_mutex_t *mutex;
+    apr_status_t rv = apr_allocator_create(&allocator);
 
+    if (rv == APR_SUCCESS) {
+        rv = apr_pool_create_ex(pool, parent, NULL, allocator);
+    }
+    if (rv == APR_SUCCESS) {
+        apr_allocator_owner_set(allocator, *pool);
+        apr_pool_tag(*pool, "sse_workers");
+        rv = apr_thread_mutex_create(&mutex, APR_THREAD_MUTEX_DEFAULT, *pool);
+    }
+    if (rv == APR_SUCCESS) {
+        apr_allocator_mutex_set(allocator, mutex);
+    }
+    return rv;
+}
+
+apr_status_t sse_workers_init(apr_pool_t *parent, int most)
+{
+    apr_pool_t *pool;
+    apr_status_t rv = create_pool(&pool, parent);
+
+    if (rv == APR_SUCCESS) {
+        rv = apr_thread_pool_create(&threads, 0, most, pool);
+    }
     if (rv == APR_SUCCESS) {
         apr_thread_pool_idle_wait_set(threads, IDLE_WAIT);
         apr_thread_pool_threshold_set(threads, 0);

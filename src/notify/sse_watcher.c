@@ -24,24 +24,27 @@ APLOG_USE_MODULE(sse);
 #define ABORT_POLL_MSEC 50
 
 typedef struct sse_watcher_t {
-    apr_uint32_t refs;     /* atomic */
-    int reason;            /* atomic; sse_close_reason_e; set once */
-    request_rec *r;        /* const; valid until disarmed */
-    sse_notice_t *notice;  /* const; holds a reference */
-    sse_watch_mode_e mode; /* request */
-    int fd;                /* const; -1: HTTP/2 */
-    int half_keep;         /* const */
-    apr_time_t opened;     /* const */
-    apr_time_t closed;     /* who set the reason */
-    apr_status_t status;   /* likewise */
-    sse_notes_t *notes;    /* request */
+    apr_uint32_t refs;    /* atomic */
+    int reason;           /* atomic; sse_close_reason_e; set once */
+    request_rec *r;       /* const; valid until disarmed */
+    sse_notice_t *notice; /* const; holds a reference */
+    int fd;               /* const; -1: HTTP/2 */
+    int half_keep;        /* const */
+    apr_time_t opened;    /* const */
+    apr_time_t closed;    /* who set the reason */
+    apr_status_t status;  /* likewise */
+    sse_notes_t *notes;   /* request */
 
     pthread_mutex_t lock; /* a leaf but for the loop's queue */
     pthread_cond_t cond;
-    int is_over; /* lock: the request's thread wants it back */
-    int is_idle; /* lock: the loop does not touch it any more */
-    int is_told; /* lock */
-    int late;    /* lock: the client left when all had been produced */
+    sse_watch_mode_e mode; /* lock */
+    int is_opening;        /* lock: stream_open runs */
+    int is_telling;        /* lock: which hooks are run is decided */
+    int tell_waits;        /* lock: for stream_open */
+    int is_over;           /* lock: the request's thread wants it back */
+    int is_idle;           /* lock: the loop does not touch it any more */
+    int is_told;           /* lock */
+    int late; /* lock: the client left when all had been produced */
 
     sse_peer_t peer;                    /* loop */
     int peer_open;                      /* loop */
@@ -89,13 +92,29 @@ static void on_told(sse_task_t *task)
     release(watcher); /* tell_task's, which waited for this */
 }
 
+/* Those who hear of an end have heard of the opening, before. */
+static int may_tell(sse_watcher_t *watcher, int *run_hooks)
+{
+    int ok;
+
+    pthread_mutex_lock(&watcher->lock);
+    ok = !watcher->is_opening;
+    watcher->is_telling = ok;
+    watcher->tell_waits = !ok;
+    *run_hooks = watcher->mode != SSE_WATCH_OFF;
+    pthread_mutex_unlock(&watcher->lock);
+    return ok;
+}
+
 static void on_tell(sse_task_t *task)
 {
     sse_watcher_t *watcher = sse_owner_of(task, sse_watcher_t, tell_task);
     sse_ending_t ending = {0};
 
+    if (!may_tell(watcher, &ending.run_hooks)) {
+        return;
+    }
     ending.r = watcher->r;
-    ending.run_hooks = watcher->mode != SSE_WATCH_OFF;
     ending.close.reason = sse_atomic_load(&watcher->reason);
     ending.close.by_client = sse_close_by_client(ending.close.reason);
     ending.close.status = watcher->status;
@@ -131,15 +150,19 @@ static int is_produced(const sse_watcher_t *watcher)
 static void gone(sse_watcher_t *watcher, sse_close_reason_e reason,
                  apr_status_t status)
 {
-    if (is_produced(watcher)) {
-        pthread_mutex_lock(&watcher->lock);
+    int produced = is_produced(watcher), cut;
+
+    pthread_mutex_lock(&watcher->lock);
+    if (produced) {
         watcher->late = (int)reason;
-        pthread_mutex_unlock(&watcher->lock);
-        return;
     }
-    end(watcher, reason, status);
-    if (watcher->mode == SSE_WATCH_ABORT && watcher->fd >= 0) {
-        shutdown(watcher->fd, SHUT_RDWR);
+    cut = watcher->mode == SSE_WATCH_ABORT && watcher->fd >= 0;
+    pthread_mutex_unlock(&watcher->lock);
+    if (!produced) {
+        end(watcher, reason, status);
+        if (cut) {
+            shutdown(watcher->fd, SHUT_RDWR);
+        }
     }
 }
 
@@ -325,14 +348,44 @@ static apr_status_t on_request_gone(void *baton)
     return APR_SUCCESS;
 }
 
+/* Whether the hooks are to be told of it from now on. */
+static int begin_opening(sse_watcher_t *watcher, sse_watch_mode_e mode)
+{
+    int opens;
+
+    pthread_mutex_lock(&watcher->lock);
+    opens = mode > watcher->mode && watcher->mode == SSE_WATCH_OFF &&
+            !watcher->is_telling;
+    watcher->is_opening = opens;
+    if (mode > watcher->mode && watcher->mode != SSE_WATCH_OFF) {
+        watcher->mode = mode;
+    }
+    pthread_mutex_unlock(&watcher->lock);
+    return opens;
+}
+
+static void end_opening(sse_watcher_t *watcher, sse_watch_mode_e mode)
+{
+    int waits;
+
+    pthread_mutex_lock(&watcher->lock);
+    watcher->mode = mode;
+    watcher->is_opening = 0;
+    waits = watcher->tell_waits;
+    pthread_mutex_unlock(&watcher->lock);
+    if (waits) {
+        sse_loop_post(all.loop, &watcher->tell_task); /* has its reference */
+    }
+}
+
 static void watch_more(request_rec *r, sse_watcher_t *watcher,
                        sse_watch_mode_e mode)
 {
-    if (mode > watcher->mode && watcher->mode == SSE_WATCH_OFF) {
+    if (begin_opening(watcher, mode)) {
         watcher->notes = sse_notes_create(r, "-");
         sse_notify_open(NULL, r);
+        end_opening(watcher, mode);
     }
-    watcher->mode = mode > watcher->mode ? mode : watcher->mode;
 }
 
 void sse_watcher_arm(request_rec *r, sse_watch_mode_e mode)
@@ -340,17 +393,22 @@ void sse_watcher_arm(request_rec *r, sse_watch_mode_e mode)
     request_rec *first = sse_notice_first(r);
     sse_notice_t *notice = sse_notice_of(r, all.loop);
     sse_watcher_t *watcher = sse_notice_watcher(notice);
+    int is_new = !watcher;
 
-    if (watcher || sse_notice_is_stream(notice)) {
+    if (sse_notice_is_stream(notice)) {
         return;
     }
-    watcher = create(first, notice, SSE_WATCH_OFF);
-    sse_notice_set_watcher(notice, watcher);
-    sse_streams_opened(0);
-    apr_pool_pre_cleanup_register(first->pool, first, on_request_gone);
+    if (is_new) {
+        watcher = create(first, notice, SSE_WATCH_OFF);
+        sse_notice_set_watcher(notice, watcher);
+        sse_streams_opened(0);
+        apr_pool_pre_cleanup_register(first->pool, first, on_request_gone);
+        sse_conn_stay(first->connection);
+    }
     watch_more(first, watcher, mode);
-    sse_conn_stay(first->connection);
-    post(watcher, &watcher->arm_task);
+    if (is_new) {
+        post(watcher, &watcher->arm_task);
+    }
 }
 
 static void forget(request_rec *r, sse_notice_t *notice, sse_watcher_t *watcher)
@@ -384,7 +442,7 @@ int sse_watcher_fixups(request_rec *r)
 {
     int mode = sse_conf_watch(r);
 
-    if (mode != SSE_WATCH_OFF && !r->main && !r->prev && all.loop) {
+    if (mode != SSE_WATCH_OFF && !r->main && all.loop) {
         sse_watcher_arm(r, (sse_watch_mode_e)mode);
     }
     return DECLINED;

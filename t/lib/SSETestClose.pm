@@ -26,7 +26,7 @@ use SSETestServer;
 
 our @EXPORT = qw(key app opened url seen told names count_seen monotonic
                  write_files slowly closed_streams how_many in_all
-                 ends_match both_end);
+                 ends_match both_end ends);
 
 my $count = 0;
 my($offset, %seen);
@@ -104,6 +104,16 @@ sub names {
 
     eventually(sub { count_seen($k, 'cb') >= $n }, $timeout // slowly(5));
     return join ' ', map { $_->{name} } seen($k, 'cb');
+}
+
+# What was told of it: "open close reason", once each.
+sub ends {
+    my $k = shift;
+
+    my $close = told($k, 'close');
+    sleep 0.02;
+    return join ' ', count_seen($k, 'open'), count_seen($k, 'close'),
+        $close->{reason} // 'none';
 }
 
 # Of how many of these, each as $_, the block is true.
