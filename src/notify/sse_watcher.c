@@ -349,7 +349,6 @@ void sse_watcher_arm(request_rec *r, sse_watch_mode_e mode)
     sse_streams_opened(0);
     apr_pool_pre_cleanup_register(first->pool, first, on_request_gone);
     watch_more(first, watcher, mode);
-    sse_conn_stay(first->connection);
     post(watcher, &watcher->arm_task);
 }
 
