@@ -4,8 +4,8 @@
 # make run        install what is missing, build, serve the demo   (PORT=8080)
 # make test       install what is missing, build, run every test   (PORT=8529)
 #
-# make            build/mod_sse.so
-# make install    put it where apxs says
+# make            build/mod_sse.so and build/sse-store
+# make install    put them where apxs says
 # make check      one Apache::Test run: MPM=event|worker|prefork,
 #                 SAN=address,undefined|thread, TESTS=t/sse/basic.t,
 #                 ARGS=-verbose
@@ -37,6 +37,7 @@ SRCS := $(sort mod_sse.c $(wildcard src/*.c src/*/*.c))
 SRCS := $(wildcard $(SRCS))
 OBJS := $(SRCS:%.c=$(builddir)/obj/%.o)
 SO   := $(builddir)/mod_sse.so
+TOOL := $(builddir)/sse-store
 
 # Parts that are libraries of their own: no httpd header, no httpd at link.
 LIB_OBJS   := $(filter $(builddir)/obj/src/event/% $(builddir)/obj/src/store/%,\
@@ -56,6 +57,7 @@ APXS_CPPFLAGS   = $(call ask,APXS_CPPFLAGS,$(APXS) -q CPPFLAGS EXTRA_CPPFLAGS \
                     | tr ';' ' ')
 INCLUDEDIR      = $(call ask,INCLUDEDIR,$(APXS) -q INCLUDEDIR)
 APR_INCLUDEDIR  = $(call ask,APR_INCLUDEDIR,$(APXS) -q APR_INCLUDEDIR)
+SBINDIR         = $(call ask,SBINDIR,$(APXS) -q SBINDIR)
 LIBEXECDIR      = $(call ask,LIBEXECDIR,$(APXS) -q LIBEXECDIR)
 APR_CONFIG      = $(call ask,APR_CONFIG,$(APXS) -q APR_CONFIG)
 APR_LIBS        = $(call ask,APR_LIBS,$(APR_CONFIG) --link-ld --libs)
@@ -80,7 +82,7 @@ ifneq ($(SAN),)
 SANFLAGS = -O1 -fno-omit-frame-pointer -fsanitize=$(SAN)
 endif
 
-all: $(SO)
+all: $(SO) $(TOOL)
 
 $(SO): $(OBJS)
 	$(call say,LD $@)
@@ -93,6 +95,11 @@ $(builddir)/obj/%.o: %.c Makefile | need-apxs
 	$(Q)$(CC) $(SSE_CPPFLAGS) $(CPPFLAGS) $(SSE_CFLAGS) $(SANFLAGS) $(CFLAGS) \
 	    -MMD -MP -c -o $@ $<
 
+$(TOOL): $(builddir)/obj/tool/sse_store.o $(LIB_OBJS)
+	$(call say,LD $@)
+	$(Q)$(CC) $(SANFLAGS) -Wl,-z,relro -Wl,-z,now $(LDFLAGS) -o $@ $^ \
+	    $(APR_LIBS) -llmdb -lpthread $(LDLIBS)
+
 need-apxs:
 	@command -v $(APXS) >/dev/null || { echo >&2 "$(APXS) is missing:\
 	 run 'make setup', or install Debian's apache2-dev"; exit 1; }
@@ -100,6 +107,8 @@ need-apxs:
 install: all
 	install -d "$(DESTDIR)$(LIBEXECDIR)"
 	install -m 644 $(SO) "$(DESTDIR)$(LIBEXECDIR)/mod_sse.so"
+	install -d "$(DESTDIR)$(SBINDIR)"
+	install -m 755 $(TOOL) "$(DESTDIR)$(SBINDIR)/sse-store"
 
 setup:
 	@tools/setup.sh $(SETS)
@@ -126,9 +135,11 @@ check-valgrind:
 	@APACHE_TEST_STARTUP_TIMEOUT=180 $(MAKE) --no-print-directory check \
 	    WRAP="$(VALGRIND)" TESTS="$(or $(TESTS),t/sse/basic.t)"
 
-check-unit: $(UNIT_PROGS)
+check-unit: $(UNIT_PROGS) $(TOOL) $(builddir)/unit/make_store
 	@test -n "$(UNIT_PROGS)" || { echo "no unit tests" >&2; exit 1; }
-	@prove -f -o --exec '' $(UNIT_PROGS)
+	@SSE_STORE_TOOL="$(CURDIR)/$(TOOL)" \
+	 SSE_MAKE_STORE="$(CURDIR)/$(builddir)/unit/make_store" \
+	    prove -f -o --exec '' $(UNIT_PROGS) t/store_tool.pl
 
 $(builddir)/unit/%: $(builddir)/obj/t/unit/%.o $(UNIT_OBJS)
 	$(call say,LD $@)
@@ -181,7 +192,8 @@ bench bench-close: all build/bench/load build/bench/mod_bench_close.so
 clean:
 	rm -rf build
 
--include $(OBJS:.o=.d) $(UNIT_SRCS:%.c=$(builddir)/obj/%.d)
+-include $(OBJS:.o=.d) $(UNIT_SRCS:%.c=$(builddir)/obj/%.d) \
+    $(builddir)/obj/tool/sse_store.d $(builddir)/obj/t/unit/make_store.d
 
 .PHONY: all install setup run test check check-valgrind check-unit check-conf \
         check-fuzz test-browser lint bench bench-close clean need-apxs

@@ -29,7 +29,9 @@ APLOG_USE_MODULE(sse);
 #define STOP_WAIT apr_time_from_sec(2)
 /* And so long for its loop to leave. */
 #define LOOP_WAIT apr_time_from_sec(1)
-#define STEP      apr_time_from_msec(2)
+/* And so long what is still running on the callbacks' threads. */
+#define WORKERS_WAIT apr_time_from_msec(500)
+#define STEP         apr_time_from_msec(2)
 
 static struct {
     int fd; /* the wake-up that all children share; const after post_config */
@@ -147,6 +149,13 @@ static apr_status_t stop_loop(void *baton)
     if (!sse_loop_stop(child->loop, LOOP_WAIT)) {
         ap_log_error(APLOG_MARK, APLOG_DEBUG, 0, child->server,
                      "the loop is held up; leaving without it");
+        _exit(0);
+    }
+    /* The threads' pool would wait for them however long they take. */
+    if (!sse_workers_finish(WORKERS_WAIT)) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, child->server,
+                     "a callback for a stream's end or beginning does not "
+                     "return; leaving without it");
         _exit(0);
     }
     return APR_SUCCESS;

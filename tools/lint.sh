@@ -32,7 +32,7 @@ none() {
 }
 
 sources() {
-    find mod_sse.[ch] src t/unit bench -name '*.[ch]' 2>/dev/null | sort
+    find mod_sse.[ch] src tool t/unit bench -name '*.[ch]' 2>/dev/null | sort
 }
 
 # Configuration stands in front of the code of a C test module, which

@@ -9,8 +9,8 @@
  *     hook close STREAM reason=NAME by_client=N events=N ... pool=ok
  *     hook slept STREAM
  *
- * A stream with "sleep=SECONDS" as its query string has its close callback
- * sleep.  The handler "sse-subrequest" answers with its query string's URL. */
+ * A close callback sleeps for as many seconds as the query string
+ * "sleep=SECONDS" says, if there is a file logs/hook_sleeps by then.  The handler "sse-subrequest" answers with its query string's URL. */
 
 #if CONFIG_FOR_HTTPD_TEST
 
@@ -48,6 +48,7 @@
 #include "apache_httpd_test.h"
 #include "mod_sse.h"
 #include "apr_strings.h"
+#include <unistd.h>
 
 static APR_OPTIONAL_FN_TYPE(sse_close_name) *close_name;
 
@@ -93,6 +94,8 @@ static void on_close(sse_stream_t *stream, request_rec *r,
                      const sse_close_t *close)
 {
     const char *sleep = r->args ? strstr(r->args, "sleep=") : NULL;
+    const char *file =
+        ap_server_root_relative(close->pool, "logs/hook_sleeps");
 
     if (!is_ours(r)) {
         return;
@@ -113,7 +116,7 @@ static void on_close(sse_stream_t *stream, request_rec *r,
                   get(r->headers_out, "X-Hook"),
                   get(r->headers_out, "X-Also"),
                   get(r->headers_in, "X-User"), try_pool(close));
-    if (sleep) {
+    if (sleep && !access(file, F_OK)) {
         apr_sleep(apr_time_from_sec(atoi(sleep + 6)));
         ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, "hook slept %s",
                       get(r->notes, "sse-stream"));

@@ -158,9 +158,13 @@ static void tidy(void *baton)
     }
 }
 
+/* Also looks for what a turn that failed has left. */
 static void on_tidy(uv_timer_t *timer)
 {
-    sse_workers_push(tidy, sse_owner_of(timer, sse_hub_t, tidy));
+    sse_hub_t *hub = sse_owner_of(timer, sse_hub_t, tidy);
+
+    turn(hub);
+    sse_workers_push(tidy, hub);
 }
 
 /* -- Making it ------------------------------------------------------------- */

@@ -407,13 +407,12 @@ static void push_missed(sse_subscription_t *sub, change_t *change)
     sse_id_t next = change->since;
     int missing;
 
-    if (sub->is_live && change->since < sub->hub->position) {
-        sub->hub->provider->follow(sub->hub->store, change->since, LOG_DISTANCE,
-                                   on_missed, &reading, &next, &missing);
-        sub->is_gap_told = 1; /* others' events are no gap of this channel */
-        push_found(&reading, 0, sub->after);
-        sub->is_gap_told = 0;
+    while (sub->is_live && next < sub->hub->position &&
+           sub->hub->provider->follow(sub->hub->store, next, LOG_DISTANCE,
+                                      on_missed, &reading, &next,
+                                      &missing) == APR_SUCCESS) {
     }
+    push_found(&reading, 0, sub->after);
 }
 
 static void apply(sse_subscription_t *sub, change_t *change)

@@ -82,3 +82,15 @@ apr_status_t sse_workers_push(void (*fn)(void *), void *baton)
     }
     return rv;
 }
+
+int sse_workers_finish(apr_interval_time_t wait)
+{
+    while (threads && apr_thread_pool_busy_count(threads)) {
+        if (wait <= 0) {
+            return 0;
+        }
+        apr_sleep(1000);
+        wait -= 1000;
+    }
+    return 1;
+}

@@ -10,7 +10,7 @@
  * No thread is made before there is work, and an idle one goes after a while.
  *
  * Threads: sse_workers_push() the loop's, where all signals are blocked: new
- * threads inherit that.
+ * threads inherit that.  For the rest see each.
  */
 
 #ifndef SSE_WORKERS_H
@@ -23,5 +23,9 @@ apr_status_t sse_workers_init(apr_pool_t *pool, int most);
 
 /** Have fn run on one of the threads. */
 apr_status_t sse_workers_push(void (*fn)(void *baton), void *baton);
+
+/** Wait until nothing runs, at most so long. Any thread, and signal handlers.
+ *  @return 0: something still does */
+int sse_workers_finish(apr_interval_time_t wait);
 
 #endif /* SSE_WORKERS_H */

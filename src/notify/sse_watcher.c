@@ -403,7 +403,6 @@ void sse_watcher_arm(request_rec *r, sse_watch_mode_e mode)
         sse_notice_set_watcher(notice, watcher);
         sse_streams_opened(0);
         apr_pool_pre_cleanup_register(first->pool, first, on_request_gone);
-        sse_conn_stay(first->connection);
     }
     watch_more(first, watcher, mode);
     if (is_new) {

@@ -185,6 +185,8 @@ typedef struct {
 
 /* sse_lmdb_env.c: environment and transactions */
 apr_status_t sse_lmdb_status(int rc);
+/** Held while an environment is opened. @param fd out: close it to let go */
+int sse_lmdb_opening_lock(const char *dir, int *fd);
 int sse_lmdb_env_open(MDB_env **env, const sse_store_conf_t *conf);
 /** In a write transaction: the databases, made if there is nothing yet, the
  *  origin then being the time, but above that id. */
@@ -199,6 +201,8 @@ int sse_lmdb_write_begin(sse_lmdb_write_t *w, sse_store_t *store);
 /** Commits; when that fails it has aborted. */
 int sse_lmdb_write_commit(sse_lmdb_write_t *w);
 void sse_lmdb_write_abort(sse_lmdb_write_t *w);
+/** Pages from which on the oldest is given up, of a map of that many. */
+apr_uint64_t sse_lmdb_soft(apr_uint64_t pages);
 /** Pages that the databases take up. */
 int sse_lmdb_pages_used(sse_store_t *store, MDB_txn *txn, apr_uint64_t *pages);
 

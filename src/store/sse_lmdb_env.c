@@ -47,9 +47,8 @@ apr_status_t sse_lmdb_status(int rc)
  * number of the last transaction coming last.  If it were killed on the way,
  * one that waits for it inside of LMDB would go on with the number 0, and the
  * transactions of all who come after would be taken for ancient ones.  Waiting
- * out here it becomes the first itself.
- * @return a descriptor to close */
-static int opening_lock(const char *dir, int *fd)
+ * out here it becomes the first itself. */
+int sse_lmdb_opening_lock(const char *dir, int *fd)
 {
     int rc;
 
@@ -71,7 +70,7 @@ static int open_locked(MDB_env *env, const sse_store_conf_t *conf)
     unsigned int flags = MDB_NOTLS | (conf->sync ? 0 : MDB_NOSYNC);
     int lock, fd, rc;
 
-    if ((rc = opening_lock(conf->dir, &lock))) {
+    if ((rc = sse_lmdb_opening_lock(conf->dir, &lock))) {
         return rc;
     }
     rc = mdb_env_open(env, conf->dir, flags, 0600);
@@ -401,6 +400,12 @@ static int open_dbs(sse_store_t *store)
     return mdb_txn_commit(txn);
 }
 
+apr_uint64_t sse_lmdb_soft(apr_uint64_t pages)
+{
+    /* What one transaction copies weighs more in a small map. */
+    return pages < 1024 ? pages / 2 : pages / 8 * 5;
+}
+
 static int open_env(sse_store_t *store)
 {
     MDB_stat st;
@@ -412,11 +417,8 @@ static int open_env(sse_store_t *store)
     mdb_reader_check(store->env, &dead);
     rc = open_dbs(store);
     if (!rc && !(rc = mdb_env_stat(store->env, &st))) {
-        apr_uint64_t pages = store->conf->size / st.ms_psize;
-
         store->psize = st.ms_psize;
-        /* What one transaction copies weighs more in a small map. */
-        store->soft = pages < 1024 ? pages / 2 : pages / 8 * 5;
+        store->soft = sse_lmdb_soft(store->conf->size / st.ms_psize);
     }
     if (rc) {
         mdb_env_close(store->env);

@@ -37,6 +37,8 @@ extern module AP_MODULE_DECLARE_DATA sse_module;
 
 #define GRACE_MSEC  1000
 #define LINGER_MSEC 2000
+/* What the core filter is given at a time: below its FlushMaxThreshold. */
+#define PIECE_BYTES (16 * 1024)
 
 typedef enum {
     SSE_CONN_SERVING,  /**< an MPM thread runs a request */
@@ -55,8 +57,8 @@ struct sse_conn_t {
     apr_bucket_brigade *bb; /* the owner's, to look at the input */
     sse_stream_t *stream;   /* SERVING: expected; STREAM: open; else NULL */
     sse_conn_state_e state; /* the owner's */
-    int pass_flush;         /* the owner's: FLUSH may block */
-    int stay;               /* the MPM's thread: it writes the response */
+    apr_bucket_brigade *pending; /* loop: what the core filter waits for */
+    int pass_flush;         /* the owner's: an MPM thread's, FLUSH may block */
     int is_tls;             /* const */
     apr_uint64_t suspended; /* loop: its clock when it took over */
     sse_peer_t peer;        /* loop */
@@ -71,23 +73,32 @@ static sse_conn_t *idle; /* loop */
 
 static const char filter_name[] = "SSE_ASYNC";
 
-/* -- The filter that keeps FLUSH from blocking ----------------------------- */
+/* -- Writing without blocking -------------------------------------------- */
 
+/* While the loop owns the connection, whatever comes down the chain waits here:
+ * the core filter blocks on FLUSH, and also when it is left with more than
+ * FlushMaxThreshold.  So it is given a small piece at a time, and the next one
+ * only when all before it was written. */
 static apr_status_t out_filter(ap_filter_t *f, apr_bucket_brigade *bb)
 {
     sse_conn_t *conn = f->ctx;
     apr_bucket *b, *next;
 
-    if (!conn->pass_flush) {
-        for (b = APR_BRIGADE_FIRST(bb); b != APR_BRIGADE_SENTINEL(bb);
-             b = next) {
-            next = APR_BUCKET_NEXT(b);
-            if (APR_BUCKET_IS_FLUSH(b)) {
-                apr_bucket_delete(b);
-            }
+    if (conn->pass_flush) {
+        return ap_pass_brigade(f->next, bb);
+    }
+    if (conn->c->aborted) {
+        apr_brigade_cleanup(conn->pending);
+        apr_brigade_cleanup(bb);
+        return APR_ECONNABORTED;
+    }
+    for (b = APR_BRIGADE_FIRST(bb); b != APR_BRIGADE_SENTINEL(bb); b = next) {
+        next = APR_BUCKET_NEXT(b);
+        if (APR_BUCKET_IS_FLUSH(b)) {
+            apr_bucket_delete(b);
         }
     }
-    return ap_pass_brigade(f->next, bb);
+    return ap_save_brigade(f, &conn->pending, &bb, conn->c->pool);
 }
 
 void sse_conn_register(void)
@@ -96,18 +107,61 @@ void sse_conn_register(void)
                               AP_FTYPE_NETWORK - 1);
 }
 
-/* -- Writing --------------------------------------------------------------- */
+static apr_size_t piece_size(const sse_conn_t *conn)
+{
+    const core_server_config *conf =
+        ap_get_core_module_config(conn->c->base_server->module_config);
+    apr_size_t most = conf->flush_max_threshold;
+
+    return most && most < PIECE_BYTES ? most : PIECE_BYTES;
+}
+
+/* The end of a request or of the connection goes alone: what is before it has
+ * been written by then. */
+static void take_piece(sse_conn_t *conn, apr_bucket_brigade *piece)
+{
+    apr_size_t room = piece_size(conn);
+    apr_bucket *b;
+
+    do {
+        b = APR_BRIGADE_FIRST(conn->pending);
+        if (APR_BUCKET_IS_METADATA(b)) {
+            if (APR_BRIGADE_EMPTY(piece)) {
+                APR_BUCKET_REMOVE(b);
+                APR_BRIGADE_INSERT_TAIL(piece, b);
+            }
+            return;
+        }
+        if (b->length > room) {
+            apr_bucket_split(b, room);
+        }
+        room -= b->length;
+        APR_BUCKET_REMOVE(b);
+        APR_BRIGADE_INSERT_TAIL(piece, b);
+    } while (room && !APR_BRIGADE_EMPTY(conn->pending));
+}
 
 apr_status_t sse_conn_write(sse_conn_t *conn)
 {
-    apr_status_t rv = conn->core->frec->filter_func.out_func(conn->core, NULL);
+    ap_out_filter_func core = conn->core->frec->filter_func.out_func;
+    apr_status_t rv = core(conn->core, NULL);
 
+    while (rv == APR_SUCCESS && !conn->c->aborted &&
+           !conn->c->data_in_output_filters &&
+           !APR_BRIGADE_EMPTY(conn->pending)) {
+        take_piece(conn, conn->bb);
+        rv = core(conn->core, conn->bb);
+        apr_brigade_cleanup(conn->bb);
+        if (rv == APR_SUCCESS) {
+            rv = core(conn->core, NULL);
+        }
+    }
     return conn->c->aborted && rv == APR_SUCCESS ? APR_ECONNABORTED : rv;
 }
 
 int sse_conn_is_flushed(const sse_conn_t *conn)
 {
-    return !conn->c->data_in_output_filters;
+    return !conn->c->data_in_output_filters && APR_BRIGADE_EMPTY(conn->pending);
 }
 
 void sse_conn_want_write(sse_conn_t *conn, int on)
@@ -175,6 +229,7 @@ static void end(sse_conn_t *conn)
     idle_end(conn);
     conn->state = SSE_CONN_GONE;
     conn->c->aborted = 1;
+    apr_brigade_cleanup(conn->pending);
     uv_timer_stop(&conn->timer);
     if (conn->peer_open) {
         conn->peer_open = 0;
@@ -235,6 +290,16 @@ static void take(sse_conn_t *conn)
     sse_loop_post(conn->loop, &conn->take_task);
 }
 
+/* What is left of a response is written here, where that may block: with it the
+ * request ends, and who logs it or is told of it must not be on the loop. */
+static void flush_blocking(sse_conn_t *conn)
+{
+    APR_BRIGADE_INSERT_TAIL(conn->bb,
+                            apr_bucket_flush_create(conn->c->bucket_alloc));
+    ap_pass_brigade(conn->c->output_filters, conn->bb);
+    apr_brigade_cleanup(conn->bb);
+}
+
 /* MPM thread. */
 static void serve(void *baton)
 {
@@ -243,11 +308,13 @@ static void serve(void *baton)
 
     conn->state = SSE_CONN_SERVING;
     conn->pass_flush = 1;
-    conn->stay = 0;
     c->cs->state = CONN_STATE_PROCESSING;
     ap_run_process_connection(c);
-    if (conn->stay && c->cs->state == CONN_STATE_WRITE_COMPLETION) {
-        ap_flush_conn(c);
+    if (c->cs->state == CONN_STATE_SUSPENDED && !conn->stream) {
+        return; /* another module's: it owns the connection now */
+    }
+    if (c->data_in_output_filters) {
+        flush_blocking(conn);
     }
     take(conn);
 }
@@ -343,6 +410,7 @@ static void look_for_end(sse_conn_t *conn)
 {
     switch (sse_conn_look(conn->c, conn->bb)) {
     case SSE_INPUT_END:
+        sse_peer_want(&conn->peer, UV_READABLE, 0);
         on_gone(&conn->peer, SSE_CLOSE_CLIENT, APR_SUCCESS);
         break;
     case SSE_INPUT_DATA:
@@ -462,8 +530,9 @@ static ap_filter_t *core_filter(conn_rec *c)
     return f;
 }
 
-sse_conn_t *sse_conn_of(conn_rec *c, sse_loop_t *loop)
+sse_conn_t *sse_conn_of(request_rec *r, sse_loop_t *loop)
 {
+    conn_rec *c = r->connection;
     sse_conn_t *conn = ap_get_module_config(c->conn_config, &sse_module);
 
     if (!conn) {
@@ -477,20 +546,13 @@ sse_conn_t *sse_conn_of(conn_rec *c, sse_loop_t *loop)
         conn->pass_flush = 1;
         conn->bb = apr_brigade_create(c->pool, c->bucket_alloc);
         conn->take_task.run = on_take;
-        ap_add_output_filter(filter_name, conn, NULL, c);
+        conn->pending = apr_brigade_create(c->pool, c->bucket_alloc);
+        /* With the request, so that its chain has the filter too. */
+        ap_add_output_filter(filter_name, conn, r, c);
         conn->core = core_filter(c);
         ap_set_module_config(c->conn_config, &sse_module, conn);
     }
     return conn;
-}
-
-void sse_conn_stay(conn_rec *c)
-{
-    sse_conn_t *conn = ap_get_module_config(c->conn_config, &sse_module);
-
-    if (conn) {
-        conn->stay = 1;
-    }
 }
 
 void sse_conn_expect(sse_conn_t *conn, sse_stream_t *stream)

@@ -76,8 +76,13 @@ static void on_kick(sse_task_t *task)
 
 void sse_async_writable(sse_stream_t *stream)
 {
-    apr_status_t rv = sse_conn_write(stream->conn);
+    apr_status_t rv;
 
+    if (!is_writing(stream)) { /* its end is being told */
+        sse_conn_want_write(stream->conn, 0);
+        return;
+    }
+    rv = sse_conn_write(stream->conn);
     if (rv == APR_SUCCESS && sse_conn_is_flushed(stream->conn)) {
         sse_conn_want_write(stream->conn, 0);
         sse_stream_wrote(stream);

@@ -89,6 +89,7 @@ static void wait_cut(sse_stream_t *stream)
 {
     int fd = sse_conn_fd(stream->r->connection);
 
+    sse_atomic_store(&stream->is_dead, 1);
     pthread_mutex_lock(&stream->lock);
     if (stream->in_flight && fd >= 0) {
         shutdown(fd, SHUT_RDWR);
@@ -250,7 +251,7 @@ void sse_wait_run(sse_stream_t *stream)
     if (sse_streams_leaving() != SSE_STAY) {
         c->keepalive = AP_CONN_CLOSE;
     }
-    if (!c->aborted && !sse_atomic_load(&stream->is_dead)) {
+    if (!c->aborted && !c->master && !sse_atomic_load(&stream->is_dead)) {
         send_end(stream);
     }
     sse_stream_release(stream);

@@ -158,8 +158,4 @@ void sse_conn_suspended(conn_rec *c, request_rec *r);
 /** register_hooks: the output filter of asynchronous connections. */
 void sse_conn_register(void);
 
-/** This request's end must not come on the loop: what is left of its response
- *  is written by the thread that runs it.  Request thread. */
-void sse_conn_stay(conn_rec *c);
-
 #endif /* SSE_STREAM_H */

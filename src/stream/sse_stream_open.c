@@ -167,7 +167,7 @@ static int run_async(sse_stream_t *stream)
 {
     request_rec *r = stream->r;
 
-    stream->conn = sse_conn_of(r->connection, stream->loop);
+    stream->conn = sse_conn_of(r, stream->loop);
     apr_pool_pre_cleanup_register(r->pool, stream, on_request_gone);
     sse_conn_expect(stream->conn, stream);
     return SUSPENDED;

@@ -148,7 +148,7 @@ void sse_stream_disarm(sse_stream_t *stream);
 /* sse_conn.c */
 
 /** Request thread: the connection's object, made at its first stream. */
-sse_conn_t *sse_conn_of(conn_rec *c, sse_loop_t *loop);
+sse_conn_t *sse_conn_of(request_rec *r, sse_loop_t *loop);
 /** Request thread: its next suspension is this stream's; NULL: nobody's. */
 void sse_conn_expect(sse_conn_t *conn, sse_stream_t *stream);
 /** loop: begin to watch. */

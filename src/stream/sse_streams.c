@@ -10,15 +10,21 @@
 #include "stream/sse_stream_private.h"
 
 #include <ap_mpm.h>
+#include <http_log.h>
+#include <http_main.h>
 #include <unistd.h>
 
 #include "notify/sse_watcher.h"
 #include "sse_atomic.h"
 #include "sse_board.h"
 
+APLOG_USE_MODULE(sse);
+
 /* A graceful end is spread over so many steps, to spread the reconnects. */
 #define LEAVE_STEPS     50
 #define LEAVE_STEP_MSEC 15
+/* A child that stops at once is gone after so long, come what may. */
+#define STOP_MSEC 3000
 /* How often a prefork child, which is not told, asks whether it must leave. */
 #define STATE_POLL_MSEC 50
 
@@ -106,12 +112,26 @@ static void end_all(sse_close_reason_e reason)
     }
 }
 
+/* On worker a handler's thread waits until its stream's end was told, and the
+ * MPM for the handler's thread. */
+static void on_stop_over(uv_timer_t *timer)
+{
+    if (sse_streams_count()) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, ap_server_conf,
+                     "stopping: %u ends are not told, as a callback does not "
+                     "return; leaving without it",
+                     (unsigned)sse_streams_count());
+        _exit(0);
+    }
+}
+
 static void on_leave(void *baton)
 {
     sse_conns_leave();
     if (sse_streams_leaving() == SSE_LEAVE_AT_ONCE) {
         end_all(SSE_CLOSE_STOP);
         sse_watcher_stop_all();
+        uv_timer_start(&all.step, on_stop_over, STOP_MSEC, 0);
         return;
     }
     all.per_step = all.attached / LEAVE_STEPS + 1;

@@ -16,8 +16,22 @@ use Time::HiRes qw(sleep time);
 use Apache::Test ();
 use SSETest;
 
-our @EXPORT = qw(server_pid server_status no_streams graceful_restart
+our @EXPORT = qw(subscribe server_pid server_status no_streams graceful_restart
                  hard_restart stop_server start_server stream_pid is_alive);
+
+# A stream that has had its first bytes.  Like a browser it comes back when the
+# child that it meets is leaving: that says "retry: 500" and ends.
+sub subscribe {
+    my @args = @_;
+
+    for (1 .. 100) {
+        my $stream = open_stream(@args);
+        my $first = $stream->next_block(10);
+        return $stream if $first && ($first->{retry} // 0) != 500;
+        sleep 0.02;
+    }
+    die 'no child of the server takes a stream';
+}
 
 sub server_pid {
     open my $fh, '<', Apache::Test::config()->{vars}{t_logs} . '/httpd.pid'

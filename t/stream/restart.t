@@ -33,9 +33,7 @@ sub path { return "/stream/history/deep/$_[0]-$$" }
 sub opened {
     my($n, @args) = @_;
 
-    my @streams = map { open_stream(@args) } 1 .. $n;
-    $_->next_block(10) for @streams;
-    return @streams;
+    return map { subscribe(@args) } 1 .. $n;
 }
 
 # The children that have the streams of a path.
@@ -128,9 +126,8 @@ sub graceful {
              'the log has the reason "shutdown"');
 
     # They come back with their last id.
-    my @again = map { open_stream($path, headers => {
+    my @again = map { subscribe($path, headers => {
         'Last-Event-ID' => $_->[0][-1] // $first }) } @told;
-    $_->head for @again;
     my($ids, $failed) = stop_publisher($publisher);
     ok t_cmp("@$failed", '', 'publishing never failed: ' . @$ids . ' events');
     my $wrong = 0;

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod_sse: Server-Sent Events for Apache httpd.
+ * See LICENSE for the terms. */
+
+/* Stores for t/store_tool.pl: make_store DIR COMMAND
+ *
+ *   fill     a store with something of all kinds
+ *   write    append, forget and let expire, until stdin ends; a line on stdout
+ *            when it has begun, and the number of events at the end
+ *   read     hold a snapshot until stdin ends; a line when it has begun
+ *   version  say that it is of version 9
+ *   lose     take an event away of which the index knows
+ *   miscount say that a channel has one event more
+ */
+
+#include <poll.h>
+
+#include "store.h"
+#include "store/sse_lmdb.h"
+
+#define KEY(s)                                                                 \
+    (sse_slice_t) { s, sizeof(s) - 1 }
+#define NEWS KEY("a.example\0/events/news")
+
+static const sse_history_t keep_two = {2, 0, 0};
+static const sse_history_t keep_short = {100, 1, 0};
+
+static sse_id_t add(sse_store_t *store, sse_slice_t key, const char *event,
+                    const char *data, const char *pubkey,
+                    const sse_history_t *history)
+{
+    sse_append_t append = item("", data, pubkey, history);
+
+    append.channel = key;
+    append.fields.event = text(event);
+    if (event) {
+        append.fields.retry = 1500;
+    }
+    if (P->append(store, &append, 1)) {
+        fputs("append failed\n", stderr);
+        exit(1);
+    }
+    return append.id;
+}
+
+static void fill(sse_store_t *store)
+{
+    sse_id_t id;
+    int i;
+
+    add(store, NEWS, NULL, "one", NULL, &keep_all);
+    add(store, NEWS, "tick", "two\nlines", NULL, &keep_all);
+    add(store, NEWS, NULL, "", "a-key", &keep_all);
+    for (i = 0; i < 5; ++i) {
+        add(store, KEY("a.example\0/events/two"), NULL, "xxxx", NULL,
+            &keep_two);
+    }
+    add(store, KEY("a.example\0/odd\\ \x1b"), NULL, "x", NULL, &keep_all);
+    add(store, KEY("a.example\0/short"), NULL, "gone", NULL, &keep_short);
+    add(store, KEY("b.example\0/events/news"), NULL, "other", NULL, &keep_all);
+    add(store, KEY("b.example\0/none"), NULL, "never kept", NULL, &keep_none);
+    add(store, KEY("b.example\0/forgotten"), NULL, "x", "k", &keep_all);
+    P->forget(store, KEY("b.example\0/forgotten"), &id);
+}
+
+static int at_end(void)
+{
+    struct pollfd in = {0, POLLIN, 0};
+
+    return poll(&in, 1, 0) != 0;
+}
+
+static void begun(void)
+{
+    puts("begun");
+    fflush(stdout);
+}
+
+static void write_on(sse_store_t *store)
+{
+    static const sse_history_t some = {200, 0, 0};
+    char name[32], data[3000];
+    sse_id_t id;
+    int n, more;
+
+    memset(data, 'd', sizeof(data) - 1);
+    for (n = 0; n < 2000 || !at_end(); ++n) {
+        if (n == 2000) {
+            begun();
+        }
+        snprintf(name, sizeof(name), "w%cchannel-%d", '\0', n % 300);
+        name[1] = '\0';
+        data[n % (int)sizeof(data)] = '\0';
+        add(store, (sse_slice_t){name, 2 + strlen(name + 2)}, NULL, data,
+            n % 5 ? NULL : "again", n % 300 % 7 ? &some : &keep_short);
+        data[n % (int)sizeof(data)] = 'd';
+        data[sizeof(data) - 1] = '\0';
+        if (!(n % 50)) {
+            P->forget(store, (sse_slice_t){name, 2 + strlen(name + 2)}, &id);
+            P->tidy(store, apr_time_now() + apr_time_from_sec(11), &more);
+        }
+    }
+    printf("%d\n", n);
+}
+
+static void read_on(sse_store_t *store)
+{
+    sse_lmdb_state_t state;
+    MDB_txn *txn;
+    char c;
+
+    if (!sse_lmdb_read_begin(store, &txn, &state)) {
+        begun();
+        while (read(0, &c, 1) > 0) {
+        }
+        sse_lmdb_read_end(store, txn);
+    }
+}
+
+static int spoil(sse_store_t *store, const char *how)
+{
+    sse_lmdb_write_t w;
+    int rc = sse_lmdb_write_begin(&w, store);
+
+    if (rc || (rc = sse_lmdb_channel_use(&w, NEWS, 0))) {
+        return rc;
+    }
+    if (!strcmp(how, "version")) {
+        w.state.version = 9;
+    }
+    else if (!strcmp(how, "miscount")) {
+        w.channel.count++;
+    }
+    else {
+        rc = sse_lmdb_del(&w, SSE_DB_EVENTS, &w.channel.first,
+                          sizeof(w.channel.first));
+    }
+    return rc ? rc : sse_lmdb_write_commit(&w);
+}
+
+int main(int argc, char **argv)
+{
+    apr_pool_t *pool;
+    sse_store_t *store;
+    int rc = 0;
+
+    if (argc != 3) {
+        return 2;
+    }
+    apr_initialize();
+    pool = test_pool();
+    snprintf(test_dir, sizeof(test_dir), "/"); /* DIR is absolute */
+    store = test_open(test_conf(pool, argv[1], "16m", "off"), pool);
+    if (!strcmp(argv[2], "fill")) {
+        fill(store);
+    }
+    else if (!strcmp(argv[2], "write")) {
+        write_on(store);
+    }
+    else if (!strcmp(argv[2], "read")) {
+        read_on(store);
+    }
+    else {
+        rc = spoil(store, argv[2]);
+    }
+    apr_pool_destroy(pool);
+    return rc != 0;
+}
