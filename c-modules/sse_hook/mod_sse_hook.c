@@ -10,7 +10,8 @@
  *     hook slept STREAM
  *
  * A close callback sleeps for as many seconds as the query string
- * "sleep=SECONDS" says, if there is a file logs/hook_sleeps by then.  The handler "sse-subrequest" answers with its query string's URL. */
+ * "sleep=SECONDS" says, if there is a file logs/hook_sleeps by then.  The
+ * handler "sse-subrequest" answers with its query string's URL. */
 
 #if CONFIG_FOR_HTTPD_TEST
 

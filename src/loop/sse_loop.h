@@ -55,7 +55,8 @@ int sse_loop_post(sse_loop_t *loop, sse_task_t *task);
 
 int sse_loop_is_current(const sse_loop_t *loop);
 
-/** Whether its thread has left: nothing that is posted will run.  Any thread. */
+/** Whether its thread has left: nothing that is posted will run.  Any thread.
+ */
 int sse_loop_is_gone(const sse_loop_t *loop);
 
 /** Have this run on the loop, soon; for signal handlers too.  There is one such
