@@ -119,8 +119,8 @@ sub vanish {
                  ['TLS', '/close/sse/beat/y', 2.5, 'heartbeats of 500 ms']);
     for my $case (@cases) {
         $case->[4] = key();
-        my $client = client($case->[0], url($case->[1], $case->[4]));
-        ok t_cmp(wait_for($client, qr/^retry: /, 10), 1,
+        $case->[5] = client($case->[0], url($case->[1], $case->[4]));
+        ok t_cmp(wait_for($case->[5], qr/^retry: /, 10), 1,
                  "$name, $case->[0], $case->[3]: open");
     }
     my $patient = key();
