@@ -7,6 +7,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <string.h>
 #include <sys/socket.h>
 
 /* What the kernel has recorded against the connection; reading clears it. */
@@ -164,8 +165,23 @@ sse_close_reason_e sse_peer_look(int fd, int half_keep)
     return reason_of(socket_error(fd), pfd.revents & (POLLERR | POLLHUP));
 }
 
-sse_close_reason_e sse_peer_write_reason(apr_status_t status)
+/* A peer that lives answers the probes, so that its last acknowledgement is
+ * never as old as that. */
+static int is_silent(int fd, apr_interval_time_t dead)
 {
-    return is_dead(APR_TO_OS_ERROR(status)) ? SSE_CLOSE_DEAD_PEER
-                                            : SSE_CLOSE_WRITE_ERROR;
+    struct tcp_info info;
+    socklen_t len = sizeof(info);
+
+    memset(&info, 0, sizeof(info));
+    return dead && fd >= 0 &&
+           !getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) &&
+           info.tcpi_last_ack_recv >= apr_time_as_msec(dead) * 9 / 10;
+}
+
+sse_close_reason_e sse_peer_write_reason(int fd, apr_status_t status,
+                                         apr_interval_time_t dead)
+{
+    return is_dead(APR_TO_OS_ERROR(status)) || is_silent(fd, dead)
+               ? SSE_CLOSE_DEAD_PEER
+               : SSE_CLOSE_WRITE_ERROR;
 }

@@ -68,7 +68,12 @@ void sse_peer_set_dead(int fd, apr_interval_time_t timeout);
 /** How the peer has ended, or SSE_CLOSE_NONE.  Blocks nowhere. */
 sse_close_reason_e sse_peer_look(int fd, int half_keep);
 
-/** What a failed write says of the peer. */
-sse_close_reason_e sse_peer_write_reason(apr_status_t status);
+/**
+ * What a failed write says of the peer.
+ * @param status what the filters made of it: mod_ssl hides a time-out
+ * @param dead what sse_peer_set_dead() was given
+ */
+sse_close_reason_e sse_peer_write_reason(int fd, apr_status_t status,
+                                         apr_interval_time_t dead);
 
 #endif /* SSE_PEER_H */

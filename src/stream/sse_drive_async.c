@@ -31,7 +31,7 @@ static int is_writing(const sse_stream_t *stream)
 static void after_write(sse_stream_t *stream, apr_status_t rv)
 {
     if (rv != APR_SUCCESS) {
-        sse_stream_broken(stream, sse_peer_write_reason(rv), rv);
+        sse_stream_broken(stream, sse_stream_write_reason(stream, rv), rv);
     }
     else if (!sse_conn_is_flushed(stream->conn)) {
         sse_conn_want_write(stream->conn, 1);

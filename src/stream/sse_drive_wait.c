@@ -151,7 +151,8 @@ static void write_out(sse_stream_t *stream)
     if (!was_dead && (rv != APR_SUCCESS || c->aborted)) {
         sse_atomic_store(&stream->is_dead, 1);
         sse_stream_end(stream,
-                       c->master ? SSE_CLOSE_RESET : sse_peer_write_reason(rv),
+                       c->master ? SSE_CLOSE_RESET
+                                 : sse_stream_write_reason(stream, rv),
                        rv);
     }
     sse_stream_wrote(stream);

@@ -384,6 +384,13 @@ void sse_stream_drained(sse_stream_t *stream)
     }
 }
 
+sse_close_reason_e sse_stream_write_reason(const sse_stream_t *stream,
+                                           apr_status_t status)
+{
+    return sse_peer_write_reason(sse_conn_fd(stream->r->connection), status,
+                                 stream->opts.dead_peer);
+}
+
 void sse_stream_broken(sse_stream_t *stream, sse_close_reason_e reason,
                        apr_status_t status)
 {

@@ -122,6 +122,10 @@ void sse_stream_post(sse_stream_t *stream, sse_task_t *task);
 /** loop: the writer has nothing left to write. */
 void sse_stream_drained(sse_stream_t *stream);
 
+/** What a failed write says of its client.  The writer. */
+sse_close_reason_e sse_stream_write_reason(const sse_stream_t *stream,
+                                           apr_status_t status);
+
 /** loop: the client is gone, whether or not the stream was ended before. */
 void sse_stream_broken(sse_stream_t *stream, sse_close_reason_e reason,
                        apr_status_t status);
