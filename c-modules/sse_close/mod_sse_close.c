@@ -142,11 +142,24 @@ static void on_stream_close(sse_stream_t *stream, request_rec *r,
 
 /* -- Streams of our own ---------------------------------------------------- */
 
+/* Again while the queue is full, for that many milliseconds. */
+static apr_status_t send_patiently(sse_stream_t *stream,
+                                   const sse_event_t *event, int patience)
+{
+    apr_status_t rv = send_fn(stream, event);
+
+    while (APR_STATUS_IS_EAGAIN(rv) && patience-- > 0) {
+        apr_sleep(1000);
+        rv = send_fn(stream, event);
+    }
+    return rv;
+}
+
 /* rn events of rsize bytes, rgap milliseconds between, until one fails. */
 static void send_events(sse_stream_t *stream, request_rec *r, const char *key)
 {
     int i, n = number(r, "rn", 0), gap = number(r, "rgap", 0);
-    int size = number(r, "rsize", 0);
+    int size = number(r, "rsize", 0), patience = number(r, "rpatience", 0);
     sse_event_t event = {0};
     char id[32];
     char *data = calloc(1, (apr_size_t)size + 20);
@@ -159,7 +172,7 @@ static void send_events(sse_stream_t *stream, request_rec *r, const char *key)
         event.retry = -1;
         sprintf(id, "own-%d", i);
         event.id = id;
-        rv = send_fn(stream, &event);
+        rv = send_patiently(stream, &event, patience);
         pause_msec(gap);
     }
     free(data);
@@ -240,7 +253,7 @@ static void race(sse_stream_t *stream, request_rec *r, const char *key)
     helper_t *helper = helper_create(stream, key);
     unsigned int seed = (unsigned int)now_usec();
     pthread_t thread;
-    int go = 0, mine = rand_r(&seed) % 200000;
+    int go = 0, mine = rand_r(&seed) % number(r, "rspin", 1);
     int cancels = number(r, "rrace", 0) == 2;
     callback_t *cb = cancels ? register_one(r, "race", SSE_ON_ANY) : NULL;
 

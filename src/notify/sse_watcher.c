@@ -455,6 +455,9 @@ static sse_close_reason_e outcome(sse_watcher_t *watcher)
     if (!watcher->r->connection->aborted) {
         return SSE_CLOSE_COMPLETE;
     }
+    if (sse_streams_leaving() == SSE_LEAVE_AT_ONCE) {
+        return SSE_CLOSE_STOP; /* the MPM has closed its threads' sockets */
+    }
     if (reason == SSE_CLOSE_NONE) { /* the loop had no turn since */
         reason = watcher->fd >= 0
                      ? sse_peer_look(watcher->fd, watcher->half_keep)
