@@ -13,6 +13,8 @@
 # make bench      what it costs and how fast it is, in build/bench/results.txt
 #                 (SCENARIOS="idle close latency fanout publish long resume")
 # make bench-close  how soon a client's close is told
+# make soak       restarts and crashes under load: nothing is lost
+#                 (SOAK_SECONDS=600, SOAK_SEED=; see docs/operations.md)
 # make setup      only install what is missing                (SETS="run test")
 # make clean
 
@@ -189,6 +191,27 @@ bench bench-close: all build/bench/load build/bench/mod_bench_close.so
 	@APXS="$(APXS)" LIBEXECDIR="$(LIBEXECDIR)" bench/run.sh \
 	    $(if $(filter bench-close,$@),close,$(SCENARIOS))
 
+SOAK_SRCS := $(sort $(wildcard bench/soak*.c)) bench/load_net.c \
+             bench/load_proc.c
+build/bench/soak: $(SOAK_SRCS) $(wildcard bench/*.h) Makefile
+	$(call say,LD $@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) -std=gnu99 -D_GNU_SOURCE -g -O2 $(WARNINGS) -o $@ $(SOAK_SRCS) \
+	    -lm
+
+build/bench/mod_bench_soak.so: bench/mod_bench_soak.c mod_sse.h \
+                               bench/bench_soak_log.h Makefile | need-apxs
+	$(call say,CC $<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(SSE_CPPFLAGS) $(SSE_CFLAGS) $(SSE_LDFLAGS) -o $@ $<
+
+soak: all build/bench/soak build/bench/mod_bench_soak.so
+	@APXS="$(APXS)" LIBEXECDIR="$(LIBEXECDIR)" PORT="$(PORT)" \
+	 SOAK_SECONDS="$(SOAK_SECONDS)" SOAK_SEED="$(SOAK_SEED)" \
+	 SOAK_SUBSCRIBERS="$(SOAK_SUBSCRIBERS)" SOAK_RATE="$(SOAK_RATE)" \
+	 SOAK_PUBLISHERS="$(SOAK_PUBLISHERS)" \
+	    prove -f -o --exec sh bench/soak.sh
+
 clean:
 	rm -rf build
 
@@ -196,5 +219,5 @@ clean:
     $(builddir)/obj/tool/sse_store.d $(builddir)/obj/t/unit/make_store.d
 
 .PHONY: all install setup run test check check-valgrind check-unit check-conf \
-        check-fuzz test-browser lint bench bench-close clean need-apxs
+        check-fuzz test-browser lint bench bench-close soak clean need-apxs
 .SECONDARY:

@@ -153,10 +153,15 @@ static void head_is_whole(conn_t *conn)
     }
     else {
         length = strstr(conn->head, "\r\nContent-Length: ");
-        if (!length) {
+        if (length) {
+            conn->left = strtoull(length + 18, NULL, 10);
+        }
+        else if (strstr(conn->head, "\r\nConnection: close\r\n")) {
+            conn->left = UINT64_MAX; /* until on_gone */
+        }
+        else {
             die("a response of unknown length: %.200s", conn->head);
         }
-        conn->left = strtoull(length + 18, NULL, 10);
         conn->state = READ_LENGTH;
     }
     if (conn->events->on_head) {

@@ -14,7 +14,7 @@ make=${MAKE:-make}
 port=${PORT:-8529}
 out=build/test
 parts=${PARTS:-lint unit unit-asan fuzz conf event worker prefork asan tsan
-    browser}
+    browser soak}
 jobs=$(nproc 2>/dev/null || echo 2)
 passed=0
 failed=0
@@ -79,6 +79,7 @@ for each in $parts; do
     tsan)      part tsan check MPM=event SAN=thread TESTS="$instrumented" \
                    PORT="$((port + 200))" ;;
     browser)   part browser test-browser PORT="$((port + 250))" ;;
+    soak)      part soak soak SOAK_SECONDS=60 PORT="$((port + 280))" ;;
     *)         echo "there is no part '$each'" >&2; exit 1 ;;
     esac
 done

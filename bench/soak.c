@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod_sse: Server-Sent Events for Apache httpd.
+ * See LICENSE for the terms. */
+
+/**
+ * @file soak.c
+ * The soak's phases.  soak.sh starts httpd and this.
+ */
+
+#include "soak.h"
+
+#include <arpa/inet.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#define TURN_MSEC     5
+#define DRAIN_TIMEOUT (60 * SEC)
+#define LEAVE_TIMEOUT (20 * SEC)
+/* How many subscribers may have all channels; more is more than one generator
+ * can read. */
+#define WIDE_MAX 100
+/* So few that all may. */
+#define FEW 500
+
+soak_t soak;
+
+void die(const char *format, ...)
+{
+    va_list args;
+
+    printf("Bail out!  ");
+    va_start(args, format);
+    vprintf(format, args);
+    va_end(args);
+    putchar('\n');
+    exit(2);
+}
+
+uint64_t now_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * SEC + (uint64_t)now.tv_nsec;
+}
+
+/* -- The port -------------------------------------------------------------- */
+
+/* @return the port, or 0 */
+static int is_free(int port)
+{
+    struct sockaddr_in sin = {0};
+    socklen_t len = sizeof(sin);
+    int fd = socket(AF_INET, SOCK_STREAM, 0), on = 1;
+
+    sin.sin_family = AF_INET;
+    sin.sin_port = htons((uint16_t)port);
+    sin.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+    port = fd >= 0 && !bind(fd, (struct sockaddr *)&sin, sizeof(sin)) &&
+                   !getsockname(fd, (struct sockaddr *)&sin, &len)
+               ? ntohs(sin.sin_port)
+               : 0;
+    close(fd);
+    return port;
+}
+
+static int print_free_port(int from)
+{
+    int i, port = 0;
+
+    for (i = 0; i < 10 && !port; ++i) {
+        port = is_free(from ? from + i : 0);
+    }
+    printf("%d\n", port);
+    return port == 0;
+}
+
+/* -- sse-status ------------------------------------------------------------ */
+
+typedef struct {
+    conn_t conn;
+    int is_done;
+    size_t len;
+    char body[512];
+} status_t;
+
+static void on_body(conn_t *conn, const char *bytes, size_t len)
+{
+    status_t *status = conn->baton;
+    size_t room = sizeof(status->body) - 1 - status->len;
+
+    len = len < room ? len : room;
+    memcpy(status->body + status->len, bytes, len);
+    status->len += len;
+    status->body[status->len] = '\0';
+}
+
+static void on_reply(conn_t *conn) { ((status_t *)conn->baton)->is_done = 1; }
+
+static const conn_events_t status_events = {NULL, on_body, on_reply, on_reply};
+
+/* @return how many streams are open, or -1 */
+static long open_streams(void)
+{
+    static const char request[] =
+        "GET /sse-status HTTP/1.1\r\nHost: localhost\r\n"
+        "Accept: application/json\r\nConnection: close\r\n\r\n";
+    uint64_t until = now_ns() + 5 * SEC;
+    status_t status = {0};
+    const char *streams;
+
+    net_open(&status.conn, &status_events, &status);
+    net_send(&status.conn, request, sizeof(request) - 1);
+    while (!status.is_done && now_ns() < until) {
+        net_turn(10);
+    }
+    net_close(&status.conn);
+    streams = strstr(status.body, "\"streams\":");
+    return streams ? strtol(streams + 10, NULL, 10) : -1;
+}
+
+static void check_gauge(void)
+{
+    uint64_t until = now_ns() + LEAVE_TIMEOUT;
+    long n;
+
+    while ((n = open_streams()) != 0 && now_ns() < until) {
+        net_wait(200 * MSEC);
+    }
+    check(n == 0, "when all have left, sse-status counts no stream (%ld)", n);
+}
+
+/* -- The phases ------------------------------------------------------------ */
+
+static void turn(int is_over)
+{
+    uint64_t now = now_ns();
+
+    if (!is_over) {
+        acts_turn(now);
+    }
+    pubs_turn(now, is_over);
+    watchers_turn(now, is_over);
+    net_turn(TURN_MSEC);
+}
+
+static void turn_until(uint64_t until)
+{
+    while (now_ns() < until) {
+        turn(0);
+    }
+}
+
+/* Whoever is away comes back; an auditor reads the history. */
+static void drain(void)
+{
+    uint64_t until = now_ns() + DRAIN_TIMEOUT;
+    uint64_t later;
+
+    while (!pubs_are_done() && now_ns() < until) {
+        turn(1);
+    }
+    watchers_audit();
+    do {
+        later = now_ns() + 200 * MSEC;
+        while (now_ns() < later) {
+            turn(1);
+        }
+    } while (watchers_behind() && now_ns() < until);
+    /* What comes twice comes now. */
+    later = now_ns() + SEC;
+    while (now_ns() < later) {
+        turn(1);
+    }
+}
+
+/* httpd's connections outlive their streams by a second or so. */
+static void sample_settled(const sample_t *idle, sample_t *sample)
+{
+    uint64_t begin = now_ns();
+
+    sample_take(sample);
+    while (sample->most > idle->most && now_ns() < begin + LEAVE_TIMEOUT) {
+        net_wait(500 * MSEC);
+        sample_take(sample);
+    }
+    printf("# descriptors settled within %.1f s\n",
+           (double)(now_ns() - begin) / SEC);
+}
+
+static void run(void)
+{
+    uint64_t begin, length = (uint64_t)soak.seconds * SEC;
+    sample_t idle, early, quiet, end, after;
+
+    acts_plan();
+    pubs_start();
+    sample_take(&idle);
+    watchers_start();
+    begin = now_ns();
+    acts_start(begin);
+    turn_until(begin + length / 100 * 7);
+    sample_take(&early);
+    turn_until(begin + length / 100 * 85);
+    sample_take(&quiet);
+    turn_until(begin + length);
+    sample_take(&end);
+    drain();
+    check_acts();
+    check_pubs();
+    check_watchers();
+    pubs_close();
+    watchers_close();
+    check_gauge();
+    check_opens();
+    sample_settled(&idle, &after);
+    check_samples(&idle, &early, &quiet, &end, &after);
+    check_error_log();
+}
+
+static int number(const char *text, const char *what, int least, int most)
+{
+    char *end;
+    long n = strtol(text, &end, 10);
+
+    if (*end || end == text || n < least || n > most) {
+        die("%s=%s: a number from %d to %d", what, text, least, most);
+    }
+    return (int)n;
+}
+
+static void configure(char **argv)
+{
+    soak.parent = (pid_t)strtol(argv[2], NULL, 10);
+    soak.dir = argv[3];
+    soak.seconds = number(argv[4], "SOAK_SECONDS", 10, 12000);
+    soak.subs = number(argv[5], "SOAK_SUBSCRIBERS", 1, 19000);
+    soak.pubs = number(argv[6], "SOAK_PUBLISHERS", 1, 1000);
+    soak.rate = number(argv[7], "SOAK_RATE", 1, 100000);
+    soak.seed = number(argv[8], "SOAK_SEED", 0, 2147483647);
+    soak.channels =
+        soak.pubs < SOAK_CHANNELS_MAX ? soak.pubs : SOAK_CHANNELS_MAX;
+    soak.wide = soak.subs <= FEW ? soak.subs : WIDE_MAX;
+    printf("# %d s, %d subscribers (%d of all channels), %d publishers on %d "
+           "channels, %d events/s, SOAK_SEED=%ld\n",
+           soak.seconds, soak.subs, soak.wide, soak.pubs, soak.channels,
+           soak.rate, soak.seed);
+    srand48(soak.seed);
+}
+
+int main(int argc, char **argv)
+{
+    struct rlimit limit;
+
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    if (argc == 3 && !strcmp(argv[1], "port")) {
+        return print_free_port((int)strtol(argv[2], NULL, 10));
+    }
+    if (argc != 9) {
+        die("usage: soak port FROM | soak PORT PID DIR SECONDS SUBSCRIBERS "
+            "PUBLISHERS RATE SEED");
+    }
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+    configure(argv);
+    net_start((int)strtol(argv[1], NULL, 10));
+    run();
+    return checks_failed() != 0;
+}
