@@ -186,6 +186,23 @@ static apr_status_t start_hub(sse_child_t *child, apr_pool_t *pool)
     return rv;
 }
 
+/* All that has handles on the loop. */
+static void init_parts(sse_child_t *child, apr_pool_t *pool)
+{
+    apr_status_t rv;
+
+    sse_streams_init(child->loop, query(AP_MPMQ_IS_ASYNC),
+                     !query(AP_MPMQ_IS_THREADED));
+    sse_watcher_init(child->loop);
+    rv = start_hub(child, pool);
+    if (rv != APR_SUCCESS) {
+        ap_log_error(APLOG_MARK, APLOG_CRIT, rv, child->server,
+                     "cannot open the event store: this child answers 503; "
+                     "see that the directory of SSEStore is there, belongs to "
+                     "the server's user, and its disk is not full");
+    }
+}
+
 void sse_child_init(apr_pool_t *pchild, server_rec *s)
 {
     sse_child_t *child = apr_pcalloc(pchild, sizeof(*child));
@@ -197,23 +214,17 @@ void sse_child_init(apr_pool_t *pchild, server_rec *s)
     sse_board_enter(getpid(), child->born);
     rv = sse_workers_init(pchild, sse_conf_callback_threads(s));
     if (rv == APR_SUCCESS) {
-        rv = sse_loop_create(&child->loop, pchild);
+        rv = sse_loop_create(&child->loop);
+    }
+    if (rv == APR_SUCCESS) {
+        init_parts(child, pchild);
+        rv = sse_loop_start(child->loop, pchild);
     }
     if (rv != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s,
                      "cannot start the event loop: no streams in this child; "
                      "see its limits on threads and descriptors");
         return;
-    }
-    sse_streams_init(child->loop, query(AP_MPMQ_IS_ASYNC),
-                     !query(AP_MPMQ_IS_THREADED));
-    sse_watcher_init(child->loop);
-    rv = start_hub(child, pchild);
-    if (rv != APR_SUCCESS) {
-        ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s,
-                     "cannot open the event store: this child answers 503; "
-                     "see that the directory of SSEStore is there, belongs to "
-                     "the server's user, and its disk is not full");
     }
     this_child = child;
     apr_pool_pre_cleanup_register(pchild, child, stop_loop);

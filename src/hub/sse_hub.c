@@ -171,7 +171,12 @@ static void on_tidy(uv_timer_t *timer)
 
 static void on_start(sse_task_t *task)
 {
-    sse_hub_t *hub = sse_owner_of(task, sse_hub_t, start_task);
+    turn(sse_owner_of(task, sse_hub_t, start_task));
+    sse_crash_check();
+}
+
+static void open_handles(sse_hub_t *hub)
+{
     uv_loop_t *uv = sse_loop_uv(hub->loop);
 
     uv_poll_init(uv, &hub->wakeup, hub->epoll);
@@ -180,8 +185,6 @@ static void on_start(sse_task_t *task)
     /* Children that were made together do not all come at once. */
     uv_timer_start(&hub->tidy, on_tidy, TIDY_MSEC + getpid() % TIDY_MSEC,
                    TIDY_MSEC);
-    turn(hub);
-    sse_crash_check();
 }
 
 static apr_status_t watch_wakeups(sse_hub_t *hub, int wake_fd)
@@ -217,6 +220,7 @@ apr_status_t sse_hub_create(sse_hub_t **out, sse_loop_t *loop,
         rv = provider->last(store, &hub->position);
     }
     if (rv == APR_SUCCESS) {
+        open_handles(hub);
         sse_loop_post(loop, &hub->start_task);
         *out = hub;
     }

@@ -33,7 +33,7 @@
 typedef struct sse_hub_t sse_hub_t;
 typedef struct sse_subscription_t sse_subscription_t;
 
-/** child_init. @param wake_fd a descriptor that every publisher writes to and
+/** child_init, before the loop is started. @param wake_fd a descriptor that every publisher writes to and
  *  nobody reads: an eventfd shared by all children */
 apr_status_t sse_hub_create(sse_hub_t **hub, sse_loop_t *loop,
                             const sse_store_provider_t *provider,

@@ -15,12 +15,11 @@ struct sse_loop_t {
     uv_loop_t uv;
     uv_async_t wakeup;
     apr_thread_t *thread;
-    pthread_t self;
     void (*urgent)(void *);
     void *urgent_baton;
     int urged;            /* atomic */
     int stop;             /* atomic */
-    int gone;             /* atomic: the thread has left uv_run() */
+    int gone;             /* atomic: the thread is not in uv_run() */
     pthread_mutex_t lock; /* of the queue; a leaf: nothing is taken under it */
     sse_task_t *first;    /* any, under lock */
     sse_task_t **last;    /* any, under lock */
@@ -64,16 +63,14 @@ static void *APR_THREAD_FUNC loop_main(apr_thread_t *thread, void *baton)
 {
     sse_loop_t *loop = baton;
 
-    loop->self = pthread_self();
     uv_run(&loop->uv, UV_RUN_DEFAULT);
     sse_atomic_store(&loop->gone, 1);
     return NULL;
 }
 
-apr_status_t sse_loop_create(sse_loop_t **out, apr_pool_t *pool)
+apr_status_t sse_loop_create(sse_loop_t **out)
 {
     sse_loop_t *loop = calloc(1, sizeof(*loop));
-    apr_status_t rv;
     int err;
 
     if (!loop) {
@@ -90,10 +87,20 @@ apr_status_t sse_loop_create(sse_loop_t **out, apr_pool_t *pool)
     }
     loop->wakeup.data = loop;
     loop->last = &loop->first;
+    loop->gone = 1;
     pthread_mutex_init(&loop->lock, NULL);
+    *out = loop;
+    return APR_SUCCESS;
+}
+
+apr_status_t sse_loop_start(sse_loop_t *loop, apr_pool_t *pool)
+{
+    apr_status_t rv;
+
+    sse_atomic_store(&loop->gone, 0);
     rv = apr_thread_create(&loop->thread, NULL, loop_main, loop, pool);
-    if (rv == APR_SUCCESS) {
-        *out = loop;
+    if (rv != APR_SUCCESS) {
+        sse_atomic_store(&loop->gone, 1);
     }
     return rv;
 }
@@ -145,11 +152,6 @@ void sse_loop_urge(sse_loop_t *loop)
 {
     sse_atomic_store(&loop->urged, 1);
     uv_async_send(&loop->wakeup);
-}
-
-int sse_loop_is_current(const sse_loop_t *loop)
-{
-    return pthread_equal(pthread_self(), loop->self);
 }
 
 int sse_loop_is_gone(const sse_loop_t *loop)

@@ -10,8 +10,9 @@
  * Built on libuv.  The loop has one thread of its own, made in child_init with
  * all signals blocked.  Nothing on it may block, and no user code runs on it.
  *
- * Threads: sse_loop_post(), sse_loop_is_current() and sse_loop_stop() may be
- * called from anywhere; the rest on the loop's thread only.
+ * Threads: sse_loop_post(), sse_loop_urge(), sse_loop_is_gone() and
+ * sse_loop_stop() may be called from anywhere; the rest on the loop's thread
+ * only.
  */
 
 #ifndef SSE_LOOP_H
@@ -37,8 +38,12 @@ struct sse_task_t {
 #define sse_owner_of(ptr, type, member)                                        \
     ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
-/** Make the loop and start its thread. */
-apr_status_t sse_loop_create(sse_loop_t **loop, apr_pool_t *pool);
+/** Make the loop.  Until it is started the maker's thread owns it and may open
+ *  handles on it: a child can be told to stop before the loop's first turn. */
+apr_status_t sse_loop_create(sse_loop_t **loop);
+
+/** Start its thread. @param pool the thread's */
+apr_status_t sse_loop_start(sse_loop_t *loop, apr_pool_t *pool);
 
 /**
  * Have the thread leave, and wait for it, at most so long: the loop may be kept
@@ -53,10 +58,8 @@ int sse_loop_stop(sse_loop_t *loop, apr_interval_time_t wait);
  *  @return whether it was queued by this call; 0: it was queued already */
 int sse_loop_post(sse_loop_t *loop, sse_task_t *task);
 
-int sse_loop_is_current(const sse_loop_t *loop);
-
-/** Whether its thread has left: nothing that is posted will run.  Any thread.
- */
+/** Whether its thread has left, or was never started: nothing that is posted
+ *  will run.  Any thread. */
 int sse_loop_is_gone(const sse_loop_t *loop);
 
 /** Have this run on the loop, soon; for signal handlers too.  There is one such

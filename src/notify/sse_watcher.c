@@ -278,17 +278,10 @@ void sse_watcher_stop_all(void)
     }
 }
 
-static void on_init(sse_task_t *task)
-{
-    uv_timer_init(sse_loop_uv(all.loop), &all.abort_poll);
-}
-
-static sse_task_t init_task = {on_init, NULL, 0};
-
 void sse_watcher_init(sse_loop_t *loop)
 {
     all.loop = loop;
-    sse_loop_post(loop, &init_task);
+    uv_timer_init(sse_loop_uv(loop), &all.abort_poll);
 }
 
 /* -- On the request's thread ----------------------------------------------- */
@@ -441,7 +434,8 @@ int sse_watcher_fixups(request_rec *r)
 {
     int mode = sse_conf_watch(r);
 
-    if (mode != SSE_WATCH_OFF && !r->main && all.loop) {
+    if (mode != SSE_WATCH_OFF && !r->main && all.loop &&
+        !sse_loop_is_gone(all.loop)) {
         sse_watcher_arm(r, (sse_watch_mode_e)mode);
     }
     return DECLINED;

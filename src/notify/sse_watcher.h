@@ -40,7 +40,7 @@ typedef enum {
     SSE_WATCH_ABORT /**< also: the handler's next read or write fails */
 } sse_watch_mode_e;
 
-/** child_init. */
+/** child_init, before the loop is started. */
 void sse_watcher_init(sse_loop_t *loop);
 
 /** Begin to watch, unless it is watched already, or a stream. */

@@ -134,7 +134,7 @@ typedef enum {
     SSE_LEAVE_AT_ONCE
 } sse_leave_e;
 
-/** child_init.
+/** child_init, before the loop is started.
  *  @param is_async whether the MPM can suspend connections
  *  @param is_forked whether each process serves one connection (prefork) */
 void sse_streams_init(sse_loop_t *loop, int is_async, int is_forked);

@@ -191,20 +191,13 @@ void sse_streams_remove(sse_stream_t *stream)
     }
 }
 
-static void on_init(sse_task_t *task)
-{
-    uv_timer_init(sse_loop_uv(all.loop), &all.step);
-    uv_timer_init(sse_loop_uv(all.loop), &all.state_poll);
-}
-
-static sse_task_t init_task = {on_init, NULL, 0};
-
 void sse_streams_init(sse_loop_t *loop, int is_async, int is_forked)
 {
     all.loop = loop;
     all.is_forked = is_forked;
     all.seed = (unsigned int)apr_time_now() ^ (unsigned int)getpid();
+    uv_timer_init(sse_loop_uv(loop), &all.step);
+    uv_timer_init(sse_loop_uv(loop), &all.state_poll);
     sse_loop_on_urgent(loop, on_leave, NULL);
     sse_stream_open_init(loop, is_async);
-    sse_loop_post(loop, &init_task);
 }
