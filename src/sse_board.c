@@ -22,8 +22,7 @@ typedef struct {
 } slot_t;
 
 typedef struct {
-    slot_t ended;        /* what ended children had counted */
-    apr_uint32_t deaths; /* atomic */
+    slot_t ended; /* what ended children had counted */
     slot_t slots[SLOTS];
 } board_t;
 
@@ -73,11 +72,6 @@ int sse_board_is_alive(pid_t pid, apr_time_t born)
     return 0;
 }
 
-apr_uint32_t sse_board_ended(void)
-{
-    return board ? sse_atomic_load(&board->deaths) : 0;
-}
-
 static void empty(slot_t *slot)
 {
     int n;
@@ -99,7 +93,6 @@ void sse_board_leave(pid_t pid)
     for (i = 0; board && i < SLOTS; ++i) {
         if (sse_atomic_load(&board->slots[i].pid) == pid) {
             empty(&board->slots[i]);
-            sse_atomic_add(&board->deaths, 1);
             return;
         }
     }

@@ -39,9 +39,6 @@ void sse_board_enter(pid_t pid, apr_time_t born);
 /** Whether this child has entered and not ended.  Any thread. */
 int sse_board_is_alive(pid_t pid, apr_time_t born);
 
-/** How many children have ended.  Any thread. */
-apr_uint32_t sse_board_ended(void);
-
 /** Parent: this child has ended. */
 void sse_board_leave(pid_t pid);
 

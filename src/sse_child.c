@@ -9,13 +9,13 @@
 #include <http_config.h>
 #include <http_core.h>
 #include <http_log.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 #include <unixd.h>
 
 #include "config/sse_config.h"
 #include "hub/sse_hub.h"
 #include "loop/sse_loop.h"
+#include "loop/sse_wakeup.h"
 #include "loop/sse_workers.h"
 #include "notify/sse_crash.h"
 #include "notify/sse_watcher.h"
@@ -33,23 +33,19 @@ APLOG_USE_MODULE(sse);
 #define WORKERS_WAIT apr_time_from_msec(500)
 #define STEP         apr_time_from_msec(2)
 
+/* const after post_config */
 static struct {
-    int fd; /* the wake-up that all children share; const after post_config */
-    const sse_store_provider_t *provider; /* likewise */
-    sse_store_conf_t *conf;               /* likewise */
-} parent = {-1, NULL, NULL};
+    int news;  /* the bell for new events */
+    int ended; /* the bell for children that have ended */
+    const sse_store_provider_t *provider;
+    sse_store_conf_t *conf;
+} parent = {-1, -1, NULL, NULL};
 
 static sse_child_t *this_child; /* const after child_init */
 
 sse_child_t *sse_child(void) { return this_child; }
 
-void sse_child_wake_all(void)
-{
-    apr_uint64_t one = 1;
-
-    while (write(parent.fd, &one, sizeof(one)) < 0 && errno == EINTR) {
-    }
-}
+void sse_child_wake_all(void) { sse_bell_ring(parent.news); }
 
 apr_status_t sse_child_append(sse_append_t *items, int n)
 {
@@ -69,17 +65,11 @@ apr_status_t sse_child_append(sse_append_t *items, int n)
 /* -- The parent ------------------------------------------------------------ */
 
 /* As old as the server, so that children of two generations wake each other. */
-static apr_status_t prepare_wakeup(void)
+static apr_status_t prepare_bells(void)
 {
-    static const char key[] = "sse_wakeup";
-    int *kept = ap_retained_data_get(key);
-
-    if (!kept) {
-        kept = ap_retained_data_create(key, sizeof(*kept));
-        *kept = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    }
-    parent.fd = *kept;
-    return parent.fd < 0 ? errno : APR_SUCCESS;
+    parent.news = sse_bell_make("sse_bell_news");
+    parent.ended = sse_bell_make("sse_bell_ended");
+    return parent.news < 0 || parent.ended < 0 ? errno : APR_SUCCESS;
 }
 
 static int prepare_store(apr_pool_t *pconf, server_rec *s)
@@ -117,13 +107,13 @@ int sse_child_post_config(apr_pool_t *pconf, apr_pool_t *plog,
     if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG) {
         return OK;
     }
-    rv = prepare_wakeup();
+    rv = prepare_bells();
     if (rv == APR_SUCCESS) {
         rv = sse_board_prepare(s->process->pool);
     }
     if (rv != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_ERR, rv, s,
-                     "cannot make what the children share (an eventfd and "
+                     "cannot make what the children share (eventfds and "
                      "shared memory): see the server's limits");
         return HTTP_INTERNAL_SERVER_ERROR;
     }
@@ -135,7 +125,7 @@ void sse_child_ended(server_rec *s, pid_t pid, ap_generation_t gen, int slot,
 {
     if (status == MPM_CHILD_EXITED) {
         sse_board_leave(pid);
-        sse_child_wake_all(); /* somebody has to tell of its streams */
+        sse_bell_ring(parent.ended); /* somebody has to tell of its streams */
     }
 }
 
@@ -174,10 +164,11 @@ static apr_status_t start_hub(sse_child_t *child, apr_pool_t *pool)
 
     rv = parent.provider->open(&child->store, parent.conf, pool);
     if (rv == APR_SUCCESS) {
-        sse_crash_init(child->server, parent.provider->directory(parent.conf),
-                       child->born, pool);
+        sse_crash_init(child->server, child->loop, parent.ended,
+                       parent.provider->directory(parent.conf), child->born,
+                       pool);
         rv = sse_hub_create(&child->hub, child->loop, child->provider,
-                            child->store, parent.fd, child->server, pool);
+                            child->store, parent.news, child->server, pool);
     }
     if (rv != APR_SUCCESS) {
         child->store = NULL;

@@ -90,6 +90,11 @@ sse_listener_t *sse_channels_find(sse_channels_t *channels, sse_slice_t key)
     return node ? node->first : NULL;
 }
 
+int sse_channels_is_empty(const sse_channels_t *channels)
+{
+    return !apr_hash_count(channels->nodes);
+}
+
 void sse_channels_each(sse_channels_t *channels,
                        void (*fn)(void *subscription, void *baton), void *baton)
 {

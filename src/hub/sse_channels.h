@@ -40,6 +40,8 @@ void sse_channels_remove(sse_channels_t *channels, sse_listener_t *listener);
 /** The first listener of a channel, or NULL. */
 sse_listener_t *sse_channels_find(sse_channels_t *channels, sse_slice_t key);
 
+int sse_channels_is_empty(const sse_channels_t *channels);
+
 /** Call fn for the subscription of every listener; one that listens to several
  *  channels comes once for each. */
 void sse_channels_each(sse_channels_t *channels,

@@ -5,18 +5,12 @@
 #include "hub/sse_hub.h"
 
 #include <apr_strings.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/epoll.h>
 #include <unistd.h>
 #include <httpd.h>
 #include <http_log.h>
 
 #include "hub/sse_hub_private.h"
 #include "loop/sse_workers.h"
-#include "notify/sse_crash.h"
 
 APLOG_USE_MODULE(sse);
 
@@ -129,17 +123,43 @@ static void on_turn(sse_task_t *task)
     turn(sse_owner_of(task, sse_hub_t, turn_task));
 }
 
-/* The eventfd stays readable for ever, as nobody reads it; edge-triggered, it
- * tells of each write.  Looking takes the edge. */
-static void on_wakeup(uv_poll_t *handle, int status, int events)
+static void on_wakeup(sse_wakeup_t *wakeup)
 {
-    sse_hub_t *hub = sse_owner_of(handle, sse_hub_t, wakeup);
-    struct epoll_event event;
+    turn(sse_owner_of(wakeup, sse_hub_t, wakeup));
+}
 
-    while (epoll_wait(hub->epoll, &event, 1, 0) < 0 && errno == EINTR) {
+/* -- Who listens ----------------------------------------------------------- */
+
+/* What nobody in this child listened to need not be read now. */
+static void begin(sse_hub_t *hub)
+{
+    apr_status_t rv = sse_wakeup_listen(&hub->wakeup, 1);
+
+    if (rv == APR_SUCCESS) {
+        rv = hub->provider->last(hub->store, &hub->position);
     }
-    turn(hub);
-    sse_crash_check();
+    if (rv != APR_SUCCESS) {
+        sse_hub_complain(hub, rv, "beginning to follow the store failed");
+    }
+}
+
+void sse_hub_join(sse_hub_t *hub, sse_slice_t key, sse_listener_t *listener)
+{
+    if (sse_channels_is_empty(hub->channels)) {
+        begin(hub);
+    }
+    sse_channels_add(hub->channels, key, listener);
+}
+
+void sse_hub_leave(sse_hub_t *hub, sse_listener_t *listener)
+{
+    if (!listener->node) {
+        return;
+    }
+    sse_channels_remove(hub->channels, listener);
+    if (sse_channels_is_empty(hub->channels)) {
+        sse_wakeup_listen(&hub->wakeup, 0);
+    }
 }
 
 /* -- Housekeeping ---------------------------------------------------------- */
@@ -163,46 +183,25 @@ static void on_tidy(uv_timer_t *timer)
 {
     sse_hub_t *hub = sse_owner_of(timer, sse_hub_t, tidy);
 
-    turn(hub);
+    if (!sse_channels_is_empty(hub->channels)) {
+        turn(hub);
+    }
     sse_workers_push(tidy, hub);
 }
 
 /* -- Making it ------------------------------------------------------------- */
 
-static void on_start(sse_task_t *task)
+/* Children that were made together do not all come at once. */
+static void start_tidying(sse_hub_t *hub)
 {
-    turn(sse_owner_of(task, sse_hub_t, start_task));
-    sse_crash_check();
-}
-
-static void open_handles(sse_hub_t *hub)
-{
-    uv_loop_t *uv = sse_loop_uv(hub->loop);
-
-    uv_poll_init(uv, &hub->wakeup, hub->epoll);
-    uv_poll_start(&hub->wakeup, UV_READABLE, on_wakeup);
-    uv_timer_init(uv, &hub->tidy);
-    /* Children that were made together do not all come at once. */
+    uv_timer_init(sse_loop_uv(hub->loop), &hub->tidy);
     uv_timer_start(&hub->tidy, on_tidy, TIDY_MSEC + getpid() % TIDY_MSEC,
                    TIDY_MSEC);
 }
 
-static apr_status_t watch_wakeups(sse_hub_t *hub, int wake_fd)
-{
-    struct epoll_event event = {0};
-
-    event.events = EPOLLIN | EPOLLET;
-    hub->epoll = epoll_create1(EPOLL_CLOEXEC);
-    if (hub->epoll < 0 ||
-        epoll_ctl(hub->epoll, EPOLL_CTL_ADD, wake_fd, &event)) {
-        return errno;
-    }
-    return APR_SUCCESS;
-}
-
 apr_status_t sse_hub_create(sse_hub_t **out, sse_loop_t *loop,
                             const sse_store_provider_t *provider,
-                            sse_store_t *store, int wake_fd, server_rec *s,
+                            sse_store_t *store, int bell, server_rec *s,
                             apr_pool_t *pool)
 {
     sse_hub_t *hub = apr_pcalloc(pool, sizeof(*hub));
@@ -213,15 +212,10 @@ apr_status_t sse_hub_create(sse_hub_t **out, sse_loop_t *loop,
     hub->store = store;
     hub->server = s;
     hub->channels = sse_channels_create(pool);
-    hub->start_task.run = on_start;
     hub->turn_task.run = on_turn;
-    rv = watch_wakeups(hub, wake_fd);
+    rv = sse_wakeup_open(&hub->wakeup, loop, bell, on_wakeup);
     if (rv == APR_SUCCESS) {
-        rv = provider->last(store, &hub->position);
-    }
-    if (rv == APR_SUCCESS) {
-        open_handles(hub);
-        sse_loop_post(loop, &hub->start_task);
+        start_tidying(hub);
         *out = hub;
     }
     return rv;

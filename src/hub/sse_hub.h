@@ -10,7 +10,7 @@
  * Woken by any child's publishing, the hub reads all that is new in the log,
  * in order, formats each event that has a listener here once, and pushes it to
  * the listeners' streams.  The publisher's own child gets its events the same
- * way.
+ * way.  A child in which nobody listens is not woken.
  *
  * A subscription joins where its client left off: it reads its channels'
  * history up to what was the newest id when the request came, then the log up
@@ -33,11 +33,11 @@
 typedef struct sse_hub_t sse_hub_t;
 typedef struct sse_subscription_t sse_subscription_t;
 
-/** child_init, before the loop is started. @param wake_fd a descriptor that every publisher writes to and
- *  nobody reads: an eventfd shared by all children */
+/** child_init, before the loop is started.
+ *  @param bell what every publisher rings */
 apr_status_t sse_hub_create(sse_hub_t **hub, sse_loop_t *loop,
                             const sse_store_provider_t *provider,
-                            sse_store_t *store, int wake_fd, server_rec *s,
+                            sse_store_t *store, int bell, server_rec *s,
                             apr_pool_t *pool);
 
 /**

@@ -15,19 +15,20 @@
 
 #include "hub/sse_channels.h"
 #include "hub/sse_hub.h"
+#include "loop/sse_wakeup.h"
 
 struct sse_hub_t {
     sse_loop_t *loop;                     /* const */
     const sse_store_provider_t *provider; /* const */
     sse_store_t *store;                   /* const */
     server_rec *server;                   /* const */
-    int epoll;                            /* const */
     sse_channels_t *channels;             /* loop */
-    sse_id_t position;                    /* loop: the last id fanned out */
-    apr_time_t complained;                /* loop */
-    uv_poll_t wakeup;                     /* loop */
-    uv_timer_t tidy;                      /* loop */
-    sse_task_t start_task, turn_task;
+    sse_id_t position;     /* loop: the last id fanned out, where somebody
+                                listens; else any that was */
+    apr_time_t complained; /* loop */
+    sse_wakeup_t wakeup;   /* loop: heard while somebody listens */
+    uv_timer_t tidy;       /* loop */
+    sse_task_t turn_task;
 };
 
 /** The event as it goes on the wire, with its id. */
@@ -35,6 +36,13 @@ sse_buf_t *sse_hub_format(const sse_record_t *record);
 
 /** Log, once a minute, that the store fails. */
 void sse_hub_complain(sse_hub_t *hub, apr_status_t rv, const char *what);
+
+/** Put a listener on a channel of this child.  The first one has the hub begin
+ *  to follow the log, from now. */
+void sse_hub_join(sse_hub_t *hub, sse_slice_t key, sse_listener_t *listener);
+
+/** Take it off, if it is on one.  After the last one the hub rests. */
+void sse_hub_leave(sse_hub_t *hub, sse_listener_t *listener);
 
 /** Whether a turn is to give it this event. */
 int sse_hub_wants(const sse_subscription_t *sub, sse_id_t id);

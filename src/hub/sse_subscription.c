@@ -103,7 +103,7 @@ static void place_destroy(sse_subscription_t *sub, place_t *place)
     }
     *p = place->next;
     --sub->n;
-    sse_channels_remove(sub->hub->channels, &place->listener);
+    sse_hub_leave(sub->hub, &place->listener);
     if (!place->is_inner) {
         free(place);
     }
@@ -339,7 +339,7 @@ static void on_attached(sse_stream_t *stream, void *baton)
 
     sub->stream = stream;
     for (place = sub->places; place; place = place->next) {
-        sse_channels_add(sub->hub->channels, key_of(place), &place->listener);
+        sse_hub_join(sub->hub, key_of(place), &place->listener);
     }
     if (sub->first) {
         sse_stream_push(stream, sub->first, SSE_PUSH_ALWAYS);
@@ -423,8 +423,7 @@ static void apply(sse_subscription_t *sub, change_t *change)
     if (change->add && !place) {
         place = place_create(sub, key, change->since);
         if (sub->stream) { /* else on_attached() will */
-            sse_channels_add(sub->hub->channels, key_of(place),
-                             &place->listener);
+            sse_hub_join(sub->hub, key_of(place), &place->listener);
             push_missed(sub, change);
         }
     }

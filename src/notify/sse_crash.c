@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "loop/sse_wakeup.h"
 #include "loop/sse_workers.h"
 #include "mod_sse.h"
 #include "sse_board.h"
@@ -24,7 +25,7 @@ static struct {
     sse_registry_t *registry; /* const after child_init; NULL: nobody listens */
     server_rec *server;       /* const */
     char owner[48];           /* const: this child */
-    apr_uint32_t seen;        /* loop: ended children */
+    sse_wakeup_t wakeup;      /* loop */
 } self;
 
 static apr_array_header_t *hooks(void)
@@ -33,29 +34,6 @@ static apr_array_header_t *hooks(void)
 }
 
 int sse_crash_is_on(void) { return self.registry != NULL; }
-
-void sse_crash_init(server_rec *s, const char *dir, apr_time_t born,
-                    apr_pool_t *pool)
-{
-    apr_status_t rv;
-
-    self.server = s;
-    self.seen = (apr_uint32_t)-1;
-    apr_snprintf(self.owner, sizeof(self.owner), "%" APR_UINT64_T_HEX_FMT ".%x",
-                 (apr_uint64_t)born, (unsigned)getpid());
-    if (!hooks() || !hooks()->nelts) {
-        return;
-    }
-    rv = sse_registry_open(&self.registry, dir, pool);
-    if (rv != APR_SUCCESS) {
-        self.registry = NULL;
-        ap_log_error(APLOG_MARK, APLOG_ERR, rv, s,
-                     "cannot open %s/open.mdb: if this child is killed, nobody "
-                     "will be told of its streams; see that the file belongs "
-                     "to the server's user",
-                     dir);
-    }
-}
 
 /* -- Entries --------------------------------------------------------------- */
 
@@ -168,12 +146,46 @@ static void claim(void *baton)
     apr_pool_destroy(pool);
 }
 
-void sse_crash_check(void)
-{
-    apr_uint32_t ended = sse_board_ended();
+/* Comes also when this child has begun: for what ended before. */
+static void on_ended(sse_wakeup_t *wakeup) { sse_workers_push(claim, NULL); }
 
-    if (self.registry && ended != self.seen) {
-        self.seen = ended;
-        sse_workers_push(claim, NULL);
+/* -- Making it ------------------------------------------------------------- */
+
+/* Open the registry, where somebody listens to it. */
+static apr_status_t open_registry(const char *dir, apr_pool_t *pool)
+{
+    apr_status_t rv = sse_registry_open(&self.registry, dir, pool);
+
+    if (rv != APR_SUCCESS) {
+        self.registry = NULL;
+        ap_log_error(APLOG_MARK, APLOG_ERR, rv, self.server,
+                     "cannot open %s/open.mdb: if this child is killed, nobody "
+                     "will be told of its streams; see that the file belongs "
+                     "to the server's user",
+                     dir);
+    }
+    return rv;
+}
+
+void sse_crash_init(server_rec *s, sse_loop_t *loop, int bell, const char *dir,
+                    apr_time_t born, apr_pool_t *pool)
+{
+    apr_status_t rv;
+
+    self.server = s;
+    apr_snprintf(self.owner, sizeof(self.owner), "%" APR_UINT64_T_HEX_FMT ".%x",
+                 (apr_uint64_t)born, (unsigned)getpid());
+    if (!hooks() || !hooks()->nelts ||
+        open_registry(dir, pool) != APR_SUCCESS) {
+        return;
+    }
+    rv = sse_wakeup_open(&self.wakeup, loop, bell, on_ended);
+    if (rv == APR_SUCCESS) {
+        rv = sse_wakeup_listen(&self.wakeup, 1);
+    }
+    if (rv != APR_SUCCESS) {
+        ap_log_error(APLOG_MARK, APLOG_ERR, rv, s,
+                     "this child does not hear of others that are killed; see "
+                     "its limit on descriptors");
     }
 }

@@ -20,11 +20,14 @@
 
 #include <httpd.h>
 
-/** child_init.
+#include "loop/sse_loop.h"
+
+/** child_init, before the loop is started.
+ *  @param bell what the parent rings when a child has ended
  *  @param dir where the registry is
  *  @param born when this child began, as the board knows it */
-void sse_crash_init(server_rec *s, const char *dir, apr_time_t born,
-                    apr_pool_t *pool);
+void sse_crash_init(server_rec *s, sse_loop_t *loop, int bell, const char *dir,
+                    apr_time_t born, apr_pool_t *pool);
 
 /** Whether openings are registered at all.  Any thread. */
 int sse_crash_is_on(void);
@@ -34,8 +37,4 @@ void sse_crash_opened(request_rec *r);
 
 /** Its end has been told.  Worker. */
 void sse_crash_closed(request_rec *r);
-
-/** Look, if children have ended since the last time.  loop. */
-void sse_crash_check(void);
-
 #endif /* SSE_CRASH_H */
