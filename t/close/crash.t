@@ -16,7 +16,7 @@ use SSETestServer;
 
 my $streams = have_apache_mpm('prefork') ? 20 : 50;
 
-plan tests => 11, need_module('mod_sse', 'mod_sse_crash');
+plan tests => 11 + 4, need_module('mod_sse', 'mod_sse_crash');
 
 my $path = "/crash/$$";
 my $log = Apache::Test::config()->{vars}{t_logs} . '/crashes';
@@ -68,3 +68,16 @@ $_->close for @streams;
 ok t_cmp(eventually { @others == grep { told('close', $_) } @others }, 1,
          'and tell of their own');
 ok no_streams();
+
+# The whole server dies: the children of its next start tell.
+@streams = map { open_stream($path) } 1 .. $streams;
+$_->head for @streams;
+my $before = @ids;
+ok t_cmp(eventually { ids() == $before + $streams }, 1, 'all are open again');
+@lost = (ids())[$before .. $before + $streams - 1];
+kill_server();
+ok start_server();
+ok t_cmp(eventually { @lost == grep { told('crash', $_) } @lost }, 1,
+         'the next start tells of each');
+ok t_cmp(scalar(map { told('crash', $_), told('close', $_) } @lost),
+         scalar @lost, 'once, and of no other end');

@@ -17,7 +17,8 @@ use Apache::Test ();
 use SSETest;
 
 our @EXPORT = qw(subscribe server_pid server_status no_streams graceful_restart
-                 hard_restart stop_server start_server stream_pid is_alive);
+                 hard_restart stop_server kill_server start_server stream_pid
+                 is_alive);
 
 # A stream that has had its first bytes.  Like a browser it comes back when the
 # child that it meets is leaving: that says "retry: 500" and ends.
@@ -84,6 +85,18 @@ sub stop_server {
     my $pid = server_pid();
     kill $signal // 'TERM', $pid or die "kill: $!";
     return eventually(sub { !is_alive($pid) }, $timeout // 20);
+}
+
+# All its processes, as in a power cut.  A pid file whose process its parent has
+# not waited for would keep the next start from being one.
+sub kill_server {
+    my $pid = server_pid();
+    my $vars = Apache::Test::config()->{vars};
+
+    kill KILL => -getpgrp $pid or die "kill: $!";
+    eventually(sub { !is_alive($pid) && !can_connect() }, 20)
+        or die 'the server does not die';
+    unlink "$vars->{t_logs}/httpd.pid";
 }
 
 sub can_connect {
