@@ -23,6 +23,7 @@
 #include "http/sse_status.h"
 #include "notify/sse_watcher.h"
 #include "sse_child.h"
+#include "sse_signals.h"
 #include "stream/sse_guard.h"
 #include "stream/sse_stream.h"
 
@@ -39,6 +40,8 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_handler(sse_http_handler, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_handler(sse_status_handler, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_suspend_connection(sse_conn_suspended, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_pre_close_connection(sse_signals_close, NULL, NULL,
+                                 APR_HOOK_REALLY_FIRST);
     sse_conn_register();
     sse_guard_register();
     sse_body_register();

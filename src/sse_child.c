@@ -21,6 +21,7 @@
 #include "notify/sse_watcher.h"
 #include "sse_atomic.h"
 #include "sse_board.h"
+#include "sse_signals.h"
 #include "stream/sse_stream.h"
 
 APLOG_USE_MODULE(sse);
@@ -182,6 +183,7 @@ static void init_parts(sse_child_t *child, apr_pool_t *pool)
 {
     apr_status_t rv;
 
+    sse_signals_init(!query(AP_MPMQ_IS_THREADED));
     sse_streams_init(child->loop, query(AP_MPMQ_IS_ASYNC),
                      !query(AP_MPMQ_IS_THREADED));
     sse_watcher_init(child->loop);

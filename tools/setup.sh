@@ -42,6 +42,8 @@ test  nodejs                    node      the browser test's language
 test  npm                       npm       fetches playwright-core
 test  ca-certificates           -         for npm
 test  util-linux                setpriv   sanitizers without address layout
+test  iproute2                  ip        clients that vanish, in a network namespace
+test  procps                    ps        what a server's processes take
 valgrind valgrind               valgrind  make check-valgrind
 LIST
 }

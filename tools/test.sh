@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 # mod_sse: Server-Sent Events for Apache httpd.
 #
-# "make test": every part, one after the other, then a summary whose last line
-# is "N passed, N failed".
-# PORT: the first of 300 that are used (8529).  FUZZ_SECONDS, MAKE.
-# PARTS: only these.
+# "make test": every part, then a summary whose last line is "N passed, N
+# failed".  Most of a part's time is waiting for what it tests, so LANES of them
+# (2) run side by side; what each has printed comes when it ends.
+# PORT: the first of 400 that are used (8529).  FUZZ_SECONDS, SOAK_SECONDS,
+# MAKE.  PARTS: only these.
 
 set -u
 umask 022
@@ -13,11 +14,11 @@ cd "$(dirname "$0")/.." || exit 1
 make=${MAKE:-make}
 port=${PORT:-8529}
 out=build/test
-parts=${PARTS:-lint unit unit-asan fuzz conf event worker prefork asan tsan
+# The longest first, so that the lanes end together.  The soak measures what it
+# loads, and is alone.
+parts=${PARTS:-tsan lint event asan worker prefork conf unit unit-asan fuzz
     browser soak}
 jobs=$(nproc 2>/dev/null || echo 2)
-passed=0
-failed=0
 # Under a sanitizer, all but what holds httpd's own stops, a program's and a
 # proxy's answers against the clock: those are slowed as much as we are.
 instrumented=$(ls t/*/*.t | grep -v -e /shutdown.t -e /watch_more.t \
@@ -29,25 +30,62 @@ unset MAKEFLAGS MFLAGS MAKELEVEL PORT
 case $port in
 ''|*[!0-9]*|??????*) echo "PORT=$port is not a port" >&2; exit 1 ;;
 esac
-rm -rf "$out"
-mkdir -p "$out" || exit 1
 
-# part NAME MAKE-ARGUMENTS...
-part() {
+# What make is to do for a part.
+arguments() {
+    case $1 in
+    lint)      echo lint ;;
+    unit)      echo check-unit ;;
+    unit-asan) echo check-unit SAN=address,undefined ;;
+    fuzz)      echo check-fuzz FUZZ_SECONDS="${FUZZ_SECONDS:-30}" ;;
+    conf)      echo check-conf ;;
+    event)     echo check MPM=event PORT="$port" ;;
+    worker)    echo check MPM=worker PORT="$((port + 50))" ;;
+    prefork)   echo check MPM=prefork PORT="$((port + 100))" ;;
+    asan)      echo check MPM=event SAN=address,undefined \
+                   PORT="$((port + 150))" ;;
+    tsan)      echo check MPM=event SAN=thread PORT="$((port + 200))" ;;
+    browser)   echo test-browser PORT="$((port + 250))" ;;
+    soak)      echo soak SOAK_SECONDS="${SOAK_SECONDS:-60}" \
+                   PORT="$((port + 300))" ;;
+    esac
+}
+
+# Run a part; what it says goes to its log, how it ended to its status.
+run() {
     name=$1
-    shift
-    echo
-    echo "== $name: make $*"
+    tests=
+    case $name in
+    asan|tsan) tests=$instrumented ;;
+    esac
     began=$(date +%s)
+    # The arguments are words without blanks in them.
+    PERL_TEST_HARNESS_DUMP_TAP=$PWD/$out/$name.tap \
+        "$make" --no-print-directory $(arguments "$name") \
+        ${tests:+TESTS="$tests"} >"$out/$name.log" 2>&1 </dev/null
+    echo "$? $(($(date +%s) - began))" >"$out/$name.status"
     {
-        PERL_TEST_HARNESS_DUMP_TAP=$PWD/$out/$name.tap \
-            "$make" --no-print-directory -j "$jobs" "$@"
-        echo $? >"$out/$name.status"
-    } 2>&1 | tee "$out/$name.log"
-    seconds=$(($(date +%s) - began))
-    status=$(cat "$out/$name.status")
-    set -- $(perl tools/count.pl "$out/$name.tap" 2>>"$out/notes")
-    sed -i "s/^\(skipped\|failed\): /\1 in $name: /" "$out/notes"
+        echo
+        echo "== $name: make $(arguments "$name")"
+        cat "$out/$name.log"
+    } >"$out/$name.said"
+    cat "$out/$name.said"
+}
+
+# What the parts share is built before they start.
+build() {
+    for san in '' address,undefined thread; do
+        "$make" --no-print-directory -j "$jobs" SAN="$san" all || return 1
+    done
+}
+
+# Add a part's line to the table.
+tell() {
+    name=$1
+    read -r status seconds <"$out/$name.status" || { status=1; seconds=0; }
+    set -- $(perl tools/count.pl "$out/$name.tap" 2>"$out/$name.notes")
+    sed "s/^\(skipped\|failed\): /\1 in $name: /" "$out/$name.notes" \
+        >>"$out/notes"
     good=${1:-0}
     bad=${2:-0}
     note=
@@ -64,24 +102,29 @@ part() {
         "$seconds" "$note" >>"$out/table"
 }
 
-for each in $parts; do
-    case $each in
-    lint)      part lint lint ;;
-    unit)      part unit check-unit ;;
-    unit-asan) part unit-asan check-unit SAN=address,undefined ;;
-    fuzz)      part fuzz check-fuzz FUZZ_SECONDS="${FUZZ_SECONDS:-30}" ;;
-    conf)      part conf check-conf ;;
-    event)     part event check MPM=event PORT="$port" ;;
-    worker)    part worker check MPM=worker PORT="$((port + 50))" ;;
-    prefork)   part prefork check MPM=prefork PORT="$((port + 100))" ;;
-    asan)      part asan check MPM=event SAN=address,undefined \
-                   TESTS="$instrumented" PORT="$((port + 150))" ;;
-    tsan)      part tsan check MPM=event SAN=thread TESTS="$instrumented" \
-                   PORT="$((port + 200))" ;;
-    browser)   part browser test-browser PORT="$((port + 250))" ;;
-    soak)      part soak soak SOAK_SECONDS=60 PORT="$((port + 280))" ;;
-    *)         echo "there is no part '$each'" >&2; exit 1 ;;
-    esac
+# For the lanes.
+if [ $# = 2 ] && [ "$1" = --part ]; then
+    run "$2"
+    exit 0
+fi
+
+for name in $parts; do
+    [ -n "$(arguments "$name")" ] ||
+        { echo "there is no part '$name'" >&2; exit 1; }
+done
+rm -rf "$out"
+mkdir -p "$out" || exit 1
+: >"$out/notes"
+passed=0
+failed=0
+build || { echo 'the build failed: 0 passed, 1 failed' >&2; exit 1; }
+printf '%s\n' $parts | grep -v '^soak$' |
+    MAKE=$make PORT=$port xargs -P "${LANES:-2}" -n 1 "$0" --part
+case " $(echo $parts) " in
+*' soak '*) run soak ;;
+esac
+for name in $parts; do
+    tell "$name"
 done
 
 if [ -s "$out/notes" ]; then

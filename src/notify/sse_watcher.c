@@ -14,6 +14,7 @@
 #include "loop/sse_peer.h"
 #include "notify/sse_notify.h"
 #include "sse_atomic.h"
+#include "sse_signals.h"
 #include "stream/sse_conn.h"
 #include "stream/sse_notes.h"
 #include "stream/sse_stream.h"
@@ -391,6 +392,7 @@ void sse_watcher_arm(request_rec *r, sse_watch_mode_e mode)
     if (sse_notice_is_stream(notice)) {
         return;
     }
+    sse_signals_hold();
     if (is_new) {
         watcher = create(first, notice, SSE_WATCH_OFF);
         sse_notice_set_watcher(notice, watcher);
@@ -401,6 +403,7 @@ void sse_watcher_arm(request_rec *r, sse_watch_mode_e mode)
     if (is_new) {
         post(watcher, &watcher->arm_task);
     }
+    sse_signals_let_go();
 }
 
 static void forget(request_rec *r, sse_notice_t *notice, sse_watcher_t *watcher)
@@ -481,6 +484,7 @@ int sse_watcher_log(request_rec *r)
     if (!watcher || watcher->r != r || sse_loop_is_gone(all.loop)) {
         return DECLINED;
     }
+    sse_signals_hold();
     take_back(watcher);
     end(watcher, outcome(watcher), APR_SUCCESS);
     if (watcher->notes) {
@@ -490,5 +494,6 @@ int sse_watcher_log(request_rec *r)
     wait_until_told(watcher);
     sse_notice_finish_wait(notice);
     forget(r, notice, watcher);
+    sse_signals_let_go_at_end(r->connection);
     return DECLINED;
 }

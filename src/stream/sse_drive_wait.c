@@ -19,6 +19,7 @@
 #include <sys/socket.h>
 
 #include "sse_atomic.h"
+#include "sse_signals.h"
 
 /* How often an HTTP/2 stream's thread looks whether it was reset. */
 #define ABORT_POLL_MSEC 50
@@ -236,6 +237,7 @@ void sse_wait_run(sse_stream_t *stream)
     conn_rec *c = stream->r->connection;
     sse_close_reason_e reason;
 
+    sse_signals_hold();
     stream->kick_task.run = on_drained;
     stream->input_task.run = on_looked;
     sse_stream_acquire(stream); /* this thread's */
@@ -249,11 +251,12 @@ void sse_wait_run(sse_stream_t *stream)
         c->aborted = c->master ? c->aborted : 1;
         c->keepalive = AP_CONN_CLOSE;
     }
-    if (sse_streams_leaving() != SSE_STAY) {
-        c->keepalive = AP_CONN_CLOSE;
-    }
     if (!c->aborted && !c->master && !sse_atomic_load(&stream->is_dead)) {
         send_end(stream);
     }
+    if (sse_streams_leaving() != SSE_STAY) {
+        c->keepalive = AP_CONN_CLOSE;
+    }
     sse_stream_release(stream);
+    sse_signals_let_go_at_end(c);
 }

@@ -353,7 +353,7 @@ static void on_end(sse_task_t *task)
     sse_stream_t *stream = sse_owner_of(task, sse_stream_t, end_task);
 
     if (stream->phase == SSE_PHASE_NEW) {
-        /* Not attached yet: on_attach() will find it ended. */
+        stream->ended_early = 1; /* on_attach() goes on from here */
     }
     else if (stream->phase == SSE_PHASE_OPEN) {
         stream->source->on_ended(stream, stream->source_baton);
@@ -457,11 +457,11 @@ static void on_attach(sse_task_t *task)
         stream->drive->kick(stream);
         start_ready(stream);
     }
-    else {
-        /* Ended before the loop saw it, and the end task may have run. */
+    else if (stream->ended_early) {
         sse_stream_acquire(stream);
         on_end(&stream->end_task);
     }
+    /* Else whoever ends it is about to post that. */
 }
 
 /* The one thing a stream's creation and its drives share: tasks. */

@@ -52,6 +52,7 @@ struct sse_stream_t {
     apr_uint32_t refs; /* atomic; malloc'ed, freed with the last one */
     int reason;        /* atomic; sse_close_reason_e; set once */
     sse_phase_e phase; /* loop */
+    int ended_early;   /* loop: it was ended before it was attached */
 
     request_rec *r;             /* const; valid until SSE_PHASE_DONE */
     server_rec *server;         /* const */

@@ -17,6 +17,7 @@
 #include "notify/sse_watcher.h"
 #include "sse_atomic.h"
 #include "sse_board.h"
+#include "sse_signals.h"
 
 APLOG_USE_MODULE(sse);
 
@@ -25,7 +26,8 @@ APLOG_USE_MODULE(sse);
 #define LEAVE_STEP_MSEC 15
 /* A child that stops at once is gone after so long, come what may. */
 #define STOP_MSEC 3000
-/* How often a prefork child, which is not told, asks whether it must leave. */
+/* How often a prefork child looks whether it must leave: its signals are held
+ * back while a stream is open. */
 #define STATE_POLL_MSEC 50
 
 static struct {
@@ -148,16 +150,27 @@ void sse_streams_leave(sse_leave_e how)
     }
 }
 
-/* A prefork child's handler is not interrupted by a graceful end; what it is
- * waiting for has to come from here. */
-static void on_state_poll(uv_timer_t *timer)
+static int is_mpm_stopping(void)
 {
     int state;
 
-    if (ap_mpm_query(AP_MPMQ_MPM_STATE, &state) == APR_SUCCESS &&
-        state == AP_MPMQ_STOPPING) {
-        sse_streams_leave(SSE_LEAVE_GRACEFUL);
+    return ap_mpm_query(AP_MPMQ_MPM_STATE, &state) == APR_SUCCESS &&
+           state == AP_MPMQ_STOPPING;
+}
+
+/* A prefork child's handler is waiting for what has to come from here.  A
+ * graceful end may have come before its signals were held back; and one at once
+ * may follow a graceful one. */
+static void on_state_poll(uv_timer_t *timer)
+{
+    sse_signal_e signal = sse_signals_pending();
+
+    if (signal == SSE_SIGNAL_STOP) {
+        sse_streams_leave(SSE_LEAVE_AT_ONCE);
         uv_timer_stop(timer);
+    }
+    else if (signal == SSE_SIGNAL_GRACEFUL || is_mpm_stopping()) {
+        sse_streams_leave(SSE_LEAVE_GRACEFUL);
     }
 }
 

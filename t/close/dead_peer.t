@@ -19,8 +19,10 @@ use SSETestClose;
 use SSETestServer;
 use Time::HiRes qw(sleep time);
 
-# Documentation addresses (RFC 5737); names of at most 15 characters.
-my($here, $there) = ('198.51.100.1', '198.51.100.2');
+# Documentation addresses (RFC 5737), others for each run of the suite that may
+# go on at the same time; names of at most 15 characters.
+my $block = 4 * (int(Apache::Test::config()->{vars}{port} / 50) % 64);
+my($here, $there) = map { '198.51.100.' . ($block + $_) } 1, 2;
 my $ns = "sse-$$";
 my($near, $far) = ("sse$$" . 'a', "sse$$" . 'b');
 my $owner = $$;

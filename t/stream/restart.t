@@ -182,10 +182,8 @@ sub ends_at_once {
     my $told = grep { /stream (\S+) open on \Q$path\E$/m && $ended{$1} }
         error_lines(qr/open on/);
     ok t_cmp($told, $count, "$name: each stream's end was told as \"stop\"");
-    # A child of prefork is killed inside its handler, and the request is never
-    # logged.
-    ok t_cmp(scalar access_lines(qr/close=stop .*channel=\Q$path\E /),
-             $mpm eq 'prefork' ? 0 : $count, "$name: and logged");
+    ok t_cmp(scalar access_lines(qr/close=stop .*channel=\Q$path\E /), $count,
+             "$name: and logged");
     return $path;
 }
 
