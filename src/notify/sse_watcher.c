@@ -89,7 +89,7 @@ static void on_told(sse_task_t *task)
     watcher->is_told = 1;
     pthread_cond_broadcast(&watcher->cond);
     pthread_mutex_unlock(&watcher->lock);
-    sse_streams_told(0);
+    sse_streams_count_down();
     release(watcher); /* tell_task's, which waited for this */
 }
 
@@ -396,7 +396,7 @@ void sse_watcher_arm(request_rec *r, sse_watch_mode_e mode)
     if (is_new) {
         watcher = create(first, notice, SSE_WATCH_OFF);
         sse_notice_set_watcher(notice, watcher);
-        sse_streams_opened(0);
+        sse_streams_count_up();
         apr_pool_pre_cleanup_register(first->pool, first, on_request_gone);
     }
     watch_more(first, watcher, mode);
@@ -428,7 +428,7 @@ int sse_watcher_disarm(request_rec *r, int *is_open)
     if (sse_atomic_load(&watcher->reason) != SSE_CLOSE_NONE) {
         return 0; /* it is told as it is, and ends when it is logged */
     }
-    sse_streams_told(0);
+    sse_streams_count_down();
     forget(first, notice, watcher);
     return 1;
 }

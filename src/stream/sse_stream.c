@@ -12,6 +12,7 @@
 #include "loop/sse_workers.h"
 #include "notify/sse_notify.h"
 #include "sse_atomic.h"
+#include "sse_board.h"
 #include "stream/sse_gap.h"
 
 APLOG_USE_MODULE(sse);
@@ -290,7 +291,7 @@ static void on_told(sse_task_t *task)
 {
     sse_stream_t *stream = sse_owner_of(task, sse_stream_t, told_task);
 
-    sse_streams_told(1);
+    sse_board_add(SSE_BOARD_STREAMS, -1);
     sse_notice_finish(stream->notice, &stream->free_task);
 }
 
@@ -302,6 +303,7 @@ static void on_free(sse_task_t *task)
     uv_close((uv_handle_t *)&stream->timer, on_timer_closed);
     sse_streams_remove(stream);
     stream->drive->finish(stream);
+    sse_streams_count_down();
 }
 
 /* The writer may still be at it (a waiting drive stuck in a write): numbers are

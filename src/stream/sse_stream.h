@@ -143,13 +143,13 @@ void sse_streams_init(sse_loop_t *loop, int is_async, int is_forked);
 void sse_streams_leave(sse_leave_e how);
 sse_leave_e sse_streams_leaving(void);
 
-/** Streams and watched requests whose end has not been told yet.  Any thread,
- *  signal handlers. */
+/** What a child that stops waits for: streams until their request is let go,
+ *  watched requests until their end was told.  Any thread, signal handlers. */
 apr_uint32_t sse_streams_count(void);
 
-/** Count one. @param is_stream 0: a watched request.  Any thread. */
-void sse_streams_opened(int is_stream);
-void sse_streams_told(int is_stream);
+/** Count a stream or a watched request, or no longer.  Any thread. */
+void sse_streams_count_up(void);
+void sse_streams_count_down(void);
 
 /** suspend_connection hook: the loop may take the connection over.  The MPM's
  *  thread. */

@@ -13,6 +13,7 @@
 #include "notify/sse_notify.h"
 #include "notify/sse_watcher.h"
 #include "sse_atomic.h"
+#include "sse_board.h"
 
 APLOG_USE_MODULE(sse);
 
@@ -182,7 +183,9 @@ static int run(sse_stream_t *stream, int is_open)
 {
     request_rec *r = stream->r;
 
-    sse_streams_opened(1);
+    sse_streams_count_up();
+    sse_board_add(SSE_BOARD_STREAMS, 1);
+    sse_board_add(SSE_BOARD_OPENED, 1);
     if (!is_open) {
         sse_notify_open(stream, r);
     }

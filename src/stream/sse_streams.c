@@ -16,7 +16,6 @@
 
 #include "notify/sse_watcher.h"
 #include "sse_atomic.h"
-#include "sse_board.h"
 #include "sse_signals.h"
 
 APLOG_USE_MODULE(sse);
@@ -34,7 +33,7 @@ static struct {
     sse_loop_t *loop;
     sse_stream_t *first;   /* loop */
     apr_uint32_t attached; /* loop: streams in the list */
-    apr_uint32_t count;    /* atomic: opened and not told of yet */
+    apr_uint32_t count;    /* atomic: what a stop waits for */
     int leaving;           /* atomic: sse_leave_e */
     uv_timer_t step;       /* loop */
     uv_timer_t state_poll; /* loop; prefork only */
@@ -47,22 +46,9 @@ double sse_streams_spread(void) { return (double)rand_r(&all.seed) / RAND_MAX; }
 
 apr_uint32_t sse_streams_count(void) { return sse_atomic_load(&all.count); }
 
-void sse_streams_opened(int is_stream)
-{
-    sse_atomic_add(&all.count, 1);
-    if (is_stream) {
-        sse_board_add(SSE_BOARD_STREAMS, 1);
-        sse_board_add(SSE_BOARD_OPENED, 1);
-    }
-}
+void sse_streams_count_up(void) { sse_atomic_add(&all.count, 1); }
 
-void sse_streams_told(int is_stream)
-{
-    if (is_stream) {
-        sse_board_add(SSE_BOARD_STREAMS, -1);
-    }
-    sse_atomic_sub(&all.count, 1);
-}
+void sse_streams_count_down(void) { sse_atomic_sub(&all.count, 1); }
 
 /* -- Leaving --------------------------------------------------------------- */
 
