@@ -4,7 +4,7 @@
 #
 # "make test": every part, then a summary whose last line is "N passed, N
 # failed".  Most of a part's time is waiting for what it tests, so LANES of them
-# (2) run side by side; what each has printed comes when it ends.
+# (3) run side by side; what each has printed comes when it ends.
 # PORT: the first of 400 that are used (8529).  FUZZ_SECONDS, SOAK_SECONDS,
 # MAKE.  PARTS: only these.
 
@@ -19,10 +19,6 @@ out=build/test
 parts=${PARTS:-tsan lint event asan worker prefork conf unit unit-asan fuzz
     browser soak}
 jobs=$(nproc 2>/dev/null || echo 2)
-# Under a sanitizer, all but what holds httpd's own stops, a program's and a
-# proxy's answers against the clock: those are slowed as much as we are.
-instrumented=$(ls t/*/*.t | grep -v -e /shutdown.t -e /watch_more.t \
-    -e /dead_peer.t | tr '\n' ' ')
 
 # What this make was told is passed on by name, below.
 unset MAKEFLAGS MFLAGS MAKELEVEL PORT
@@ -54,15 +50,11 @@ arguments() {
 # Run a part; what it says goes to its log, how it ended to its status.
 run() {
     name=$1
-    tests=
-    case $name in
-    asan|tsan) tests=$instrumented ;;
-    esac
     began=$(date +%s)
     # The arguments are words without blanks in them.
     PERL_TEST_HARNESS_DUMP_TAP=$PWD/$out/$name.tap \
         "$make" --no-print-directory $(arguments "$name") \
-        ${tests:+TESTS="$tests"} >"$out/$name.log" 2>&1 </dev/null
+        >"$out/$name.log" 2>&1 </dev/null
     echo "$? $(($(date +%s) - began))" >"$out/$name.status"
     {
         echo
@@ -119,7 +111,7 @@ passed=0
 failed=0
 build || { echo 'the build failed: 0 passed, 1 failed' >&2; exit 1; }
 printf '%s\n' $parts | grep -v '^soak$' |
-    MAKE=$make PORT=$port xargs -P "${LANES:-2}" -n 1 "$0" --part
+    MAKE=$make PORT=$port xargs -P "${LANES:-3}" -n 1 "$0" --part
 case " $(echo $parts) " in
 *' soak '*) run soak ;;
 esac

@@ -45,7 +45,7 @@ sub ending {
     ok t_cmp($all, 1, "$name: $count streams");
     my $blocked = key();
     my $request = open_stream(url('/close/block/watched/x', $blocked, reg => 1,
-                                  wait => 800));
+                                  wait => slowly(800)));
     told($blocked, 'blocks');
 
     my $began = monotonic();
