@@ -21,6 +21,7 @@
 
 #define RESUME_EVENTS 10000
 #define RESUMES       20
+#define LIVE          10
 
 /* -- long ------------------------------------------------------------------ */
 
@@ -138,6 +139,68 @@ static void resume(const char *field, samples_t *first, samples_t *all)
     subs_close(&subs);
 }
 
+/* What others, who are live, notice of a resume: one round of POST and receipt
+ * without, then one that is sent as soon as a resume has its head.  This client
+ * reads both, so the second also waits for what it reads itself. */
+
+static struct {
+    uint64_t posted;
+    samples_t *receipts;
+} live;
+
+static void on_live(sub_t *sub, uint64_t more)
+{
+    if (live.receipts) {
+        samples_add(live.receipts,
+                    (double)(sub->conn.received - live.posted) / MSEC);
+    }
+}
+
+static void live_round(pub_t *pub, subs_t *subs, samples_t *receipts)
+{
+    uint64_t all = subs->events + (uint64_t)subs->n;
+
+    live.receipts = receipts;
+    live.posted = now_ns();
+    pub_post_wait(pub);
+    if (!subs_await(subs, all, 5 * SEC)) {
+        die("an event did not come");
+    }
+    live.receipts = NULL;
+}
+
+static void beside(const char *field)
+{
+    samples_t without = {0}, with = {0};
+    subs_t others = {0}, subs = {0};
+    pub_t pub;
+    int i;
+
+    others.on_events = on_live;
+    subs_open(&others, LIVE, "/events/live", "");
+    pub_open(&pub, "/events/live", "text/plain", "0123456789abcdef", 16);
+    for (i = 0; i < RESUMES; ++i) {
+        net_wait(20 * MSEC);
+        live_round(&pub, &others, i ? &without : NULL);
+        net_wait(20 * MSEC);
+        memset(&subs, 0, sizeof(subs));
+        subs_open(&subs, 1, "/kept/resume", field);
+        live_round(&pub, &others, i ? &with : NULL);
+        if (!subs_await(&subs, RESUME_EVENTS, 10 * SEC)) {
+            die("a resume beside others is not complete");
+        }
+        subs_close(&subs);
+    }
+    figure("others' receipt without a resume, median",
+           samples_at(&without, 0.5), "ms");
+    figure("others' receipt during one, median", samples_at(&with, 0.5), "ms");
+    figure("others' receipt during one, slowest", samples_at(&with, 1), "ms");
+    pub_close(&pub);
+    subs_close(&others);
+    samples_free(&without);
+    samples_free(&with);
+}
+
 void scenario_resume(const target_t *target)
 {
     samples_t first = {0}, all = {0};
@@ -157,4 +220,5 @@ void scenario_resume(const target_t *target)
            RESUME_EVENTS / samples_at(&all, 0.5) * 1000, "/s");
     samples_free(&first);
     samples_free(&all);
+    beside(field);
 }
