@@ -117,11 +117,10 @@ typedef void sse_close_fn(request_rec *r, const sse_close_t *close,
  * @param ready called once the stream is open; or NULL
  * @return SUSPENDED, OK; HTTP_SERVICE_UNAVAILABLE: mod_sse is not running in
  *         this child (see the error log), or SSEMaxStreams is reached;
- *         HTTP_TOO_MANY_REQUESTS: SSEMaxStreamsPerClient is.  After one of
- *         these no stream opens, ready is not called, nothing has been sent, and
- *         the request is whole: the handler may answer in its own way
- *         instead, or return the status.  Retry-After is set where a limit is
- *         reached
+ *         HTTP_TOO_MANY_REQUESTS: SSEMaxStreamsPerClient is.  After these two
+ *         no stream opens, ready is not called, nothing has been sent and the
+ *         request is whole: return the status, or answer in a way of your own.
+ *         Where a limit is reached, Retry-After is set in err_headers_out
  */
 APR_DECLARE_OPTIONAL_FN(int, sse_start,
                         (request_rec * r, sse_ready_fn *ready, void *baton));

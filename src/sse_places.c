@@ -300,8 +300,8 @@ static void add_one(entry_t *entry, pid_t pid)
     } while (!sse_atomic_cas(&entry->word, word, WORD(pid, COUNT(word) + 1)));
 }
 
-/* Under the lock, with fewer than the limit.  An entry that was free when it was
- * found may have become another key's since. */
+/* Under the lock, with fewer than the limit.  An entry that was free when it
+ * was found may have become another key's since. */
 static apr_uint32_t add(sse_places_t *places, const sse_place_key_t *key,
                         pid_t pid, apr_uint32_t found)
 {

@@ -4,8 +4,9 @@
 
 /**
  * @file sse_values.h
- * The values directives take: counts, times, sizes, words, names, origins.  What httpd's own
- * readers let pass (a sign, blanks, "15sec", an overflow) is refused.
+ * The values directives take: counts, times, sizes, words, names, origins.
+ * What httpd's own readers let pass (a sign, blanks, "15sec", an overflow) is
+ * refused.
  *
  * Threads: any; no shared state.
  */

@@ -178,8 +178,8 @@ static int is_acceptable(request_rec *r)
     return sse_accept_quality(accept, "text", "event-stream") > 0;
 }
 
-/* @param rv what sse_stream_run() returned: only if it refused, there is still a
- *        request */
+/* @param rv what sse_stream_run() returned: only where it refused, there surely
+ *        is a request still */
 static int answer_refused(request_rec *r, int rv)
 {
     switch (rv) {
