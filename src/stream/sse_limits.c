@@ -20,7 +20,7 @@
 APLOG_USE_MODULE(sse);
 
 /* Pairs of child and client; of child and server or host.  Only what is used is
- * ever touched: 36 bytes each. */
+ * ever touched, 32 bytes each. */
 #define CLIENTS 131072
 #define TOTALS  16384
 

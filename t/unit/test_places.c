@@ -22,6 +22,7 @@
 #define LIMIT      20
 #define HAMMERINGS 20000
 #define KILL_MOST  3000
+#define ADDRESSES  97 /* more than the killed ones have room for */
 
 /* What the processes of a test share besides. */
 typedef struct {
@@ -196,6 +197,32 @@ static void test_full(void)
     destroy(places, CLIENTS, TOTALS);
 }
 
+/* In so small a table each host needs the entry that the server has just been
+ * found to have, and no longer uses. */
+static void test_recycling(void)
+{
+    sse_places_t *places = create(4, 2);
+    sse_place_want_t w[2];
+    sse_place_t place;
+    int i, which, wrong = 0;
+    char name[8];
+
+    w[1] = want(SSE_PLACE_SERVER, "", 5);
+    for (i = 0; i < 20; ++i) {
+        snprintf(name, sizeof(name), "h%d", i);
+        w[0] = want(SSE_PLACE_HOST, name, 1);
+        wrong += sse_places_take(places, 1, w, 2, &place, &which) !=
+                 SSE_PLACES_TAKEN;
+        wrong += sse_places_count(places, &w[0].key) != 1;
+        wrong += sse_places_count(places, &w[1].key) != 1;
+        sse_places_give_back(places, &place);
+        wrong += sse_places_count(places, &w[0].key) != 0;
+        wrong += sse_places_count(places, &w[1].key) != 0;
+    }
+    is_num(wrong, 0, "an entry that becomes another key's is not mistaken");
+    destroy(places, 4, 2);
+}
+
 /* -- Several processes ----------------------------------------------------- */
 
 static void wait_for(apr_uint32_t *flag)
@@ -325,7 +352,7 @@ static void for_ever(sse_places_t *places, shared_t *shared)
     int which;
 
     for (i = 0;; ++i) {
-        w[0] = client(i % 13, 5);
+        w[0] = client(i % ADDRESSES, 5);
         w[1] = want(SSE_PLACE_HOST, i & 1 ? "a" : "b", 9);
         w[2] = want(SSE_PLACE_SERVER, "", LIMIT);
         sse_places_give_back(places, &place[i % 8]);
@@ -341,7 +368,7 @@ static void sums(sse_places_t *places, apr_uint32_t *clients,
     unsigned int i;
 
     *server = sse_places_count(places, &w.key);
-    for (*clients = 0, i = 0; i < 13; ++i) {
+    for (*clients = 0, i = 0; i < ADDRESSES; ++i) {
         w = client(i, 0);
         *clients += sse_places_count(places, &w.key);
     }
@@ -351,7 +378,7 @@ static void sums(sse_places_t *places, apr_uint32_t *clients,
  * a place of its own all the time. */
 static void test_killing(void)
 {
-    sse_places_t *places = create(64, 64);
+    sse_places_t *places = create(32, 64);
     shared_t *shared = map(sizeof(*shared));
     sse_place_want_t w = client(5, 5);
     sse_place_t mine;
@@ -387,7 +414,7 @@ static void test_killing(void)
     wait_all(pids, 3);
     is_num(shared->taken, LIMIT, "and the limit is exact afterwards");
     munmap(shared, sizeof(*shared));
-    destroy(places, 64, 64);
+    destroy(places, 32, 64);
 }
 
 /* -- Many ------------------------------------------------------------------ */
@@ -472,6 +499,7 @@ int main(void)
     test_keys();
     test_one();
     test_full();
+    test_recycling();
     test_grabbing();
     test_hammering();
     test_killing();
