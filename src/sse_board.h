@@ -26,6 +26,7 @@ typedef enum {
     SSE_BOARD_STREAMS, /**< open now */
     SSE_BOARD_OPENED,  /**< since the child began */
     SSE_BOARD_EVENTS,  /**< published */
+    SSE_BOARD_REFUSED, /**< streams beyond a limit */
     SSE_BOARD_NUMBERS
 } sse_board_e;
 

@@ -22,6 +22,7 @@
 #include "sse_atomic.h"
 #include "sse_board.h"
 #include "sse_signals.h"
+#include "stream/sse_limits.h"
 #include "stream/sse_stream.h"
 
 APLOG_USE_MODULE(sse);
@@ -112,6 +113,9 @@ int sse_child_post_config(apr_pool_t *pconf, apr_pool_t *plog,
     if (rv == APR_SUCCESS) {
         rv = sse_board_prepare(s->process->pool);
     }
+    if (rv == APR_SUCCESS) {
+        rv = sse_limits_prepare(s->process->pool);
+    }
     if (rv != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_ERR, rv, s,
                      "cannot make what the children share (eventfds and "
@@ -126,6 +130,7 @@ void sse_child_ended(server_rec *s, pid_t pid, ap_generation_t gen, int slot,
 {
     if (status == MPM_CHILD_EXITED) {
         sse_board_leave(pid);
+        sse_limits_ended(pid);
         sse_bell_ring(parent.ended); /* somebody has to tell of its streams */
     }
 }

@@ -120,6 +120,7 @@ my %said_by = (
     SSEQueue => [queue_bytes => \&as_size,
                  queue_drop => as_word(0 => 'close', 1 => 'drop')],
     SSEMaxAge => [max_age => \&as_time],
+    SSEMaxStreamsPerClient => [max_per_client => \&as_count],
     SSEMaxEventSize => [max_event => \&as_size],
     SSEAllowOrigin => [origins => as_word(NULL => 'none')],
     SSEWatch => [watch => as_word(0 => 'Off')],
@@ -141,6 +142,7 @@ for my $name (sort keys %said_by) {
 # A server's own settings have their defaults beside the list.
 ($default{SSECallbackThreads}) =
     $header =~ /#define SSE_CALLBACK_THREADS (\d+)/;
+($default{SSEMaxStreams}) = $header =~ /#define SSE_MAX_STREAMS (\d+)/;
 is_deeply [sort keys %said], [sort keys %member],
     'each member of SSE_DIR_MEMBERS is set by a directive known here';
 

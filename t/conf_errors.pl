@@ -231,6 +231,24 @@ refused('SSECallbackThreads', 'SSECallbackThreads takes one argument, a count');
 refused("<VirtualHost *:80>\nSSECallbackThreads 2\n</VirtualHost>",
         'SSECallbackThreads cannot occur within <VirtualHost> section', 2);
 
+# SSEMaxStreams, SSEMaxStreamsPerClient
+for my $name (qw(SSEMaxStreams SSEMaxStreamsPerClient)) {
+    passes("$name $_") for qw(0 1 20000 1000000000);
+    passes("<VirtualHost *:80>\n$name 5\n</VirtualHost>");
+    refused(qq($name "$_"), "$name: '$_' is not allowed; allowed is 0 (no "
+            . 'limit) to 1000000000 open streams')
+        for qw(-1 +1 1k 1.5 ten 1000000001 4294967297 99999999999999999999
+               off), ' 1';
+    refused($name, "$name takes one argument, a count: the streams that");
+    refused("$name 1 2", "$name takes one argument, a count");
+}
+passes("<Location /a>\nSSEMaxStreamsPerClient 5\n</Location>");
+refused_in_limit('SSEMaxStreamsPerClient 5',
+                 'SSEMaxStreamsPerClient cannot stand in <Limit> or');
+refused("\n<$_>\nSSEMaxStreams 5\n</" . (split)[0] . '>',
+        "SSEMaxStreams not allowed in <" . (split)[0] . "> context", 3)
+    for 'Location /', 'Directory /', 'Files x';
+
 # SSEPublish, SSEHalfClose
 passes("SSEPublish $_") for qw(On Off on OFF);
 refused("SSEPublish $_",

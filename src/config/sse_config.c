@@ -56,7 +56,10 @@ SSE_DIR_MEMBERS(SSE_MEMBER)
 
 void *sse_conf_create_server(apr_pool_t *pool, server_rec *s)
 {
-    return apr_pcalloc(pool, sizeof(sse_server_conf_t));
+    sse_server_conf_t *conf = apr_pcalloc(pool, sizeof(*conf));
+
+    conf->max_streams = SSE_MAX_STREAMS;
+    return conf;
 }
 
 void *sse_conf_merge_server(apr_pool_t *pool, void *base, void *add)
@@ -67,6 +70,7 @@ void *sse_conf_merge_server(apr_pool_t *pool, void *base, void *add)
     if (vhost->ns) {
         conf->ns = vhost->ns;
     }
+    conf->max_streams = vhost->max_streams;
     return conf;
 }
 
@@ -93,6 +97,11 @@ int sse_conf_callback_threads(const server_rec *main_server)
     int threads = sse_conf_server(main_server)->callback_threads;
 
     return threads ? threads : SSE_CALLBACK_THREADS;
+}
+
+int sse_conf_max_streams(const server_rec *s)
+{
+    return sse_conf_server(s)->max_streams;
 }
 
 const sse_history_t *sse_conf_server_history(const server_rec *s)

@@ -42,6 +42,7 @@
     X(apr_off_t, queue_bytes, SSE_UNSET, APR_INT64_C(256) * 1024)              \
     X(int, queue_drop, SSE_UNSET, 0)                                           \
     X(apr_interval_time_t, max_age, SSE_UNSET, 0)                              \
+    X(int, max_per_client, SSE_UNSET, 0)                                       \
     X(apr_off_t, max_event, SSE_UNSET, APR_INT64_C(64) * 1024)                 \
     X(apr_array_header_t *, origins, NULL, NULL)                               \
     X(int, watch, SSE_UNSET, 0)
@@ -71,6 +72,7 @@ typedef struct {
     int store_argc;
     const char *const *store_argv; /**< key=value each */
     int callback_threads;          /**< SSECallbackThreads; 0: not set */
+    int max_streams;               /**< SSEMaxStreams; of this host alone */
 } sse_server_conf_t;
 
 /** The longest namespace, so that it and a channel fit a store's key. */
@@ -92,6 +94,11 @@ const char *sse_conf_store(const server_rec *main_server, apr_pool_t *pool,
 
 /** SSECallbackThreads. */
 int sse_conf_callback_threads(const server_rec *main_server);
+
+#define SSE_MAX_STREAMS 0 /**< the default: no limit */
+
+/** SSEMaxStreams as this host has it, which is not inherited; 0: no limit. */
+int sse_conf_max_streams(const server_rec *s);
 
 /** What a channel keeps where no location says so: the host's SSEHistory. */
 const sse_history_t *sse_conf_server_history(const server_rec *s);

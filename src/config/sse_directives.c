@@ -82,15 +82,6 @@ static const char *sse_conf_words(const cmd_parms *cmd, const char *args,
     return NULL;
 }
 
-/* One of two words: 0 or 1, else -1. */
-static int sse_conf_either(const char *word, const char *zero, const char *one)
-{
-    if (!ap_cstr_casecmp(word, zero)) {
-        return 0;
-    }
-    return !ap_cstr_casecmp(word, one) ? 1 : -1;
-}
-
 /* The store */
 
 static const char *sse_conf_set_store(cmd_parms *cmd, void *dir_conf,
@@ -157,31 +148,13 @@ static const char *sse_conf_set_namespace(cmd_parms *cmd, void *dir_conf,
     return NULL;
 }
 
-/* A name without variables is the same for every request, so that the start
- * can tell what each request would be refused for: C0, DEL, C1 as well. */
-static int sse_conf_is_channel(const char *text)
-{
-    const char *p;
-
-    if (strpbrk(text, "%\\")) {
-        return 1;
-    }
-    for (p = text; *p; ++p) {
-        if (apr_iscntrl(*p) || (*p == '\xc2' && (p[1] & 0xe0) == 0x80)) {
-            return 0;
-        }
-    }
-    return p - text <= SSE_CHANNEL_MAX &&
-           sse_utf8_valid(text, (apr_size_t)(p - text));
-}
-
 static const char *sse_conf_add_channel(cmd_parms *cmd, sse_dir_conf_t *conf,
                                         const char *text)
 {
     const ap_expr_info_t *expr;
     const char *wrong;
 
-    if (!sse_conf_is_channel(text)) {
+    if (!sse_conf_may_be_channel(text, SSE_CHANNEL_MAX)) {
         return sse_conf_refuse(cmd, text, SSE_CHANNEL_ALLOWED);
     }
     expr =
@@ -228,7 +201,7 @@ static const char *sse_conf_set_publish(cmd_parms *cmd, void *dir_conf,
 {
     sse_dir_conf_t *conf = dir_conf;
     const char *wrong = sse_conf_check_limit(cmd);
-    int publish = sse_conf_either(arg, "Off", "On");
+    int publish = sse_conf_parse_either(arg, "Off", "On");
 
     if (wrong) {
         return wrong;
@@ -288,7 +261,7 @@ static const char *sse_conf_set_replay(cmd_parms *cmd, void *dir_conf,
     if (wrong) {
         return wrong;
     }
-    switch (sse_conf_either(arg, "none", "all")) {
+    switch (sse_conf_parse_either(arg, "none", "all")) {
     case 0:
         conf->replay = SSE_REPLAY_NONE;
         return NULL;
@@ -376,12 +349,44 @@ static const char *sse_conf_set_time(cmd_parms *cmd, void *dir_conf,
     return NULL;
 }
 
+static const char *sse_conf_read_limit(const cmd_parms *cmd, const char *arg,
+                                       int *limit)
+{
+    apr_int64_t n;
+
+    if (!sse_conf_parse_count(arg, &n) || n > SSE_COUNT_MAX) {
+        return sse_conf_refuse(cmd, arg,
+                               "0 (no limit) to 1000000000 open streams");
+    }
+    *limit = (int)n;
+    return NULL;
+}
+
+static const char *sse_conf_set_max_streams(cmd_parms *cmd, void *dir_conf,
+                                            const char *arg)
+{
+    sse_server_conf_t *conf =
+        ap_get_module_config(cmd->server->module_config, &sse_module);
+    const char *wrong = ap_check_cmd_context(cmd, NOT_IN_DIR_CONTEXT);
+
+    return wrong ? wrong : sse_conf_read_limit(cmd, arg, &conf->max_streams);
+}
+
+static const char *sse_conf_set_max_per_client(cmd_parms *cmd, void *dir_conf,
+                                               const char *arg)
+{
+    sse_dir_conf_t *conf = dir_conf;
+    const char *wrong = sse_conf_check_limit(cmd);
+
+    return wrong ? wrong : sse_conf_read_limit(cmd, arg, &conf->max_per_client);
+}
+
 static const char *sse_conf_set_half_close(cmd_parms *cmd, void *dir_conf,
                                            const char *arg)
 {
     sse_dir_conf_t *conf = dir_conf;
     const char *wrong = sse_conf_check_limit(cmd);
-    int keep = sse_conf_either(arg, "close", "keep");
+    int keep = sse_conf_parse_either(arg, "close", "keep");
 
     if (wrong) {
         return wrong;
@@ -400,7 +405,7 @@ static const char *sse_conf_set_watch(cmd_parms *cmd, void *dir_conf,
     const char *wrong = sse_conf_check_limit(cmd);
     int watch = !ap_cstr_casecmp(arg, "Abort")
                     ? SSE_WATCH_ABORT
-                    : sse_conf_either(arg, "Off", "On");
+                    : sse_conf_parse_either(arg, "Off", "On");
 
     if (wrong) {
         return wrong;
@@ -453,7 +458,7 @@ static const char *sse_conf_set_queue(cmd_parms *cmd, void *dir_conf,
         return sse_conf_refuse(cmd, argv[0], "1k to 1g: " SSE_CONF_SIZE_UNITS);
     }
     if (words->nelts == 2) {
-        drop = sse_conf_either(argv[1], "close", "drop");
+        drop = sse_conf_parse_either(argv[1], "close", "drop");
     }
     if (drop < 0) {
         return sse_conf_refuse(cmd, argv[1], "close or drop after the bytes");
@@ -464,19 +469,6 @@ static const char *sse_conf_set_queue(cmd_parms *cmd, void *dir_conf,
 }
 
 /* Other sites' pages */
-
-static int sse_conf_has_origin(const apr_array_header_t *origins,
-                               const char *origin)
-{
-    int i;
-
-    for (i = 0; i < origins->nelts; ++i) {
-        if (!strcmp(APR_ARRAY_IDX(origins, i, const char *), origin)) {
-            return 1;
-        }
-    }
-    return 0;
-}
 
 static const char *sse_conf_add_origin(cmd_parms *cmd, sse_dir_conf_t *conf,
                                        const char *text)
@@ -491,7 +483,7 @@ static const char *sse_conf_add_origin(cmd_parms *cmd, sse_dir_conf_t *conf,
                             "none alone",
                             cmd->cmd->name, text, wrong);
     }
-    if (!sse_conf_has_origin(conf->origins, origin)) {
+    if (!sse_conf_has_word(conf->origins, origin)) {
         APR_ARRAY_PUSH(conf->origins, const char *) = origin;
     }
     return NULL;
@@ -525,7 +517,7 @@ static const char *sse_conf_set_origins(cmd_parms *cmd, void *dir_conf,
                                     APR_ARRAY_IDX(words, i, const char *));
     }
     if (!wrong && conf->origins->nelts > 1 &&
-        sse_conf_has_origin(conf->origins, "*")) {
+        sse_conf_has_word(conf->origins, "*")) {
         wrong = sse_conf_refuse(cmd, args,
                                 "'*' alone, or a list of origins without it");
     }
@@ -574,6 +566,14 @@ const command_rec sse_conf_commands[] = {
     AP_INIT_TAKE1("SSEMaxAge", sse_conf_set_time, (void *)&sse_time_max_age,
                   SSE_ANYWHERE,
                   "a time such as 1h: a stream's longest life; 0 is no limit"),
+    AP_INIT_TAKE1("SSEMaxStreams", sse_conf_set_max_streams, NULL,
+                  SSE_IN_SERVER,
+                  "a count: the streams that may be open at a time; 0 is no "
+                  "limit"),
+    AP_INIT_TAKE1("SSEMaxStreamsPerClient", sse_conf_set_max_per_client, NULL,
+                  SSE_ANYWHERE,
+                  "a count: the streams that one client address may have open; "
+                  "0 is no limit"),
     AP_INIT_TAKE1("SSEMaxEventSize", sse_conf_set_max_event, NULL, SSE_ANYWHERE,
                   "a size such as 64k: the largest event that is taken"),
     AP_INIT_RAW_ARGS("SSEAllowOrigin", sse_conf_set_origins, NULL, SSE_ANYWHERE,

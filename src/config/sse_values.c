@@ -13,6 +13,7 @@
 #include <httpd.h>
 
 #include "config/sse_values.h"
+#include "event/sse_event.h"
 
 /* apr_strtoi64() alone would take blanks and a sign. */
 static int sse_conf_digits(const char *text, apr_int64_t *n, const char **end)
@@ -78,6 +79,44 @@ int sse_conf_parse_size(const char *text, apr_int64_t *bytes)
     }
     *bytes <<= shift;
     return 1;
+}
+
+int sse_conf_parse_either(const char *text, const char *zero, const char *one)
+{
+    if (!ap_cstr_casecmp(text, zero)) {
+        return 0;
+    }
+    return !ap_cstr_casecmp(text, one) ? 1 : -1;
+}
+
+int sse_conf_has_word(const apr_array_header_t *words, const char *word)
+{
+    int i;
+
+    for (i = 0; i < words->nelts; ++i) {
+        if (!strcmp(APR_ARRAY_IDX(words, i, const char *), word)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* A name without variables is the same for every request, so that the start
+ * can tell what each request would be refused for: C0, DEL, C1 as well. */
+int sse_conf_may_be_channel(const char *text, apr_size_t max)
+{
+    const char *p;
+
+    if (strpbrk(text, "%\\")) {
+        return 1;
+    }
+    for (p = text; *p; ++p) {
+        if (apr_iscntrl(*p) || (*p == '\xc2' && (p[1] & 0xe0) == 0x80)) {
+            return 0;
+        }
+    }
+    return (apr_size_t)(p - text) <= max &&
+           sse_utf8_valid(text, (apr_size_t)(p - text));
 }
 
 /* RFC 3986, 3.1; what is given is in lower case. */

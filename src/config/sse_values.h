@@ -4,8 +4,9 @@
 
 /**
  * @file sse_values.h
- * The values directives take: counts, times, sizes, origins.  What httpd's own
- * readers let pass (a sign, blanks, "15sec", an overflow) is refused.
+ * The values directives take: counts, times, sizes, words, names, origins.
+ * What httpd's own readers let pass (a sign, blanks, "15sec", an overflow) is
+ * refused.
  *
  * Threads: any; no shared state.
  */
@@ -14,6 +15,7 @@
 #define SSE_VALUES_H
 
 #include <apr_pools.h>
+#include <apr_tables.h>
 
 /** How a time and a size are spelt, for messages. */
 #define SSE_CONF_TIME_UNITS                                                    \
@@ -30,6 +32,16 @@ int sse_conf_parse_time(const char *text, apr_int64_t *microseconds);
 /** Digits alone, or with k, m or g in either case. @return whether it is one,
  *  and fits */
 int sse_conf_parse_size(const char *text, apr_int64_t *bytes);
+
+/** One of two words, in either case. @return 0 or 1; -1: it is neither */
+int sse_conf_parse_either(const char *text, const char *zero, const char *one);
+
+/** Whether a list of strings has this one. */
+int sse_conf_has_word(const apr_array_header_t *words, const char *word);
+
+/** Whether this expression string may be a channel's name: one without
+ *  variables must be one, of max bytes at most. */
+int sse_conf_may_be_channel(const char *text, apr_size_t max);
 
 /**
  * "*" or scheme://host[:port].

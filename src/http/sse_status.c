@@ -5,8 +5,10 @@
 #include "http/sse_status.h"
 
 #include <apr_strings.h>
+#include <http_main.h>
 #include <string.h>
 
+#include "config/sse_config.h"
 #include "http/sse_http.h"
 #include "sse_board.h"
 
@@ -25,8 +27,10 @@ int sse_status_handler(request_rec *r)
     json = apr_psprintf(
         r->pool,
         "{\"streams\":%" APR_UINT64_T_FMT ",\"opened\":%" APR_UINT64_T_FMT
-        ",\"published\":%" APR_UINT64_T_FMT "}",
+        ",\"published\":%" APR_UINT64_T_FMT ",\"refused\":%" APR_UINT64_T_FMT
+        ",\"limit\":%d}",
         sse_board_sum(SSE_BOARD_STREAMS), sse_board_sum(SSE_BOARD_OPENED),
-        sse_board_sum(SSE_BOARD_EVENTS));
+        sse_board_sum(SSE_BOARD_EVENTS), sse_board_sum(SSE_BOARD_REFUSED),
+        sse_conf_max_streams(ap_server_conf));
     return sse_http_json(r, HTTP_OK, json, strlen(json));
 }

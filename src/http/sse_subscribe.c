@@ -178,6 +178,24 @@ static int is_acceptable(request_rec *r)
     return sse_accept_quality(accept, "text", "event-stream") > 0;
 }
 
+/* @param rv what sse_stream_run() returned: only where it refused, there surely
+ *        is a request still */
+static int answer_refused(request_rec *r, int rv)
+{
+    switch (rv) {
+    case HTTP_SERVICE_UNAVAILABLE:
+        return sse_http_error(r, rv,
+                              "as many streams are open here as may be "
+                              "(SSEMaxStreams); try again later");
+    case HTTP_TOO_MANY_REQUESTS:
+        return sse_http_error(r, rv,
+                              "this address has as many streams open as it may "
+                              "(SSEMaxStreamsPerClient); close one first");
+    default:
+        return rv;
+    }
+}
+
 static int subscribe(request_rec *r, const sse_child_t *child,
                      const apr_array_header_t *channels)
 {
@@ -193,7 +211,7 @@ static int subscribe(request_rec *r, const sse_child_t *child,
     plan.baton =
         sse_subscription_create(child->hub, start.keys, start.n, start.after,
                                 start.upto, start.gap, start.gap != NULL);
-    return sse_stream_run(r, &plan);
+    return answer_refused(r, sse_stream_run(r, &plan));
 }
 
 int sse_http_subscribe(request_rec *r)

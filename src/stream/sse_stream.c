@@ -292,6 +292,7 @@ static void on_told(sse_task_t *task)
     sse_stream_t *stream = sse_owner_of(task, sse_stream_t, told_task);
 
     sse_board_add(SSE_BOARD_STREAMS, -1);
+    sse_limits_give_back(&stream->place);
     sse_notice_finish(stream->notice, &stream->free_task);
 }
 

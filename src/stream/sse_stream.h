@@ -72,7 +72,10 @@ typedef struct {
 
 /**
  * Send the head and run the stream.  Request thread; what it returns is what
- * the handler returns: SUSPENDED, or OK when all is over.
+ * the handler returns: SUSPENDED, or OK when all is over.  The request may be
+ * gone by then, unless it was refused, with nothing sent and Retry-After set:
+ * HTTP_SERVICE_UNAVAILABLE (SSEMaxStreams), HTTP_TOO_MANY_REQUESTS
+ * (SSEMaxStreamsPerClient).
  */
 int sse_stream_run(request_rec *r, const sse_stream_plan_t *plan);
 

@@ -106,7 +106,8 @@ static int may_suspend(request_rec *r)
     return child.is_async && !c->master && c->cs && !r->main && !r->prev;
 }
 
-static sse_stream_t *create(request_rec *r, const sse_stream_plan_t *plan)
+static sse_stream_t *create(request_rec *r, const sse_stream_plan_t *plan,
+                            const sse_place_t *place)
 {
     sse_stream_t *stream = calloc(1, sizeof(*stream));
 
@@ -123,6 +124,7 @@ static sse_stream_t *create(request_rec *r, const sse_stream_plan_t *plan)
     stream->ready = plan->ready;
     stream->ready_baton = plan->ready_baton;
     stream->opened = apr_time_now();
+    stream->place = *place;
     pthread_mutex_init(&stream->lock, NULL);
     pthread_cond_init(&stream->cond, NULL);
     stream->bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
@@ -199,7 +201,7 @@ static int run(sse_stream_t *stream, int is_open)
 }
 
 /* No stream is opened, and nobody is told of one. */
-static int refuse(request_rec *r, const sse_stream_plan_t *plan)
+static int give_up(request_rec *r, const sse_stream_plan_t *plan)
 {
     plan->source->on_ended(NULL, plan->baton);
     r->connection->aborted = 1;
@@ -215,22 +217,30 @@ static int is_gone(request_rec *r, const sse_stream_plan_t *plan, int fd)
 
 int sse_stream_run(request_rec *r, const sse_stream_plan_t *plan)
 {
-    int fd = sse_conn_fd(r->connection), is_open;
+    int fd = sse_conn_fd(r->connection), is_open, rv;
+    sse_place_t place;
 
     if (is_gone(r, plan, fd)) {
-        return refuse(r, plan);
+        return give_up(r, plan);
     }
-    sse_stream_head(r);
     if (sse_streams_leaving() != SSE_STAY) {
         plan->source->on_ended(NULL, plan->baton);
+        sse_stream_head(r);
         r->connection->keepalive = AP_CONN_CLOSE;
         send_text(r, LEAVING_RETRY);
         return OK;
     }
+    rv = sse_limits_take(r, &place);
+    if (rv != OK) {
+        plan->source->on_ended(NULL, plan->baton);
+        return rv;
+    }
+    sse_stream_head(r);
     /* Until here, who watches the request tells of its end. */
     if (send_first(r, &plan->opts) != APR_SUCCESS ||
         !sse_watcher_disarm(r, &is_open)) {
-        return refuse(r, plan);
+        sse_limits_give_back(&place);
+        return give_up(r, plan);
     }
     /* An HTTP/2 stream's peer is that of the whole connection. */
     fd = sse_conn_fd(r->connection->master ? r->connection->master
@@ -238,5 +248,5 @@ int sse_stream_run(request_rec *r, const sse_stream_plan_t *plan)
     if (fd >= 0) {
         sse_peer_set_dead(fd, plan->opts.dead_peer);
     }
-    return run(create(r, plan), is_open);
+    return run(create(r, plan, &place), is_open);
 }

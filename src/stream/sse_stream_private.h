@@ -21,6 +21,7 @@
 #include "stream/sse_conn.h"
 #include "stream/sse_guard.h"
 #include "stream/sse_headers.h"
+#include "stream/sse_limits.h"
 #include "stream/sse_notes.h"
 #include "stream/sse_queue.h"
 #include "stream/sse_stream.h"
@@ -69,6 +70,7 @@ struct sse_stream_t {
     sse_ready_fn *ready;        /* const; or NULL */
     void *ready_baton;          /* const */
     apr_time_t opened;          /* const */
+    sse_place_t place;          /* loop, once attached: what limits count */
 
     apr_status_t status; /* whoever ended it; read by the loop afterwards */
     apr_time_t closed;   /* likewise */

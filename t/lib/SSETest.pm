@@ -49,6 +49,7 @@ sub log_file {
 #   port     instead of the module's
 #   timeout  the longest any wait here lasts unless told otherwise, 10 s
 #   rcvbuf   the size of the socket's receive buffer
+#   from     the address to connect from, "127.0.0.2"
 sub open_stream {
     my($path, %opt) = @_;
 
@@ -165,6 +166,7 @@ sub new {
     }, $class;
     $self->{port} = $port;
     $self->{rcvbuf} = $opt{rcvbuf};
+    $self->{from} = $opt{from};
     $self->{sock} = $self->connect_to($port, $opt{tls} // $module =~ /_ssl$/);
     $self->send_bytes($opt{raw} // $self->request_text($port, \%opt));
     return $self;
@@ -180,6 +182,7 @@ sub connect_to {
         ? (Sockopts => [[SOL_SOCKET, SO_RCVBUF, pack 'l', $self->{rcvbuf}]])
         : ();
     my $sock = IO::Socket::INET->new(PeerAddr => $addr, PeerPort => $port,
+                                     LocalAddr => $self->{from},
                                      Timeout => $self->{timeout}, @size)
         or die "connect to $addr:$port: $@";
     if ($tls) {

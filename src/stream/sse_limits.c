@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod_sse: Server-Sent Events for Apache httpd.
+ * See LICENSE for the terms. */
+
+#include "stream/sse_limits.h"
+
+#include <ap_mpm.h>
+#include <apr_shm.h>
+#include <apr_strings.h>
+#include <http_config.h>
+#include <http_log.h>
+#include <http_main.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "config/sse_config.h"
+#include "sse_atomic.h"
+#include "sse_board.h"
+
+APLOG_USE_MODULE(sse);
+
+/* Pairs of child and client; of child and server or host.  Only what is used is
+ * ever touched, 32 bytes each. */
+#define CLIENTS 131072
+#define TOTALS  16384
+
+/* Nothing says when there will be room: soon enough for a person, seldom enough
+ * for a server that has its fill. */
+#define RETRY_AFTER "10"
+
+#define COMPLAIN_EVERY apr_time_from_sec(60)
+
+static sse_places_t *places; /* const after post_config */
+
+static apr_status_t create(sse_places_t **created, apr_pool_t *pool)
+{
+    apr_shm_t *shm;
+    apr_status_t rv =
+        apr_shm_create(&shm, sse_places_size(CLIENTS, TOTALS), NULL, pool);
+
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    *created = apr_shm_baseaddr_get(shm);
+    return sse_places_init(*created, CLIENTS, TOTALS);
+}
+
+apr_status_t sse_limits_prepare(apr_pool_t *process_pool)
+{
+    static const char key[] = "sse_places";
+    sse_places_t **kept = ap_retained_data_get(key), *created;
+    apr_status_t rv = APR_SUCCESS;
+
+    if (!kept) {
+        rv = create(&created, process_pool);
+        if (rv != APR_SUCCESS) {
+            return rv;
+        }
+        kept = ap_retained_data_create(key, sizeof(*kept));
+        *kept = created;
+    }
+    places = *kept;
+    return rv;
+}
+
+void sse_limits_ended(pid_t pid)
+{
+    if (places) {
+        sse_places_leave(places, pid);
+    }
+}
+
+/* -- What has a limit ------------------------------------------------------ */
+
+/* Pointers and places in the configuration change with each restart. */
+static const char *host_name(request_rec *r)
+{
+    const server_rec *s = r->server;
+
+    return apr_psprintf(
+        r->pool, "%s %s:%u", s->server_hostname ? s->server_hostname : "",
+        s->addrs ? s->addrs->virthost : "", s->addrs ? s->addrs->host_port : 0);
+}
+
+static const char *client_name(request_rec *r)
+{
+    return r->useragent_ip ? r->useragent_ip : r->connection->client_ip;
+}
+
+static int add_want(sse_place_want_t *want, sse_place_kind_e kind,
+                    const char *text, int limit)
+{
+    sse_places_key(&want->key, kind, text);
+    want->limit = (apr_uint32_t)limit;
+    return 1;
+}
+
+/* @return how many */
+static int wants_of(request_rec *r, sse_place_want_t *wants)
+{
+    int per_client = sse_conf_max_per_client(r);
+    int in_server = sse_conf_max_streams(ap_server_conf);
+    int in_host = r->server->is_virtual ? sse_conf_max_streams(r->server) : 0;
+    int n = 0;
+
+    if (per_client) {
+        n += add_want(&wants[n], SSE_PLACE_CLIENT, client_name(r), per_client);
+    }
+    if (in_host) {
+        n += add_want(&wants[n], SSE_PLACE_HOST, host_name(r), in_host);
+    }
+    if (in_server) {
+        n += add_want(&wants[n], SSE_PLACE_SERVER, "", in_server);
+    }
+    return n;
+}
+
+/* -- Whether there is a place ---------------------------------------------- */
+
+/* One a minute and child, of each kind. */
+static int may_log(sse_place_kind_e kind)
+{
+    static apr_time_t last[SSE_PLACE_KINDS + 1]; /* atomic */
+    apr_time_t seen = sse_atomic_load(&last[kind]);
+    apr_time_t now = apr_time_now();
+
+    return now - seen >= COMPLAIN_EVERY &&
+           sse_atomic_cas(&last[kind], seen, now);
+}
+
+static void complain(request_rec *r, const sse_place_want_t *want)
+{
+    if (want->key.kind == SSE_PLACE_CLIENT) {
+        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r,
+                      "SSEMaxStreamsPerClient %u: the client %s has as many "
+                      "open streams, and more are answered 429. Raise it if "
+                      "many people share that address. Not told again for a "
+                      "minute",
+                      want->limit, client_name(r));
+    }
+    else {
+        ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r,
+                      "SSEMaxStreams %u: %s has as many open streams, and "
+                      "more are answered 503. Raise it if the server can carry "
+                      "more. Not told again for a minute",
+                      want->limit,
+                      want->key.kind == SSE_PLACE_SERVER
+                          ? "the server"
+                          : r->server->server_hostname);
+    }
+}
+
+static void complain_full(request_rec *r, int is_client)
+{
+    ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r,
+                  is_client
+                      ? "there is no room to count the streams of one more "
+                        "client address: it is let in without a limit. So many "
+                        "come at once in an attack: see SSEMaxStreams. Not "
+                        "told again for a minute"
+                      : "there is no room to count the streams of one more "
+                        "host, which is answered 503: remove SSEMaxStreams "
+                        "from some virtual hosts, or have fewer children. Not "
+                        "told again for a minute");
+}
+
+static int refuse(request_rec *r, const sse_place_want_t *want)
+{
+    sse_board_add(SSE_BOARD_REFUSED, 1);
+    apr_table_setn(r->err_headers_out, "Retry-After", RETRY_AFTER);
+    return want->key.kind == SSE_PLACE_CLIENT ? HTTP_TOO_MANY_REQUESTS
+                                              : HTTP_SERVICE_UNAVAILABLE;
+}
+
+int sse_limits_take(request_rec *r, sse_place_t *place)
+{
+    sse_place_want_t wants[SSE_PLACE_KINDS];
+    int n = wants_of(r, wants), which = 0;
+
+    memset(place, 0, sizeof(*place));
+    if (!n) {
+        return OK;
+    }
+    switch (sse_places_take(places, getpid(), wants, n, place, &which)) {
+    case SSE_PLACES_TAKEN:
+        return OK;
+    case SSE_PLACES_UNCOUNTED:
+        if (may_log(0)) {
+            complain_full(r, 1);
+        }
+        return OK;
+    case SSE_PLACES_REFUSED:
+        if (may_log(wants[which].key.kind)) {
+            complain(r, &wants[which]);
+        }
+        return refuse(r, &wants[which]);
+    case SSE_PLACES_FULL:
+    default:
+        if (may_log(0)) {
+            complain_full(r, 0);
+        }
+        return refuse(r, &wants[which]);
+    }
+}
+
+void sse_limits_give_back(sse_place_t *place)
+{
+    if (places) {
+        sse_places_give_back(places, place);
+    }
+}
