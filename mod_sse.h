@@ -189,7 +189,8 @@ APR_DECLARE_OPTIONAL_FN(apr_status_t, sse_cancel, (sse_watch_t * watch));
  * @param id out: the event's id, in p; or NULL
  * @return APR_SUCCESS: it is stored; APR_EINVAL: no data, a type that begins
  *         with "sse-", no channel name, or as for sse_send; APR_ENOSPC: the
- *         store is full; APR_ENOTIMPL: mod_sse is not running in this child
+ *         store is full, or its disk is gone or read-only; APR_ENOTIMPL:
+ *         mod_sse is not running in this child
  */
 APR_DECLARE_OPTIONAL_FN(apr_status_t, sse_publish,
                         (server_rec * s, const char *channel,

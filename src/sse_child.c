@@ -34,6 +34,8 @@ APLOG_USE_MODULE(sse);
 /* And so long what is still running on the callbacks' threads. */
 #define WORKERS_WAIT apr_time_from_msec(500)
 #define STEP         apr_time_from_msec(2)
+/* How often a store that takes nothing is complained of. */
+#define COMPLAIN_EVERY apr_time_from_sec(60)
 
 /* const after post_config */
 static struct {
@@ -49,16 +51,84 @@ sse_child_t *sse_child(void) { return this_child; }
 
 void sse_child_wake_all(void) { sse_bell_ring(parent.news); }
 
+/* -- Publishing ------------------------------------------------------------ */
+
+static const char *advice(apr_status_t rv)
+{
+    switch (rv) {
+    case APR_ENOSPC:
+        return "its disk is full: make room there";
+    case SSE_STORE_ESIZE:
+        return "its size is too small: give SSEStore a larger size=, or let "
+               "SSEHistory keep less";
+    case SSE_STORE_EGONE:
+        return "its directory is gone, or the server's user may not use it: "
+               "bring it back, or restart the server, which makes it again";
+    case SSE_STORE_EDAMAGED:
+        return "it is damaged: restart the server, which moves it aside and "
+               "begins a new one";
+    default:
+        return "see that its directory (SSEStore dir=) is on a disk that works "
+               "and can be written to";
+    }
+}
+
+/* An error of the store's own has no text of the system's. */
+static void complain(apr_status_t rv)
+{
+    static apr_time_t last; /* atomic */
+    apr_time_t seen = sse_atomic_load(&last), now = apr_time_now();
+
+    if (now - seen >= COMPLAIN_EVERY && sse_atomic_cas(&last, seen, now)) {
+        ap_log_error(APLOG_MARK, APLOG_ERR, rv >= APR_OS_START_USERERR ? 0 : rv,
+                     this_child->server,
+                     "the event store takes nothing, publishers are refused: "
+                     "%s.  Not told again for a minute",
+                     advice(rv));
+    }
+}
+
+static void note_outcome(apr_status_t rv)
+{
+    static int is_failing; /* atomic */
+
+    if (rv == APR_EINVAL) {
+        return; /* the caller's fault */
+    }
+    if (rv != APR_SUCCESS) {
+        sse_atomic_store(&is_failing, 1);
+        complain(rv);
+    }
+    else if (sse_atomic_load(&is_failing) &&
+             sse_atomic_cas(&is_failing, 1, 0)) {
+        ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, this_child->server,
+                     "the event store takes events again");
+    }
+}
+
 apr_status_t sse_child_append(sse_append_t *items, int n)
 {
     apr_status_t rv = this_child->provider->append(this_child->store, items, n);
     int i, added = 0;
 
+    note_outcome(rv);
     for (i = 0; rv == APR_SUCCESS && i < n; ++i) {
         added += !items[i].duplicate;
     }
     if (added) {
         sse_board_add(SSE_BOARD_EVENTS, added);
+        sse_child_wake_all();
+    }
+    return rv;
+}
+
+apr_status_t sse_child_forget(sse_slice_t channel, sse_id_t *id)
+{
+    apr_status_t rv =
+        this_child->provider->forget(this_child->store, channel, id);
+
+    note_outcome(rv);
+    if (rv == APR_SUCCESS) {
         sse_child_wake_all();
     }
     return rv;
@@ -186,6 +256,7 @@ static apr_status_t start_hub(sse_child_t *child, apr_pool_t *pool)
 /* All that has handles on the loop. */
 static void init_parts(sse_child_t *child, apr_pool_t *pool)
 {
+    const char *news;
     apr_status_t rv;
 
     sse_signals_init(!query(AP_MPMQ_IS_THREADED));
@@ -193,11 +264,14 @@ static void init_parts(sse_child_t *child, apr_pool_t *pool)
                      !query(AP_MPMQ_IS_THREADED));
     sse_watcher_init(child->loop);
     rv = start_hub(child, pool);
+    news = rv == APR_SUCCESS ? child->provider->news(child->store) : NULL;
+    if (news) {
+        ap_log_error(APLOG_MARK, APLOG_ERR, 0, child->server, "%s", news);
+    }
     if (rv != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_CRIT, rv, child->server,
-                     "cannot open the event store: this child answers 503; "
-                     "see that the directory of SSEStore is there, belongs to "
-                     "the server's user, and its disk is not full");
+                     "cannot follow the event store: this child answers 503; "
+                     "see its limits on descriptors and memory");
     }
 }
 

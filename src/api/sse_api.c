@@ -5,6 +5,7 @@
 #include "api/sse_api.h"
 
 #include <apr_strings.h>
+#include <errno.h>
 #include <httpd.h>
 #include <http_config.h>
 #include <string.h>
@@ -171,6 +172,9 @@ static apr_status_t sse_publish(server_rec *s, const char *channel,
     }
     item.history = sse_conf_server_history(s);
     rv = sse_child_append(&item, 1);
+    if (rv == SSE_STORE_ESIZE || rv == SSE_STORE_EGONE || rv == EROFS) {
+        rv = APR_ENOSPC;
+    }
     if (rv == APR_SUCCESS && id) {
         *id = apr_psprintf(p, "%" APR_UINT64_T_FMT, item.id);
     }

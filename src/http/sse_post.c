@@ -5,15 +5,12 @@
 #include <string.h>
 
 #include <apr_strings.h>
+#include <errno.h>
 #include <httpd.h>
-#include <http_log.h>
 
 #include "config/sse_config.h"
 #include "http/sse_post.h"
-#include "sse_atomic.h"
 #include "sse_child.h"
-
-APLOG_USE_MODULE(sse);
 
 sse_post_t *sse_post_create(request_rec *r, const apr_array_header_t *channels)
 {
@@ -180,34 +177,31 @@ int sse_post_add(sse_post_t *post, const sse_fields_t *event)
     return status;
 }
 
-/* One a minute and child.  atomic: its time. */
-static int sse_post_may_log(void)
-{
-    static apr_time_t last;
-    apr_time_t seen = sse_atomic_load(&last);
-    apr_time_t now = apr_time_now();
-
-    return now - seen >= apr_time_from_sec(60) &&
-           sse_atomic_cas(&last, seen, now);
-}
-
 int sse_post_store_failed(request_rec *r, apr_status_t rv,
                           sse_problem_t *problem)
 {
-    if (APR_STATUS_IS_ENOSPC(rv)) {
-        return sse_problem_set(problem, r->pool, HTTP_INSUFFICIENT_STORAGE,
-                               "the store is full: SSEStore's size or the disk "
-                               "must grow, or SSEHistory keep less");
+    const char *text;
+    int status = HTTP_INSUFFICIENT_STORAGE;
+
+    switch (rv) {
+    case APR_ENOSPC:
+        text = "the store is full, as its disk has no room; try again later";
+        break;
+    case SSE_STORE_ESIZE:
+        text = "the store is full: SSEStore's size must grow, or SSEHistory "
+               "keep less, or what is sent at once be smaller";
+        break;
+    case SSE_STORE_EGONE:
+        text = "the store's directory is gone; try again later";
+        break;
+    case EROFS:
+        text = "the store's disk is read-only; try again later";
+        break;
+    default:
+        status = HTTP_INTERNAL_SERVER_ERROR;
+        text = "the event store failed; the server's error log says why";
     }
-    if (sse_post_may_log()) {
-        ap_log_rerror(APLOG_MARK, APLOG_ERR, rv, r,
-                      "the event store took nothing; check that its directory "
-                      "(SSEStore dir=) exists, belongs to User and is on a "
-                      "disk that works. Not told again for a minute");
-    }
-    return sse_problem_set(problem, r->pool, HTTP_INTERNAL_SERVER_ERROR,
-                           "the event store failed; the server's error log "
-                           "says why");
+    return sse_problem_set(problem, r->pool, status, "%s", text);
 }
 
 /* Every waiting event for every channel, event by event. */

@@ -92,8 +92,8 @@ int sse_json_read(sse_post_t *post);  /**< application/json */
 int sse_form_read(sse_post_t *post);  /**< application/x-www-form-urlencoded */
 int sse_plain_read(sse_post_t *post); /**< text/plain, with the query string */
 
-/** Answer for a store that did not take something: 507 or 500, the latter with
- *  a line in the error log, one a minute and child at most. */
+/** Answer for a store that did not take something: 507 where there is no room,
+ *  or no disk, for it, else 500. */
 int sse_post_store_failed(request_rec *r, apr_status_t rv,
                           sse_problem_t *problem);
 

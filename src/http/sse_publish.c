@@ -248,7 +248,6 @@ int sse_http_publish(request_rec *r)
 int sse_http_forget(request_rec *r)
 {
     apr_array_header_t *channels, *ids;
-    sse_child_t *child = sse_child();
     apr_status_t rv = APR_SUCCESS;
     sse_problem_t problem;
     int status, i;
@@ -262,12 +261,9 @@ int sse_http_forget(request_rec *r)
     }
     ids = apr_array_make(r->pool, channels->nelts, sizeof(sse_id_t));
     for (i = 0; i < channels->nelts && rv == APR_SUCCESS; ++i) {
-        rv = child->provider->forget(
-            child->store, APR_ARRAY_IDX(channels, i, sse_channel_t).key,
-            apr_array_push(ids));
+        rv = sse_child_forget(APR_ARRAY_IDX(channels, i, sse_channel_t).key,
+                              apr_array_push(ids));
     }
-    /* Also after a failure: some of them may be gone. */
-    sse_child_wake_all();
     if (rv != APR_SUCCESS) {
         sse_post_store_failed(r, rv, &problem);
         return sse_http_error(r, problem.status, "%s", problem.text);

@@ -33,9 +33,25 @@ sse_buf_t *sse_hub_format(const sse_record_t *record)
 
 /* -- A turn ---------------------------------------------------------------- */
 
+/** Records that are not in the log any more: after the hub's position. */
+typedef struct {
+    sse_id_t upto;
+    sse_id_t oldest; /**< what comes next; 0: nothing */
+} hole_t;
+
 static void tell_gap(void *subscription, void *baton)
 {
-    sse_hub_gap(subscription, *(sse_id_t *)baton);
+    const hole_t *hole = baton;
+
+    sse_hub_gap(subscription, hole->upto, hole->oldest);
+}
+
+static void skip(sse_hub_t *hub, sse_id_t upto, sse_id_t oldest)
+{
+    hole_t hole = {upto, oldest};
+
+    sse_channels_each(hub->channels, tell_gap, &hole);
+    hub->position = upto;
 }
 
 static void forget(sse_hub_t *hub, const sse_record_t *record)
@@ -71,11 +87,11 @@ static void fan_out(sse_hub_t *hub, const sse_record_t *record)
 static apr_status_t on_record(void *baton, const sse_record_t *record)
 {
     sse_hub_t *hub = baton;
-    sse_id_t oldest = record->id;
 
     if (record->id != hub->position + 1) {
-        /* This child slept for longer than the log remembers. */
-        sse_channels_each(hub->channels, tell_gap, &oldest);
+        /* This child slept for longer than the log remembers, or another store
+         * is where the one was that it followed. */
+        skip(hub, record->id - 1, record->id);
     }
     if (record->kind == SSE_RECORD_FORGET) {
         forget(hub, record);
@@ -111,9 +127,13 @@ static void turn(sse_hub_t *hub)
                                on_record, hub, &next, &missing);
     if (rv != APR_SUCCESS) {
         sse_hub_complain(hub, rv, "reading the store failed");
+        return;
     }
-    else if (hub->provider->last(hub->store, &last) == APR_SUCCESS &&
-             hub->position < last) {
+    if (next != hub->position) {
+        skip(hub, next, 0);
+    }
+    if (hub->provider->last(hub->store, &last) == APR_SUCCESS &&
+        hub->position < last) {
         sse_loop_post(hub->loop, &hub->turn_task);
     }
 }
@@ -167,6 +187,7 @@ void sse_hub_leave(sse_hub_t *hub, sse_listener_t *listener)
 static void tidy(void *baton)
 {
     sse_hub_t *hub = baton;
+    const char *news;
     int more = 1, rounds;
 
     for (rounds = 0; more && rounds < 100; ++rounds) {
@@ -175,6 +196,10 @@ static void tidy(void *baton)
             APR_SUCCESS) {
             break; /* what is wrong shows where somebody needs the store */
         }
+    }
+    news = hub->provider->news(hub->store);
+    if (news) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, hub->server, "%s", news);
     }
 }
 

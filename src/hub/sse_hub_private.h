@@ -50,8 +50,9 @@ int sse_hub_wants(const sse_subscription_t *sub, sse_id_t id);
 /** Give it an event of a turn. */
 void sse_hub_push(sse_subscription_t *sub, sse_buf_t *buf);
 
-/** Tell it that events are missing up to this one. */
-void sse_hub_gap(sse_subscription_t *sub, sse_id_t oldest);
+/** Tell it that what came after the hub's position is missing, up to that id.
+ *  @param oldest what comes next, or 0 */
+void sse_hub_gap(sse_subscription_t *sub, sse_id_t upto, sse_id_t oldest);
 
 /** Its channel was ended and forgotten, by the record of this id. */
 void sse_hub_forget(sse_listener_t *listener, sse_id_t id);

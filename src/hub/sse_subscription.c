@@ -165,12 +165,14 @@ static void push_gap(sse_subscription_t *sub, sse_id_t after, sse_id_t oldest)
     sse_buf_release(buf);
 }
 
-void sse_hub_gap(sse_subscription_t *sub, sse_id_t oldest)
+void sse_hub_gap(sse_subscription_t *sub, sse_id_t upto, sse_id_t oldest)
 {
+    sse_id_t had = sub->hub->position;
+
     /* Once, also to one that listens to several channels. */
-    if (sub->is_live && sub->after < sub->hub->position) {
-        sub->after = sub->hub->position;
-        push_gap(sub, sub->after, oldest);
+    if (sub->is_live && sub->after < upto) {
+        push_gap(sub, sub->after > had ? sub->after : had, oldest);
+        sub->after = upto;
     }
 }
 

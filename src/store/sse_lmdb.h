@@ -36,9 +36,10 @@
  * Threads and locks.  An environment belongs to one process and is never held
  * across a fork.  Two mutexes in each process, never held together:
  *
- *   gate   guards idle, idle_count, active, remapping.  Every transaction,
- *          reading or writing, counts in "active" from begin to end; remapping
- *          waits until there is none and keeps new ones out.
+ *   gate   guards idle, idle_count, active, alone.  Every transaction, reading
+ *          or writing, and all else that uses the environment counts in
+ *          "active" from begin to end; who changes the map or the environment
+ *          itself waits until there is none, and keeps new ones out.
  *   queue  guards the list of waiting publishers.  The first of the list is
  *          the leader: it alone writes, for all who wait when its transaction
  *          has begun, and then makes the next one leader.
@@ -49,6 +50,9 @@
  * in one function, on one thread, and nothing foreign runs inside it.
  * Callbacks run inside a read transaction with no lock held.
  *
+ * An environment can be closed and another one opened in its place, as the
+ * files may be removed or replaced while the server runs (sse_lmdb_place.c).
+ *
  * Functions here return LMDB's codes: 0, an errno, or MDB_*; only the
  * provider's own turn them into apr_status_t, by sse_lmdb_status().
  */
@@ -58,6 +62,7 @@
 
 #include <pthread.h>
 #include <string.h>
+#include <sys/types.h>
 
 #include <lmdb.h>
 
@@ -151,20 +156,35 @@ struct sse_store_conf_t {
 
 struct sse_lmdb_request_t;
 
+/** data.mdb and lock.mdb: which file it is, whatever its name. */
+#define SSE_LMDB_FILES 2
+typedef struct {
+    dev_t dev;
+    ino_t ino;
+} sse_lmdb_file_t;
+
 /** A child's open store; lives in malloc, ended by its pool's cleanup. */
 struct sse_store_t {
     const sse_store_conf_t *conf; /**< const after open */
-    MDB_env *env;                 /**< const after open */
-    MDB_dbi db[SSE_DB_COUNT];     /**< const after open */
     apr_uint64_t soft;            /**< pages; const after open */
     unsigned int psize;           /**< bytes of a page; const after open */
+
+    /** What an environment is: const while somebody is active. */
+    MDB_env *env; /**< NULL: there is none, see why */
+    MDB_dbi db[SSE_DB_COUNT];
+    sse_lmdb_file_t files[SSE_LMDB_FILES]; /**< which are open */
+    int why;          /**< the code with which opening failed */
+    apr_time_t tried; /**< when */
+
+    int is_broken;    /**< atomic: this environment is of no use any more */
+    const char *news; /**< atomic: for the administrator, or NULL */
 
     pthread_mutex_t gate;
     pthread_cond_t gate_moved;
     MDB_txn *idle[SSE_LMDB_IDLE]; /**< under gate */
     int idle_count;               /**< under gate */
     int active;                   /**< under gate */
-    int remapping;                /**< under gate */
+    int alone;                    /**< under gate */
 
     pthread_mutex_t queue;
     struct sse_lmdb_request_t *head; /**< under queue */
@@ -193,6 +213,16 @@ int sse_lmdb_env_open(MDB_env **env, const sse_store_conf_t *conf);
 int sse_lmdb_dbs_open(MDB_txn *txn, MDB_dbi *db, sse_id_t above);
 apr_status_t sse_lmdb_open(sse_store_t **store, const sse_store_conf_t *conf,
                            apr_pool_t *pool);
+/** Count as active: the environment stays as it is until sse_lmdb_leave(). */
+void sse_lmdb_enter(sse_store_t *store);
+void sse_lmdb_leave(sse_store_t *store);
+/** Run fn while nobody is active, or wait for who does. @return what fn did */
+int sse_lmdb_alone(sse_store_t *store, int (*fn)(sse_store_t *store));
+/** Open the environment and its databases; ids begin above that one. */
+int sse_lmdb_env_start(sse_store_t *store, sse_id_t above);
+void sse_lmdb_env_stop(sse_store_t *store);
+/** Free the slots of readers that died. */
+void sse_lmdb_readers_clear(sse_store_t *store);
 /** A snapshot, and the store's state in it. */
 int sse_lmdb_read_begin(sse_store_t *store, MDB_txn **txn,
                         sse_lmdb_state_t *state);
@@ -205,6 +235,22 @@ void sse_lmdb_write_abort(sse_lmdb_write_t *w);
 apr_uint64_t sse_lmdb_soft(apr_uint64_t pages);
 /** Pages that the databases take up. */
 int sse_lmdb_pages_used(sse_store_t *store, MDB_txn *txn, apr_uint64_t *pages);
+
+/* sse_lmdb_place.c: whether the store is still where it is named */
+/** Room for all of the lock file, which is written to through its map: a full
+ *  disk would kill who does.  Before it is opened. */
+int sse_lmdb_place_reserve(const sse_store_conf_t *conf);
+#define SSE_LMDB_NEWS_CLOSED                                                   \
+    "the event store cannot be opened: see that its directory is there and "   \
+    "belongs to the server's user, and that its disk is neither full nor "     \
+    "read-only; it is tried again by itself"
+/** Note which files are open. */
+int sse_lmdb_place_note(sse_store_t *store);
+/** Active: whether the environment may be used for writing.
+ *  @return 0, or ESTALE: sse_lmdb_place_move() might help */
+int sse_lmdb_place_look(const sse_store_t *store);
+/** Not active: open what is there now. @return 0, or why there is nothing */
+int sse_lmdb_place_move(sse_store_t *store);
 
 /* sse_lmdb_record.c: what the databases' keys and values look like */
 void sse_lmdb_pair_set(unsigned char key[16], apr_uint64_t a, apr_uint64_t b);

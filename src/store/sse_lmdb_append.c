@@ -400,12 +400,12 @@ static apr_status_t measure(const sse_store_t *store, const sse_append_t *items,
         }
         if (item->fields.data.len > INT_MAX ||
             item->fields.event.len > INT_MAX) {
-            return APR_ENOSPC;
+            return SSE_STORE_ESIZE;
         }
         room += item_room(store, item, i ? item - 1 : NULL);
     }
     *pages = room / store->psize + 1;
-    return *pages > store->soft / 2 ? APR_ENOSPC : APR_SUCCESS;
+    return *pages > store->soft / 2 ? SSE_STORE_ESIZE : APR_SUCCESS;
 }
 
 apr_status_t sse_lmdb_append(sse_store_t *store, sse_append_t *items, int n)

@@ -32,14 +32,21 @@ apr_status_t sse_lmdb_status(int rc)
         return APR_SUCCESS;
     case MDB_MAP_FULL:
     case MDB_TXN_FULL:
+        return SSE_STORE_ESIZE;
     case ENOSPC:
     case EDQUOT:
     case EFBIG:
         return APR_ENOSPC;
+    case ESTALE:
+    case ENOENT:
+    case ENOTDIR:
+    case EACCES:
+    case EPERM:
+        return SSE_STORE_EGONE;
     case MDB_READERS_FULL:
         return APR_EAGAIN;
     default:
-        return rc > 0 ? rc : APR_EGENERAL;
+        return rc > 0 ? rc : SSE_STORE_EDAMAGED;
     }
 }
 
@@ -73,7 +80,10 @@ static int open_locked(MDB_env *env, const sse_store_conf_t *conf)
     if ((rc = sse_lmdb_opening_lock(conf->dir, &lock))) {
         return rc;
     }
-    rc = mdb_env_open(env, conf->dir, flags, 0600);
+    rc = sse_lmdb_place_reserve(conf);
+    if (!rc) {
+        rc = mdb_env_open(env, conf->dir, flags, 0600);
+    }
     close(lock);
     if (!rc && !mdb_env_get_fd(env, &fd)) {
         fcntl(fd, F_SETFD, FD_CLOEXEC);
@@ -135,29 +145,33 @@ int sse_lmdb_dbs_open(MDB_txn *txn, MDB_dbi *db, sse_id_t above)
     return rc ? rc : mdb_put(txn, db[SSE_DB_META], &key, &val, 0);
 }
 
-/* Let transactions in again only with a map as large as the file needs: a child
- * with a larger configured size has made it grow. */
-static int remap(sse_store_t *store)
+int sse_lmdb_alone(sse_store_t *store, int (*fn)(sse_store_t *store))
 {
     int rc = 0;
 
     pthread_mutex_lock(&store->gate);
-    if (store->remapping) {
-        while (store->remapping) {
+    if (store->alone) {
+        while (store->alone) {
             pthread_cond_wait(&store->gate_moved, &store->gate);
         }
     }
     else {
-        store->remapping = 1;
+        store->alone = 1;
         while (store->active) {
             pthread_cond_wait(&store->gate_moved, &store->gate);
         }
-        rc = mdb_env_set_mapsize(store->env, 0);
-        store->remapping = 0;
+        rc = fn(store);
+        store->alone = 0;
         pthread_cond_broadcast(&store->gate_moved);
     }
     pthread_mutex_unlock(&store->gate);
     return rc;
+}
+
+/* A child with a larger configured size has made the file grow. */
+static int remap(sse_store_t *store)
+{
+    return store->env ? mdb_env_set_mapsize(store->env, 0) : 0;
 }
 
 /* @return a transaction to renew, or NULL */
@@ -166,7 +180,7 @@ static MDB_txn *enter(sse_store_t *store, int idle)
     MDB_txn *txn = NULL;
 
     pthread_mutex_lock(&store->gate);
-    while (store->remapping) {
+    while (store->alone) {
         pthread_cond_wait(&store->gate_moved, &store->gate);
     }
     ++store->active;
@@ -177,19 +191,35 @@ static MDB_txn *enter(sse_store_t *store, int idle)
     return txn;
 }
 
-/* @return the transaction if it could not be kept */
-static MDB_txn *leave(sse_store_t *store, MDB_txn *txn)
+/* @param txn a reset one, to be kept or ended; or NULL */
+static void leave(sse_store_t *store, MDB_txn *txn)
 {
     pthread_mutex_lock(&store->gate);
     if (txn && store->idle_count < SSE_LMDB_IDLE) {
         store->idle[store->idle_count++] = txn;
-        txn = NULL;
     }
-    if (!--store->active && store->remapping) {
+    else if (txn) {
+        mdb_txn_abort(txn);
+    }
+    if (!--store->active && store->alone) {
         pthread_cond_broadcast(&store->gate_moved);
     }
     pthread_mutex_unlock(&store->gate);
-    return txn;
+}
+
+void sse_lmdb_enter(sse_store_t *store) { enter(store, 0); }
+
+void sse_lmdb_leave(sse_store_t *store) { leave(store, NULL); }
+
+void sse_lmdb_readers_clear(sse_store_t *store)
+{
+    int dead;
+
+    enter(store, 0);
+    if (store->env) {
+        mdb_reader_check(store->env, &dead);
+    }
+    leave(store, NULL);
 }
 
 static int state_get(sse_store_t *store, MDB_txn *txn, sse_lmdb_state_t *state)
@@ -215,8 +245,11 @@ static int snapshot_begin(sse_store_t *store, MDB_txn **out)
             mdb_txn_abort(txn);
         }
     }
-    else {
+    else if (store->env) {
         rc = mdb_txn_begin(store->env, NULL, MDB_RDONLY, &txn);
+    }
+    else {
+        rc = store->why;
     }
     if (rc) {
         leave(store, NULL);
@@ -228,15 +261,15 @@ static int snapshot_begin(sse_store_t *store, MDB_txn **out)
 int sse_lmdb_read_begin(sse_store_t *store, MDB_txn **txn,
                         sse_lmdb_state_t *state)
 {
-    int rc, tries = 0, dead;
+    int rc, tries = 0;
 
     do {
         rc = snapshot_begin(store, txn);
         if (rc == MDB_READERS_FULL) {
-            mdb_reader_check(store->env, &dead);
+            sse_lmdb_readers_clear(store);
             continue;
         }
-        if (rc == MDB_MAP_RESIZED && !remap(store)) {
+        if (rc == MDB_MAP_RESIZED && !sse_lmdb_alone(store, remap)) {
             continue;
         }
         if (rc) {
@@ -259,9 +292,22 @@ int sse_lmdb_read_begin(sse_store_t *store, MDB_txn **txn,
 void sse_lmdb_read_end(sse_store_t *store, MDB_txn *txn)
 {
     mdb_txn_reset(txn);
-    txn = leave(store, txn);
-    if (txn) {
-        mdb_txn_abort(txn);
+    leave(store, txn);
+}
+
+/* Do what may let a transaction begin that did not. @return 0: try again */
+static int begin_failed(sse_store_t *store, int rc)
+{
+    switch (rc) {
+    case MDB_MAP_RESIZED:
+        return sse_lmdb_alone(store, remap);
+    case MDB_PANIC:
+        __atomic_store_n(&store->is_broken, 1, __ATOMIC_RELEASE);
+        return sse_lmdb_place_move(store);
+    case ESTALE:
+        return sse_lmdb_place_move(store);
+    default:
+        return rc;
     }
 }
 
@@ -273,12 +319,15 @@ int sse_lmdb_write_begin(sse_lmdb_write_t *w, sse_store_t *store)
     w->used = 0;
     for (;;) {
         enter(store, 0);
-        rc = mdb_txn_begin(store->env, NULL, 0, &w->txn);
+        rc = sse_lmdb_place_look(store);
+        if (!rc) {
+            rc = mdb_txn_begin(store->env, NULL, 0, &w->txn);
+        }
         if (!rc) {
             break;
         }
         leave(store, NULL);
-        if (rc != MDB_MAP_RESIZED || ++tries > 4 || remap(store)) {
+        if (++tries > 4 || (rc = begin_failed(store, rc))) {
             return rc;
         }
     }
@@ -349,8 +398,11 @@ int sse_lmdb_write_commit(sse_lmdb_write_t *w)
         return rc;
     }
     rc = mdb_txn_commit(w->txn);
+    if (rc == EIO) {
+        rc = why_eio(w->store);
+    }
     leave(w->store, NULL);
-    return rc == EIO ? why_eio(w->store) : rc;
+    return rc;
 }
 
 int sse_lmdb_pages_used(sse_store_t *store, MDB_txn *txn, apr_uint64_t *pages)
@@ -372,10 +424,7 @@ static apr_status_t sse_lmdb_close(void *data)
 {
     sse_store_t *store = data;
 
-    while (store->idle_count) {
-        mdb_txn_abort(store->idle[--store->idle_count]);
-    }
-    mdb_env_close(store->env);
+    sse_lmdb_env_stop(store);
     pthread_cond_destroy(&store->gate_moved);
     pthread_mutex_destroy(&store->gate);
     pthread_mutex_destroy(&store->queue);
@@ -383,7 +432,7 @@ static apr_status_t sse_lmdb_close(void *data)
     return APR_SUCCESS;
 }
 
-static int open_dbs(sse_store_t *store)
+static int open_dbs(sse_store_t *store, sse_id_t above)
 {
     MDB_txn *txn;
     int rc = mdb_txn_begin(store->env, NULL, 0, &txn);
@@ -391,7 +440,7 @@ static int open_dbs(sse_store_t *store)
     if (rc) {
         return rc;
     }
-    rc = sse_lmdb_dbs_open(txn, store->db, 0);
+    rc = sse_lmdb_dbs_open(txn, store->db, above);
     if (rc) {
         mdb_txn_abort(txn);
         return rc;
@@ -406,45 +455,65 @@ apr_uint64_t sse_lmdb_soft(apr_uint64_t pages)
     return pages < 1024 ? pages / 2 : pages / 8 * 5;
 }
 
-static int open_env(sse_store_t *store)
+/* A file that has been there may have other pages than this machine's. */
+static int measure_env(sse_store_t *store)
 {
     MDB_stat st;
+    int rc = mdb_env_stat(store->env, &st);
+
+    if (!rc && store->psize != st.ms_psize) {
+        store->psize = st.ms_psize;
+        store->soft = sse_lmdb_soft(store->conf->size / st.ms_psize);
+    }
+    return rc;
+}
+
+int sse_lmdb_env_start(sse_store_t *store, sse_id_t above)
+{
     int dead, rc = sse_lmdb_env_open(&store->env, store->conf);
 
     if (rc) {
         return rc;
     }
     mdb_reader_check(store->env, &dead);
-    rc = open_dbs(store);
-    if (!rc && !(rc = mdb_env_stat(store->env, &st))) {
-        store->psize = st.ms_psize;
-        store->soft = sse_lmdb_soft(store->conf->size / st.ms_psize);
-    }
-    if (rc) {
+    if ((rc = open_dbs(store, above)) || (rc = measure_env(store)) ||
+        (rc = sse_lmdb_place_note(store))) {
         mdb_env_close(store->env);
+        store->env = NULL;
     }
     return rc;
+}
+
+void sse_lmdb_env_stop(sse_store_t *store)
+{
+    while (store->idle_count) {
+        mdb_txn_abort(store->idle[--store->idle_count]);
+    }
+    if (store->env) {
+        mdb_env_close(store->env);
+        store->env = NULL;
+    }
 }
 
 apr_status_t sse_lmdb_open(sse_store_t **out, const sse_store_conf_t *conf,
                            apr_pool_t *pool)
 {
     sse_store_t *store = calloc(1, sizeof(*store));
-    int rc;
 
     *out = NULL;
     if (!store) {
         return APR_ENOMEM;
     }
     store->conf = conf;
-    rc = open_env(store);
-    if (rc) {
-        free(store);
-        return sse_lmdb_status(rc);
-    }
+    store->psize = (unsigned int)sysconf(_SC_PAGESIZE);
+    store->soft = sse_lmdb_soft(conf->size / store->psize);
     pthread_mutex_init(&store->gate, NULL);
     pthread_cond_init(&store->gate_moved, NULL);
     pthread_mutex_init(&store->queue, NULL);
+    store->why = sse_lmdb_env_start(store, 0);
+    if (store->why) {
+        store->news = SSE_LMDB_NEWS_CLOSED;
+    }
     apr_pool_cleanup_register(pool, store, sse_lmdb_close,
                               apr_pool_cleanup_null);
     *out = store;

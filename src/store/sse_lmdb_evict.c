@@ -300,9 +300,13 @@ static int is_held(sse_store_t *store)
 {
     apr_uint64_t oldest = ~(apr_uint64_t)0;
     MDB_envinfo info;
+    int held;
 
-    return mdb_reader_list(store->env, on_reader, &oldest) >= 0 &&
+    sse_lmdb_enter(store);
+    held = store->env && mdb_reader_list(store->env, on_reader, &oldest) >= 0 &&
            !mdb_env_info(store->env, &info) && oldest < info.me_last_txnid;
+    sse_lmdb_leave(store);
+    return held;
 }
 
 void sse_lmdb_make_room(sse_store_t *store, apr_uint64_t need, int round)
@@ -310,9 +314,9 @@ void sse_lmdb_make_room(sse_store_t *store, apr_uint64_t need, int round)
     sse_lmdb_state_t state;
     apr_uint64_t used;
     MDB_txn *txn;
-    int rc, dead;
+    int rc;
 
-    mdb_reader_check(store->env, &dead);
+    sse_lmdb_readers_clear(store);
     if (round <= SSE_LMDB_WAITS && is_held(store)) {
         apr_sleep(1000 << (round < 5 ? round : 5));
     }

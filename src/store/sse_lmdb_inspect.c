@@ -469,13 +469,14 @@ sse_inspect_e sse_inspect_dump(sse_inspect_t *in, sse_slice_t key,
         rv = sse_lmdb_history(in->store, &key, 1, after, upto, BYTES_AT_ONCE,
                               on_event, &some, &next, &gap);
         if (!rv && next <= after) {
-            rv = APR_EGENERAL;
+            rv = SSE_STORE_EDAMAGED;
         }
         stop = !rv && some.len && fn(baton, some.text, some.len);
     }
     free(some.text);
     if (rv) {
-        return sse_inspect_fail(in, rv == APR_EGENERAL ? MDB_CORRUPTED : rv,
+        return sse_inspect_fail(in,
+                                rv == SSE_STORE_EDAMAGED ? MDB_CORRUPTED : rv,
                                 "the channel's history");
     }
     return SSE_INSPECT_OK;

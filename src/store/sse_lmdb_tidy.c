@@ -126,10 +126,16 @@ apr_status_t sse_lmdb_tidy(sse_store_t *store, apr_time_t now, int *more)
 {
     sse_lmdb_state_t state;
     MDB_txn *txn;
-    int dead, max = TIDY_MAX;
-    int rc = mdb_reader_check(store->env, &dead);
+    int rc, max = TIDY_MAX;
 
     *more = 0;
+    sse_lmdb_readers_clear(store);
+    sse_lmdb_enter(store);
+    rc = sse_lmdb_place_look(store);
+    sse_lmdb_leave(store);
+    if (rc) {
+        rc = sse_lmdb_place_move(store);
+    }
     if (rc || (rc = sse_lmdb_read_begin(store, &txn, &state))) {
         return sse_lmdb_status(rc);
     }

@@ -44,6 +44,13 @@
 
 typedef apr_uint64_t sse_id_t;
 
+/** The store's own size is too small for this, whatever is given up for it. */
+#define SSE_STORE_ESIZE (APR_OS_START_USERERR + 1)
+/** The store's directory is gone, or cannot be used any more. */
+#define SSE_STORE_EGONE (APR_OS_START_USERERR + 2)
+/** What is in the store contradicts itself. */
+#define SSE_STORE_EDAMAGED (APR_OS_START_USERERR + 3)
+
 /** Provider's own: settings as read from the configuration. */
 typedef struct sse_store_conf_t sse_store_conf_t;
 /** Provider's own: a store opened in this child. */
@@ -120,7 +127,9 @@ typedef struct sse_store_provider_t {
     /** The directory that is the store's own, for what belongs beside it. */
     const char *(*directory)(const sse_store_conf_t *conf);
 
-    /** Child: open; closed by the pool's cleanup, once nobody uses it. */
+    /** Child: open; closed by the pool's cleanup, once nobody uses it.  Where
+     *  there is nothing to open it succeeds all the same: all else fails then,
+     *  until there is.  See news(). */
     apr_status_t (*open)(sse_store_t **store, const sse_store_conf_t *conf,
                          apr_pool_t *pool);
 
@@ -128,9 +137,12 @@ typedef struct sse_store_provider_t {
      * Append all of them, in order, in one transaction: all or none, and on
      * return they will not be lost (see the provider's settings).  What falls
      * out of the channels' histories goes in the same transaction.
-     * @return APR_SUCCESS; APR_ENOSPC: no room, even after the oldest events
-     *         were given up, or the disk is full; APR_EINVAL: a channel or a
-     *         pubkey of a length that is not allowed; else the cause
+     * @return APR_SUCCESS; APR_ENOSPC: the disk is full; SSE_STORE_ESIZE: no
+     *         room, even after the oldest events were given up;
+     *         SSE_STORE_EGONE; EROFS: the disk is read-only; APR_EINVAL: a
+     *         channel or a pubkey of a length that is not allowed; else the
+     *         cause.  What failed for want of a disk goes on by itself when
+     *         there is one again
      */
     apr_status_t (*append)(sse_store_t *store, sse_append_t *items, int n);
 
@@ -186,6 +198,10 @@ typedef struct sse_store_provider_t {
      * @param more out: there is more to do; call again soon
      */
     apr_status_t (*tidy)(sse_store_t *store, apr_time_t now, int *more);
+
+    /** What has happened since the last call that the administrator should
+     *  read, a text that lives for ever; or NULL. */
+    const char *(*news)(sse_store_t *store);
 } sse_store_provider_t;
 
 /** The provider of that name, or NULL. */

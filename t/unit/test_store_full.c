@@ -98,12 +98,12 @@ static void test_too_large(void)
     a[0] = large("c", 190000);
     is_num(P->append(store, a, 1), APR_SUCCESS, "one that just fits");
     a[0] = large("c", 900000);
-    is_num(P->append(store, a, 1), APR_ENOSPC, "one that does not");
+    is_num(P->append(store, a, 1), SSE_STORE_ESIZE, "one that does not");
     is_num(a[0].id, 0, "has no id");
     for (i = 0; i < 600; ++i) {
         a[i] = large("c", 1500);
     }
-    is_num(P->append(store, a, 600), APR_ENOSPC, "a batch that does not");
+    is_num(P->append(store, a, 600), SSE_STORE_ESIZE, "a batch that does not");
     is_num(last_of(store), last + 1, "nothing of them is there");
     ok(strlen(history_of(store, "small", 0, NULL)) == 200,
        "and nothing was given up for them");

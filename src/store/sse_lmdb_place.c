@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod_sse: Server-Sent Events for Apache httpd.
+ * See LICENSE for the terms. */
+
+/* Whether the store is still where it is named, and moving over when it is not.
+ *
+ * Somebody may remove the directory, or put another in its place, while the
+ * server runs.  A child would go on in files that no name leads to: what it
+ * answers with an id would be gone with the last child, and others that open
+ * the store by its name would not see it.  So before each write the names are
+ * looked at, which costs two system calls.  While nothing is there, writing
+ * fails, and what was read so far can still be read; as soon as there is a
+ * directory that can be used, it is.
+ *
+ * The same way out of an environment that LMDB has given up (MDB_PANIC). */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "store/sse_lmdb.h"
+
+#define PATH_MAX_LEN 4096
+/* How often opening is tried. */
+#define TRY_EVERY apr_time_from_msec(200)
+/* Not more than LMDB's lock file has: a process that has it open knows its size
+ * of then. */
+#define LOCK_BYTES (SSE_LMDB_READERS * 64)
+
+static const char *const names[SSE_LMDB_FILES] = {"data.mdb", "lock.mdb"};
+
+static int path_of(const sse_store_conf_t *conf, const char *name, char *path)
+{
+    int len = snprintf(path, PATH_MAX_LEN, "%s/%s", conf->dir, name);
+
+    return len < PATH_MAX_LEN ? 0 : ENAMETOOLONG;
+}
+
+int sse_lmdb_place_reserve(const sse_store_conf_t *conf)
+{
+    char path[PATH_MAX_LEN];
+    int fd, rc = path_of(conf, "lock.mdb", path);
+
+    if (rc) {
+        return rc;
+    }
+    fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0) {
+        return errno;
+    }
+    rc = posix_fallocate(fd, 0, LOCK_BYTES);
+    close(fd);
+    return rc == EOPNOTSUPP || rc == EINVAL ? 0 : rc;
+}
+
+static int identify(const sse_store_conf_t *conf, const char *name,
+                    sse_lmdb_file_t *file)
+{
+    char path[PATH_MAX_LEN];
+    struct stat st;
+    int rc = path_of(conf, name, path);
+
+    if (rc || stat(path, &st)) {
+        return rc ? rc : errno;
+    }
+    file->dev = st.st_dev;
+    file->ino = st.st_ino;
+    return 0;
+}
+
+int sse_lmdb_place_note(sse_store_t *store)
+{
+    int i, rc = 0;
+
+    for (i = 0; i < SSE_LMDB_FILES && !rc; ++i) {
+        rc = identify(store->conf, names[i], &store->files[i]);
+    }
+    return rc;
+}
+
+int sse_lmdb_place_look(const sse_store_t *store)
+{
+    sse_lmdb_file_t file;
+    int i;
+
+    if (!store->env || __atomic_load_n(&store->is_broken, __ATOMIC_ACQUIRE)) {
+        return ESTALE;
+    }
+    for (i = 0; i < SSE_LMDB_FILES; ++i) {
+        if (identify(store->conf, names[i], &file) ||
+            file.dev != store->files[i].dev ||
+            file.ino != store->files[i].ino) {
+            return ESTALE;
+        }
+    }
+    return 0;
+}
+
+/* The directory, which the user may be allowed to make again. */
+static int is_usable(const sse_store_conf_t *conf)
+{
+    if (mkdir(conf->dir, 0700) && errno != EEXIST) {
+        return 0;
+    }
+    return !access(conf->dir, R_OK | W_OK | X_OK);
+}
+
+/* The newest id of what is still open, so that others are above. */
+static sse_id_t last_of(sse_store_t *store)
+{
+    sse_lmdb_state_t state = {0};
+    MDB_val key = {5, (void *)"state"}, val;
+    MDB_txn *txn;
+
+    if (store->env && !mdb_txn_begin(store->env, NULL, MDB_RDONLY, &txn)) {
+        if (!mdb_get(txn, store->db[SSE_DB_META], &key, &val) &&
+            val.mv_size == sizeof(state)) {
+            memcpy(&state, val.mv_data, sizeof(state));
+        }
+        mdb_txn_abort(txn);
+    }
+    return state.last;
+}
+
+/* Nobody is active. */
+static int move(sse_store_t *store)
+{
+    apr_time_t now = apr_time_now();
+    sse_id_t last;
+
+    if (!sse_lmdb_place_look(store)) {
+        return 0; /* somebody else has done it */
+    }
+    if (store->why && now >= store->tried && now - store->tried < TRY_EVERY) {
+        return store->why;
+    }
+    store->tried = now;
+    if (!is_usable(store->conf)) {
+        store->why = ESTALE;
+        return store->why;
+    }
+    last = last_of(store);
+    sse_lmdb_env_stop(store);
+    store->why = sse_lmdb_env_start(store, last);
+    if (!store->why) {
+        __atomic_store_n(&store->is_broken, 0, __ATOMIC_RELEASE);
+        __atomic_store_n(
+            &store->news,
+            "the event store's files were removed or replaced, or could not be "
+            "used: what is in its directory now is used from here on",
+            __ATOMIC_RELEASE);
+    }
+    return store->why;
+}
+
+int sse_lmdb_place_move(sse_store_t *store)
+{
+    return sse_lmdb_alone(store, move);
+}

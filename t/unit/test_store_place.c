@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod_sse: Server-Sent Events for Apache httpd.
+ * See LICENSE for the terms. */
+
+/* The store's files are removed, replaced or come back while they are in use,
+ * by one thread and by many. */
+
+#include <pthread.h>
+
+#include "store.h"
+
+#define THREADS 4
+#define SWAPS   20
+
+static char *path_of(apr_pool_t *pool, const char *name)
+{
+    return apr_pstrcat(pool, test_dir, "/", name, NULL);
+}
+
+static apr_status_t append_one(sse_store_t *store, const char *data,
+                               sse_id_t *id)
+{
+    sse_append_t append = item("c", data, NULL, &keep_all);
+    apr_status_t rv = P->append(store, &append, 1);
+
+    *id = append.id;
+    return rv;
+}
+
+/* What is tried only now and then may take a moment. */
+static apr_status_t append_soon(sse_store_t *store, const char *data,
+                                sse_id_t *id)
+{
+    apr_status_t rv = append_one(store, data, id);
+    int i;
+
+    for (i = 0; rv && i < 100; ++i) {
+        apr_sleep(10000);
+        rv = append_one(store, data, id);
+    }
+    return rv;
+}
+
+/* The directory above is away, so that nobody can make the store's again. */
+static void test_away(void)
+{
+    apr_pool_t *pool = test_pool();
+    sse_store_t *store = test_store("away/store", "16m", pool);
+    char *here = path_of(pool, "away"), *there = path_of(pool, "elsewhere");
+    sse_id_t before, id;
+    int more;
+
+    append_one(store, "a", &before);
+    is_num(rename(here, there), 0, "the directory is moved away");
+    is_num(append_one(store, "b", &id), SSE_STORE_EGONE, "nothing is taken");
+    is_num(id, 0, "and has no id");
+    is_str(history_of(store, "c", 0, NULL), "a ", "what there was can be read");
+    is_num(P->tidy(store, apr_time_now(), &more), SSE_STORE_EGONE,
+           "housekeeping says so as well");
+    ok(!P->news(store), "no news while nothing has changed");
+    is_num(rename(there, here), 0, "it comes back");
+    is_num(append_soon(store, "b", &id), APR_SUCCESS, "and takes events");
+    is_num(id, before + 1, "the ids go on");
+    is_str(history_of(store, "c", 0, NULL), "a b ", "nothing is lost");
+    ok(!P->news(store), "it is the same store");
+    apr_pool_destroy(pool);
+}
+
+static void test_removed(void)
+{
+    apr_pool_t *pool = test_pool();
+    sse_store_t *store = test_store("removed/store", "16m", pool);
+    sse_store_t *other =
+        test_open(test_conf(pool, "removed/store", "16m", "off"), test_pool());
+    char *here = path_of(pool, "removed/store");
+    sse_id_t before, id, next;
+
+    append_one(store, "a", &before);
+    test_remove(here);
+    is_num(append_soon(store, "b", &id), APR_SUCCESS,
+           "a removed directory is made again");
+    ok(id > before, "with ids above the old ones");
+    is_str(history_of(store, "c", 0, NULL), "b ", "a new store");
+    is_num(gap_of(store, "c", before), 1, "in which the old ids are a gap");
+    ok(P->news(store) != NULL, "the administrator hears of it");
+    ok(!P->news(store), "once");
+    is_num(append_soon(other, "c", &next), APR_SUCCESS, "another process too");
+    is_num(next, id + 1, "moves to the same store");
+    is_str(history_of(store, "c", 0, NULL), "b c ", "which both read");
+    apr_pool_destroy(pool);
+}
+
+/* Two processes with two lock files would write over each other. */
+static void test_lock_file(void)
+{
+    apr_pool_t *pool = test_pool();
+    sse_store_t *store = test_store("lock/store", "16m", pool);
+    sse_id_t before, id;
+
+    append_one(store, "a", &before);
+    is_num(unlink(path_of(pool, "lock/store/lock.mdb")), 0,
+           "only the lock file is removed");
+    is_num(append_soon(store, "b", &id), APR_SUCCESS, "it goes on");
+    is_num(id, before + 1, "with the same store");
+    is_num(access(path_of(pool, "lock/store/lock.mdb"), F_OK), 0,
+           "and a lock file that others find");
+    apr_pool_destroy(pool);
+}
+
+static void test_opened_later(void)
+{
+    apr_pool_t *pool = test_pool(), *own = test_pool();
+    sse_store_conf_t *conf = test_conf(pool, "late/store", "16m", "off");
+    sse_id_t before, id;
+    sse_store_t *store;
+
+    append_one(test_open(conf, own), "a", &before);
+    apr_pool_destroy(own);
+    rename(path_of(pool, "late"), path_of(pool, "later"));
+    is_num(P->open(&store, conf, pool), APR_SUCCESS,
+           "a store that is not there can be opened");
+    ok(P->news(store) != NULL, "which is news");
+    is_num(P->last(store, &id), SSE_STORE_EGONE, "it cannot be read");
+    is_num(append_one(store, "b", &id), SSE_STORE_EGONE, "nor written to");
+    rename(path_of(pool, "later"), path_of(pool, "late"));
+    is_num(append_soon(store, "b", &id), APR_SUCCESS, "until it comes");
+    is_num(id, before + 1, "as it was");
+    apr_pool_destroy(pool);
+}
+
+static int stop; /* atomic */
+
+/* Appends and reads; everything but the directory's absence is a failure. */
+static void *use(void *baton)
+{
+    sse_store_t *store = baton;
+    apr_uintptr_t wrong = 0;
+    sse_slice_t key = text("c");
+    sse_position_t position;
+    apr_status_t rv;
+    sse_id_t id;
+    int more;
+
+    while (!__atomic_load_n(&stop, __ATOMIC_ACQUIRE)) {
+        rv = append_one(store, "x", &id);
+        wrong += rv != APR_SUCCESS && rv != SSE_STORE_EGONE;
+        rv = P->look(store, &key, 1, 1, &position);
+        wrong += rv != APR_SUCCESS && rv != SSE_STORE_EGONE;
+        rv = P->tidy(store, apr_time_now(), &more);
+        wrong += rv != APR_SUCCESS && rv != SSE_STORE_EGONE;
+    }
+    return (void *)wrong;
+}
+
+static void test_threads(void)
+{
+    apr_pool_t *pool = test_pool();
+    sse_store_t *store = test_store("swap/store", "16m", pool);
+    char *here = path_of(pool, "swap"), *there = path_of(pool, "swapped");
+    pthread_t threads[THREADS];
+    apr_uintptr_t wrong = 0;
+    void *result;
+    sse_id_t id;
+    int i;
+
+    for (i = 0; i < THREADS; ++i) {
+        pthread_create(&threads[i], NULL, use, store);
+    }
+    for (i = 0; i < SWAPS; ++i) {
+        apr_sleep(20000);
+        if (i % 2) {
+            test_remove(path_of(pool, "swap/store"));
+        }
+        else {
+            rename(here, there);
+            apr_sleep(10000);
+            rename(there, here);
+        }
+    }
+    __atomic_store_n(&stop, 1, __ATOMIC_RELEASE);
+    for (i = 0; i < THREADS; ++i) {
+        pthread_join(threads[i], &result);
+        wrong += (apr_uintptr_t)result;
+    }
+    is_num((long long)wrong, 0, "threads that use it meet no other error");
+    is_num(append_soon(store, "y", &id), APR_SUCCESS, "and it works at last");
+    apr_pool_destroy(pool);
+}
+
+int main(void)
+{
+    test_begin();
+    test_away();
+    test_removed();
+    test_lock_file();
+    test_opened_later();
+    test_threads();
+    return test_end();
+}
