@@ -176,8 +176,9 @@ struct sse_store_t {
     int why;          /**< the code with which opening failed */
     apr_time_t tried; /**< when */
 
-    int is_broken;    /**< atomic: this environment is of no use any more */
-    const char *news; /**< atomic: for the administrator, or NULL */
+    apr_time_t looked; /**< atomic: when the files were found in place */
+    int is_broken;     /**< atomic: this environment is of no use any more */
+    const char *news;  /**< atomic: for the administrator, or NULL */
 
     pthread_mutex_t gate;
     pthread_cond_t gate_moved;
@@ -248,7 +249,7 @@ int sse_lmdb_place_reserve(const sse_store_conf_t *conf);
 int sse_lmdb_place_note(sse_store_t *store);
 /** Active: whether the environment may be used for writing.
  *  @return 0, or ESTALE: sse_lmdb_place_move() might help */
-int sse_lmdb_place_look(const sse_store_t *store);
+int sse_lmdb_place_look(sse_store_t *store);
 /** Not active: open what is there now. @return 0, or why there is nothing */
 int sse_lmdb_place_move(sse_store_t *store);
 
