@@ -22,6 +22,8 @@ APLOG_USE_MODULE(sse);
 
 /* Records of the log that one turn takes; then the loop sees to others. */
 #define TURN_RECORDS 1000
+/* And what it pushes to one stream, about: then the streams write. */
+#define TURN_BYTES (64 * 1024)
 /* How often a child does the store's housekeeping. */
 #define TIDY_MSEC 5000
 /* How often a failing store is complained of. */
@@ -70,6 +72,7 @@ static void fan_out(sse_hub_t *hub, const sse_record_t *record)
         }
     }
     if (buf) {
+        hub->turn_bytes += buf->len;
         sse_buf_release(buf);
     }
 }
@@ -79,6 +82,9 @@ static apr_status_t on_record(void *baton, const sse_record_t *record)
     sse_hub_t *hub = baton;
     sse_id_t oldest = record->id;
 
+    if (hub->turn_bytes >= TURN_BYTES) {
+        return APR_EOF;
+    }
     if (record->id != hub->position + 1) {
         /* This child slept for longer than the log remembers. */
         sse_channels_each(hub->channels, tell_gap, &oldest);
@@ -113,9 +119,10 @@ static void turn(sse_hub_t *hub)
     int missing;
     apr_status_t rv;
 
+    hub->turn_bytes = 0;
     rv = hub->provider->follow(hub->store, hub->position, TURN_RECORDS,
                                on_record, hub, &next, &missing);
-    if (rv != APR_SUCCESS) {
+    if (rv != APR_SUCCESS && !APR_STATUS_IS_EOF(rv)) {
         sse_hub_complain(hub, rv, "reading the store failed");
     }
     else if (hub->provider->last(hub->store, &last) == APR_SUCCESS &&

@@ -24,6 +24,7 @@ struct sse_hub_t {
     int epoll;                            /* const */
     sse_channels_t *channels;             /* loop */
     sse_id_t position;                    /* loop: the last id fanned out */
+    apr_size_t turn_bytes;                /* loop: pushed in this turn */
     apr_time_t complained;                /* loop */
     uv_poll_t wakeup;                     /* loop */
     uv_timer_t tidy;                      /* loop */
