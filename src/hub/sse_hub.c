@@ -22,8 +22,10 @@ APLOG_USE_MODULE(sse);
 
 /* Records of the log that one turn takes; then the loop sees to others. */
 #define TURN_RECORDS 1000
-/* And what it pushes to one stream, about: then the streams write. */
-#define TURN_BYTES (64 * 1024)
+/* And bytes that somebody listens to, about: then the streams write.  All of
+ * them share these bytes, so that more costs little memory, and less would have
+ * streams write for each small event between another channel's large ones. */
+#define TURN_BYTES (4 * 1024 * 1024)
 /* How often a child does the store's housekeeping. */
 #define TIDY_MSEC 5000
 /* How often a failing store is complained of. */
