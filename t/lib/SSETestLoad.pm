@@ -155,6 +155,7 @@ package SSETestLoad;
 #   after  the id it begins after
 #   stay   how long it stays on average, 1 s; 0: until the server ends it
 #   away   how long it is away then, at most
+#   marks  1: "open" among what it got, where a stream begins
 sub subscribers {
     my($count, $path, %opt) = @_;
 
@@ -181,6 +182,7 @@ sub subscribers {
                     push @{ $result{refused} }, $stream->status;
                 }
                 ++$result{streams};
+                push @{ $result{got} }, 'open' if $opt{marks};
             }
             while ($stream && (my $block = $stream->next_block(0.05))) {
                 push @{ $result{retries} }, $block->{retry}
