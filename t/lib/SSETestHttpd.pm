@@ -141,6 +141,8 @@ sub start {
     my $httpd = Apache::Test::vars('httpd');
     # Where nobody has waited for a killed one, httpd takes it for running.
     unlink $self->{pid_file} unless $self->pid;
+    local $ENV{TSAN_OPTIONS} = ($ENV{TSAN_OPTIONS} // '')
+        . ":suppressions=$ENV{SSE_TOP}/t/tsan-stop.supp";
     my $said = qx{$httpd -f "$self->{conf}" -D APACHE2 -k start 2>&1 </dev/null};
     die "the server does not start: $said" if $?;
     return eventually(sub { $self->pid && $self->answers == 200 },
