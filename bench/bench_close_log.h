@@ -26,7 +26,7 @@ typedef struct {
     uint16_t reason; /**< sse_close_reason_e */
 } bench_close_t;
 
-typedef struct {
+typedef struct bench_close_log_t {
     uint64_t taken; /**< atomic; may pass BENCH_CLOSE_MAX */
     bench_close_t entries[BENCH_CLOSE_MAX];
 } bench_close_log_t;

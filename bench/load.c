@@ -25,7 +25,7 @@ static const struct {
     {"idle", scenario_idle},       {"close", scenario_close},
     {"latency", scenario_latency}, {"fanout", scenario_fanout},
     {"publish", scenario_publish}, {"long", scenario_long},
-    {"resume", scenario_resume},
+    {"resume", scenario_resume},   {"slow", scenario_slow},
 };
 
 void die(const char *format, ...)

@@ -75,6 +75,8 @@ void net_open(conn_t *conn, const conn_events_t *events, void *baton);
 /** @param bytes must stay until the response has come */
 void net_send(conn_t *conn, const char *bytes, size_t len);
 void net_close(conn_t *conn);
+/** Reads nothing from it until it is told to go on. */
+void net_pause(conn_t *conn, int on);
 /** One epoll_wait, and what it brings. */
 void net_turn(int timeout_msec);
 /** Turns for so long. */
@@ -187,5 +189,10 @@ void scenario_fanout(const target_t *target);
 void scenario_publish(const target_t *target);
 void scenario_long(const target_t *target);
 void scenario_resume(const target_t *target);
+void scenario_slow(const target_t *target);
+
+/** What the server tells of closes (load_close.c). */
+struct bench_close_log_t;
+const struct bench_close_log_t *closes_map(const char *name);
 
 #endif /* BENCH_LOAD_H */

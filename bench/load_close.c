@@ -34,7 +34,7 @@ typedef struct {
     uint64_t when;
 } closing_t;
 
-static const bench_close_log_t *map_closes(const char *name)
+const bench_close_log_t *closes_map(const char *name)
 {
     int fd = open(name, O_RDONLY | O_CLOEXEC);
     void *mapping;
@@ -226,7 +226,7 @@ static void at_once(const bench_close_log_t *log, closing_t *closings)
 
 void scenario_close(const target_t *target)
 {
-    const bench_close_log_t *log = map_closes(target->closes);
+    const bench_close_log_t *log = closes_map(target->closes);
     closing_t *closings = calloc(STREAMS, sizeof(*closings));
 
     if (!closings) {

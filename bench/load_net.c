@@ -100,6 +100,11 @@ void net_close(conn_t *conn)
 
 /* -- Sending --------------------------------------------------------------- */
 
+void net_pause(conn_t *conn, int on)
+{
+    watch(conn, EPOLL_CTL_MOD, on ? 0 : EPOLLIN);
+}
+
 static void write_out(conn_t *conn)
 {
     ssize_t n = send(conn->fd, conn->out, conn->out_len, MSG_NOSIGNAL);

@@ -22,11 +22,9 @@
 #define TURN_MSEC     5
 #define DRAIN_TIMEOUT (60 * SEC)
 #define LEAVE_TIMEOUT (20 * SEC)
-/* How many subscribers may have all channels; more is more than one generator
- * can read. */
-#define WIDE_MAX 100
-/* So few that all may. */
-#define FEW 500
+/* How many subscribers have all channels; more is more than one generator can
+ * read. */
+#define WIDE_MAX 200
 
 soak_t soak;
 
@@ -247,7 +245,7 @@ static void configure(char **argv)
     soak.seed = number(argv[8], "SOAK_SEED", 0, 2147483647);
     soak.channels =
         soak.pubs < SOAK_CHANNELS_MAX ? soak.pubs : SOAK_CHANNELS_MAX;
-    soak.wide = soak.subs <= FEW ? soak.subs : WIDE_MAX;
+    soak.wide = soak.subs < WIDE_MAX ? soak.subs : WIDE_MAX;
     printf("# %d s, %d subscribers (%d of all channels), %d publishers on %d "
            "channels, %d events/s, SOAK_SEED=%ld\n",
            soak.seconds, soak.subs, soak.wide, soak.pubs, soak.channels,

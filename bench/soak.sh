@@ -4,9 +4,9 @@
 #
 # "make soak": an httpd of its own, and bench/soak against it.  TAP.
 #
-# SOAK_SECONDS (600), SOAK_SUBSCRIBERS (5000; 200 up to two minutes),
-# SOAK_PUBLISHERS (100; 5), SOAK_RATE (200 events a second), SOAK_SEED: repeats
-# a run's restarts and SIGKILLs.  PORT: the first that is tried (any free one).
+# SOAK_SECONDS (600), SOAK_SUBSCRIBERS (5000), SOAK_PUBLISHERS (100), SOAK_RATE
+# (200 events a second), SOAK_SEED: repeats a run's restarts and SIGKILLs.
+# PORT: the first that is tried (any free one).
 # HTTPD: the program.  LIBEXECDIR: its modules.
 
 set -u
@@ -46,13 +46,8 @@ trap 'exit 130' INT TERM HUP
 case $seconds in
 ''|*[!0-9]*|??????*) die "SOAK_SECONDS=$seconds is not a number" ;;
 esac
-if [ "$seconds" -le 120 ]; then
-    subs=${SOAK_SUBSCRIBERS:-200}
-    pubs=${SOAK_PUBLISHERS:-5}
-else
-    subs=${SOAK_SUBSCRIBERS:-5000}
-    pubs=${SOAK_PUBLISHERS:-100}
-fi
+subs=${SOAK_SUBSCRIBERS:-5000}
+pubs=${SOAK_PUBLISHERS:-100}
 rate=${SOAK_RATE:-200}
 
 # One child may have all streams for a moment.

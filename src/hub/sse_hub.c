@@ -16,6 +16,10 @@ APLOG_USE_MODULE(sse);
 
 /* Records of the log that one turn takes; then the loop sees to others. */
 #define TURN_RECORDS 1000
+/* And bytes that somebody listens to, about: then the streams write.  All of
+ * them share these bytes, so that more costs little memory, and less would have
+ * streams write for each small event between another channel's large ones. */
+#define TURN_BYTES (4 * 1024 * 1024)
 /* How often a child does the store's housekeeping. */
 #define TIDY_MSEC 5000
 /* How often a failing store is complained of. */
@@ -80,6 +84,7 @@ static void fan_out(sse_hub_t *hub, const sse_record_t *record)
         }
     }
     if (buf) {
+        hub->turn_bytes += buf->len;
         sse_buf_release(buf);
     }
 }
@@ -88,6 +93,9 @@ static apr_status_t on_record(void *baton, const sse_record_t *record)
 {
     sse_hub_t *hub = baton;
 
+    if (hub->turn_bytes >= TURN_BYTES) {
+        return APR_EOF;
+    }
     if (record->id != hub->position + 1) {
         /* This child slept for longer than the log remembers, or another store
          * is where the one was that it followed. */
@@ -123,9 +131,10 @@ static void turn(sse_hub_t *hub)
     int missing;
     apr_status_t rv;
 
+    hub->turn_bytes = 0;
     rv = hub->provider->follow(hub->store, hub->position, TURN_RECORDS,
                                on_record, hub, &next, &missing);
-    if (rv != APR_SUCCESS) {
+    if (rv != APR_SUCCESS && !APR_STATUS_IS_EOF(rv)) {
         sse_hub_complain(hub, rv, "reading the store failed");
         return;
     }

@@ -25,6 +25,7 @@ struct sse_hub_t {
     sse_channels_t *channels;             /* loop */
     sse_id_t position;     /* loop: the last id fanned out, where somebody
                                 listens; else any that was */
+    apr_size_t turn_bytes; /* loop: pushed in this turn */
     apr_time_t complained; /* loop */
     sse_wakeup_t wakeup;   /* loop: heard while somebody listens */
     uv_timer_t tidy;       /* loop */

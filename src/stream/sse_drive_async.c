@@ -130,6 +130,6 @@ static void async_finish(sse_stream_t *stream)
 }
 
 const sse_drive_t sse_drive_async = {async_attach, async_kick, async_cut,
-                                     async_finish};
+                                     async_finish, 0};
 
 void sse_async_init(sse_stream_t *stream) { stream->kick_task.run = on_kick; }

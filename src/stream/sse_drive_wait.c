@@ -23,6 +23,8 @@
 
 /* How often an HTTP/2 stream's thread looks whether it was reset. */
 #define ABORT_POLL_MSEC 50
+/* On a busy machine a thread that has something to write may wait so long. */
+#define PATIENCE apr_time_from_msec(100)
 
 /* -- On the loop ----------------------------------------------------------- */
 
@@ -109,7 +111,7 @@ static void wait_finish(sse_stream_t *stream)
 }
 
 const sse_drive_t sse_drive_wait = {wait_attach, wait_kick, wait_cut,
-                                    wait_finish};
+                                    wait_finish, PATIENCE};
 
 static void on_drained(sse_task_t *task)
 {

@@ -88,6 +88,22 @@ static int is_full(const sse_stream_t *stream, const sse_buf_t *buf)
     return waiting && waiting + buf->len > stream->opts.queue_bytes;
 }
 
+/* Under the lock.  What comes faster than anybody could write it, as one turn's
+ * events do, is no sign of a client that reads slowly. */
+static int is_slow(const sse_stream_t *stream)
+{
+    return stream->in_flight && apr_time_now() - stream->taken >=
+                                    sse_atomic_load(&stream->drive)->patience;
+}
+
+/* Under the lock. */
+static int must_yield(const sse_stream_t *stream, const sse_buf_t *buf,
+                      sse_push_e how)
+{
+    return how != SSE_PUSH_ALWAYS && is_full(stream, buf) &&
+           (how != SSE_PUSH_POLICY || is_slow(stream));
+}
+
 /* Under the lock.  What the socket is taking already cannot be dropped. */
 static void drop_oldest(sse_stream_t *stream, const sse_buf_t *buf)
 {
@@ -111,7 +127,7 @@ static apr_status_t add(sse_stream_t *stream, sse_buf_t *buf, sse_push_e how)
     if (sse_stream_reason(stream) != SSE_CLOSE_NONE) {
         rv = sse_stream_ended_status(stream);
     }
-    else if (how != SSE_PUSH_ALWAYS && is_full(stream, buf)) {
+    else if (must_yield(stream, buf, how)) {
         if (how == SSE_PUSH_POLICY && stream->opts.queue_drop) {
             drop_oldest(stream, buf);
         }
@@ -197,6 +213,9 @@ apr_size_t sse_stream_take(sse_stream_t *stream, apr_bucket_brigade *bb)
     }
     while ((buf = sse_queue_take(&stream->queue)) != NULL) {
         taken += append(stream, bb, buf);
+    }
+    if (taken && !stream->in_flight) {
+        stream->taken = apr_time_now();
     }
     stream->in_flight += taken;
     pthread_mutex_unlock(&stream->lock);

@@ -45,6 +45,9 @@ typedef struct {
     /** loop: the end was told, or needs no telling: let the request go.  Drops
      *  the drive's reference. */
     void (*finish)(sse_stream_t *stream);
+    /** A write that takes longer is its client's doing.  One of the loop that
+     *  is not over has a full socket; a thread may just wait for its CPU. */
+    apr_interval_time_t patience;
 } sse_drive_t;
 
 typedef struct sse_conn_t sse_conn_t;
@@ -78,6 +81,7 @@ struct sse_stream_t {
     pthread_mutex_t lock;
     sse_queue_t queue;    /* lock */
     apr_size_t in_flight; /* lock: taken by the writer, not yet written out */
+    apr_time_t taken;     /* lock: when the writer began with that */
     int dropping;         /* lock: events were dropped since the last write */
     sse_id_t dropped;     /* lock: the first of them that has an id */
 

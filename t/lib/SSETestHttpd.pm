@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: Apache-2.0
+# mod_sse: Server-Sent Events for Apache httpd.
+#
+# An httpd of the test's own, beside the suite's: with its own configuration and
+# store, to be killed as a whole.  One at a time.
+#
+#   my $httpd = SSETestHttpd->new(store => 'sync=on', conf => '...');
+#   $httpd->start;
+#   publish('/a', 'x', port => $httpd->port);
+#   $httpd->kill_all;
+#   ok $httpd->start;
+#
+# Its configuration has a channel for every /c/NAME, with all of its history,
+# and /all: the channels a, b and c.  /status is sse-status.
+
+package SSETestHttpd;
+
+use strict;
+use warnings FATAL => 'all';
+
+use IO::Socket::INET ();
+use Time::HiRes qw(sleep time);
+
+use Apache::Test ();
+use SSETest qw(eventually request);
+use SSETestServer qw(is_alive);
+
+# Two children on event and worker; beside each, room for one that leaves.
+my %mpm = (
+    event => "StartServers 2\nServerLimit 4\nThreadsPerChild 16\n"
+        . "MinSpareThreads 16\nMaxSpareThreads 32\nMaxRequestWorkers 32\n"
+        . "AsyncRequestWorkerFactor 400\n",
+    worker => "StartServers 2\nServerLimit 4\nThreadsPerChild 32\n"
+        . "MinSpareThreads 32\nMaxSpareThreads 64\nMaxRequestWorkers 64\n",
+    prefork => "StartServers 20\nServerLimit 60\nMinSpareServers 10\n"
+        . "MaxSpareServers 40\nMaxRequestWorkers 60\n",
+);
+
+my $count;
+
+# Options: store (more settings of SSEStore), conf (added at the end), mpm
+# (instead of the above).
+sub new {
+    my($class, %opt) = @_;
+
+    my $vars = Apache::Test::config()->{vars};
+    # The suite has 50 ports of its own, of which it uses the first ones.
+    my $self = bless {
+        port => $vars->{port} + 45,
+        log  => "$vars->{t_logs}/own_log",
+        pid_file => "$vars->{t_logs}/own.pid",
+        store => "$vars->{t_state}/own-$$-" . ++$count,
+        conf => "$vars->{t_logs}/own.conf",
+        stops => $$,
+    }, $class;
+    unlink $self->{log};
+    open my $fh, '>', $self->{conf} or die "$self->{conf}: $!";
+    print $fh $self->configuration($vars, %opt) or die "$self->{conf}: $!";
+    close $fh or die "$self->{conf}: $!";
+    return $self;
+}
+
+sub configuration {
+    my($self, $vars, %opt) = @_;
+
+    open my $fh, '<', $vars->{httpd_conf} or die "$vars->{httpd_conf}: $!";
+    my $load = join '', grep {
+        /^LoadModule (?:mpm_\w+|unixd|authz_core|env|log_config|sse)_module /
+    } <$fh>;
+    my $user = $> ? '' : "User $vars->{user}\nGroup $vars->{group}\n";
+    my $mpm = $opt{mpm} // $mpm{ $ENV{SSE_MPM} || 'event' };
+    my $store = $opt{store} // '';
+    my $conf = $opt{conf} // '';
+    return <<"EOI";
+$load$user$mpm
+ServerName localhost
+ServerRoot "$vars->{t_logs}"
+DefaultRuntimeDir "$vars->{t_logs}"
+CoreDumpDirectory "$vars->{t_logs}"
+Listen 127.0.0.1:$self->{port}
+ListenBacklog 511
+PidFile "$self->{pid_file}"
+ErrorLog "$self->{log}"
+LogLevel info sse:info
+GracefulShutdownTimeout 10
+SSEStore lmdb "dir=$self->{store}" size=256m $store
+SSEHeartbeat 0
+SSERetry 200ms
+SSEHistory 1000000 1h 0
+<LocationMatch "^/c/(?<NAME>.+)\$">
+    SetHandler sse
+    SSEPublish On
+    SSEChannel "%{env:MATCH_NAME}"
+</LocationMatch>
+<Location "/all">
+    SetHandler sse
+    SSEChannel a b c
+</Location>
+<Location "/status">
+    SetHandler sse-status
+</Location>
+$conf
+EOI
+}
+
+sub port { return $_[0]{port} }
+
+sub pid {
+    my $self = shift;
+
+    open my $fh, '<', $self->{pid_file} or return 0;
+    my $pid = <$fh> // '';
+    return $pid =~ /^(\d+)/ && is_alive($1) ? $1 : 0;
+}
+
+# Its children, without those that are dead and not waited for yet.
+sub children {
+    my $parent = shift->pid or return ();
+
+    my @pids;
+    for my $file (glob '/proc/[0-9]*/stat') {
+        open my $fh, '<', $file or next;
+        my $line = <$fh> // '';
+        push @pids, $1 if $line =~ /^(\d+) \(.*\) [^ZX] (\d+) /s
+            && $2 == $parent;
+    }
+    return @pids;
+}
+
+sub answers {
+    my $self = shift;
+
+    return eval { request('GET', '/status', port => $self->{port})->code // 0 }
+        // 0;
+}
+
+# True once it answers.
+sub start {
+    my($self, $timeout) = @_;
+
+    my $httpd = Apache::Test::vars('httpd');
+    # Where nobody has waited for a killed one, httpd takes it for running.
+    unlink $self->{pid_file} unless $self->pid;
+    local $ENV{TSAN_OPTIONS} = ($ENV{TSAN_OPTIONS} // '')
+        . ":suppressions=$ENV{SSE_TOP}/t/tsan-stop.supp";
+    my $said = qx{$httpd -f "$self->{conf}" -D APACHE2 -k start 2>&1 </dev/null};
+    die "the server does not start: $said" if $?;
+    return eventually(sub { $self->pid && $self->answers == 200 },
+                      $timeout // 60);
+}
+
+# True once it is gone.
+sub stop {
+    my($self, $signal, $timeout) = @_;
+
+    my $pid = $self->pid or return 1;
+    kill $signal // 'TERM', $pid;
+    return eventually(sub { !is_alive($pid) }, $timeout // 20);
+}
+
+sub lines {
+    my($self, $re) = @_;
+
+    open my $fh, '<', $self->{log} or return ();
+    return grep { $_ =~ $re } <$fh>;
+}
+
+# True once the new generation is there; its children may not be, yet.
+sub restart {
+    my($self, $signal) = @_;
+
+    my $re = qr/resuming normal operations/;
+    my $before = () = $self->lines($re);
+    my $pid = $self->pid or die "it does not run"; # 0 is all of us
+    kill $signal, $pid or die "kill $signal: $!";
+    return eventually(sub { (() = $self->lines($re)) > $before }, 20);
+}
+
+# One of the children.  After a restart there may be none for a second, until
+# the MPM sees to it.  @return its process id
+sub kill_child {
+    my $self = shift;
+
+    my @children;
+    eventually(sub { @children = $self->children }) or die 'no child to kill';
+    my $pid = $children[rand @children];
+    kill KILL => $pid;
+    return $pid;
+}
+
+# As if the machine's OOM killer or its administrator had lost patience: no
+# process of it is left, and none could say anything.
+sub kill_all {
+    my $self = shift;
+
+    my $pid = $self->pid or die 'it does not run';
+    kill STOP => $pid; # so that it makes no child meanwhile
+    my @all = ($self->children, $pid);
+    kill KILL => @all;
+    return eventually(sub { !grep { is_alive($_) } @all }, 20);
+}
+
+# Whether sse-store finds the store sound; else what it says.
+sub store_check {
+    my($status, $said) = shift->store_tool('check');
+    return !$status && $said =~ /^sound/ ? 'sound' : "$status: $said";
+}
+
+# What sse-store says: its exit status and its output.
+sub store_tool {
+    my($self, @args) = @_;
+
+    my($dir) = $ENV{SSE_MODULE} =~ m{\A(.*)/};
+    # A child of ours, and no preloaded runtime.
+    my $said = qx{"$dir/sse-store" -d "$self->{store}" @args 2>&1 </dev/null};
+    return ($? >> 8, $said);
+}
+
+# A number of sse-store stat.
+sub store_stat {
+    my($self, $name) = @_;
+
+    my(undef, $said) = $self->store_tool('stat');
+    return $said =~ /^\Q$name\E: +(\d+)$/m ? $1 : undef;
+}
+
+# What should not be in the log, of which the lines that are expected are taken.
+sub complaints {
+    my($self, $expected) = @_;
+
+    return grep { !$expected || $_ !~ $expected } $self->lines(
+        qr/exit signal|:(?:error|crit|alert|emerg)\]|sse:warn\]|Assertion/);
+}
+
+sub DESTROY {
+    my $self = shift;
+
+    return if $self->{stops} != $$; # a process that the test forked
+    local($?, $@);
+    $self->stop;
+}
+
+1;
