@@ -4,11 +4,14 @@
 
 #include "loop/sse_peer.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 /* What the kernel has recorded against the connection; reading clears it. */
 static int socket_error(int fd)
@@ -102,6 +105,7 @@ apr_status_t sse_peer_open(sse_peer_t *peer, sse_loop_t *loop, int fd,
     peer->poll.data = peer;
     peer->events = events;
     peer->fd = fd;
+    peer->is_own = 0;
     peer->want = 0;
     peer->half_keep = half_keep;
     peer->half_seen = 0;
@@ -109,6 +113,27 @@ apr_status_t sse_peer_open(sse_peer_t *peer, sse_loop_t *loop, int fd,
     update(peer);
     return APR_SUCCESS;
 }
+
+/* libuv ends the process when a descriptor that it watches is none. */
+apr_status_t sse_peer_open_shared(sse_peer_t *peer, sse_loop_t *loop, int fd,
+                                  int half_keep,
+                                  const sse_peer_events_t *events)
+{
+    int own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    apr_status_t rv;
+
+    if (own < 0) {
+        return errno;
+    }
+    rv = sse_peer_open(peer, loop, own, half_keep, events);
+    peer->is_own = 1;
+    if (rv != APR_SUCCESS) {
+        close(own);
+    }
+    return rv;
+}
+
+void sse_peer_shut(const sse_peer_t *peer) { shutdown(peer->fd, SHUT_RDWR); }
 
 void sse_peer_want(sse_peer_t *peer, int which, int on)
 {
@@ -126,6 +151,9 @@ static void on_handle_closed(uv_handle_t *handle)
 {
     sse_peer_t *peer = handle->data;
 
+    if (peer->is_own) {
+        close(peer->fd);
+    }
     peer->events->on_closed(peer);
 }
 

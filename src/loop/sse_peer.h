@@ -43,6 +43,7 @@ struct sse_peer_t {
     uv_poll_t poll; /* loop: */
     const sse_peer_events_t *events;
     int fd;
+    int is_own;    /* const: the descriptor is this peer's */
     int want;      /* loop: UV_READABLE, UV_WRITABLE */
     int half_keep; /* loop: a peer that only stopped sending is still there */
     int half_seen; /* loop: it has stopped sending */
@@ -54,6 +55,16 @@ struct sse_peer_t {
  *  @param half_keep SSEHalfClose keep */
 apr_status_t sse_peer_open(sse_peer_t *peer, sse_loop_t *loop, int fd,
                            int half_keep, const sse_peer_events_t *events);
+
+/** The same for a descriptor that others may close at any time, as the MPMs do
+ *  with those of their threads when a child is to stop at once: the peer has
+ *  one of its own, until on_closed. */
+apr_status_t sse_peer_open_shared(sse_peer_t *peer, sse_loop_t *loop, int fd,
+                                  int half_keep,
+                                  const sse_peer_events_t *events);
+
+/** Have both sides' reading and writing fail from now on, whoever does it. */
+void sse_peer_shut(const sse_peer_t *peer);
 
 /** Also watch for these (UV_READABLE, UV_WRITABLE), or no longer. */
 void sse_peer_want(sse_peer_t *peer, int which, int on);

@@ -8,7 +8,6 @@
 #include <http_log.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 
 #include "config/sse_config.h"
 #include "loop/sse_peer.h"
@@ -157,12 +156,12 @@ static void gone(sse_watcher_t *watcher, sse_close_reason_e reason,
     if (produced) {
         watcher->late = (int)reason;
     }
-    cut = watcher->mode == SSE_WATCH_ABORT && watcher->fd >= 0;
+    cut = watcher->mode == SSE_WATCH_ABORT && watcher->peer_open;
     pthread_mutex_unlock(&watcher->lock);
     if (!produced) {
         end(watcher, reason, status);
         if (cut) {
-            shutdown(watcher->fd, SHUT_RDWR);
+            sse_peer_shut(&watcher->peer);
         }
     }
 }
@@ -239,8 +238,9 @@ static void on_arm(sse_task_t *task)
     if (!is_over(watcher)) {
         list(watcher);
         if (watcher->fd >= 0 &&
-            sse_peer_open(&watcher->peer, all.loop, watcher->fd,
-                          watcher->half_keep, &peer_events) == APR_SUCCESS) {
+            sse_peer_open_shared(&watcher->peer, all.loop, watcher->fd,
+                                 watcher->half_keep,
+                                 &peer_events) == APR_SUCCESS) {
             watcher->peer_open = 1;
             sse_atomic_add(&watcher->refs, 1); /* the loop's */
         }

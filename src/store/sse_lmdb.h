@@ -173,8 +173,10 @@ struct sse_store_t {
     MDB_env *env; /**< NULL: there is none, see why */
     MDB_dbi db[SSE_DB_COUNT];
     sse_lmdb_file_t files[SSE_LMDB_FILES]; /**< which are open */
-    int why;          /**< the code with which opening failed */
-    apr_time_t tried; /**< when */
+    int why; /**< the code with which opening failed */
+
+    int has_place;     /**< const: its files are looked for where it is named */
+    apr_time_t failed; /**< atomic: when another could not be opened */
 
     apr_time_t looked; /**< atomic: when the files were found in place */
     int is_broken;     /**< atomic: this environment is of no use any more */
@@ -247,8 +249,11 @@ int sse_lmdb_place_reserve(const sse_store_conf_t *conf);
     "read-only; it is tried again by itself"
 /** Note which files are open. */
 int sse_lmdb_place_note(sse_store_t *store);
+/** Whether it is not too soon to try sse_lmdb_place_move() again. */
+int sse_lmdb_place_may_move(const sse_store_t *store);
 /** Active: whether the environment may be used for writing.
- *  @return 0, or ESTALE: sse_lmdb_place_move() might help */
+ *  @return 0; ESTALE: it should be another one; ENOENT: there are no files.
+ *          sse_lmdb_place_move() might help */
 int sse_lmdb_place_look(sse_store_t *store);
 /** Not active: open what is there now. @return 0, or why there is nothing */
 int sse_lmdb_place_move(sse_store_t *store);

@@ -234,11 +234,20 @@ static int state_get(sse_store_t *store, MDB_txn *txn, sse_lmdb_state_t *state)
     return state->version == SSE_LMDB_VERSION ? 0 : MDB_VERSION_MISMATCH;
 }
 
+/* @return ESTALE: the files were replaced, so move over and come again */
 static int snapshot_begin(sse_store_t *store, MDB_txn **out)
 {
     MDB_txn *txn = enter(store, 1);
     int rc;
 
+    /* What others have made must be read.  While there is nothing, what is
+     * open can be. */
+    rc = sse_lmdb_place_look(store);
+    if ((rc == ESTALE || !store->env) && sse_lmdb_place_may_move(store)) {
+        leave(store, txn);
+        return ESTALE;
+    }
+    rc = 0;
     if (txn) {
         rc = mdb_txn_renew(txn);
         if (rc) {
@@ -261,10 +270,15 @@ static int snapshot_begin(sse_store_t *store, MDB_txn **out)
 int sse_lmdb_read_begin(sse_store_t *store, MDB_txn **txn,
                         sse_lmdb_state_t *state)
 {
-    int rc, tries = 0;
+    int rc, tries = 0, moved = 0;
 
     do {
         rc = snapshot_begin(store, txn);
+        if (rc == ESTALE && !moved) {
+            moved = 1;
+            rc = sse_lmdb_place_move(store);
+            continue;
+        }
         if (rc == MDB_READERS_FULL) {
             sse_lmdb_readers_clear(store);
             continue;
@@ -305,6 +319,7 @@ static int begin_failed(sse_store_t *store, int rc)
         __atomic_store_n(&store->is_broken, 1, __ATOMIC_RELEASE);
         return sse_lmdb_place_move(store);
     case ESTALE:
+    case ENOENT:
         return sse_lmdb_place_move(store);
     default:
         return rc;
@@ -505,6 +520,7 @@ apr_status_t sse_lmdb_open(sse_store_t **out, const sse_store_conf_t *conf,
         return APR_ENOMEM;
     }
     store->conf = conf;
+    store->has_place = 1;
     store->psize = (unsigned int)sysconf(_SC_PAGESIZE);
     store->soft = sse_lmdb_soft(conf->size / store->psize);
     pthread_mutex_init(&store->gate, NULL);

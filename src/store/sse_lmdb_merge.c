@@ -289,6 +289,7 @@ apr_status_t sse_lmdb_history(sse_store_t *store, const sse_slice_t *channels,
     if ((rc = merge_begin(&m, store, 0, &state))) {
         return sse_lmdb_status(rc);
     }
+    *gap = after < state.origin; /* of another store */
     rc = merge_open(&m, channels, n, after, state.floor, gap);
     if (!rc) {
         rc = give(&m, upto, max_bytes, fn, baton, next, &stopped);

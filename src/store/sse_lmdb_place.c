@@ -83,37 +83,42 @@ int sse_lmdb_place_note(sse_store_t *store)
     return rc;
 }
 
-static int is_in_place(const sse_store_t *store)
+/* @return 0; ESTALE: others are there; ENOENT and so on: none */
+static int compare(const sse_store_t *store)
 {
     sse_lmdb_file_t file;
-    int i;
+    int i, rc = 0;
 
-    for (i = 0; i < SSE_LMDB_FILES; ++i) {
-        if (identify(store->conf, names[i], &file) ||
-            file.dev != store->files[i].dev ||
-            file.ino != store->files[i].ino) {
-            return 0;
+    for (i = 0; i < SSE_LMDB_FILES && !rc; ++i) {
+        rc = identify(store->conf, names[i], &file);
+        if (!rc && (file.dev != store->files[i].dev ||
+                    file.ino != store->files[i].ino)) {
+            rc = ESTALE;
         }
     }
-    return 1;
+    return rc;
 }
 
 int sse_lmdb_place_look(sse_store_t *store)
 {
     apr_time_t now = apr_time_now();
     apr_time_t looked = __atomic_load_n(&store->looked, __ATOMIC_RELAXED);
+    int rc;
 
-    if (!store->env || __atomic_load_n(&store->is_broken, __ATOMIC_ACQUIRE)) {
+    if (!store->env) {
+        return ENOENT;
+    }
+    if (__atomic_load_n(&store->is_broken, __ATOMIC_ACQUIRE)) {
         return ESTALE;
     }
-    if (now >= looked && now - looked < LOOK_EVERY) {
+    if (!store->has_place || (now >= looked && now - looked < LOOK_EVERY)) {
         return 0;
     }
-    if (!is_in_place(store)) {
-        return ESTALE;
+    rc = compare(store);
+    if (!rc) {
+        __atomic_store_n(&store->looked, now, __ATOMIC_RELAXED);
     }
-    __atomic_store_n(&store->looked, now, __ATOMIC_RELAXED);
-    return 0;
+    return rc;
 }
 
 /* The directory, which the user may be allowed to make again. */
@@ -142,34 +147,47 @@ static sse_id_t last_of(sse_store_t *store)
     return state.last;
 }
 
-/* Nobody is active. */
-static int move(sse_store_t *store)
+int sse_lmdb_place_may_move(const sse_store_t *store)
 {
     apr_time_t now = apr_time_now();
-    sse_id_t last;
+    apr_time_t failed = __atomic_load_n(&store->failed, __ATOMIC_RELAXED);
 
-    if (!sse_lmdb_place_look(store)) {
-        return 0; /* somebody else has done it */
-    }
-    store->looked = 0;
-    if (store->why && now >= store->tried && now - store->tried < TRY_EVERY) {
-        return store->why;
-    }
-    store->tried = now;
-    if (!is_usable(store->conf)) {
-        store->why = ESTALE;
-        return store->why;
-    }
-    last = last_of(store);
+    return now < failed || now - failed >= TRY_EVERY;
+}
+
+static int start_again(sse_store_t *store)
+{
+    sse_id_t last = last_of(store);
+    int rc;
+
     sse_lmdb_env_stop(store);
-    store->why = sse_lmdb_env_start(store, last);
-    if (!store->why) {
+    rc = sse_lmdb_env_start(store, last);
+    if (!rc) {
         __atomic_store_n(&store->is_broken, 0, __ATOMIC_RELEASE);
         __atomic_store_n(
             &store->news,
             "the event store's files were removed or replaced, or could not be "
             "used: what is in its directory now is used from here on",
             __ATOMIC_RELEASE);
+    }
+    return rc;
+}
+
+/* Nobody is active. */
+static int move(sse_store_t *store)
+{
+    int found = sse_lmdb_place_look(store);
+
+    if (!found) {
+        return 0; /* somebody else has done it */
+    }
+    if (!sse_lmdb_place_may_move(store)) {
+        return store->why ? store->why : found;
+    }
+    store->why = is_usable(store->conf) ? start_again(store) : ENOENT;
+    /* While there is nothing, each writer looks: what comes is used at once. */
+    if (store->why && (found == ESTALE || !store->env)) {
+        __atomic_store_n(&store->failed, apr_time_now(), __ATOMIC_RELAXED);
     }
     return store->why;
 }

@@ -16,7 +16,6 @@
 #include "stream/sse_stream_private.h"
 
 #include <http_protocol.h>
-#include <sys/socket.h>
 
 #include "sse_atomic.h"
 #include "sse_signals.h"
@@ -75,8 +74,8 @@ static apr_status_t wait_attach(sse_stream_t *stream)
     if (fd < 0) {
         return APR_SUCCESS;
     }
-    rv = sse_peer_open(&stream->peer, stream->loop, fd, stream->opts.half_keep,
-                       &peer_events);
+    rv = sse_peer_open_shared(&stream->peer, stream->loop, fd,
+                              stream->opts.half_keep, &peer_events);
     if (rv == APR_SUCCESS) {
         stream->peer_open = 1;
         sse_peer_want(&stream->peer, UV_READABLE, sse_conn_is_tls(c));
@@ -90,12 +89,10 @@ static void wait_kick(sse_stream_t *stream) {}
 /* The thread may be stuck in a write to a client that does not read. */
 static void wait_cut(sse_stream_t *stream)
 {
-    int fd = sse_conn_fd(stream->r->connection);
-
     sse_atomic_store(&stream->is_dead, 1);
     pthread_mutex_lock(&stream->lock);
-    if (stream->in_flight && fd >= 0) {
-        shutdown(fd, SHUT_RDWR);
+    if (stream->in_flight && stream->peer_open) {
+        sse_peer_shut(&stream->peer);
     }
     pthread_mutex_unlock(&stream->lock);
 }

@@ -471,7 +471,12 @@ static void on_attach(sse_task_t *task)
     set_deadline(stream);
     rv = stream->drive->attach(stream);
     if (rv != APR_SUCCESS) {
-        sse_stream_end(stream, SSE_CLOSE_ERROR, rv);
+        /* The MPM may have closed the socket already. */
+        sse_stream_end(stream,
+                       sse_streams_leaving() == SSE_LEAVE_AT_ONCE
+                           ? SSE_CLOSE_STOP
+                           : SSE_CLOSE_ERROR,
+                       rv);
     }
     if (sse_stream_reason(stream) == SSE_CLOSE_NONE) {
         arm(stream);

@@ -38,8 +38,8 @@ my %mpm = (
 
 my $count;
 
-# Options: store (more settings of SSEStore), conf (added at the end), mpm
-# (instead of the above).
+# Options: store (more settings of SSEStore), dir (its directory), conf (added at
+# the end), mpm (instead of the above).
 sub new {
     my($class, %opt) = @_;
 
@@ -49,7 +49,7 @@ sub new {
         port => $vars->{port} + 45,
         log  => "$vars->{t_logs}/own_log",
         pid_file => "$vars->{t_logs}/own.pid",
-        store => "$vars->{t_state}/own-$$-" . ++$count,
+        store => $opt{dir} // "$vars->{t_state}/own-$$-" . ++$count,
         conf => "$vars->{t_logs}/own.conf",
         stops => $$,
     }, $class;
