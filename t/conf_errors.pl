@@ -369,6 +369,8 @@ refused("SSEStore lmdb $_", "SSEStore lmdb: $_")
            shards=4);
 refused('SSEStore lmdb size=12parsecs', 'size=12parsecs is not a size; allowed '
         . 'are bytes, with k, m or g if you like, from 1m to');
+refused('SSEStore lmdb dir="sse"', 'put the marks around the whole setting');
+passes('SSEStore lmdb "dir=my events"');
 refused('SSEStore lmdb sync=maybe', 'allowed are sync=on and sync=off');
 refused('SSEStore lmdb colour=red', 'allowed are dir=, size= and sync=');
 refused('SSEStore lmdb ""', "SSEStore: an argument is empty ('')");

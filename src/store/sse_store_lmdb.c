@@ -49,6 +49,12 @@ static const char *set_dir(sse_store_conf_t *conf, apr_pool_t *pool,
 {
     char *path;
 
+    if (strchr(value, '"')) {
+        return apr_psprintf(pool,
+                            "dir=%s has a quotation mark in it; put the marks "
+                            "around the whole setting: \"dir=/a path\"",
+                            value);
+    }
     if (!*value || apr_filepath_merge(&path, conf->runtime, value,
                                       APR_FILEPATH_NOTRELATIVE, pool)) {
         return apr_psprintf(pool,

@@ -41,6 +41,9 @@ sub server_pid {
     return $pid && $pid =~ /^(\d+)/ ? $1 : 0;
 }
 
+# To be signalled: without one, 0 would be all of us.
+sub running_pid { return server_pid() || die 'the server does not run' }
+
 # What the handler sse-status tells.
 sub server_status { return request('GET', '/stream/status')->json }
 
@@ -70,7 +73,7 @@ sub restart {
     my($signal, $timeout) = @_;
 
     my $before = generations();
-    kill $signal => server_pid() or die "kill $signal: $!";
+    kill $signal => running_pid() or die "kill $signal: $!";
     return eventually(sub { generations() > $before }, $timeout // 20);
 }
 
@@ -82,7 +85,7 @@ sub hard_restart { return restart('HUP', @_) }
 sub stop_server {
     my($signal, $timeout) = @_;
 
-    my $pid = server_pid();
+    my $pid = running_pid();
     kill $signal // 'TERM', $pid or die "kill: $!";
     return eventually(sub { !is_alive($pid) }, $timeout // 20);
 }
@@ -90,7 +93,7 @@ sub stop_server {
 # All its processes, as in a power cut.  A pid file whose process its parent has
 # not waited for would keep the next start from being one.
 sub kill_server {
-    my $pid = server_pid();
+    my $pid = running_pid();
     my $vars = Apache::Test::config()->{vars};
 
     kill KILL => -getpgrp $pid or die "kill: $!";
