@@ -41,8 +41,8 @@ sse_child_t *sse_child(void);
 void sse_child_wake_all(void);
 
 /** Append to this child's store, which must be open, and wake all children.
- *  That it fails is logged, once a minute, and that it works again.  Any thread;
- *  blocks as the store does. @return what the store's append() does */
+ *  That it fails is logged, once a minute, and that it works again.  Any
+ *  thread; blocks as the store does. @return what the store's append() does */
 apr_status_t sse_child_append(sse_append_t *items, int n);
 
 /** The same for the end of a channel. @param id out: of the record of that */

@@ -238,16 +238,14 @@ static int state_get(sse_store_t *store, MDB_txn *txn, sse_lmdb_state_t *state)
 static int snapshot_begin(sse_store_t *store, MDB_txn **out)
 {
     MDB_txn *txn = enter(store, 1);
-    int rc;
+    int rc, found = sse_lmdb_place_look(store);
 
     /* What others have made must be read.  While there is nothing, what is
      * open can be. */
-    rc = sse_lmdb_place_look(store);
-    if ((rc == ESTALE || !store->env) && sse_lmdb_place_may_move(store)) {
+    if ((found == ESTALE || !store->env) && sse_lmdb_place_may_move(store)) {
         leave(store, txn);
         return ESTALE;
     }
-    rc = 0;
     if (txn) {
         rc = mdb_txn_renew(txn);
         if (rc) {

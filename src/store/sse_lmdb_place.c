@@ -86,7 +86,7 @@ int sse_lmdb_place_note(sse_store_t *store)
 /* @return 0; ESTALE: others are there; ENOENT and so on: none */
 static int compare(const sse_store_t *store)
 {
-    sse_lmdb_file_t file;
+    sse_lmdb_file_t file = {0};
     int i, rc = 0;
 
     for (i = 0; i < SSE_LMDB_FILES && !rc; ++i) {
