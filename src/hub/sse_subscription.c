@@ -165,14 +165,18 @@ static void push_gap(sse_subscription_t *sub, sse_id_t after, sse_id_t oldest)
     sse_buf_release(buf);
 }
 
+/* Once, also to one that listens to several channels. */
 void sse_hub_gap(sse_subscription_t *sub, sse_id_t upto, sse_id_t oldest)
 {
     sse_id_t had = sub->hub->position;
 
-    /* Once, also to one that listens to several channels. */
-    if (sub->is_live && sub->after < upto) {
+    if (sub->is_live &&
+        (sub->after < upto || (upto < had && sub->after != upto))) {
         push_gap(sub, sub->after > had ? sub->after : had, oldest);
         sub->after = upto;
+        if (sub->upto > upto) {
+            sub->upto = upto; /* an earlier store is back */
+        }
     }
 }
 

@@ -43,7 +43,7 @@ $SIG{$_} = sub { exit 1 } for qw(INT TERM HUP);
 # Only root's own directories cannot be made again by the server's user.
 my $able = $> == 0 && mkdir($disk)
     && run("mount -t tmpfs -o size=6m,mode=755 tmpfs $disk");
-plan tests => 12 + 9 + 9 + 5 + 6, need need_module('mod_sse'),
+plan tests => 12 + 9 + 9 + 6 + 5 + 6, need need_module('mod_sse'),
     { 'no tmpfs may be mounted here (root)' => $able };
 
 $httpd = SSETestHttpd->new(dir => $store, store => 'size=64m',
@@ -56,6 +56,7 @@ my @ids; # of all that was answered, in this store
 full_disk();
 away();
 replaced();
+earlier();
 restarted();
 damaged();
 
@@ -211,6 +212,25 @@ sub replaced {
     my $told = eventually { !!logged(qr/files were removed or replaced/) } 15;
     ok t_cmp($told, 1, 'replaced: the administrator is told');
     $_->close for $stream, $again;
+}
+
+# An older copy is put back, whose ids are lower.
+sub earlier {
+    run("cp -a $store $disk/copy") or die 'cp';
+    is_taken("later $_", "earlier: an event after the copy: $_") for 1 .. 2;
+    my $stream = live();
+    rename $store, "$disk/newer" or die "rename: $!";
+    sleep 0.1;
+    rename "$disk/copy", $store or die "rename: $!";
+    splice @ids, -2;
+    is_taken('again', 'earlier: the copy is used');
+    ok t_cmp(next_data($stream), 'sse-gap', 'earlier: who is live is told');
+    # The gap may hide the first one, which came before it was told.
+    is_taken('next', 'earlier: more');
+    ok t_cmp(next_data($stream, qr/^again/), 'next',
+             'earlier: and gets what comes');
+    remove_tree("$disk/newer");
+    $stream->close;
 }
 
 # A restart makes the directory; children of both generations use it.
