@@ -154,7 +154,7 @@ static void on_ended(sse_wakeup_t *wakeup) { sse_workers_push(claim, NULL); }
 /* Open the registry, where somebody listens to it. */
 static apr_status_t open_registry(const char *dir, apr_pool_t *pool)
 {
-    apr_status_t rv = sse_registry_open(&self.registry, dir, pool);
+    apr_status_t rv = sse_registry_open(&self.registry, dir, self.owner, pool);
 
     if (rv != APR_SUCCESS) {
         self.registry = NULL;

@@ -8,15 +8,32 @@
 #include <apr_tables.h>
 #include <errno.h>
 #include <lmdb.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "sse_atomic.h"
+
 #define MAP_SIZE (64u << 20)
+/* How often the path is looked at. */
+#define CHECK_EVERY apr_time_from_msec(100)
+
+/** What opening yields. */
+typedef struct {
+    MDB_env *env;
+    MDB_dbi db;
+    dev_t dev; /* which file it is */
+    ino_t ino;
+} file_t;
 
 struct sse_registry_t {
-    MDB_env *env; /* const */
-    MDB_dbi db;   /* const */
+    const char *path;  /* const */
+    sse_slice_t owner; /* const: "owner/" */
+    pthread_rwlock_t lock;
+    file_t file;        /* under lock: read to use it, write to change it */
+    apr_time_t checked; /* atomic: when the path was looked at */
 };
 
 static apr_status_t status_of(int rc)
@@ -36,34 +53,34 @@ static apr_status_t status_of(int rc)
 
 /* -- Opening --------------------------------------------------------------- */
 
-static int open_env(sse_registry_t *registry, const char *path)
+static int open_env(file_t *file, const char *path)
 {
-    int rc = mdb_env_create(&registry->env), dead;
+    int rc = mdb_env_create(&file->env), dead;
 
     if (rc) {
         return rc;
     }
-    mdb_env_set_mapsize(registry->env, MAP_SIZE);
-    rc = mdb_env_open(registry->env, path,
-                      MDB_NOSUBDIR | MDB_NOSYNC | MDB_NOTLS, 0600);
+    mdb_env_set_mapsize(file->env, MAP_SIZE);
+    rc = mdb_env_open(file->env, path, MDB_NOSUBDIR | MDB_NOSYNC | MDB_NOTLS,
+                      0600);
     if (!rc) {
-        rc = mdb_reader_check(registry->env, &dead);
+        rc = mdb_reader_check(file->env, &dead);
     }
     if (rc) {
-        mdb_env_close(registry->env);
+        mdb_env_close(file->env);
     }
     return rc;
 }
 
-static int open_db(sse_registry_t *registry)
+static int open_db(file_t *file)
 {
     MDB_txn *txn;
-    int rc = mdb_txn_begin(registry->env, NULL, 0, &txn);
+    int rc = mdb_txn_begin(file->env, NULL, 0, &txn);
 
     if (rc) {
         return rc;
     }
-    rc = mdb_dbi_open(txn, NULL, 0, &registry->db);
+    rc = mdb_dbi_open(txn, NULL, 0, &file->db);
     if (rc) {
         mdb_txn_abort(txn);
         return rc;
@@ -71,12 +88,19 @@ static int open_db(sse_registry_t *registry)
     return mdb_txn_commit(txn);
 }
 
-static apr_status_t on_pool_gone(void *baton)
+static int identify(file_t *file)
 {
-    sse_registry_t *registry = baton;
+    struct stat st;
+    int fd, rc = mdb_env_get_fd(file->env, &fd);
 
-    mdb_env_close(registry->env);
-    return APR_SUCCESS;
+    if (!rc && fstat(fd, &st)) {
+        rc = errno;
+    }
+    if (!rc) {
+        file->dev = st.st_dev;
+        file->ino = st.st_ino;
+    }
+    return rc;
 }
 
 static int is_damage(int rc)
@@ -85,26 +109,181 @@ static int is_damage(int rc)
            rc == MDB_CORRUPTED || rc == MDB_PANIC;
 }
 
-apr_status_t sse_registry_open(sse_registry_t **out, const char *dir,
-                               apr_pool_t *pool)
+static const char *lock_of(const char *path, char *buf, apr_size_t size)
 {
-    sse_registry_t *registry = apr_pcalloc(pool, sizeof(*registry));
-    const char *path = apr_pstrcat(pool, dir, "/open.mdb", NULL);
-    int rc = open_env(registry, path);
+    apr_snprintf(buf, size, "%s-lock", path);
+    return buf;
+}
+
+static int open_file(file_t *file, const char *path)
+{
+    char lock[4096];
+    int rc = open_env(file, path);
 
     if (is_damage(rc)) {
         unlink(path);
-        unlink(apr_pstrcat(pool, path, "-lock", NULL));
-        rc = open_env(registry, path);
+        unlink(lock_of(path, lock, sizeof(lock)));
+        rc = open_env(file, path);
     }
     if (rc) {
+        return rc;
+    }
+    if ((rc = open_db(file)) || (rc = identify(file))) {
+        mdb_env_close(file->env);
+    }
+    return rc;
+}
+
+static apr_status_t on_pool_gone(void *baton)
+{
+    sse_registry_t *registry = baton;
+
+    mdb_env_close(registry->file.env);
+    pthread_rwlock_destroy(&registry->lock);
+    return APR_SUCCESS;
+}
+
+apr_status_t sse_registry_open(sse_registry_t **out, const char *dir,
+                               const char *owner, apr_pool_t *pool)
+{
+    sse_registry_t *registry = apr_pcalloc(pool, sizeof(*registry));
+    int rc;
+
+    registry->path = apr_pstrcat(pool, dir, "/open.mdb", NULL);
+    registry->owner = sse_slice(apr_pstrcat(pool, owner, "/", NULL));
+    if ((rc = open_file(&registry->file, registry->path))) {
         return status_of(rc);
     }
+    pthread_rwlock_init(&registry->lock, NULL);
     apr_pool_cleanup_register(pool, registry, on_pool_gone,
                               apr_pool_cleanup_null);
-    rc = open_db(registry);
     *out = registry;
-    return status_of(rc);
+    return APR_SUCCESS;
+}
+
+/* -- Another file ---------------------------------------------------------- */
+
+static int is_mine(const sse_registry_t *registry, const MDB_val *key)
+{
+    return key->mv_size >= registry->owner.len &&
+           !memcmp(key->mv_data, registry->owner.ptr, registry->owner.len);
+}
+
+/* Go through the owner's entries, and put them into to, or, if that is NULL,
+ * take them away. */
+static int each_mine(const sse_registry_t *registry, MDB_cursor *cursor,
+                     MDB_txn *to, MDB_dbi db)
+{
+    MDB_val key, val;
+    int rc;
+
+    key.mv_data = (void *)registry->owner.ptr;
+    key.mv_size = registry->owner.len;
+    rc = mdb_cursor_get(cursor, &key, &val, MDB_SET_RANGE);
+    while (!rc && is_mine(registry, &key)) {
+        rc = to ? mdb_put(to, db, &key, &val, 0) : mdb_cursor_del(cursor, 0);
+        if (!rc) {
+            rc = mdb_cursor_get(cursor, &key, &val, MDB_NEXT);
+        }
+    }
+    return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
+static int empty_mine(const sse_registry_t *registry, const file_t *file,
+                      MDB_txn *txn)
+{
+    MDB_cursor *cursor;
+    int rc = mdb_cursor_open(txn, file->db, &cursor);
+
+    if (!rc) {
+        rc = each_mine(registry, cursor, NULL, 0);
+        mdb_cursor_close(cursor);
+    }
+    return rc;
+}
+
+static int copy_mine(const sse_registry_t *registry, const file_t *file,
+                     MDB_txn *txn)
+{
+    MDB_cursor *cursor;
+    MDB_txn *from;
+    int rc = mdb_txn_begin(registry->file.env, NULL, MDB_RDONLY, &from);
+
+    if (rc) {
+        return rc;
+    }
+    rc = mdb_cursor_open(from, registry->file.db, &cursor);
+    if (!rc) {
+        rc = each_mine(registry, cursor, txn, file->db);
+        mdb_cursor_close(cursor);
+    }
+    mdb_txn_abort(from);
+    return rc;
+}
+
+/* The owner's entries, and no others of his, into that file. */
+static int move_to(const sse_registry_t *registry, const file_t *file)
+{
+    MDB_txn *txn;
+    int rc = mdb_txn_begin(file->env, NULL, 0, &txn);
+
+    if (rc) {
+        return rc;
+    }
+    if ((rc = empty_mine(registry, file, txn)) ||
+        (rc = copy_mine(registry, file, txn))) {
+        mdb_txn_abort(txn);
+        return rc;
+    }
+    return mdb_txn_commit(txn);
+}
+
+static int is_moved(const sse_registry_t *registry)
+{
+    struct stat st;
+
+    return stat(registry->path, &st) || st.st_dev != registry->file.dev ||
+           st.st_ino != registry->file.ino;
+}
+
+/* With the lock for writing. */
+static void take_up(sse_registry_t *registry)
+{
+    file_t file;
+
+    if (!is_moved(registry) || open_file(&file, registry->path)) {
+        return;
+    }
+    if (move_to(registry, &file)) {
+        mdb_env_close(file.env);
+        return;
+    }
+    mdb_env_close(registry->file.env);
+    registry->file = file;
+}
+
+/* Begin to use the file, which is the one at the path wherever there is one. */
+static void enter(sse_registry_t *registry)
+{
+    apr_time_t now = apr_time_now();
+    apr_time_t checked = sse_atomic_load(&registry->checked);
+
+    pthread_rwlock_rdlock(&registry->lock);
+    if ((now - checked < CHECK_EVERY && now >= checked) ||
+        !sse_atomic_cas(&registry->checked, checked, now) ||
+        !is_moved(registry)) {
+        return;
+    }
+    pthread_rwlock_unlock(&registry->lock);
+    pthread_rwlock_wrlock(&registry->lock);
+    take_up(registry);
+    pthread_rwlock_unlock(&registry->lock);
+    pthread_rwlock_rdlock(&registry->lock);
+}
+
+static void leave(sse_registry_t *registry)
+{
+    pthread_rwlock_unlock(&registry->lock);
 }
 
 /* -- Entries --------------------------------------------------------------- */
@@ -119,29 +298,40 @@ static MDB_val val_of(sse_slice_t slice)
 }
 
 /* value NULL: take it away. */
-static apr_status_t change(sse_registry_t *registry, sse_slice_t key,
-                           const sse_slice_t *value)
+static int change_in(const file_t *file, sse_slice_t key,
+                     const sse_slice_t *value)
 {
     MDB_val k = val_of(key), v;
     MDB_txn *txn;
-    int rc = mdb_txn_begin(registry->env, NULL, 0, &txn);
+    int rc = mdb_txn_begin(file->env, NULL, 0, &txn);
 
     if (rc) {
-        return status_of(rc);
+        return rc;
     }
     if (value) {
         v = val_of(*value);
-        rc = mdb_put(txn, registry->db, &k, &v, 0);
+        rc = mdb_put(txn, file->db, &k, &v, 0);
     }
     else {
-        rc = mdb_del(txn, registry->db, &k, NULL);
+        rc = mdb_del(txn, file->db, &k, NULL);
         rc = rc == MDB_NOTFOUND ? 0 : rc;
     }
     if (rc) {
         mdb_txn_abort(txn);
-        return status_of(rc);
+        return rc;
     }
-    return status_of(mdb_txn_commit(txn));
+    return mdb_txn_commit(txn);
+}
+
+static apr_status_t change(sse_registry_t *registry, sse_slice_t key,
+                           const sse_slice_t *value)
+{
+    int rc;
+
+    enter(registry);
+    rc = change_in(&registry->file, key, value);
+    leave(registry);
+    return status_of(rc);
 }
 
 apr_status_t sse_registry_add(sse_registry_t *registry, sse_slice_t key,
@@ -216,17 +406,17 @@ static int take_dead(MDB_cursor *cursor, sse_registry_alive_fn *is_alive,
     return rc == MDB_NOTFOUND ? 0 : rc;
 }
 
-static int take(sse_registry_t *registry, sse_registry_alive_fn *is_alive,
+static int take(const file_t *file, sse_registry_alive_fn *is_alive,
                 void *baton, apr_array_header_t *taken, apr_pool_t *pool)
 {
     MDB_txn *txn;
     MDB_cursor *cursor;
-    int rc = mdb_txn_begin(registry->env, NULL, 0, &txn);
+    int rc = mdb_txn_begin(file->env, NULL, 0, &txn);
 
     if (rc) {
         return rc;
     }
-    rc = mdb_cursor_open(txn, registry->db, &cursor);
+    rc = mdb_cursor_open(txn, file->db, &cursor);
     if (!rc) {
         rc = take_dead(cursor, is_alive, baton, taken, pool);
         mdb_cursor_close(cursor);
@@ -244,8 +434,11 @@ apr_status_t sse_registry_claim(sse_registry_t *registry,
                                 apr_pool_t *pool)
 {
     apr_array_header_t *taken = apr_array_make(pool, 16, sizeof(entry_t));
-    int i, rc = take(registry, is_alive, baton, taken, pool);
+    int i, rc;
 
+    enter(registry);
+    rc = take(&registry->file, is_alive, baton, taken, pool);
+    leave(registry);
     for (i = 0; !rc && i < taken->nelts; ++i) {
         fn(baton, APR_ARRAY_IDX(taken, i, entry_t).key,
            APR_ARRAY_IDX(taken, i, entry_t).value);

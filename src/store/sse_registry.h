@@ -9,7 +9,9 @@
  *
  * Entries are kept beside the store, in an LMDB file of their own: opening a
  * stream does not wait for publishers, nor for the disk, since what they say
- * matters only while the machine runs.  A damaged file is begun anew.
+ * matters only while the machine runs.  A damaged file is begun anew.  Where
+ * another file, or none, is at its path, an owner takes his entries there as
+ * soon as there can be one, and goes on in the old file until then.
  *
  * A key is "owner/name"; the owner is the child.
  *
@@ -28,9 +30,11 @@
 
 typedef struct sse_registry_t sse_registry_t;
 
-/** Closed with the pool. @param dir the store's directory */
+/** Closed with the pool.
+ *  @param dir the store's directory
+ *  @param owner who opens it */
 apr_status_t sse_registry_open(sse_registry_t **registry, const char *dir,
-                               apr_pool_t *pool);
+                               const char *owner, apr_pool_t *pool);
 
 /** @return APR_SUCCESS; APR_ENOSPC: there is no room for more; or the cause */
 apr_status_t sse_registry_add(sse_registry_t *registry, sse_slice_t key,

@@ -8,6 +8,7 @@
 #include <apr_strings.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -57,7 +58,8 @@ static sse_registry_t *open_registry(apr_pool_t *p)
 {
     sse_registry_t *registry = NULL;
 
-    is_num(sse_registry_open(&registry, dir, p), APR_SUCCESS, "it opens");
+    is_num(sse_registry_open(&registry, dir, "1.a", p), APR_SUCCESS,
+           "it opens");
     return registry;
 }
 
@@ -102,7 +104,7 @@ static int claim_in_child(int fd)
     claim_t claim;
 
     apr_pool_create(&own, NULL);
-    if (sse_registry_open(&registry, dir, own) != APR_SUCCESS ||
+    if (sse_registry_open(&registry, dir, "1.a", own) != APR_SUCCESS ||
         claim_of(registry, &claim, NULL) != APR_SUCCESS) {
         return 1;
     }
@@ -154,7 +156,7 @@ static void test_killed(void)
 
         if (pid == 0) {
             apr_pool_create(&own, NULL);
-            if (sse_registry_open(&registry, dir, own) == APR_SUCCESS) {
+            if (sse_registry_open(&registry, dir, "1.a", own) == APR_SUCCESS) {
                 for (;;) {
                     add(registry, "dead.x/1", "value");
                     sse_registry_remove(registry, sse_slice("dead.x/1"));
@@ -222,6 +224,58 @@ static void test_full(void)
     apr_pool_destroy(own);
 }
 
+/* Until the path is looked at again. */
+static void let_time_pass(void) { usleep(150000); }
+
+static void move_files(const char *from, const char *to)
+{
+    static const char *const names[] = {"open.mdb", "open.mdb-lock"};
+    int i;
+
+    for (i = 0; i < 2; ++i) {
+        rename(apr_pstrcat(pool, from, "/", names[i], NULL),
+               apr_pstrcat(pool, to, "/", names[i], NULL));
+    }
+}
+
+/* The file goes while it is open, and comes back after another was made. */
+static void test_moved(void)
+{
+    const char *aside = apr_pstrcat(pool, dir, ".aside", NULL);
+    apr_pool_t *own;
+    sse_registry_t *registry;
+    claim_t claim;
+
+    apr_pool_create(&own, pool);
+    registry = open_registry(own);
+    claim_of(registry, &claim, NULL);
+    add(registry, "1.a/x", "one");
+    add(registry, "1.a/y", "two");
+    add(registry, "2.b/z", "another's");
+
+    is_num(rename(dir, aside), 0, "the directory goes");
+    let_time_pass();
+    is_num(add(registry, "1.a/w", "three"), APR_SUCCESS, "it goes on");
+    mkdir(dir, 0700);
+    let_time_pass();
+    is_num(sse_registry_remove(registry, sse_slice("1.a/y")), APR_SUCCESS,
+           "another directory");
+    is_num(access(apr_pstrcat(pool, dir, "/open.mdb", NULL), F_OK), 0,
+           "has another file");
+    claim_of(registry, &claim, "2.b");
+    is_num(claim.count, 0, "which others fill themselves");
+
+    move_files(aside, dir);
+    let_time_pass();
+    claim_of(registry, &claim, "1.a");
+    is_str(claim.found, "1.a/w=three 1.a/x=one ",
+           "in the old one, come back, is what is open now");
+    claim_of(registry, &claim, NULL);
+    is_str(claim.found, "2.b/z=another's ", "and what others have there");
+    rmdir(aside);
+    apr_pool_destroy(own);
+}
+
 int main(void)
 {
     apr_initialize();
@@ -234,6 +288,7 @@ int main(void)
     test_damage();
     test_full();
     test_entries();
+    test_moved();
     apr_pool_destroy(pool);
     if (chdir(dir) || unlink("open.mdb") || unlink("open.mdb-lock") ||
         chdir("/") || rmdir(dir)) {
