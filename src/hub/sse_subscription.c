@@ -40,7 +40,7 @@ struct sse_subscription_t {
     sse_id_t after;       /* loop: the last id it was given while catching up */
     sse_id_t upto;        /* loop: history up to here, then the log */
     int is_live;          /* loop: fed by the hub's turns */
-    int is_gap_told;      /* loop: this catching up has a gap, and said so */
+    int is_gap_told;      /* loop: what the first reading misses was told */
     int is_free;          /* const: it stays open without a channel */
     int n;                /* loop: places */
     place_t *places;      /* loop, once attached */
@@ -240,13 +240,16 @@ static apr_status_t on_log(void *baton, const sse_record_t *record)
     return APR_SUCCESS;
 }
 
-static void push_found(reading_t *reading, int gap, sse_id_t next)
+/* @return whether anything was pushed */
+static int push_found(reading_t *reading, int gap, sse_id_t next)
 {
     sse_subscription_t *sub = reading->sub;
     sse_buf_t *buf = sse_queue_first(&reading->found);
+    int tells = gap && !sub->is_gap_told, pushed = tells || buf;
 
-    if (gap && !sub->is_gap_told) {
-        sub->is_gap_told = 1;
+    /* The next one is another gap. */
+    sub->is_gap_told = 0;
+    if (tells) {
         push_gap(sub, sub->after, buf ? buf->id : 0);
     }
     sub->after = next;
@@ -255,6 +258,7 @@ static void push_found(reading_t *reading, int gap, sse_id_t next)
         sse_buf_release(buf);
     }
     sse_queue_clear(&reading->found);
+    return pushed;
 }
 
 /* Keys for the store, whose bytes stay in the places. */
@@ -325,8 +329,7 @@ static void catch_up(sse_subscription_t *sub)
             sse_stream_end(sub->stream, SSE_CLOSE_ERROR, rv);
             return;
         }
-        found = reading.found.count || gap;
-        push_found(&reading, gap, next);
+        found = push_found(&reading, gap, next);
         if (!is_caught_up(sub)) {
             if (!found) {
                 sse_stream_poke(sub->stream);
@@ -335,7 +338,6 @@ static void catch_up(sse_subscription_t *sub)
         }
     }
     sub->is_live = 1;
-    sub->is_gap_told = 0;
 }
 
 /* -- The stream's source --------------------------------------------------- */

@@ -48,8 +48,8 @@ static void tell_gone(sse_peer_t *peer, int broken)
 
 static void on_poll(uv_poll_t *handle, int status, int events);
 
-/* While nothing else is wanted, out-of-band data stands in: it never comes, and
- * keeps the socket watched for errors. */
+/* While nothing else is wanted, out-of-band data stands in, which keeps the
+ * socket watched for errors. */
 static void update(sse_peer_t *peer)
 {
     int watch = peer->want | UV_PRIORITIZED;
@@ -67,9 +67,22 @@ static int is_broken(int fd)
     return poll(&pfd, 1, 0) > 0 && (pfd.revents & (POLLERR | POLLHUP));
 }
 
+/* A client may send some, and it would be told again until it is read. */
+static void drop_urgent(int fd)
+{
+    char byte;
+
+    while (recv(fd, &byte, 1, MSG_OOB | MSG_DONTWAIT) < 0 && errno == EINTR) {
+    }
+}
+
 static void on_poll(uv_poll_t *handle, int status, int events)
 {
     sse_peer_t *peer = handle->data;
+
+    if (status >= 0 && (events & UV_PRIORITIZED)) {
+        drop_urgent(peer->fd);
+    }
 
     if (status < 0 || ((events & UV_DISCONNECT) && is_broken(peer->fd)) ||
         (!events && is_broken(peer->fd))) {

@@ -384,6 +384,8 @@ static void on_end(sse_task_t *task)
             !sse_stream_is_drained(stream)) {
             stream->phase = SSE_PHASE_DRAINING;
             uv_timer_start(&stream->timer, on_timer, DRAIN_MSEC, 0);
+            /* What was sent before the loop had it has nobody's kick yet. */
+            stream->drive->kick(stream);
         }
         else {
             if (!sse_reason_drains(sse_stream_reason(stream))) {
