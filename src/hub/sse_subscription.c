@@ -414,14 +414,17 @@ static apr_status_t on_missed(void *baton, const sse_record_t *record)
 static void push_missed(sse_subscription_t *sub, change_t *change)
 {
     reading_t reading = {sub, {0}, &change->task};
-    sse_id_t next = change->since;
+    sse_id_t next = change->since, from;
     int missing;
 
-    while (sub->is_live && next < sub->hub->position &&
-           sub->hub->provider->follow(sub->hub->store, next, LOG_DISTANCE,
-                                      on_missed, &reading, &next,
-                                      &missing) == APR_SUCCESS) {
-    }
+    /* Where an earlier store was put back, there is nothing up to there. */
+    do {
+        from = next;
+    } while (sub->is_live && next < sub->hub->position &&
+             sub->hub->provider->follow(sub->hub->store, from, LOG_DISTANCE,
+                                        on_missed, &reading, &next,
+                                        &missing) == APR_SUCCESS &&
+             next > from);
     push_found(&reading, 0, sub->after);
 }
 

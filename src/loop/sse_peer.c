@@ -80,14 +80,15 @@ static void on_poll(uv_poll_t *handle, int status, int events)
 {
     sse_peer_t *peer = handle->data;
 
-    if (status >= 0 && (events & UV_PRIORITIZED)) {
-        drop_urgent(peer->fd);
-    }
-
-    if (status < 0 || ((events & UV_DISCONNECT) && is_broken(peer->fd)) ||
-        (!events && is_broken(peer->fd))) {
+    /* What is only broken libuv tells as whatever is watched for. */
+    if (status < 0 ||
+        ((!events || (events & (UV_DISCONNECT | UV_PRIORITIZED))) &&
+         is_broken(peer->fd))) {
         tell_gone(peer, 1);
         return;
+    }
+    if (events & UV_PRIORITIZED) {
+        drop_urgent(peer->fd);
     }
     if (events & UV_DISCONNECT) {
         if (!peer->half_keep) {
