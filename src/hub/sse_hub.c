@@ -11,6 +11,7 @@
 
 #include "hub/sse_hub_private.h"
 #include "loop/sse_workers.h"
+#include "sse_atomic.h"
 
 APLOG_USE_MODULE(sse);
 
@@ -210,6 +211,7 @@ static void tidy(void *baton)
     if (news) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, hub->server, "%s", news);
     }
+    sse_atomic_store(&hub->is_tidying, 0);
 }
 
 /* Also looks for what a turn that failed has left. */
@@ -220,7 +222,12 @@ static void on_tidy(uv_timer_t *timer)
     if (!sse_channels_is_empty(hub->channels)) {
         turn(hub);
     }
-    sse_workers_push(tidy, hub);
+    /* One at a time: with a disk that hangs they would take all threads, which
+     * tell of ends. */
+    if (sse_atomic_cas(&hub->is_tidying, 0, 1) &&
+        sse_workers_push(tidy, hub) != APR_SUCCESS) {
+        sse_atomic_store(&hub->is_tidying, 0);
+    }
 }
 
 /* -- Making it ------------------------------------------------------------- */

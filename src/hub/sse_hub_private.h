@@ -29,6 +29,7 @@ struct sse_hub_t {
     apr_time_t complained; /* loop */
     sse_wakeup_t wakeup;   /* loop: heard while somebody listens */
     uv_timer_t tidy;       /* loop */
+    int is_tidying;        /* atomic: a worker is at it */
     sse_task_t turn_task;
 };
 

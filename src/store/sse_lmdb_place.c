@@ -75,12 +75,22 @@ static int identify(const sse_store_conf_t *conf, const char *name,
 
 int sse_lmdb_place_note(sse_store_t *store)
 {
-    int i, rc = 0;
+    struct stat st;
+    int i, fd, rc = 0;
 
     for (i = 0; i < SSE_LMDB_FILES && !rc; ++i) {
         rc = identify(store->conf, names[i], &store->files[i]);
     }
-    return rc;
+    if (rc || (rc = mdb_env_get_fd(store->env, &fd))) {
+        return rc;
+    }
+    if (fstat(fd, &st)) {
+        return errno;
+    }
+    /* They may have been replaced since they were opened. */
+    return st.st_dev == store->files[0].dev && st.st_ino == store->files[0].ino
+               ? 0
+               : ESTALE;
 }
 
 /* @return 0; ESTALE: others are there; ENOENT and so on: none */
