@@ -18,7 +18,6 @@
 #include <http_protocol.h>
 
 #include "sse_atomic.h"
-#include "sse_signals.h"
 
 /* How often an HTTP/2 stream's thread looks whether it was reset. */
 #define ABORT_POLL_MSEC 50
@@ -236,7 +235,6 @@ void sse_wait_run(sse_stream_t *stream)
     conn_rec *c = stream->r->connection;
     sse_close_reason_e reason;
 
-    sse_signals_hold();
     stream->kick_task.run = on_drained;
     stream->input_task.run = on_looked;
     sse_stream_acquire(stream); /* this thread's */
@@ -257,5 +255,4 @@ void sse_wait_run(sse_stream_t *stream)
         c->keepalive = AP_CONN_CLOSE;
     }
     sse_stream_release(stream);
-    sse_signals_let_go_at_end(c);
 }

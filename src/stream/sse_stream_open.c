@@ -14,6 +14,7 @@
 #include "notify/sse_watcher.h"
 #include "sse_atomic.h"
 #include "sse_board.h"
+#include "sse_signals.h"
 
 APLOG_USE_MODULE(sse);
 
@@ -215,7 +216,7 @@ static int is_gone(request_rec *r, const sse_stream_plan_t *plan, int fd)
             sse_peer_look(fd, plan->opts.half_keep) != SSE_CLOSE_NONE);
 }
 
-int sse_stream_run(request_rec *r, const sse_stream_plan_t *plan)
+static int start(request_rec *r, const sse_stream_plan_t *plan)
 {
     int fd = sse_conn_fd(r->connection), is_open, rv;
     sse_place_t place;
@@ -249,4 +250,17 @@ int sse_stream_run(request_rec *r, const sse_stream_plan_t *plan)
         sse_peer_set_dead(fd, plan->opts.dead_peer);
     }
     return run(create(r, plan, &place), is_open);
+}
+
+/* From here on a stop finds all that it has to tell of with the loop.  The
+ * request may be gone in the end, but not where a signal is held back. */
+int sse_stream_run(request_rec *r, const sse_stream_plan_t *plan)
+{
+    conn_rec *c = r->connection;
+    int rv;
+
+    sse_signals_hold();
+    rv = start(r, plan);
+    sse_signals_let_go_at_end(c);
+    return rv;
 }
