@@ -92,8 +92,13 @@ sub memory {
 sub never_reads {
     my $path = path('drop');
     my $slow = subscribe($path, rcvbuf => 4096);
-    my($pid) = map { /stream (\S+) open on \Q$path\E$/m ? stream_pid($1) : () }
-        error_lines(qr/open on/);
+    # The client may have the head before that line is there.
+    my $pid;
+    eventually {
+        ($pid) = map { /stream (\S+) open on \Q$path\E$/m ? stream_pid($1) : () }
+            error_lines(qr/open on/);
+        $pid;
+    } or die 'the stream is not logged';
     my @quick = map { subscribe($path) } 1 .. 3;
     # Until the slow one's socket is full, and buffers have been used once.
     my @ids = map { publish_batch($path) } 1 .. 5;
