@@ -39,7 +39,9 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_log_transaction(sse_watcher_log, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_handler(sse_http_handler, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_handler(sse_status_handler, NULL, NULL, APR_HOOK_MIDDLE);
-    ap_hook_suspend_connection(sse_conn_suspended, NULL, NULL, APR_HOOK_MIDDLE);
+    /* After it the connection is another thread's. */
+    ap_hook_suspend_connection(sse_conn_suspended, NULL, NULL,
+                               APR_HOOK_REALLY_LAST);
     ap_hook_pre_close_connection(sse_signals_close, NULL, NULL,
                                  APR_HOOK_REALLY_FIRST);
     sse_conn_register();

@@ -225,7 +225,7 @@ static void on_tidy(uv_timer_t *timer)
     /* One at a time: with a disk that hangs they would take all threads, which
      * tell of ends. */
     if (sse_atomic_cas(&hub->is_tidying, 0, 1) &&
-        sse_workers_push(tidy, hub) != APR_SUCCESS) {
+        sse_workers_push(SSE_WORKERS_OWN, tidy, hub) != APR_SUCCESS) {
         sse_atomic_store(&hub->is_tidying, 0);
     }
 }

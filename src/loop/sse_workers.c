@@ -11,7 +11,11 @@
 
 #define IDLE_WAIT apr_time_from_sec(1)
 
-static apr_thread_pool_t *threads; /* const after child_init */
+/* Two, so that one that waits for its disk holds up nobody. */
+#define OWN_THREADS 2
+
+static apr_thread_pool_t *threads[SSE_WORKERS_KINDS]; /* const after child_init
+                                                       */
 
 typedef struct {
     void (*fn)(void *);
@@ -41,17 +45,28 @@ static apr_status_t create_pool(apr_pool_t **pool, apr_pool_t *parent)
     return rv;
 }
 
+static apr_status_t create_threads(apr_thread_pool_t **made, int most,
+                                   apr_pool_t *pool)
+{
+    apr_status_t rv = apr_thread_pool_create(made, 0, most, pool);
+
+    if (rv == APR_SUCCESS) {
+        apr_thread_pool_idle_wait_set(*made, IDLE_WAIT);
+        apr_thread_pool_threshold_set(*made, 0);
+    }
+    return rv;
+}
+
 apr_status_t sse_workers_init(apr_pool_t *parent, int most)
 {
     apr_pool_t *pool;
     apr_status_t rv = create_pool(&pool, parent);
 
     if (rv == APR_SUCCESS) {
-        rv = apr_thread_pool_create(&threads, 0, most, pool);
+        rv = create_threads(&threads[SSE_WORKERS_USER], most, pool);
     }
     if (rv == APR_SUCCESS) {
-        apr_thread_pool_idle_wait_set(threads, IDLE_WAIT);
-        apr_thread_pool_threshold_set(threads, 0);
+        rv = create_threads(&threads[SSE_WORKERS_OWN], OWN_THREADS, pool);
     }
     return rv;
 }
@@ -65,7 +80,8 @@ static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *baton)
     return NULL;
 }
 
-apr_status_t sse_workers_push(void (*fn)(void *), void *baton)
+apr_status_t sse_workers_push(sse_workers_e kind, void (*fn)(void *),
+                              void *baton)
 {
     work_t *work = malloc(sizeof(*work));
     apr_status_t rv;
@@ -75,7 +91,7 @@ apr_status_t sse_workers_push(void (*fn)(void *), void *baton)
     }
     work->fn = fn;
     work->baton = baton;
-    rv = apr_thread_pool_push(threads, run, work,
+    rv = apr_thread_pool_push(threads[kind], run, work,
                               APR_THREAD_TASK_PRIORITY_NORMAL, NULL);
     if (rv != APR_SUCCESS) {
         free(work);
@@ -83,9 +99,18 @@ apr_status_t sse_workers_push(void (*fn)(void *), void *baton)
     return rv;
 }
 
+static int are_busy(void)
+{
+    apr_thread_pool_t *user = threads[SSE_WORKERS_USER],
+                      *own = threads[SSE_WORKERS_OWN];
+
+    return (user && apr_thread_pool_busy_count(user)) ||
+           (own && apr_thread_pool_busy_count(own));
+}
+
 int sse_workers_finish(apr_interval_time_t wait)
 {
-    while (threads && apr_thread_pool_busy_count(threads)) {
+    while (are_busy()) {
         if (wait <= 0) {
             return 0;
         }

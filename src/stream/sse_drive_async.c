@@ -12,7 +12,7 @@
  * filter takes the FLUSH out again, the core filter is asked to write what the
  * socket takes, and what is left waits for writability.
  *
- * Threads: the loop's.
+ * Threads: the loop's, but for sse_async_end_request().
  */
 
 #include "stream/sse_stream_private.h"
@@ -110,11 +110,10 @@ static void async_cut(sse_stream_t *stream)
     stream->r->connection->aborted = 1;
 }
 
-static void async_finish(sse_stream_t *stream)
+void sse_async_end_request(sse_stream_t *stream)
 {
     request_rec *r = stream->r;
     conn_rec *c = r->connection;
-    sse_conn_t *conn = stream->conn;
 
     sse_headers_warn(r, stream->headers);
     apr_brigade_cleanup(stream->bb);
@@ -124,9 +123,12 @@ static void async_finish(sse_stream_t *stream)
     if (!c->aborted) {
         ap_finalize_request_protocol(r);
     }
-    ap_process_request_after_handler(r); /* logs; the request is gone */
-    sse_stream_release(stream);          /* the drive's */
-    sse_conn_release(conn);
+    ap_process_request_after_handler(r);
+}
+
+static void async_finish(sse_stream_t *stream)
+{
+    sse_conn_finish(stream->conn);
 }
 
 const sse_drive_t sse_drive_async = {async_attach, async_kick, async_cut,

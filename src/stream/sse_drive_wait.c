@@ -53,6 +53,7 @@ static void let_go(sse_stream_t *stream)
     pthread_cond_signal(&stream->cond);
     pthread_mutex_unlock(&stream->lock);
     sse_stream_release(stream); /* the drive's */
+    sse_streams_count_down();
 }
 
 /* Only now may the thread go on, and httpd close the descriptor. */

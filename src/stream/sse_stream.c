@@ -323,7 +323,6 @@ static void on_free(sse_task_t *task)
     uv_close((uv_handle_t *)&stream->timer, on_timer_closed);
     sse_streams_remove(stream);
     stream->drive->finish(stream);
-    sse_streams_count_down();
 }
 
 /* The writer may still be at it (a waiting drive stuck in a write): numbers are
@@ -452,7 +451,7 @@ static void start_ready(sse_stream_t *stream)
 {
     if (stream->ready && sse_notice_pin(stream->notice)) {
         sse_stream_acquire(stream);
-        if (sse_workers_push(run_ready, stream) != APR_SUCCESS) {
+        if (sse_workers_push(SSE_WORKERS_USER, run_ready, stream) != APR_SUCCESS) {
             sse_stream_end(stream, SSE_CLOSE_ERROR, APR_ENOMEM);
             sse_notice_unpin(stream->notice);
             sse_stream_release(stream);

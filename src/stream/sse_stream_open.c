@@ -31,6 +31,7 @@ void sse_stream_open_init(sse_loop_t *loop, int is_async)
     child.loop = loop;
     child.is_async = is_async;
     sse_stream_init_heartbeat();
+    sse_conns_init(loop);
 }
 
 void sse_stream_opts(request_rec *r, sse_stream_opts_t *opts)

@@ -43,7 +43,7 @@ typedef struct {
     /** loop: write no more, whatever waits (it may be stuck in a write). */
     void (*cut)(sse_stream_t *stream);
     /** loop: the end was told, or needs no telling: let the request go.  Drops
-     *  the drive's reference. */
+     *  the drive's reference, and counts the stream down after that. */
     void (*finish)(sse_stream_t *stream);
     /** A write that takes longer is its client's doing.  One of the loop that
      *  is not over has a full socket; a thread may just wait for its CPU. */
@@ -172,11 +172,16 @@ int sse_conn_is_flushed(const sse_conn_t *conn);
 void sse_conn_want_write(sse_conn_t *conn, int on);
 /** loop: the child leaves: no connection waits for another request. */
 void sse_conns_leave(void);
-/** loop: the stream is over and its request gone; go on with the connection:
- *  next request, lingering close, or its end. */
-void sse_conn_release(sse_conn_t *conn);
+/** loop: the stream is over: have its request ended, and go on with the
+ *  connection: next request, lingering close, or its end. */
+void sse_conn_finish(sse_conn_t *conn);
+/** child_init. */
+void sse_conns_init(sse_loop_t *loop);
 /** loop; called by the connection for its stream. */
 void sse_async_writable(sse_stream_t *stream);
+/** Worker; called by the connection for its stream: end the response and the
+ *  request, which is logged when the last of it is out. */
+void sse_async_end_request(sse_stream_t *stream);
 /** Request thread, for a new stream of this drive. */
 void sse_async_init(sse_stream_t *stream);
 

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod_sse: Server-Sent Events for Apache httpd.
+ * See LICENSE for the terms. */
+
+/**
+ * @file sse_async_next.c
+ * The next request on an asynchronous connection.
+ *
+ * The loop waits for it, and an MPM thread runs it, as a timed callback.  To
+ * the MPM such a thread is idle: it goes on accepting connections for it.  So
+ * at most half of a child's threads are used that way, however many
+ * connections have a request begun, and the others wait for their turn: who
+ * sends requests slowly cannot take a child's last thread.  Its entry in the
+ * scoreboard is kept as the MPM would, so that the parent counts it as busy.
+ *
+ * Threads: serve() the MPM's, the rest the loop's.
+ */
+
+#include "stream/sse_async_private.h"
+
+#include <ap_mpm.h>
+#include <http_connection.h>
+#include <http_log.h>
+#include <unistd.h>
+
+#include "sse_atomic.h"
+
+APLOG_USE_MODULE(sse);
+
+static struct {
+    sse_loop_t *loop;  /* const after child_init */
+    apr_uint32_t most; /* likewise */
+    apr_uint32_t busy; /* atomic: connections that are HANDING or SERVING */
+    sse_task_t free_task;
+    TAILQ_HEAD(sse_conn_list, sse_conn_t) idle, waiting; /* loop */
+} all;
+
+/* -- On the MPM's thread --------------------------------------------------- */
+
+static int my_child(void)
+{
+    apr_proc_t self = {0};
+
+    self.pid = getpid();
+    return ap_find_child_by_pid(&self);
+}
+
+/* This thread's place in the scoreboard, or -1.  It never changes. */
+static int my_thread(int child)
+{
+    static __thread int found = -2;
+    worker_score score;
+    int i, most = 0;
+
+    if (found == -2) {
+        found = -1;
+        ap_mpm_query(AP_MPMQ_HARD_LIMIT_THREADS, &most);
+        for (i = 0; i < most && found < 0; ++i) {
+            ap_copy_scoreboard_worker(&score, child, i);
+            if (apr_os_thread_equal(score.tid, apr_os_thread_current())) {
+                found = i;
+            }
+        }
+    }
+    return found;
+}
+
+static void set_score(sse_conn_t *conn)
+{
+    int child = my_child(), thread = child < 0 ? -1 : my_thread(child);
+
+    if (thread < 0) {
+        return;
+    }
+    if (conn->sbh) {
+        ap_update_sb_handle(conn->sbh, child, thread);
+    }
+    else {
+        ap_create_sb_handle(&conn->sbh, conn->c->pool, child, thread);
+    }
+    conn->c->sbh = conn->sbh;
+    ap_update_child_status(conn->sbh, SERVER_BUSY_READ, NULL);
+}
+
+static void free_thread(void)
+{
+    sse_atomic_sub(&all.busy, 1);
+    sse_loop_post(all.loop, &all.free_task);
+}
+
+static void serve(void *baton)
+{
+    sse_conn_t *conn = baton;
+    conn_rec *c = conn->c;
+
+    conn->state = SSE_CONN_SERVING;
+    conn->pass_flush = 1;
+    set_score(conn);
+    c->cs->state = CONN_STATE_PROCESSING;
+    ap_run_process_connection(c);
+    c->sbh = NULL;
+    if (c->cs->state == CONN_STATE_SUSPENDED && !conn->stream) {
+        free_thread(); /* another module's: it owns the connection now */
+        return;
+    }
+    if (c->data_in_output_filters) {
+        sse_async_flush_blocking(conn);
+    }
+    sse_async_take(conn);
+    free_thread();
+}
+
+/* -- On the loop ----------------------------------------------------------- */
+
+void sse_async_hand_over(sse_conn_t *conn)
+{
+    if (ap_mpm_register_timed_callback(0, serve, conn) != APR_SUCCESS) {
+        free_thread();
+        sse_async_end(conn);
+    }
+}
+
+static void hand(sse_conn_t *conn)
+{
+    sse_atomic_add(&all.busy, 1);
+    conn->state = SSE_CONN_HANDING;
+    uv_timer_stop(&conn->timer);
+    conn->peer_open = 0;
+    sse_peer_close(&conn->peer);
+}
+
+static void on_expired(uv_timer_t *timer)
+{
+    sse_async_linger(sse_owner_of(timer, sse_conn_t, timer));
+}
+
+static void list(sse_conn_t *conn, struct sse_conn_list *to,
+                 sse_conn_state_e state, apr_interval_time_t timeout)
+{
+    conn->state = state;
+    TAILQ_INSERT_TAIL(to, conn, link);
+    sse_async_set_deadline(conn, timeout, on_expired);
+}
+
+void sse_async_await_next(sse_conn_t *conn)
+{
+    list(conn, &all.idle, SSE_CONN_IDLE, conn->server->keep_alive_timeout);
+    sse_peer_want(&conn->peer, UV_READABLE, 1);
+}
+
+void sse_async_unlist(sse_conn_t *conn)
+{
+    if (conn->state == SSE_CONN_IDLE || conn->state == SSE_CONN_WAITING) {
+        TAILQ_REMOVE(conn->state == SSE_CONN_IDLE ? &all.idle : &all.waiting,
+                     conn, link);
+    }
+}
+
+void sse_async_serve_next(sse_conn_t *conn)
+{
+    sse_async_unlist(conn);
+    if (sse_atomic_load(&all.busy) < all.most) {
+        hand(conn);
+    }
+    else {
+        sse_peer_want(&conn->peer, UV_READABLE, 0);
+        list(conn, &all.waiting, SSE_CONN_WAITING, conn->server->timeout);
+    }
+}
+
+static void on_free(sse_task_t *task)
+{
+    while (!TAILQ_EMPTY(&all.waiting) &&
+           sse_atomic_load(&all.busy) < all.most) {
+        sse_async_serve_next(TAILQ_FIRST(&all.waiting));
+    }
+}
+
+/* A request that has come is still served. */
+void sse_conns_leave(void)
+{
+    sse_conn_t *conn;
+
+    while (!TAILQ_EMPTY(&all.idle)) {
+        conn = TAILQ_FIRST(&all.idle);
+        if (sse_streams_leaving() == SSE_LEAVE_AT_ONCE) {
+            sse_async_end(conn);
+        }
+        else {
+            sse_async_linger(conn);
+        }
+    }
+}
+
+void sse_conns_init(sse_loop_t *loop)
+{
+    int threads = 0;
+
+    ap_mpm_query(AP_MPMQ_MAX_THREADS, &threads);
+    all.loop = loop;
+    all.most = threads > 1 ? threads / 2 : 1;
+    all.free_task.run = on_free;
+    TAILQ_INIT(&all.idle);
+    TAILQ_INIT(&all.waiting);
+}
