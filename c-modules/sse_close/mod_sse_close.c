@@ -78,6 +78,49 @@ static apr_status_t send_text(sse_stream_t *stream, const char *text)
     return send_fn(stream, &event);
 }
 
+/* What other modules do when a request or its connection ends, slowly: tlog,
+ * tpool, tconn, each with its milliseconds. */
+typedef struct {
+    const char *key, *what;
+    int msec;
+} sleeper_t;
+
+static apr_status_t sleep_at_end(void *baton)
+{
+    sleeper_t *sleeper = baton;
+
+    note(sleeper->key, "sleeps in=%s", sleeper->what);
+    pause_msec(sleeper->msec);
+    note(sleeper->key, "slept in=%s", sleeper->what);
+    return APR_SUCCESS;
+}
+
+static void add_sleeper(request_rec *r, apr_pool_t *pool, const char *key,
+                        const char *what)
+{
+    sleeper_t *sleeper;
+
+    if (number(r, what, 0)) {
+        sleeper = apr_palloc(pool, sizeof(*sleeper));
+        sleeper->key = apr_pstrdup(pool, key);
+        sleeper->what = what;
+        sleeper->msec = number(r, what, 0);
+        apr_pool_cleanup_register(pool, sleeper, sleep_at_end,
+                                  apr_pool_cleanup_null);
+    }
+}
+
+static int log_slowly(request_rec *r)
+{
+    char buf[TEXT_MAX];
+    sleeper_t sleeper = {query(r, "k", buf), "tlog", number(r, "tlog", 0)};
+
+    if (sleeper.key && sleeper.msec) {
+        sleep_at_end(&sleeper);
+    }
+    return DECLINED;
+}
+
 static void on_stream_open(sse_stream_t *stream, request_rec *r)
 {
     char key_buf[TEXT_MAX], channel_buf[TEXT_MAX];
@@ -89,6 +132,8 @@ static void on_stream_open(sse_stream_t *stream, request_rec *r)
     }
     note(key, "open stream=%d id=%s", stream != NULL,
          apr_table_get(r->notes, "sse-stream"));
+    add_sleeper(r, r->pool, key, "tpool");
+    add_sleeper(r, r->connection->pool, key, "tconn");
     if (stream && channel) {
         note(key, "osub rv=%d", subscribe_fn(stream, channel));
     }
@@ -449,6 +494,7 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_fixups(register_in_subrequest, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_handler(app_handler, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_handler(publish_handler, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_log_transaction(log_slowly, NULL, NULL, APR_HOOK_MIDDLE);
 }
 
 module AP_MODULE_DECLARE_DATA sse_close_module = {

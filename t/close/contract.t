@@ -27,8 +27,9 @@ my @ways = (['plain'], ['TLS', module => 'mod_sse_ssl']);
 my @each = (\&once, \&several, \&masks, \&late, \&why, \&by_us, \&sending,
             \&keeping, \&nothing_opens, \&gone_before, \&errors, \&channels,
             \&from_open, \&body_is_no_end, \&keep_alive);
-my @alone = (\&publishing, \&isolation, \&prompt, \&watched_stream);
-plan tests => 89 * @ways + 32,
+my @alone = (\&publishing, \&isolation, \&at_the_end, \&prompt,
+             \&watched_stream);
+plan tests => 89 * @ways + 32 + 5 * 3,
     need_module('mod_sse', 'mod_sse_close', 'mod_ssl');
 
 my($name, @opt);
@@ -347,6 +348,39 @@ sub isolation {
     is($took < slowly(1), 1, "24: after $took s");
     is(scalar(map { seen($_, 'cb') } @slow), 0, '24: while they sleep');
     is(scalar(grep { names($_, 1) eq '1' } @slow), 3, '24: all return');
+}
+
+# 24: nor do other modules that take their time when a request or a connection
+# ends.
+sub at_the_end {
+    ($name, @opt) = ('at the end');
+    my $channel = '/close/sse/' . key();
+    # Enough for one of them to be in every child.
+    my @others = map { my $s = open_stream($channel); $s->next_block; $s }
+        1 .. 8;
+    for my $way ([tlog => 0], [tlog => 1], [tpool => 0], [tpool => 1],
+                 [tconn => 0]) {
+        my($what, $by_us) = @$way;
+        my @keys = map { key() } 1 .. 6;
+        my @streams =
+            map { opened($_, $what => 400, $by_us ? (rend => 1) : ()) } @keys;
+        $_->close for grep { !$by_us } @streams;
+        is(scalar(eventually { grep { count_seen($_, 'sleeps') } @keys }) > 0,
+           1, "24: $what sleeps");
+        my $began = time;
+        publish($channel, $what);
+        my $got = grep { (($_->next_event // {})->{data} // '') eq $what }
+            @others;
+        my $took = time - $began;
+        is($got == @others && $took < slowly(0.5), 1,
+           "24: all others have their event after $took s");
+        eventually(sub { !grep { !count_seen($_, 'slept') } @keys },
+                   slowly(10));
+        is(scalar(grep { count_seen($_, 'slept') != 1 } @keys), 0,
+           '24: each has slept once');
+        $_->close for @streams;
+    }
+    $_->close for @others;
 }
 
 # 12: nothing is ever written to an idle stream; its end is told at once.
