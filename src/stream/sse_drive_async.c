@@ -24,8 +24,9 @@
 
 static int is_writing(const sse_stream_t *stream)
 {
-    return stream->phase == SSE_PHASE_OPEN ||
-           stream->phase == SSE_PHASE_DRAINING;
+    return (stream->phase == SSE_PHASE_OPEN ||
+            stream->phase == SSE_PHASE_DRAINING) &&
+           !sse_atomic_load(&stream->is_dead);
 }
 
 static void after_write(sse_stream_t *stream, apr_status_t rv)
@@ -38,29 +39,33 @@ static void after_write(sse_stream_t *stream, apr_status_t rv)
     }
     else {
         sse_conn_want_write(stream->conn, 0);
-        sse_stream_wrote(stream);
-        sse_stream_drained(stream);
+        sse_stream_wrote(stream, 1);
     }
 }
 
-static void write_queue(sse_stream_t *stream)
+/* What was taken. */
+static apr_status_t pass(sse_stream_t *stream)
 {
-    conn_rec *c = stream->r->connection;
     apr_bucket_brigade *bb = stream->bb;
     apr_status_t rv;
 
-    if (!sse_stream_take(stream, bb)) {
-        sse_stream_drained(stream);
-        return;
-    }
     stream->written = sse_loop_now(stream->loop);
-    APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_flush_create(c->bucket_alloc));
+    APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_flush_create(bb->bucket_alloc));
     rv = ap_pass_brigade(stream->r->output_filters, bb);
     apr_brigade_cleanup(bb);
-    if (rv == APR_SUCCESS) {
-        rv = sse_conn_write(stream->conn);
+    return rv == APR_SUCCESS ? sse_conn_write(stream->conn) : rv;
+}
+
+/* Until nothing waits or the socket is full. */
+static void write_queue(sse_stream_t *stream)
+{
+    while (sse_stream_take(stream, stream->bb)) {
+        after_write(stream, pass(stream));
+        if (!sse_conn_is_flushed(stream->conn) || !is_writing(stream)) {
+            return;
+        }
     }
-    after_write(stream, rv);
+    sse_stream_drained(stream);
 }
 
 static void on_kick(sse_task_t *task)
@@ -76,20 +81,13 @@ static void on_kick(sse_task_t *task)
 
 void sse_async_writable(sse_stream_t *stream)
 {
-    apr_status_t rv;
-
     if (!is_writing(stream)) { /* its end is being told */
         sse_conn_want_write(stream->conn, 0);
         return;
     }
-    rv = sse_conn_write(stream->conn);
-    if (rv == APR_SUCCESS && sse_conn_is_flushed(stream->conn)) {
-        sse_conn_want_write(stream->conn, 0);
-        sse_stream_wrote(stream);
+    after_write(stream, sse_conn_write(stream->conn));
+    if (sse_conn_is_flushed(stream->conn) && is_writing(stream)) {
         write_queue(stream);
-    }
-    else {
-        after_write(stream, rv);
     }
 }
 
@@ -105,9 +103,10 @@ static void async_kick(sse_stream_t *stream)
     sse_stream_post(stream, &stream->kick_task);
 }
 
-static void async_cut(sse_stream_t *stream)
+static int async_cut(sse_stream_t *stream)
 {
     stream->r->connection->aborted = 1;
+    return 0;
 }
 
 void sse_async_end_request(sse_stream_t *stream)

@@ -87,14 +87,18 @@ static apr_status_t wait_attach(sse_stream_t *stream)
 static void wait_kick(sse_stream_t *stream) {}
 
 /* The thread may be stuck in a write to a client that does not read. */
-static void wait_cut(sse_stream_t *stream)
+static int wait_cut(sse_stream_t *stream)
 {
+    int is_writing;
+
     sse_atomic_store(&stream->is_dead, 1);
     pthread_mutex_lock(&stream->lock);
-    if (stream->in_flight && stream->peer_open) {
+    is_writing = stream->in_flight > 0;
+    if (is_writing && stream->peer_open) {
         sse_peer_shut(&stream->peer);
     }
     pthread_mutex_unlock(&stream->lock);
+    return is_writing;
 }
 
 static void wait_finish(sse_stream_t *stream)
@@ -139,23 +143,24 @@ static void write_out(sse_stream_t *stream)
     conn_rec *c = r->connection;
     apr_bucket_brigade *bb = stream->bb;
     apr_status_t rv = APR_SUCCESS;
-    int was_dead = sse_atomic_load(&stream->is_dead);
+    int is_out = !sse_atomic_load(&stream->is_dead);
 
-    if (!was_dead) {
+    if (is_out) {
         APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_flush_create(c->bucket_alloc));
         stream->guard->is_open = 1;
         rv = ap_pass_brigade(r->output_filters, bb);
         stream->guard->is_open = 0;
     }
     apr_brigade_cleanup(bb);
-    if (!was_dead && (rv != APR_SUCCESS || c->aborted)) {
+    if (is_out && (rv != APR_SUCCESS || c->aborted)) {
+        is_out = 0;
         sse_atomic_store(&stream->is_dead, 1);
         sse_stream_end(stream,
                        c->master ? SSE_CLOSE_RESET
                                  : sse_stream_write_reason(stream, rv),
                        rv);
     }
-    sse_stream_wrote(stream);
+    sse_stream_wrote(stream, is_out);
     sse_stream_post(stream, &stream->kick_task);
 }
 

@@ -17,8 +17,12 @@
 
 APLOG_USE_MODULE(sse);
 
+/* What is taken at a time to be written. */
+#define TAKE_BYTES (64 * 1024)
 /* What waits when we end a stream gets this long to be written. */
 #define DRAIN_MSEC 5000
+/* And a thread this long to leave the write that it is in. */
+#define CUT_MSEC 500
 
 sse_stream_t *sse_stream_acquire(sse_stream_t *stream)
 {
@@ -31,7 +35,8 @@ void sse_stream_release(sse_stream_t *stream)
     if (sse_atomic_sub(&stream->refs, 1) == 0) {
         sse_queue_clear(&stream->queue);
         sse_notice_release(stream->notice);
-        free(stream->last_text);
+        free(stream->begun.text);
+        free(stream->sent.text);
         pthread_cond_destroy(&stream->cond);
         pthread_mutex_destroy(&stream->lock);
         free(stream);
@@ -115,6 +120,7 @@ static void drop_oldest(sse_stream_t *stream, const sse_buf_t *buf)
             stream->dropped = old->id;
         }
         sse_buf_release(old);
+        stream->batch -= stream->batch > 0;
         stream->dropping = 1;
     }
 }
@@ -175,7 +181,7 @@ int sse_stream_is_drained(sse_stream_t *stream)
 static sse_buf_t *gap_event(const sse_stream_t *stream)
 {
     const sse_buf_t *first = sse_queue_first(&stream->queue);
-    sse_id_t after = stream->last_id;
+    sse_id_t after = stream->begun.id;
 
     if (!after && stream->dropped) {
         after = stream->dropped - 1;
@@ -187,13 +193,14 @@ static apr_size_t append(sse_stream_t *stream, apr_bucket_brigade *bb,
                          sse_buf_t *buf)
 {
     apr_size_t len = buf->len;
+    sse_sent_t *begun = &stream->begun;
 
-    stream->events += buf->events;
-    stream->bytes += len;
+    begun->events += buf->events;
+    begun->bytes += len;
     if (buf->id || buf->id_len) {
-        stream->last_id = buf->id;
-        free(stream->last_text);
-        stream->last_text =
+        begun->id = buf->id;
+        free(begun->text);
+        begun->text =
             buf->id ? NULL : strndup(buf->data + buf->len, buf->id_len);
     }
     APR_BRIGADE_INSERT_TAIL(bb, sse_buf_bucket(buf, bb->bucket_alloc));
@@ -211,21 +218,45 @@ apr_size_t sse_stream_take(sse_stream_t *stream, apr_bucket_brigade *bb)
         taken += append(stream, bb, gap_event(stream));
         stream->dropped = 0;
     }
-    while ((buf = sse_queue_take(&stream->queue)) != NULL) {
-        taken += append(stream, bb, buf);
-    }
-    if (taken && !stream->in_flight) {
+    if (!stream->batch) {
+        stream->batch = stream->queue.count;
         stream->taken = apr_time_now();
+    }
+    while (stream->batch && taken < TAKE_BYTES) {
+        --stream->batch;
+        buf = sse_queue_take(&stream->queue);
+        taken += append(stream, bb, buf);
     }
     stream->in_flight += taken;
     pthread_mutex_unlock(&stream->lock);
     return taken;
 }
 
-void sse_stream_wrote(sse_stream_t *stream)
+/* Under the lock. */
+static void count_sent(sse_stream_t *stream)
+{
+    char *text = stream->sent.text;
+
+    stream->sent = stream->begun;
+    if (stream->begun.text) {
+        stream->begun.text = NULL; /* moved */
+        free(text);
+    }
+    else if (stream->begun.id) {
+        free(text);
+    }
+    else {
+        stream->sent.text = text; /* still the last one */
+    }
+}
+
+void sse_stream_wrote(sse_stream_t *stream, int is_out)
 {
     pthread_mutex_lock(&stream->lock);
     stream->in_flight = 0;
+    if (is_out) {
+        count_sent(stream);
+    }
     pthread_mutex_unlock(&stream->lock);
 }
 
@@ -251,7 +282,7 @@ static void on_timer(uv_timer_t *timer)
     sse_stream_t *stream = sse_owner_of(timer, sse_stream_t, timer);
     apr_uint64_t now = sse_loop_now(stream->loop);
 
-    if (stream->phase == SSE_PHASE_DRAINING) {
+    if (stream->phase >= SSE_PHASE_DRAINING) {
         stream->drive->cut(stream);
         tell(stream);
         return;
@@ -337,15 +368,15 @@ static void fill(sse_stream_t *stream, sse_ending_t *ending)
     close->opened = stream->opened;
     close->closed = stream->closed;
     pthread_mutex_lock(&stream->lock);
-    close->events = stream->events;
-    close->bytes = stream->bytes;
-    if (stream->last_id) {
+    close->events = stream->sent.events;
+    close->bytes = stream->sent.bytes;
+    if (stream->sent.id) {
         apr_snprintf(ending->last_event_id, sizeof(ending->last_event_id),
-                     "%" APR_UINT64_T_FMT, stream->last_id);
+                     "%" APR_UINT64_T_FMT, stream->sent.id);
     }
-    ending->last_event_text = stream->last_text;
-    stream->last_text = NULL;
-    sse_notes_end(stream->notes, close->reason, stream->events);
+    ending->last_event_text = stream->sent.text;
+    stream->sent.text = NULL;
+    sse_notes_end(stream->notes, close->reason, stream->sent.events);
     pthread_mutex_unlock(&stream->lock);
 }
 
@@ -386,10 +417,12 @@ static void on_end(sse_task_t *task)
             /* What was sent before the loop had it has nobody's kick yet. */
             stream->drive->kick(stream);
         }
+        else if (!sse_reason_drains(sse_stream_reason(stream)) &&
+                 stream->drive->cut(stream)) {
+            stream->phase = SSE_PHASE_CUT;
+            uv_timer_start(&stream->timer, on_timer, CUT_MSEC, 0);
+        }
         else {
-            if (!sse_reason_drains(sse_stream_reason(stream))) {
-                stream->drive->cut(stream);
-            }
             tell(stream);
         }
     }
@@ -398,7 +431,8 @@ static void on_end(sse_task_t *task)
 
 void sse_stream_drained(sse_stream_t *stream)
 {
-    if (stream->phase == SSE_PHASE_DRAINING) {
+    if (stream->phase == SSE_PHASE_DRAINING ||
+        stream->phase == SSE_PHASE_CUT) {
         tell(stream);
     }
     else if (stream->phase == SSE_PHASE_OPEN &&

@@ -31,6 +31,7 @@ typedef enum {
     SSE_PHASE_NEW,      /**< the loop has not seen it yet */
     SSE_PHASE_OPEN,     /**< attached: fed and watched */
     SSE_PHASE_DRAINING, /**< ended by us; what waits is still written */
+    SSE_PHASE_CUT,      /**< ended; a thread is about to leave its write */
     SSE_PHASE_TELLING,  /**< its end is being told */
     SSE_PHASE_DONE      /**< the request is let go */
 } sse_phase_e;
@@ -40,8 +41,10 @@ typedef struct {
     apr_status_t (*attach)(sse_stream_t *stream);
     /** Any thread: something waits to be written. */
     void (*kick)(sse_stream_t *stream);
-    /** loop: write no more, whatever waits (it may be stuck in a write). */
-    void (*cut)(sse_stream_t *stream);
+    /** loop: write no more, whatever waits (it may be stuck in a write).
+     *  @return whether a thread is in a write still, which fails now; what it
+     *          had written is known when it is out */
+    int (*cut)(sse_stream_t *stream);
     /** loop: the end was told, or needs no telling: let the request go.  Drops
      *  the drive's reference, and counts the stream down after that. */
     void (*finish)(sse_stream_t *stream);
@@ -51,6 +54,14 @@ typedef struct {
 } sse_drive_t;
 
 typedef struct sse_conn_t sse_conn_t;
+
+/** What a client was sent. */
+typedef struct {
+    apr_uint64_t events;
+    apr_off_t bytes;
+    sse_id_t id; /* of the last event that has one */
+    char *text;  /* instead, malloc'ed: an application's own id */
+} sse_sent_t;
 
 struct sse_stream_t {
     apr_uint32_t refs; /* atomic; malloc'ed, freed with the last one */
@@ -81,15 +92,14 @@ struct sse_stream_t {
     pthread_mutex_t lock;
     sse_queue_t queue;    /* lock */
     apr_size_t in_flight; /* lock: taken by the writer, not yet written out */
-    apr_time_t taken;     /* lock: when the writer began with that */
+    apr_uint32_t batch;   /* lock: the queue's first so many will follow that */
+    apr_time_t taken;     /* lock: when the writer began with all these */
     int dropping;         /* lock: events were dropped since the last write */
     sse_id_t dropped;     /* lock: the first of them that has an id */
 
     apr_bucket_brigade *bb; /* writer: the one brigade, in r->pool */
-    apr_uint64_t events;    /* writer, until the phase is TELLING */
-    apr_off_t bytes;        /* writer, likewise */
-    sse_id_t last_id;       /* writer, under lock */
-    char *last_text;        /* likewise: instead, an application's own id */
+    sse_sent_t begun;       /* writer, under lock: with what is in flight */
+    sse_sent_t sent;        /* likewise: what was written out */
 
     int is_dead; /* atomic: nothing more can be written */
 
@@ -116,12 +126,13 @@ extern const sse_drive_t sse_drive_wait;
 /** Request thread: wait for the end and write what comes. */
 void sse_wait_run(sse_stream_t *stream);
 
-/** writer: the waiting buffers, oldest first, as buckets at the end of bb.
+/** writer: some of the waiting buffers, oldest first, as buckets at the end of
+ *  bb.  Few at a time: should the connection break, those count as not sent.
  *  @return how many bytes */
 apr_size_t sse_stream_take(sse_stream_t *stream, apr_bucket_brigade *bb);
 
-/** writer: what was taken is out. */
-void sse_stream_wrote(sse_stream_t *stream);
+/** writer: what was taken is out, or given up. */
+void sse_stream_wrote(sse_stream_t *stream, int is_out);
 
 /** Any thread: post one of its tasks, with a reference that the task drops. */
 void sse_stream_post(sse_stream_t *stream, sse_task_t *task);

@@ -20,7 +20,7 @@ use Time::HiRes qw(sleep time);
 use constant { SUCCESS => 0, EAGAIN => 11, APR_EOF => 70014, ABORTED => 103 };
 
 my @ways = (['plain'], ['TLS', module => 'mod_sse_ssl']);
-plan tests => 23 * @ways + 1,
+plan tests => 26 * @ways + 1,
     need_module('mod_sse', 'mod_sse_close', 'mod_ssl');
 
 my($name, @opt);
@@ -102,13 +102,19 @@ sub over_the_queue {
                      osub => $channel, reg => 1);
     $stream->next_block;
     told($k, 'open');
-    my $sent = 0;
-    while (!count_seen($k, 'close') && $sent++ < 600) {
-        publish($channel, 'x' x 60_000);
+    my @ids;
+    while (!count_seen($k, 'close') && @ids < 600) {
+        push @ids, publish($channel, 'x' x 60_000)->json->{id};
     }
     my $close = told($k, 'close');
     is("$close->{reason} $close->{by}", 'slow-client 0',
-       "SSEQueue overran, after $sent events");
+       'SSEQueue overran, after ' . @ids . ' events');
+    my $n = $close->{events};
+    is($n && $n < @ids, 1, "5: $n events were sent");
+    is($ids[$n - 1], $close->{last}, '5: the last of them is told');
+    my $got = 0;
+    ++$got while $stream->next_event(slowly(2));
+    is($got >= $n, 1, "5: the client has them, $got");
     is($close->{send}, APR_EOF, 'it was ended by us');
     is(names($k, 1), '1', 'told once');
 }
