@@ -65,7 +65,7 @@ sub configuration {
 
     open my $fh, '<', $vars->{httpd_conf} or die "$vars->{httpd_conf}: $!";
     my $load = join '', grep {
-        /^LoadModule (?:mpm_\w+|unixd|authz_core|env|log_config|sse)_module /
+        /^LoadModule (?:mpm_\w+|unixd|authz_core|env|log_config|status|sse)_module /
     } <$fh>;
     my $user = $> ? '' : "User $vars->{user}\nGroup $vars->{group}\n";
     my $mpm = $opt{mpm} // $mpm{ $ENV{SSE_MPM} || 'event' };

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+# mod_sse: Server-Sent Events for Apache httpd.
+#
+# A connection after its stream: it waits for another request no longer than its
+# host says, ends as the client expects, and takes no more threads than there
+# are to spare.
+
+use strict;
+use warnings FATAL => 'all';
+
+use FindBin ();
+use lib "$FindBin::Bin/../lib";
+
+use Apache::Test;
+use Apache::TestUtil;
+use SSETest;
+use SSETestClose qw(slowly);
+use SSETestHttpd;
+use SSETestServer;
+use Time::HiRes qw(sleep time);
+
+plan tests => 20, need_module('mod_sse', 'mod_ssl', 'mod_status');
+
+expires_over_tls();
+my $httpd = SSETestHttpd->new(
+    # Few threads, so that a handful of connections could take them all.
+    ($ENV{SSE_MPM} || 'event') eq 'event'
+        ? (mpm => "StartServers 1\nServerLimit 1\nThreadsPerChild 4\n"
+               . "MaxRequestWorkers 4\nAsyncRequestWorkerFactor 400\n") : (),
+    conf => <<'EOI');
+KeepAliveTimeout 60
+<VirtualHost *:*>
+    ServerName localhost
+</VirtualHost>
+<VirtualHost *:*>
+    ServerName short
+    KeepAliveTimeout 1
+</VirtualHost>
+<Location "/server-status">
+    SetHandler server-status
+</Location>
+EOI
+my @port = (port => $httpd->port);
+ok t_cmp($httpd->start, 1, 'an httpd of its own');
+expires('short', 1);
+expires('localhost', 0);
+slow_requests();
+ok t_cmp($httpd->stop, 1, 'it stops');
+ok t_cmp(join('', $httpd->complaints(qr/AH00484|AH10159/)), '',
+         'nothing is wrong in the log');
+
+# A connection whose stream has ended.
+sub after_stream {
+    my($path, @opt) = @_;
+
+    my $stream = open_stream($path, @opt);
+    $stream->next_block(slowly(5));
+    request('DELETE', $path, @opt);
+    ok t_cmp($stream->wait_end(slowly(5)) && $stream->is_complete, 1,
+             'a stream ends, its connection stays');
+    return $stream;
+}
+
+# How long the connection stays, in seconds; undef: longer than $most.
+sub stays {
+    my($stream, $most) = @_;
+
+    my $began = time;
+    $stream->again(undef);
+    $stream->fill(time + $most);
+    return $stream->is_ended ? time - $began : undef;
+}
+
+sub expires_over_tls {
+    my $stream = after_stream("/stream/next-$$", module => 'sse_stream_red_ssl');
+    my $took = stays($stream, slowly(5));
+    ok t_cmp($took && $took > 0.5, 1, 'TLS: it ends after ' . ($took // '?')
+             . ' s, as KeepAliveTimeout says');
+    # SSL_RECEIVED_SHUTDOWN
+    ok t_cmp(Net::SSLeay::get_shutdown($stream->sock->_get_ssl_object) & 2, 2,
+             'with close_notify');
+    $stream->close;
+}
+
+sub expires {
+    my($host, $does) = @_;
+
+    my $stream = after_stream("/c/$host", @port, host => $host);
+    my $took = stays($stream, $does ? slowly(5) : 2);
+    ok t_cmp(defined $took, $does ? 1 : '', "$host: whether it ends, "
+             . ($took // '-'));
+    ok t_cmp(!$took || $took > 0.5, 1, 'and not too early');
+    $stream->close;
+}
+
+# Eight clients that send a request by halves.
+sub slow_requests {
+    my @streams = map { open_stream('/c/slow', @port) } 1 .. 8;
+    $_->next_block(slowly(5)) for @streams;
+    request('DELETE', '/c/slow', @port);
+    my $ended = grep { $_->wait_end(slowly(5)) } @streams;
+    ok t_cmp($ended, 8, 'eight streams end');
+    $_->send_bytes("GET /status HTTP/1.1\r\nHost: l") for @streams;
+    # R: reads a request; K: the MPM's own way of waiting for one.
+    my $busy = eventually {
+        my $answer = request('GET', '/server-status?auto', @port);
+        my($board) = ($answer->body // '') =~ /^Scoreboard: (.*)/m;
+        my $reading = ($board // '') =~ tr/RK//;
+        $reading >= 2 ? $reading : 0;
+    };
+    ok t_cmp($busy >= 2, 1, "the scoreboard says that $busy threads read");
+    for my $n (1 .. 4) {
+        my $began = time;
+        my $code = request('GET', '/status', @port)->code // 0;
+        my $took = time - $began;
+        ok t_cmp($code == 200 && $took < slowly(1), 1,
+                 "request $n beside them is answered after $took s");
+    }
+    $_->send_bytes("ocalhost\r\n\r\n") for @streams;
+    my $good = grep { ($_->again(undef)->status // 0) == 200
+                      && $_->wait_end(slowly(5)) } @streams;
+    ok t_cmp($good, 8, 'and so are they');
+    $_->again('/status') for @streams;
+    $good = grep { ($_->status // 0) == 200 && $_->wait_end(slowly(5)) }
+        @streams;
+    ok t_cmp($good, 8, 'again');
+    $_->close for @streams;
+}
