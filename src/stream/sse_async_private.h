@@ -46,11 +46,11 @@ struct sse_conn_t {
     conn_rec *c;
     server_rec *server; /* the owner's: of the last stream; for its timeouts */
     sse_loop_t *loop;
-    ap_filter_t *core;      /* const: the last output filter */
-    apr_bucket_brigade *bb; /* the owner's, to look at the input */
-    sse_stream_t *stream;   /* SERVING: expected; STREAM: open; AWAY: its
+    ap_filter_t *core;           /* const: the last output filter */
+    apr_bucket_brigade *bb;      /* the owner's, to look at the input */
+    sse_stream_t *stream;        /* SERVING: expected; STREAM: open; AWAY: its
                                request ends; else NULL */
-    sse_conn_state_e state; /* the owner's; AWAY: the loop's */
+    sse_conn_state_e state;      /* the owner's; AWAY: the loop's */
     apr_bucket_brigade *pending; /* the owner's: what the core filter has not
                                     been given yet */
     int pass_flush;         /* the owner's: an MPM thread's, FLUSH may block */

@@ -431,8 +431,7 @@ static void on_end(sse_task_t *task)
 
 void sse_stream_drained(sse_stream_t *stream)
 {
-    if (stream->phase == SSE_PHASE_DRAINING ||
-        stream->phase == SSE_PHASE_CUT) {
+    if (stream->phase == SSE_PHASE_DRAINING || stream->phase == SSE_PHASE_CUT) {
         tell(stream);
     }
     else if (stream->phase == SSE_PHASE_OPEN &&
@@ -485,7 +484,8 @@ static void start_ready(sse_stream_t *stream)
 {
     if (stream->ready && sse_notice_pin(stream->notice)) {
         sse_stream_acquire(stream);
-        if (sse_workers_push(SSE_WORKERS_USER, run_ready, stream) != APR_SUCCESS) {
+        if (sse_workers_push(SSE_WORKERS_USER, run_ready, stream) !=
+            APR_SUCCESS) {
             sse_stream_end(stream, SSE_CLOSE_ERROR, APR_ENOMEM);
             sse_notice_unpin(stream->notice);
             sse_stream_release(stream);
