@@ -181,6 +181,8 @@ struct sse_store_t {
     apr_time_t looked; /**< atomic: when the files were found in place */
     int is_broken;     /**< atomic: this environment is of no use any more */
     const char *news;  /**< atomic: for the administrator, or NULL */
+    sse_id_t highest;  /**< atomic: the highest id that was seen here, whatever
+                            was open; a new store's are above */
 
     pthread_mutex_t gate;
     pthread_cond_t gate_moved;
@@ -247,6 +249,8 @@ int sse_lmdb_place_reserve(const sse_store_conf_t *conf);
     "the event store cannot be opened: see that its directory is there and "   \
     "belongs to the server's user, and that its disk is neither full nor "     \
     "read-only; it is tried again by itself"
+/** A store that was open here had this id. */
+void sse_lmdb_place_saw(sse_store_t *store, sse_id_t id);
 /** Note which files are open. */
 int sse_lmdb_place_note(sse_store_t *store);
 /** Whether it is not too soon to try sse_lmdb_place_move() again. */
