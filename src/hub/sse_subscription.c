@@ -18,6 +18,8 @@
 /* When so far behind the hub, go by the channels' history again instead of
  * reading through everybody's log. */
 #define LOG_DISTANCE 4096
+/* More keys than these are not put on the stack. */
+#define FEW_KEYS 4
 
 /** A channel that is listened to.  The first ones are part of the
  *  subscription's own memory: a stream's small pieces would keep the C library
@@ -39,6 +41,7 @@ struct sse_subscription_t {
     sse_buf_t *first;     /* to be sent before all else, or NULL */
     sse_id_t after;       /* loop: the last id it was given while catching up */
     sse_id_t upto;        /* loop: history up to here, then the log */
+    sse_id_t gap;         /* loop: after it a gap is yet to be told; 0: none */
     int is_live;          /* loop: fed by the hub's turns */
     int is_gap_told;      /* loop: what the first reading misses was told */
     int is_free;          /* const: it stays open without a channel */
@@ -144,6 +147,74 @@ sse_subscription_t *sse_subscription_create(sse_hub_t *hub,
     return sub;
 }
 
+/* Keys for the store, whose bytes stay in the places.
+ * @param few room for some @return these, or more to be freed */
+static sse_slice_t *keys_of(const sse_subscription_t *sub,
+                            sse_slice_t few[FEW_KEYS])
+{
+    sse_slice_t *keys = few;
+    const place_t *place;
+    int n = 0;
+
+    if (sub->n > FEW_KEYS) {
+        keys = calloc((apr_size_t)sub->n, sizeof(*keys));
+        if (!keys) {
+            abort();
+        }
+    }
+    for (place = sub->places; place; place = place->next) {
+        keys[n++] = key_of(place);
+    }
+    return keys;
+}
+
+/* -- Gaps ------------------------------------------------------------------ */
+
+/* A gap is told before the event that follows it, as then it is known from
+ * where on nothing is missing; or when it is known that none does as yet. */
+
+static void owe_gap(sse_subscription_t *sub, sse_id_t after)
+{
+    if (!sub->gap) {
+        sub->gap = after;
+    }
+}
+
+static void push_gap(sse_subscription_t *sub, sse_id_t oldest)
+{
+    sse_buf_t *buf = sse_gap_after(sub->gap, oldest);
+
+    sub->gap = 0;
+    sse_stream_push(sub->stream, buf, SSE_PUSH_ALWAYS);
+    sse_buf_release(buf);
+}
+
+/* The first id kept of its channels; 0: none. */
+static sse_id_t oldest_of(const sse_subscription_t *sub)
+{
+    sse_slice_t few[FEW_KEYS] = {{NULL, 0}}, *keys = keys_of(sub, few);
+    sse_hub_t *hub = sub->hub;
+    sse_position_t position;
+    apr_status_t rv =
+        hub->provider->look(hub->store, keys, sub->n, sub->gap, &position);
+
+    if (keys != few) {
+        free(keys);
+    }
+    if (rv != APR_SUCCESS) {
+        sse_hub_complain(hub, rv, "looking for what is kept failed");
+        return 0;
+    }
+    return position.oldest;
+}
+
+static void tell_gap(sse_subscription_t *sub)
+{
+    if (sub->gap) {
+        push_gap(sub, oldest_of(sub));
+    }
+}
+
 /* -- Live ------------------------------------------------------------------ */
 
 /* At first the hub may be behind what the client has seen. */
@@ -154,29 +225,31 @@ int sse_hub_wants(const sse_subscription_t *sub, sse_id_t id)
 
 void sse_hub_push(sse_subscription_t *sub, sse_buf_t *buf)
 {
+    if (sub->gap) {
+        push_gap(sub, buf->id);
+    }
     sse_stream_push(sub->stream, buf, SSE_PUSH_POLICY);
 }
 
-static void push_gap(sse_subscription_t *sub, sse_id_t after, sse_id_t oldest)
-{
-    sse_buf_t *buf = sse_gap_after(after, oldest);
-
-    sse_stream_push(sub->stream, buf, SSE_PUSH_ALWAYS);
-    sse_buf_release(buf);
-}
-
 /* Once, also to one that listens to several channels. */
-void sse_hub_gap(sse_subscription_t *sub, sse_id_t upto, sse_id_t oldest)
+void sse_hub_gap(sse_subscription_t *sub, sse_id_t upto)
 {
     sse_id_t had = sub->hub->position;
 
     if (sub->is_live &&
         (sub->after < upto || (upto < had && sub->after != upto))) {
-        push_gap(sub, sub->after > had ? sub->after : had, oldest);
+        owe_gap(sub, sub->after > had ? sub->after : had);
         sub->after = upto;
         if (sub->upto > upto) {
             sub->upto = upto; /* an earlier store is back */
         }
+    }
+}
+
+void sse_hub_tell_gap(sse_subscription_t *sub)
+{
+    if (sub->is_live) {
+        tell_gap(sub);
     }
 }
 
@@ -245,12 +318,15 @@ static int push_found(reading_t *reading, int gap, sse_id_t next)
 {
     sse_subscription_t *sub = reading->sub;
     sse_buf_t *buf = sse_queue_first(&reading->found);
-    int tells = gap && !sub->is_gap_told, pushed = tells || buf;
+    int pushed = buf != NULL;
 
+    if (gap && !sub->is_gap_told) {
+        owe_gap(sub, sub->after);
+    }
     /* The next one is another gap. */
     sub->is_gap_told = 0;
-    if (tells) {
-        push_gap(sub, sub->after, buf ? buf->id : 0);
+    if (buf && sub->gap) {
+        push_gap(sub, buf->id);
     }
     sub->after = next;
     while ((buf = sse_queue_take(&reading->found)) != NULL) {
@@ -261,29 +337,18 @@ static int push_found(reading_t *reading, int gap, sse_id_t next)
     return pushed;
 }
 
-/* Keys for the store, whose bytes stay in the places. */
 static apr_status_t read_history(reading_t *reading, sse_id_t *next, int *gap)
 {
     sse_subscription_t *sub = reading->sub;
-    sse_slice_t few[4] = {{NULL, 0}}, *keys = few;
-    place_t *place;
+    sse_slice_t few[FEW_KEYS] = {{NULL, 0}}, *keys;
     apr_status_t rv;
-    int n = 0;
 
     if (!sub->n) {
         *next = sub->upto;
         return APR_SUCCESS;
     }
-    if (sub->n > 4) {
-        keys = calloc((apr_size_t)sub->n, sizeof(*keys));
-        if (!keys) {
-            abort();
-        }
-    }
-    for (place = sub->places; place; place = place->next) {
-        keys[n++] = key_of(place);
-    }
-    rv = sub->hub->provider->history(sub->hub->store, keys, n, sub->after,
+    keys = keys_of(sub, few);
+    rv = sub->hub->provider->history(sub->hub->store, keys, sub->n, sub->after,
                                      sub->upto, CATCH_UP_BYTES, on_history,
                                      reading, next, gap);
     if (keys != few) {
@@ -337,6 +402,7 @@ static void catch_up(sse_subscription_t *sub)
             return; /* on_drained() comes */
         }
     }
+    tell_gap(sub);
     sub->is_live = 1;
 }
 
