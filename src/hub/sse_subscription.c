@@ -170,6 +170,8 @@ static sse_slice_t *keys_of(const sse_subscription_t *sub,
 
 /* -- Gaps ------------------------------------------------------------------ */
 
+static sse_id_t earlier(sse_id_t a, sse_id_t b) { return a < b ? a : b; }
+
 /* A gap is told before the event that follows it, as then it is known from
  * where on nothing is missing; or when it is known that none does as yet. */
 
@@ -177,6 +179,42 @@ static void owe_gap(sse_subscription_t *sub, sse_id_t after)
 {
     if (!sub->gap) {
         sub->gap = after;
+    }
+}
+
+/* An earlier copy of the store was put back, whose newest id is last: what was
+ * read beyond that, and what was still to come, are not its events. */
+static void go_back(sse_subscription_t *sub, sse_id_t last)
+{
+    place_t *place;
+
+    sub->after = earlier(sub->after, last);
+    sub->upto = earlier(sub->upto, last);
+    for (place = sub->places; place; place = place->next) {
+        place->since = earlier(place->since, last);
+    }
+}
+
+/* An id of before an earlier copy was put back, as that has it. */
+static sse_id_t known(sse_hub_t *hub, sse_id_t id)
+{
+    sse_id_t last;
+
+    if (id > hub->position &&
+        hub->provider->last(hub->store, &last) == APR_SUCCESS) {
+        return earlier(id, last);
+    }
+    return id; /* or the hub's next turn finds out */
+}
+
+/* What it was to read is of before that. */
+static void look_back(sse_subscription_t *sub)
+{
+    sse_id_t last = known(sub->hub, sub->upto);
+
+    if (last < sub->upto) {
+        owe_gap(sub, sub->after);
+        go_back(sub, last);
     }
 }
 
@@ -231,18 +269,19 @@ void sse_hub_push(sse_subscription_t *sub, sse_buf_t *buf)
     sse_stream_push(sub->stream, buf, SSE_PUSH_POLICY);
 }
 
-/* Once, also to one that listens to several channels. */
+/* Once, also to one that listens to several channels.  What is missing ahead
+ * of one that catches up it finds by itself. */
 void sse_hub_gap(sse_subscription_t *sub, sse_id_t upto)
 {
     sse_id_t had = sub->hub->position;
 
-    if (sub->is_live &&
-        (sub->after < upto || (upto < had && sub->after != upto))) {
+    if (sub->is_live && (sub->after < upto || upto < had)) {
         owe_gap(sub, sub->after > had ? sub->after : had);
         sub->after = upto;
-        if (sub->upto > upto) {
-            sub->upto = upto; /* an earlier store is back */
-        }
+    }
+    if (upto < had) {
+        owe_gap(sub, sub->after);
+        go_back(sub, upto);
     }
 }
 
@@ -379,10 +418,22 @@ static int is_caught_up(const sse_subscription_t *sub)
     return sub->after >= sub->upto && sub->after >= sub->hub->position;
 }
 
+/* Nothing was found for it: it reads on, but lets others have their turn. */
+static void go_on(sse_subscription_t *sub, sse_id_t from)
+{
+    if (sub->after <= from) {
+        /* The store may be another one: it sees that itself, or the hub's
+         * turn does. */
+        look_back(sub);
+        sse_loop_post(sub->hub->loop, &sub->hub->turn_task);
+    }
+    sse_stream_poke(sub->stream);
+}
+
 static void catch_up(sse_subscription_t *sub)
 {
     reading_t reading = {sub, {0}, NULL};
-    sse_id_t next = sub->after;
+    sse_id_t from = sub->after, next = from;
     int gap = 0, found;
     apr_status_t rv;
 
@@ -397,7 +448,7 @@ static void catch_up(sse_subscription_t *sub)
         found = push_found(&reading, gap, next);
         if (!is_caught_up(sub)) {
             if (!found) {
-                sse_stream_poke(sub->stream);
+                go_on(sub, from);
             }
             return; /* on_drained() comes */
         }
@@ -420,6 +471,7 @@ static void on_attached(sse_stream_t *stream, void *baton)
     if (sub->first) {
         sse_stream_push(stream, sub->first, SSE_PUSH_ALWAYS);
     }
+    look_back(sub);
     catch_up(sub);
 }
 
@@ -500,6 +552,7 @@ static void apply(sse_subscription_t *sub, change_t *change)
     place_t *place = place_find(sub, key);
 
     if (change->add && !place) {
+        change->since = known(sub->hub, change->since);
         place = place_create(sub, key, change->since);
         if (sub->stream) { /* else on_attached() will */
             sse_hub_join(sub->hub, key_of(place), &place->listener);

@@ -292,6 +292,7 @@ apr_status_t sse_lmdb_history(sse_store_t *store, const sse_slice_t *channels,
     *gap = after < state.origin; /* of another store */
     rc = merge_open(&m, channels, n, after, state.floor, gap);
     if (!rc) {
+        upto = upto < state.last ? upto : state.last;
         rc = give(&m, upto, max_bytes, fn, baton, next, &stopped);
     }
     merge_end(&m);

@@ -173,7 +173,8 @@ typedef struct sse_store_provider_t {
      * The kept events of these channels with after < id <= upto, oldest
      * first, in the order of their ids, until about max_bytes of data were
      * given (at least one event).
-     * @param next out: read on after this id; upto when all were given
+     * @param next out: read on after this id; when all were given upto, but not
+     *        beyond the newest id unless after is
      * @param gap out: events after "after" were evicted before this call
      */
     apr_status_t (*history)(sse_store_t *store, const sse_slice_t *channels,
