@@ -150,9 +150,10 @@ $(builddir)/unit/%: $(builddir)/obj/t/unit/%.o $(UNIT_OBJS)
 	$(Q)$(CC) $(SANFLAGS) -o $@ $^ $(APU_LIBS) $(APR_LIBS) -llmdb \
 	    -ljansson -lpthread
 
-# It has a loop and streams of its own.
-$(builddir)/unit/test_hub: $(addprefix $(builddir)/obj/src/,hub/sse_hub.o \
-                             hub/sse_subscription.o stream/sse_gap.o)
+# They have a loop and streams of their own.
+$(filter $(builddir)/unit/test_hub_%,$(UNIT_PROGS)): \
+    $(addprefix $(builddir)/obj/src/,hub/sse_hub.o hub/sse_subscription.o \
+        hub/sse_subscription_change.o stream/sse_gap.o)
 
 # Configuration: what is accepted, what is refused and with which words, and
 # whether code, reference file and manual name the same directives.

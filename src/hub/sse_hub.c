@@ -36,6 +36,17 @@ sse_buf_t *sse_hub_format(const sse_record_t *record)
     return sse_buf_format(&fields, record->id);
 }
 
+sse_id_t sse_hub_known(sse_hub_t *hub, sse_id_t id)
+{
+    sse_id_t last;
+
+    if (id > hub->position &&
+        hub->provider->last(hub->store, &last) == APR_SUCCESS && last < id) {
+        return last;
+    }
+    return id; /* or the hub's next turn finds out */
+}
+
 /* -- A turn ---------------------------------------------------------------- */
 
 static void owe_gap(void *subscription, void *baton)

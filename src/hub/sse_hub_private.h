@@ -40,6 +40,10 @@ sse_buf_t *sse_hub_format(const sse_record_t *record);
 /** Log, once a minute, that the store fails. */
 void sse_hub_complain(sse_hub_t *hub, apr_status_t rv, const char *what);
 
+/** An id as the store has it: where an earlier copy was put back since it was
+ *  read, that one's newest. */
+sse_id_t sse_hub_known(sse_hub_t *hub, sse_id_t id);
+
 /** Put a listener on a channel of this child.  The first one has the hub begin
  *  to follow the log, from now. */
 void sse_hub_join(sse_hub_t *hub, sse_slice_t key, sse_listener_t *listener);
