@@ -121,28 +121,59 @@ sse_subscription_t *sse_subscription_create(sse_hub_t *hub,
     return sub;
 }
 
-/* Keys for the store, whose bytes stay in the places: of the channels that have
- * something for it up to that id.
- * @param few room for some @return these, or more to be freed */
-static sse_slice_t *keys_of(const sse_subscription_t *sub, sse_id_t upto,
-                            sse_slice_t few[FEW_KEYS], int *n)
+/** Channels for the store; the keys' bytes stay in the places. */
+typedef struct {
+    int n;
+    sse_slice_t *keys;
+    sse_id_t *lost;
+    sse_slice_t few_keys[FEW_KEYS];
+    sse_id_t few_lost[FEW_KEYS];
+} keys_t;
+
+/* Those that have something for it up to that id. */
+static void keys_init(keys_t *keys, const sse_subscription_t *sub,
+                      sse_id_t upto)
 {
-    sse_slice_t *keys = few;
     const sse_subscribed_t *place;
 
+    keys->n = 0;
+    keys->keys = keys->few_keys;
+    keys->lost = keys->few_lost;
     if (sub->n > FEW_KEYS) {
-        keys = calloc((apr_size_t)sub->n, sizeof(*keys));
-        if (!keys) {
+        keys->keys = calloc((apr_size_t)sub->n, sizeof(*keys->keys));
+        keys->lost = calloc((apr_size_t)sub->n, sizeof(*keys->lost));
+        if (!keys->keys || !keys->lost) {
             abort();
         }
     }
-    *n = 0;
     for (place = sub->places; place; place = place->next) {
         if (place->since < upto) {
-            keys[(*n)++] = sse_subscribed_key(place);
+            keys->lost[keys->n] = place->lost;
+            keys->keys[keys->n++] = sse_subscribed_key(place);
         }
     }
-    return keys;
+}
+
+static void keys_done(keys_t *keys)
+{
+    if (keys->keys != keys->few_keys) {
+        free(keys->keys);
+        free(keys->lost);
+    }
+}
+
+/* What was missing is known from now on. */
+static void keys_learn(const keys_t *keys, const sse_subscription_t *sub,
+                       sse_id_t upto)
+{
+    sse_subscribed_t *place;
+    int n = 0;
+
+    for (place = sub->places; place; place = place->next) {
+        if (place->since < upto) {
+            place->lost = keys->lost[n++];
+        }
+    }
 }
 
 /* -- Gaps ------------------------------------------------------------------ */
@@ -169,6 +200,7 @@ static void go_back(sse_subscription_t *sub, sse_id_t last)
     sub->upto = earlier(sub->upto, last);
     for (place = sub->places; place; place = place->next) {
         place->since = earlier(place->since, last);
+        place->lost = earlier(place->lost, last);
     }
 }
 
@@ -195,17 +227,15 @@ static void push_gap(sse_subscription_t *sub, sse_id_t oldest)
 /* The first id kept of its channels; 0: none. */
 static sse_id_t oldest_of(const sse_subscription_t *sub)
 {
-    sse_slice_t few[FEW_KEYS] = {{NULL, 0}}, *keys;
     sse_hub_t *hub = sub->hub;
     sse_position_t position;
     apr_status_t rv;
-    int n;
+    keys_t keys;
 
-    keys = keys_of(sub, ~(sse_id_t)0, few, &n);
-    rv = hub->provider->look(hub->store, keys, n, sub->gap, &position);
-    if (keys != few) {
-        free(keys);
-    }
+    keys_init(&keys, sub, ~(sse_id_t)0);
+    rv =
+        hub->provider->look(hub->store, keys.keys, keys.n, sub->gap, &position);
+    keys_done(&keys);
     if (rv != APR_SUCCESS) {
         sse_hub_complain(hub, rv, "looking for what is kept failed");
         return 0;
@@ -356,21 +386,19 @@ static apr_status_t read_history(sse_reading_t *reading, sse_id_t *next,
                                  int *gap)
 {
     sse_subscription_t *sub = reading->sub;
-    sse_slice_t few[FEW_KEYS] = {{NULL, 0}}, *keys;
     apr_status_t rv;
-    int n;
+    keys_t keys;
 
     if (!sub->n) {
         *next = sub->upto;
         return APR_SUCCESS;
     }
-    keys = keys_of(sub, sub->upto, few, &n);
-    rv = sub->hub->provider->history(sub->hub->store, keys, n, sub->after,
-                                     sub->upto, CATCH_UP_BYTES, on_history,
-                                     reading, next, gap);
-    if (keys != few) {
-        free(keys);
-    }
+    keys_init(&keys, sub, sub->upto);
+    rv = sub->hub->provider->history(sub->hub->store, keys.keys, keys.n,
+                                     sub->after, sub->upto, CATCH_UP_BYTES,
+                                     on_history, reading, keys.lost, next, gap);
+    keys_learn(&keys, sub, sub->upto);
+    keys_done(&keys);
     return rv;
 }
 

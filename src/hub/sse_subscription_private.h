@@ -22,6 +22,7 @@
 typedef struct sse_subscribed_t {
     sse_listener_t listener;
     sse_id_t since; /* events up to this one are not for it */
+    sse_id_t lost;  /* some of its history up to here is missing, as is known */
     struct sse_subscribed_t *next;
     int is_inner; /* part of the subscription's memory */
     apr_size_t len;

@@ -58,6 +58,35 @@ static void test_lingering(void)
     end();
 }
 
+/* What is missing on one channel is told once, however many pieces there are
+ * to be read of another; what goes then is told. */
+static void test_once(void)
+{
+    sse_stream_t stream;
+    sse_subscription_t *sub;
+    int i;
+
+    begin("once");
+    for (i = 1; i <= 4; ++i) {
+        publish_big("a", "x", &keep_all);
+    }
+    publish(store, "b", "gone", &keep_none);
+    forget_old();
+    subscribe(&stream, "ab", 0);
+    sub = stream.sub;
+    drain_once(&stream);
+    drain_once(&stream);
+    has(&stream, "gap(0,1) 1=x 2=x 3=x ", "one gap");
+    publish_big("a", "y", &keep_one);
+    publish(store, "b", "more", &keep_one);
+    forget_old();
+    ring();
+    drain(&stream);
+    has(&stream, "gap(3,6) 6=y 7=more ", "and another, of what went then");
+    finish(&stream, sub);
+    end();
+}
+
 /* Nothing follows the gap. */
 static void test_nothing_follows(void)
 {
@@ -153,6 +182,7 @@ int main(void)
     test_begin();
     test_second_gap();
     test_lingering();
+    test_once();
     test_nothing_follows();
     test_live();
     test_ended_behind();
