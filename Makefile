@@ -147,7 +147,13 @@ check-unit: $(UNIT_PROGS) $(TOOL) $(builddir)/unit/make_store
 $(builddir)/unit/%: $(builddir)/obj/t/unit/%.o $(UNIT_OBJS)
 	$(call say,LD $@)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(SANFLAGS) -o $@ $^ $(APU_LIBS) $(APR_LIBS) -llmdb -lpthread
+	$(Q)$(CC) $(SANFLAGS) -o $@ $^ $(APU_LIBS) $(APR_LIBS) -llmdb \
+	    -ljansson -lpthread
+
+# They have a loop and streams of their own.
+$(filter $(builddir)/unit/test_hub_%,$(UNIT_PROGS)): \
+    $(addprefix $(builddir)/obj/src/,hub/sse_hub.o hub/sse_subscription.o \
+        hub/sse_subscription_change.o stream/sse_gap.o)
 
 # Configuration: what is accepted, what is refused and with which words, and
 # whether code, reference file and manual name the same directives.

@@ -178,7 +178,7 @@ static void reading(sse_store_t *store)
     since = apr_time_now();
     for (i = 0; i < n / 1000; ++i) {
         must(P->history(store, &key, 1, last - 1000, last, 1 << 30, add, &bytes,
-                        &next, &gap));
+                        NULL, &next, &gap));
     }
     show("history, each of about 1000 events", since, n);
 }

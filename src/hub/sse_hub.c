@@ -36,27 +36,37 @@ sse_buf_t *sse_hub_format(const sse_record_t *record)
     return sse_buf_format(&fields, record->id);
 }
 
+sse_id_t sse_hub_known(sse_hub_t *hub, sse_id_t id)
+{
+    sse_id_t last;
+
+    if (id > hub->position &&
+        hub->provider->last(hub->store, &last) == APR_SUCCESS && last < id) {
+        return last;
+    }
+    return id; /* or the hub's next turn finds out */
+}
+
 /* -- A turn ---------------------------------------------------------------- */
 
-/** Records that are not in the log any more: after the hub's position. */
-typedef struct {
-    sse_id_t upto;
-    sse_id_t oldest; /**< what comes next; 0: nothing */
-} hole_t;
+static void owe_gap(void *subscription, void *baton)
+{
+    const sse_id_t *upto = baton;
+
+    sse_hub_gap(subscription, *upto);
+}
 
 static void tell_gap(void *subscription, void *baton)
 {
-    const hole_t *hole = baton;
-
-    sse_hub_gap(subscription, hole->upto, hole->oldest);
+    sse_hub_tell_gap(subscription);
 }
 
-static void skip(sse_hub_t *hub, sse_id_t upto, sse_id_t oldest)
+/* Records up to that one are not in the log any more. */
+static void skip(sse_hub_t *hub, sse_id_t upto)
 {
-    hole_t hole = {upto, oldest};
-
-    sse_channels_each(hub->channels, tell_gap, &hole);
+    sse_channels_each(hub->channels, owe_gap, &upto);
     hub->position = upto;
+    hub->has_skipped = 1;
 }
 
 static void forget(sse_hub_t *hub, const sse_record_t *record)
@@ -100,7 +110,7 @@ static apr_status_t on_record(void *baton, const sse_record_t *record)
     if (record->id != hub->position + 1) {
         /* This child slept for longer than the log remembers, or another store
          * is where the one was that it followed. */
-        skip(hub, record->id - 1, record->id);
+        skip(hub, record->id - 1);
     }
     if (record->kind == SSE_RECORD_FORGET) {
         forget(hub, record);
@@ -140,7 +150,11 @@ static void turn(sse_hub_t *hub)
         return;
     }
     if (next != hub->position) {
-        skip(hub, next, 0);
+        skip(hub, next);
+    }
+    if (hub->has_skipped) {
+        hub->has_skipped = 0;
+        sse_channels_each(hub->channels, tell_gap, NULL);
     }
     if (hub->provider->last(hub->store, &last) == APR_SUCCESS &&
         hub->position < last) {

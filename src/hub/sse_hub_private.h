@@ -25,6 +25,7 @@ struct sse_hub_t {
     sse_channels_t *channels;             /* loop */
     sse_id_t position;     /* loop: the last id fanned out, where somebody
                                 listens; else any that was */
+    int has_skipped;       /* loop: subscriptions may have a gap to tell */
     apr_size_t turn_bytes; /* loop: pushed in this turn */
     apr_time_t complained; /* loop */
     sse_wakeup_t wakeup;   /* loop: heard while somebody listens */
@@ -39,6 +40,10 @@ sse_buf_t *sse_hub_format(const sse_record_t *record);
 /** Log, once a minute, that the store fails. */
 void sse_hub_complain(sse_hub_t *hub, apr_status_t rv, const char *what);
 
+/** An id as the store has it: where an earlier copy was put back since it was
+ *  read, that one's newest. */
+sse_id_t sse_hub_known(sse_hub_t *hub, sse_id_t id);
+
 /** Put a listener on a channel of this child.  The first one has the hub begin
  *  to follow the log, from now. */
 void sse_hub_join(sse_hub_t *hub, sse_slice_t key, sse_listener_t *listener);
@@ -52,9 +57,12 @@ int sse_hub_wants(const sse_subscription_t *sub, sse_id_t id);
 /** Give it an event of a turn. */
 void sse_hub_push(sse_subscription_t *sub, sse_buf_t *buf);
 
-/** Tell it that what came after the hub's position is missing, up to that id.
- *  @param oldest what comes next, or 0 */
-void sse_hub_gap(sse_subscription_t *sub, sse_id_t upto, sse_id_t oldest);
+/** What came after the hub's position is missing, up to that id: it owes its
+ *  client a gap, which it tells before the next event. */
+void sse_hub_gap(sse_subscription_t *sub, sse_id_t upto);
+
+/** The turn is over: tell a gap that no event has followed. */
+void sse_hub_tell_gap(sse_subscription_t *sub);
 
 /** Its channel was ended and forgotten, by the record of this id. */
 void sse_hub_forget(sse_listener_t *listener, sse_id_t id);

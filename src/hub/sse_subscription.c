@@ -2,7 +2,7 @@
  * mod_sse: Server-Sent Events for Apache httpd.
  * See LICENSE for the terms. */
 
-#include "hub/sse_hub_private.h"
+#include "hub/sse_subscription_private.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -18,42 +18,18 @@
 /* When so far behind the hub, go by the channels' history again instead of
  * reading through everybody's log. */
 #define LOG_DISTANCE 4096
-
-/** A channel that is listened to.  The first ones are part of the
- *  subscription's own memory: a stream's small pieces would keep the C library
- *  from giving memory back.  Those that come later are malloc'ed. */
-typedef struct place_t {
-    sse_listener_t listener;
-    sse_id_t since; /* events up to this one are not for it */
-    struct place_t *next;
-    int is_inner; /* part of the subscription's memory */
-    apr_size_t len;
-    char key[];
-} place_t;
-
-/** Who listens: a stream and its channels.  malloc'ed; freed when its stream's
- *  source ends. */
-struct sse_subscription_t {
-    sse_hub_t *hub;       /* const */
-    sse_stream_t *stream; /* loop; NULL before it is attached */
-    sse_buf_t *first;     /* to be sent before all else, or NULL */
-    sse_id_t after;       /* loop: the last id it was given while catching up */
-    sse_id_t upto;        /* loop: history up to here, then the log */
-    int is_live;          /* loop: fed by the hub's turns */
-    int is_gap_told;      /* loop: what the first reading misses was told */
-    int is_free;          /* const: it stays open without a channel */
-    int n;                /* loop: places */
-    place_t *places;      /* loop, once attached */
-};
+/* More keys than these are not put on the stack. */
+#define FEW_KEYS 4
 
 /* Its room, so that the next one behind it is aligned. */
 static apr_size_t place_size(sse_slice_t key)
 {
-    return APR_ALIGN_DEFAULT(sizeof(place_t) + key.len);
+    return APR_ALIGN_DEFAULT(sizeof(sse_subscribed_t) + key.len);
 }
 
-static place_t *place_init(place_t *place, sse_subscription_t *sub,
-                           sse_slice_t key, sse_id_t since)
+static sse_subscribed_t *place_init(sse_subscribed_t *place,
+                                    sse_subscription_t *sub, sse_slice_t key,
+                                    sse_id_t since)
 {
     memset(place, 0, sizeof(*place));
     place->listener.subscription = sub;
@@ -66,10 +42,10 @@ static place_t *place_init(place_t *place, sse_subscription_t *sub,
     return place;
 }
 
-static place_t *place_create(sse_subscription_t *sub, sse_slice_t key,
-                             sse_id_t since)
+sse_subscribed_t *sse_subscribed_create(sse_subscription_t *sub,
+                                        sse_slice_t key, sse_id_t since)
 {
-    place_t *place = malloc(place_size(key));
+    sse_subscribed_t *place = malloc(place_size(key));
 
     if (!place) {
         abort();
@@ -77,16 +53,17 @@ static place_t *place_create(sse_subscription_t *sub, sse_slice_t key,
     return place_init(place, sub, key, since);
 }
 
-static sse_slice_t key_of(const place_t *place)
+sse_slice_t sse_subscribed_key(const sse_subscribed_t *place)
 {
     sse_slice_t key = {place->key, place->len};
 
     return key;
 }
 
-static place_t *place_find(const sse_subscription_t *sub, sse_slice_t key)
+sse_subscribed_t *sse_subscribed_find(const sse_subscription_t *sub,
+                                      sse_slice_t key)
 {
-    place_t *place;
+    sse_subscribed_t *place;
 
     for (place = sub->places; place; place = place->next) {
         if (place->len == key.len && !memcmp(place->key, key.ptr, key.len)) {
@@ -96,9 +73,9 @@ static place_t *place_find(const sse_subscription_t *sub, sse_slice_t key)
     return place;
 }
 
-static void place_destroy(sse_subscription_t *sub, place_t *place)
+void sse_subscribed_destroy(sse_subscription_t *sub, sse_subscribed_t *place)
 {
-    place_t **p = &sub->places;
+    sse_subscribed_t **p = &sub->places;
 
     while (*p != place) {
         p = &(*p)->next;
@@ -118,7 +95,7 @@ sse_subscription_t *sse_subscription_create(sse_hub_t *hub,
 {
     apr_size_t size = APR_ALIGN_DEFAULT(sizeof(sse_subscription_t));
     sse_subscription_t *sub;
-    place_t *place;
+    sse_subscribed_t *place;
     char *room;
     int i;
 
@@ -137,11 +114,140 @@ sse_subscription_t *sse_subscription_create(sse_hub_t *hub,
     sub->is_free = !n;
     room = (char *)sub + APR_ALIGN_DEFAULT(sizeof(*sub));
     for (i = 0; i < n; ++i) {
-        place = place_init((place_t *)(void *)room, sub, keys[i], 0);
+        place = place_init((sse_subscribed_t *)(void *)room, sub, keys[i], 0);
         place->is_inner = 1;
         room += place_size(keys[i]);
     }
     return sub;
+}
+
+/** Channels for the store; the keys' bytes stay in the places. */
+typedef struct {
+    int n;
+    sse_slice_t *keys;
+    sse_id_t *lost;
+    sse_slice_t few_keys[FEW_KEYS];
+    sse_id_t few_lost[FEW_KEYS];
+} keys_t;
+
+/* Those that have something for it up to that id. */
+static void keys_init(keys_t *keys, const sse_subscription_t *sub,
+                      sse_id_t upto)
+{
+    const sse_subscribed_t *place;
+
+    keys->n = 0;
+    keys->keys = keys->few_keys;
+    keys->lost = keys->few_lost;
+    if (sub->n > FEW_KEYS) {
+        keys->keys = calloc((apr_size_t)sub->n, sizeof(*keys->keys));
+        keys->lost = calloc((apr_size_t)sub->n, sizeof(*keys->lost));
+        if (!keys->keys || !keys->lost) {
+            abort();
+        }
+    }
+    for (place = sub->places; place; place = place->next) {
+        if (place->since < upto) {
+            keys->lost[keys->n] = place->lost;
+            keys->keys[keys->n++] = sse_subscribed_key(place);
+        }
+    }
+}
+
+static void keys_done(keys_t *keys)
+{
+    if (keys->keys != keys->few_keys) {
+        free(keys->keys);
+        free(keys->lost);
+    }
+}
+
+/* What was missing is known from now on. */
+static void keys_learn(const keys_t *keys, const sse_subscription_t *sub,
+                       sse_id_t upto)
+{
+    sse_subscribed_t *place;
+    int n = 0;
+
+    for (place = sub->places; place; place = place->next) {
+        if (place->since < upto) {
+            place->lost = keys->lost[n++];
+        }
+    }
+}
+
+/* -- Gaps ------------------------------------------------------------------ */
+
+static sse_id_t earlier(sse_id_t a, sse_id_t b) { return a < b ? a : b; }
+
+/* A gap is told before the event that follows it, as then it is known from
+ * where on nothing is missing; or when it is known that none does as yet. */
+
+void sse_subscription_owe_gap(sse_subscription_t *sub, sse_id_t after)
+{
+    if (!sub->gap) {
+        sub->gap = after;
+    }
+}
+
+/* An earlier copy of the store was put back, whose newest id is last: what was
+ * read beyond that, and what was still to come, are not its events. */
+static void go_back(sse_subscription_t *sub, sse_id_t last)
+{
+    sse_subscribed_t *place;
+
+    sub->after = earlier(sub->after, last);
+    sub->upto = earlier(sub->upto, last);
+    for (place = sub->places; place; place = place->next) {
+        place->since = earlier(place->since, last);
+        place->lost = earlier(place->lost, last);
+    }
+}
+
+/* That may have been since its request came, or since it read last. */
+static void look_back(sse_subscription_t *sub)
+{
+    sse_id_t last = sse_hub_known(sub->hub, sub->upto);
+
+    if (last < sub->upto) {
+        sse_subscription_owe_gap(sub, sub->after);
+        go_back(sub, last);
+    }
+}
+
+static void push_gap(sse_subscription_t *sub, sse_id_t oldest)
+{
+    sse_buf_t *buf = sse_gap_after(sub->gap, oldest);
+
+    sub->gap = 0;
+    sse_stream_push(sub->stream, buf, SSE_PUSH_ALWAYS);
+    sse_buf_release(buf);
+}
+
+/* The first id kept of its channels; 0: none. */
+static sse_id_t oldest_of(const sse_subscription_t *sub)
+{
+    sse_hub_t *hub = sub->hub;
+    sse_position_t position;
+    apr_status_t rv;
+    keys_t keys;
+
+    keys_init(&keys, sub, ~(sse_id_t)0);
+    rv =
+        hub->provider->look(hub->store, keys.keys, keys.n, sub->gap, &position);
+    keys_done(&keys);
+    if (rv != APR_SUCCESS) {
+        sse_hub_complain(hub, rv, "looking for what is kept failed");
+        return 0;
+    }
+    return position.oldest;
+}
+
+void sse_subscription_tell_gap(sse_subscription_t *sub)
+{
+    if (sub->gap) {
+        push_gap(sub, oldest_of(sub));
+    }
 }
 
 /* -- Live ------------------------------------------------------------------ */
@@ -154,145 +260,149 @@ int sse_hub_wants(const sse_subscription_t *sub, sse_id_t id)
 
 void sse_hub_push(sse_subscription_t *sub, sse_buf_t *buf)
 {
+    if (sub->gap) {
+        push_gap(sub, buf->id);
+    }
     sse_stream_push(sub->stream, buf, SSE_PUSH_POLICY);
 }
 
-static void push_gap(sse_subscription_t *sub, sse_id_t after, sse_id_t oldest)
-{
-    sse_buf_t *buf = sse_gap_after(after, oldest);
-
-    sse_stream_push(sub->stream, buf, SSE_PUSH_ALWAYS);
-    sse_buf_release(buf);
-}
-
-/* Once, also to one that listens to several channels. */
-void sse_hub_gap(sse_subscription_t *sub, sse_id_t upto, sse_id_t oldest)
+/* Once, also to one that listens to several channels.  What is missing ahead
+ * of one that catches up it finds by itself. */
+void sse_hub_gap(sse_subscription_t *sub, sse_id_t upto)
 {
     sse_id_t had = sub->hub->position;
 
-    if (sub->is_live &&
-        (sub->after < upto || (upto < had && sub->after != upto))) {
-        push_gap(sub, sub->after > had ? sub->after : had, oldest);
+    if (sub->is_live && (sub->after < upto || upto < had)) {
+        sse_subscription_owe_gap(sub, sub->after > had ? sub->after : had);
         sub->after = upto;
-        if (sub->upto > upto) {
-            sub->upto = upto; /* an earlier store is back */
-        }
+    }
+    if (upto < had) {
+        sse_subscription_owe_gap(sub, sub->after);
+        go_back(sub, upto);
+    }
+}
+
+void sse_hub_tell_gap(sse_subscription_t *sub)
+{
+    if (sub->is_live) {
+        sse_subscription_tell_gap(sub);
+    }
+}
+
+void sse_subscription_leave(sse_subscription_t *sub, sse_subscribed_t *place)
+{
+    sse_subscribed_destroy(sub, place);
+    if (!sub->places && !sub->is_free) {
+        sse_stream_end(sub->stream, SSE_CLOSE_SERVER, APR_SUCCESS);
     }
 }
 
 void sse_hub_forget(sse_listener_t *listener, sse_id_t id)
 {
     sse_subscription_t *sub = listener->subscription;
-    place_t *place = sse_owner_of(listener, place_t, listener);
+    sse_subscribed_t *place =
+        sse_owner_of(listener, sse_subscribed_t, listener);
 
-    if (id <= sub->upto || id <= place->since) {
-        return; /* it came after that */
-    }
-    place_destroy(sub, place);
-    if (!sub->places && !sub->is_free) {
-        sse_stream_end(sub->stream, SSE_CLOSE_SERVER, APR_SUCCESS);
+    if (id > sub->upto && id > place->since) { /* else it came after that */
+        sse_subscription_leave(sub, place);
     }
 }
 
 /* -- Catching up ----------------------------------------------------------- */
 
-/** What one reading found, held back until it is known whether a gap has to be
- *  told before it. */
-typedef struct {
-    sse_subscription_t *sub;
-    sse_queue_t found;
-    sse_task_t *change; /* only the change's channel, or NULL */
-} reading_t;
-
-static void keep(reading_t *reading, const sse_record_t *record)
+void sse_reading_keep(sse_reading_t *reading, const sse_record_t *record)
 {
     sse_queue_add(&reading->found, sse_hub_format(record));
 }
 
 static apr_status_t on_history(void *baton, const sse_record_t *record)
 {
-    reading_t *reading = baton;
-    const place_t *place = place_find(reading->sub, record->channel);
+    sse_reading_t *reading = baton;
+    const sse_subscribed_t *place =
+        sse_subscribed_find(reading->sub, record->channel);
 
     if (place && record->id > place->since) {
-        keep(reading, record);
+        sse_reading_keep(reading, record);
     }
     return APR_SUCCESS;
 }
 
 static apr_status_t on_log(void *baton, const sse_record_t *record)
 {
-    reading_t *reading = baton;
+    sse_reading_t *reading = baton;
     sse_subscription_t *sub = reading->sub;
-    place_t *place;
+    sse_subscribed_t *place;
 
     if (record->id > sub->hub->position ||
         reading->found.bytes > CATCH_UP_BYTES) {
         return APR_EOF;
     }
-    place = place_find(sub, record->channel);
+    place = sse_subscribed_find(sub, record->channel);
     if (place && record->kind == SSE_RECORD_FORGET) {
+        if (reading->found.count) {
+            return APR_EOF; /* which is sent before the stream may end */
+        }
         sse_hub_forget(&place->listener, record->id);
     }
     else if (place && record->id > place->since) {
-        keep(reading, record);
+        sse_reading_keep(reading, record);
     }
     return APR_SUCCESS;
 }
 
-/* @return whether anything was pushed */
-static int push_found(reading_t *reading, int gap, sse_id_t next)
+sse_id_t sse_reading_push(sse_reading_t *reading)
 {
     sse_subscription_t *sub = reading->sub;
     sse_buf_t *buf = sse_queue_first(&reading->found);
-    int tells = gap && !sub->is_gap_told, pushed = tells || buf;
+    sse_id_t last = 0;
 
-    /* The next one is another gap. */
-    sub->is_gap_told = 0;
-    if (tells) {
-        push_gap(sub, sub->after, buf ? buf->id : 0);
+    if (buf && sub->gap) {
+        push_gap(sub, buf->id);
     }
-    sub->after = next;
     while ((buf = sse_queue_take(&reading->found)) != NULL) {
+        last = buf->id;
         sse_stream_push(sub->stream, buf, SSE_PUSH_ALWAYS);
         sse_buf_release(buf);
     }
     sse_queue_clear(&reading->found);
-    return pushed;
+    return last;
 }
 
-/* Keys for the store, whose bytes stay in the places. */
-static apr_status_t read_history(reading_t *reading, sse_id_t *next, int *gap)
+/* @return whether anything was pushed */
+static int push_found(sse_reading_t *reading, int gap, sse_id_t next)
 {
     sse_subscription_t *sub = reading->sub;
-    sse_slice_t few[4] = {{NULL, 0}}, *keys = few;
-    place_t *place;
+
+    if (gap && !sub->is_gap_told) {
+        sse_subscription_owe_gap(sub, sub->after);
+    }
+    /* The next one is another gap. */
+    sub->is_gap_told = 0;
+    sub->after = next;
+    return sse_reading_push(reading) != 0;
+}
+
+static apr_status_t read_history(sse_reading_t *reading, sse_id_t *next,
+                                 int *gap)
+{
+    sse_subscription_t *sub = reading->sub;
     apr_status_t rv;
-    int n = 0;
+    keys_t keys;
 
     if (!sub->n) {
         *next = sub->upto;
         return APR_SUCCESS;
     }
-    if (sub->n > 4) {
-        keys = calloc((apr_size_t)sub->n, sizeof(*keys));
-        if (!keys) {
-            abort();
-        }
-    }
-    for (place = sub->places; place; place = place->next) {
-        keys[n++] = key_of(place);
-    }
-    rv = sub->hub->provider->history(sub->hub->store, keys, n, sub->after,
-                                     sub->upto, CATCH_UP_BYTES, on_history,
-                                     reading, next, gap);
-    if (keys != few) {
-        free(keys);
-    }
+    keys_init(&keys, sub, sub->upto);
+    rv = sub->hub->provider->history(sub->hub->store, keys.keys, keys.n,
+                                     sub->after, sub->upto, CATCH_UP_BYTES,
+                                     on_history, reading, keys.lost, next, gap);
+    keys_learn(&keys, sub, sub->upto);
+    keys_done(&keys);
     return rv;
 }
 
-static apr_status_t read_piece(reading_t *reading, sse_id_t *next, int *gap)
+static apr_status_t read_piece(sse_reading_t *reading, sse_id_t *next, int *gap)
 {
     sse_subscription_t *sub = reading->sub;
     sse_hub_t *hub = sub->hub;
@@ -314,29 +424,49 @@ static int is_caught_up(const sse_subscription_t *sub)
     return sub->after >= sub->upto && sub->after >= sub->hub->position;
 }
 
+/* Nothing was found for it: it reads on, but lets others have their turn. */
+static void go_on(sse_subscription_t *sub, sse_id_t from)
+{
+    if (sub->after <= from) {
+        /* The store may be another one: it sees that itself, or the hub's
+         * turn does. */
+        look_back(sub);
+        sse_loop_post(sub->hub->loop, &sub->hub->turn_task);
+    }
+    sse_stream_poke(sub->stream);
+}
+
+void sse_reading_fail(sse_reading_t *reading, apr_status_t rv)
+{
+    sse_subscription_t *sub = reading->sub;
+
+    sse_queue_clear(&reading->found);
+    sse_hub_complain(sub->hub, rv, "reading the history failed");
+    sse_stream_end(sub->stream, SSE_CLOSE_ERROR, rv);
+}
+
 static void catch_up(sse_subscription_t *sub)
 {
-    reading_t reading = {sub, {0}, NULL};
-    sse_id_t next = sub->after;
+    sse_reading_t reading = {sub, {0}};
+    sse_id_t from = sub->after, next = from;
     int gap = 0, found;
     apr_status_t rv;
 
     if (!is_caught_up(sub)) {
         rv = read_piece(&reading, &next, &gap);
         if (rv != APR_SUCCESS) {
-            sse_queue_clear(&reading.found);
-            sse_hub_complain(sub->hub, rv, "reading the history failed");
-            sse_stream_end(sub->stream, SSE_CLOSE_ERROR, rv);
+            sse_reading_fail(&reading, rv);
             return;
         }
         found = push_found(&reading, gap, next);
         if (!is_caught_up(sub)) {
             if (!found) {
-                sse_stream_poke(sub->stream);
+                go_on(sub, from);
             }
             return; /* on_drained() comes */
         }
     }
+    sse_subscription_tell_gap(sub);
     sub->is_live = 1;
 }
 
@@ -345,15 +475,16 @@ static void catch_up(sse_subscription_t *sub)
 static void on_attached(sse_stream_t *stream, void *baton)
 {
     sse_subscription_t *sub = baton;
-    place_t *place;
+    sse_subscribed_t *place;
 
     sub->stream = stream;
     for (place = sub->places; place; place = place->next) {
-        sse_hub_join(sub->hub, key_of(place), &place->listener);
+        sse_hub_join(sub->hub, sse_subscribed_key(place), &place->listener);
     }
     if (sub->first) {
         sse_stream_push(stream, sub->first, SSE_PUSH_ALWAYS);
     }
+    look_back(sub);
     catch_up(sub);
 }
 
@@ -373,111 +504,12 @@ static void on_ended(sse_stream_t *stream, void *baton)
     sse_subscription_t *sub = baton;
 
     while (sub->places) {
-        place_destroy(sub, sub->places);
+        sse_subscribed_destroy(sub, sub->places);
     }
     if (sub->first) {
         sse_buf_release(sub->first);
     }
     free(sub);
-}
-
-/* -- Changing a live stream's channels ------------------------------------- */
-
-/** A change on its way to the loop.  malloc'ed. */
-typedef struct {
-    sse_task_t task;
-    sse_stream_t *stream; /* a reference */
-    int add;
-    sse_id_t since;
-    apr_size_t len;
-    char key[];
-} change_t;
-
-/* What was published before the hub's last turn, but after the change was
- * asked for. */
-static apr_status_t on_missed(void *baton, const sse_record_t *record)
-{
-    reading_t *reading = baton;
-    change_t *change = sse_owner_of(reading->change, change_t, task);
-
-    if (record->id > reading->sub->hub->position) {
-        return APR_EOF;
-    }
-    if (record->kind == SSE_RECORD_EVENT &&
-        record->channel.len == change->len &&
-        !memcmp(record->channel.ptr, change->key, change->len)) {
-        keep(reading, record);
-    }
-    return APR_SUCCESS;
-}
-
-static void push_missed(sse_subscription_t *sub, change_t *change)
-{
-    reading_t reading = {sub, {0}, &change->task};
-    sse_id_t next = change->since, from;
-    int missing;
-
-    /* Where an earlier store was put back, there is nothing up to there. */
-    do {
-        from = next;
-    } while (sub->is_live && next < sub->hub->position &&
-             sub->hub->provider->follow(sub->hub->store, from, LOG_DISTANCE,
-                                        on_missed, &reading, &next,
-                                        &missing) == APR_SUCCESS &&
-             next > from);
-    push_found(&reading, 0, sub->after);
-}
-
-static void apply(sse_subscription_t *sub, change_t *change)
-{
-    sse_slice_t key = {change->key, change->len};
-    place_t *place = place_find(sub, key);
-
-    if (change->add && !place) {
-        place = place_create(sub, key, change->since);
-        if (sub->stream) { /* else on_attached() will */
-            sse_hub_join(sub->hub, key_of(place), &place->listener);
-            push_missed(sub, change);
-        }
-    }
-    else if (!change->add && place) {
-        place_destroy(sub, place);
-    }
-}
-
-static void on_change(sse_task_t *task)
-{
-    change_t *change = sse_owner_of(task, change_t, task);
-    sse_subscription_t *sub = sse_stream_source(change->stream);
-
-    if (sub) {
-        apply(sub, change);
-    }
-    sse_stream_release(change->stream);
-    free(change);
-}
-
-apr_status_t sse_subscription_change(sse_hub_t *hub, sse_stream_t *stream,
-                                     sse_slice_t key, int add)
-{
-    change_t *change = calloc(1, sizeof(*change) + key.len);
-    apr_status_t rv;
-
-    if (!change) {
-        abort();
-    }
-    rv = hub->provider->last(hub->store, &change->since);
-    if (rv != APR_SUCCESS) {
-        free(change);
-        return rv;
-    }
-    change->task.run = on_change;
-    change->stream = sse_stream_acquire(stream);
-    change->add = add;
-    change->len = key.len;
-    memcpy(change->key, key.ptr, key.len);
-    sse_loop_post(hub->loop, &change->task);
-    return APR_SUCCESS;
 }
 
 const sse_source_t sse_hub_source = {on_attached, on_drained, on_ended};

@@ -181,6 +181,8 @@ struct sse_store_t {
     apr_time_t looked; /**< atomic: when the files were found in place */
     int is_broken;     /**< atomic: this environment is of no use any more */
     const char *news;  /**< atomic: for the administrator, or NULL */
+    sse_id_t highest;  /**< atomic: the highest id that was seen here, whatever
+                            was open; a new store's are above */
 
     pthread_mutex_t gate;
     pthread_cond_t gate_moved;
@@ -247,6 +249,8 @@ int sse_lmdb_place_reserve(const sse_store_conf_t *conf);
     "the event store cannot be opened: see that its directory is there and "   \
     "belongs to the server's user, and that its disk is neither full nor "     \
     "read-only; it is tried again by itself"
+/** A store that was open here had this id. */
+void sse_lmdb_place_saw(sse_store_t *store, sse_id_t id);
 /** Note which files are open. */
 int sse_lmdb_place_note(sse_store_t *store);
 /** Whether it is not too soon to try sse_lmdb_place_move() again. */
@@ -326,10 +330,11 @@ apr_status_t sse_lmdb_follow(sse_store_t *store, sse_id_t after, int max,
 int sse_lmdb_first_kept(sse_store_t *store, MDB_txn *txn,
                         const sse_lmdb_channel_t *channel, apr_time_t now,
                         sse_id_t *first);
-/** Whether something after that id has left the history. */
+/** What after that id has left the history.
+ *  @param lost out: an id up to which it reaches, about; 0: nothing has */
 int sse_lmdb_gap(sse_store_t *store, MDB_txn *txn,
                  const sse_lmdb_channel_t *channel, sse_id_t first,
-                 sse_id_t after, int *gap);
+                 sse_id_t after, sse_id_t *lost);
 /** @return whether these can be keys of channels */
 int sse_lmdb_channels_ok(const sse_slice_t *channels, int n);
 
@@ -339,7 +344,8 @@ apr_status_t sse_lmdb_tail(sse_store_t *store, const sse_slice_t *channels,
 apr_status_t sse_lmdb_history(sse_store_t *store, const sse_slice_t *channels,
                               int n, sse_id_t after, sse_id_t upto,
                               apr_size_t max_bytes, sse_store_fn *fn,
-                              void *baton, sse_id_t *next, int *gap);
+                              void *baton, sse_id_t *known, sse_id_t *next,
+                              int *gap);
 
 /* sse_lmdb_tidy.c */
 apr_status_t sse_lmdb_tidy(sse_store_t *store, apr_time_t now, int *more);

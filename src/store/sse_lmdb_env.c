@@ -289,6 +289,7 @@ int sse_lmdb_read_begin(sse_store_t *store, MDB_txn **txn,
         }
         rc = state_get(store, *txn, state);
         if (!rc && state->txn <= mdb_txn_id(*txn)) {
+            sse_lmdb_place_saw(store, state->last);
             return 0;
         }
         /* LMDB takes the snapshot's number first and its roots a moment later.

@@ -467,7 +467,7 @@ sse_inspect_e sse_inspect_dump(sse_inspect_t *in, sse_slice_t key,
         after = next;
         some.len = 0;
         rv = sse_lmdb_history(in->store, &key, 1, after, upto, BYTES_AT_ONCE,
-                              on_event, &some, &next, &gap);
+                              on_event, &some, NULL, &next, &gap);
         if (!rv && next <= after) {
             rv = SSE_STORE_EDAMAGED;
         }

@@ -26,6 +26,13 @@ typedef struct {
     int backward; /**< newest first */
 } merge_t;
 
+/** What is asked for. */
+typedef struct {
+    sse_id_t after;
+    sse_id_t upto;
+    sse_id_t floor; /**< the highest id that a channel which is gone has lost */
+} range_t;
+
 static int before(const merge_t *m, int a, int b)
 {
     return m->backward ? m->ways[a].id > m->ways[b].id
@@ -132,15 +139,26 @@ static int merge_knows(const merge_t *m, apr_uint64_t number)
     return 0;
 }
 
+static int is_news(sse_id_t lost, sse_id_t upto, sse_id_t *known)
+{
+    sse_id_t before = known ? *known : 0;
+
+    lost = lost < upto ? lost : upto;
+    if (known && lost > before) {
+        *known = lost;
+    }
+    return lost > before;
+}
+
 /* All of the channels, positioned after "after"; backward: at the newest.
- * gap: as history() has it. */
+ * known, gap: as history() has them. */
 static int merge_open(merge_t *m, const sse_slice_t *channels, int n,
-                      sse_id_t after, sse_id_t floor, int *gap)
+                      const range_t *range, sse_id_t *known, int *gap)
 {
     apr_time_t now = apr_time_now();
     sse_lmdb_channel_t channel;
-    sse_id_t first, from;
-    int i, lost, rc = 0;
+    sse_id_t after = range->after, first, from, lost;
+    int i, rc = 0;
 
     m->ways = calloc(n > 0 ? (size_t)n : 1, sizeof(*m->ways));
     if (!m->ways) {
@@ -149,7 +167,8 @@ static int merge_open(merge_t *m, const sse_slice_t *channels, int n,
     for (i = 0; i < n && !rc; ++i) {
         rc = sse_lmdb_channel_get(m->store, m->txn, channels[i], &channel);
         if (rc == MDB_NOTFOUND) {
-            *gap |= after < floor;
+            *gap |= after < range->floor && is_news(range->floor, range->upto,
+                                                    known ? known + i : NULL);
             rc = 0;
             continue;
         }
@@ -160,7 +179,7 @@ static int merge_open(merge_t *m, const sse_slice_t *channels, int n,
                                &lost))) {
             continue;
         }
-        *gap |= lost;
+        *gap |= is_news(lost, range->upto, known ? known + i : NULL);
         if (first) {
             from = first > after ? first : after + 1;
             rc = merge_add(m, channel.number, first,
@@ -218,6 +237,7 @@ apr_status_t sse_lmdb_tail(sse_store_t *store, const sse_slice_t *channels,
                            int n, apr_int64_t count, sse_id_t *after)
 {
     sse_lmdb_state_t state;
+    range_t range = {0, 0, 0};
     merge_t m;
     int rc, gap = 0;
 
@@ -227,7 +247,8 @@ apr_status_t sse_lmdb_tail(sse_store_t *store, const sse_slice_t *channels,
     if ((rc = merge_begin(&m, store, 1, &state))) {
         return sse_lmdb_status(rc);
     }
-    rc = merge_open(&m, channels, n, state.last, 0, &gap);
+    range.after = range.upto = state.last;
+    rc = merge_open(&m, channels, n, &range, NULL, &gap);
     *after = state.last;
     if (!rc && count < 0) {
         *after = oldest(&m, state.last);
@@ -274,10 +295,12 @@ static int give(merge_t *m, sse_id_t upto, apr_size_t bytes, sse_store_fn *fn,
 apr_status_t sse_lmdb_history(sse_store_t *store, const sse_slice_t *channels,
                               int n, sse_id_t after, sse_id_t upto,
                               apr_size_t max_bytes, sse_store_fn *fn,
-                              void *baton, sse_id_t *next, int *gap)
+                              void *baton, sse_id_t *known, sse_id_t *next,
+                              int *gap)
 {
     apr_status_t stopped = APR_SUCCESS;
     sse_lmdb_state_t state;
+    range_t range = {after, upto, 0};
     merge_t m;
     int rc;
 
@@ -290,8 +313,10 @@ apr_status_t sse_lmdb_history(sse_store_t *store, const sse_slice_t *channels,
         return sse_lmdb_status(rc);
     }
     *gap = after < state.origin; /* of another store */
-    rc = merge_open(&m, channels, n, after, state.floor, gap);
+    range.floor = state.floor;
+    rc = merge_open(&m, channels, n, &range, known, gap);
     if (!rc) {
+        upto = upto < state.last ? upto : state.last;
         rc = give(&m, upto, max_bytes, fn, baton, next, &stopped);
     }
     merge_end(&m);

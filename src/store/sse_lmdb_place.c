@@ -140,8 +140,18 @@ static int is_usable(const sse_store_conf_t *conf)
     return !access(conf->dir, R_OK | W_OK | X_OK);
 }
 
-/* The newest id of what is still open, so that others are above. */
-static sse_id_t last_of(sse_store_t *store)
+void sse_lmdb_place_saw(sse_store_t *store, sse_id_t id)
+{
+    sse_id_t highest = __atomic_load_n(&store->highest, __ATOMIC_RELAXED);
+
+    while (id > highest &&
+           !__atomic_compare_exchange_n(&store->highest, &highest, id, 0,
+                                        __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+    }
+}
+
+/* The newest id of what is still open: others may have written last. */
+static void see_last(sse_store_t *store)
 {
     sse_lmdb_state_t state = {0};
     MDB_val key = {5, (void *)"state"}, val;
@@ -154,7 +164,7 @@ static sse_id_t last_of(sse_store_t *store)
         }
         mdb_txn_abort(txn);
     }
-    return state.last;
+    sse_lmdb_place_saw(store, state.last);
 }
 
 int sse_lmdb_place_may_move(const sse_store_t *store)
@@ -167,11 +177,12 @@ int sse_lmdb_place_may_move(const sse_store_t *store)
 
 static int start_again(sse_store_t *store)
 {
-    sse_id_t last = last_of(store);
     int rc;
 
+    see_last(store);
     sse_lmdb_env_stop(store);
-    rc = sse_lmdb_env_start(store, last);
+    rc = sse_lmdb_env_start(store,
+                            __atomic_load_n(&store->highest, __ATOMIC_RELAXED));
     if (!rc) {
         __atomic_store_n(&store->is_broken, 0, __ATOMIC_RELEASE);
         __atomic_store_n(

@@ -101,20 +101,20 @@ int sse_lmdb_first_kept(sse_store_t *store, MDB_txn *txn,
 
 int sse_lmdb_gap(sse_store_t *store, MDB_txn *txn,
                  const sse_lmdb_channel_t *channel, sse_id_t first,
-                 sse_id_t after, int *gap)
+                 sse_id_t after, sse_id_t *lost)
 {
     sse_lmdb_entry_t entry;
     MDB_cursor *cursor;
     sse_id_t id;
     int rc;
 
-    *gap = after < channel->evicted;
-    if (*gap || !channel->count || first == channel->first) {
+    *lost = after < channel->evicted ? channel->evicted : 0;
+    if (*lost || !channel->count || first == channel->first) {
         return 0;
     }
     /* Some are over their age, and still there: is one of them after it? */
     if (!first) {
-        *gap = after < channel->last;
+        *lost = after < channel->last ? channel->last : 0;
         return 0;
     }
     if (after + 1 >= first) {
@@ -125,7 +125,7 @@ int sse_lmdb_gap(sse_store_t *store, MDB_txn *txn,
     }
     rc = seek(cursor, channel->number, after + 1, &id, &entry);
     mdb_cursor_close(cursor);
-    *gap = !rc && id < first;
+    *lost = !rc && id < first ? first - 1 : 0;
     return rc == MDB_NOTFOUND ? 0 : rc;
 }
 
@@ -134,18 +134,18 @@ static int look_at(sse_store_t *store, MDB_txn *txn, sse_slice_t key,
                    apr_time_t now, sse_position_t *position)
 {
     sse_lmdb_channel_t channel;
-    sse_id_t first;
-    int gap, rc = sse_lmdb_channel_get(store, txn, key, &channel);
+    sse_id_t first, lost;
+    int rc = sse_lmdb_channel_get(store, txn, key, &channel);
 
     if (rc) {
         position->gap |= after < state->floor;
         return rc == MDB_NOTFOUND ? 0 : rc;
     }
     if ((rc = sse_lmdb_first_kept(store, txn, &channel, now, &first)) ||
-        (rc = sse_lmdb_gap(store, txn, &channel, first, after, &gap))) {
+        (rc = sse_lmdb_gap(store, txn, &channel, first, after, &lost))) {
         return rc;
     }
-    position->gap |= gap;
+    position->gap |= lost != 0;
     if (first && (!position->oldest || first < position->oldest)) {
         position->oldest = first;
     }

@@ -173,13 +173,17 @@ typedef struct sse_store_provider_t {
      * The kept events of these channels with after < id <= upto, oldest
      * first, in the order of their ids, until about max_bytes of data were
      * given (at least one event).
-     * @param next out: read on after this id; upto when all were given
-     * @param gap out: events after "after" were evicted before this call
+     * @param next out: read on after this id; when all were given upto, but not
+     *        beyond the newest id unless after is
+     * @param known NULL, or n ids, 0 at first: in and out, up to where it was
+     *        said of each channel that something is gone
+     * @param gap out: events after "after", and not only those that are known
+     *        to be, were evicted before this call
      */
     apr_status_t (*history)(sse_store_t *store, const sse_slice_t *channels,
                             int n, sse_id_t after, sse_id_t upto,
                             apr_size_t max_bytes, sse_store_fn *fn, void *baton,
-                            sse_id_t *next, int *gap);
+                            sse_id_t *known, sse_id_t *next, int *gap);
 
     /**
      * The log: all records of all channels after that id, in order, max at

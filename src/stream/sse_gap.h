@@ -15,7 +15,8 @@
 #include "stream/sse_buf.h"
 
 /** @param after the last id the client has, as it gave it: any text
- *  @param oldest the first id that follows; 0: none is kept */
+ *  @param oldest the first id kept, of those that follow if there are any;
+ *         0: none is kept */
 sse_buf_t *sse_gap_create(const char *after, sse_id_t oldest);
 
 /** The same for an id of our own. */

@@ -207,7 +207,7 @@ static inline const char *history_of(sse_store_t *store, const char *channel,
 
     memset(&seen, 0, sizeof(seen));
     rv = P->history(store, &key, 1, after, ~(sse_id_t)0, 1 << 30, see, &seen,
-                    &next, gap ? gap : &lost);
+                    NULL, &next, gap ? gap : &lost);
     if (rv) {
         snprintf(seen.text, sizeof(seen.text), "error %d", (int)rv);
     }

@@ -386,25 +386,27 @@ static void test_channels(void)
     keys[2] = text("c");
     keys[3] = text("a");
     memset(&seen, 0, sizeof(seen));
-    P->history(store, keys, 4, start, id[8], 1000, see, &seen, &next, &gap);
+    P->history(store, keys, 4, start, id[8], 1000, see, &seen, NULL, &next,
+               &gap);
     is_str(seen.text, "0 2 3 5 6 8 ", "merged, none twice");
     is_num(next, id[8], "all were given");
     is_num(gap, 0, "no gap");
     memset(&seen, 0, sizeof(seen));
-    P->history(store, keys, 4, id[0], id[6], 1000, see, &seen, &next, &gap);
+    P->history(store, keys, 4, id[0], id[6], 1000, see, &seen, NULL, &next,
+               &gap);
     is_str(seen.text, "2 3 5 6 ", "after and up to");
     memset(&seen, 0, sizeof(seen));
-    P->history(store, keys, 4, start, id[7], 2, see, &seen, &next, &gap);
+    P->history(store, keys, 4, start, id[7], 2, see, &seen, NULL, &next, &gap);
     is_str(seen.text, "0 2 ", "so many bytes");
     is_num(next, id[2], "and where to go on");
     memset(&seen, 0, sizeof(seen));
-    P->history(store, keys, 4, next, id[7], 0, see, &seen, &next, &gap);
+    P->history(store, keys, 4, next, id[7], 0, see, &seen, NULL, &next, &gap);
     is_str(seen.text, "3 ", "at least one");
     memset(&seen, 0, sizeof(seen));
     seen.stop_at = 3;
-    is_num(
-        P->history(store, keys, 4, start, id[8], 99, see, &seen, &next, &gap),
-        APR_EINTR, "the callback stops it");
+    is_num(P->history(store, keys, 4, start, id[8], 99, see, &seen, NULL, &next,
+                      &gap),
+           APR_EINTR, "the callback stops it");
     is_num(next, id[2], "its record counts as not read");
     memset(&seen, 0, sizeof(seen));
     seen.stop_at = 4;
@@ -419,12 +421,14 @@ static void test_channels(void)
     for (i = 0; i <= 7; ++i) {
         memset(&seen, 0, sizeof(seen));
         P->tail(store, keys, 4, i, &after);
-        P->history(store, keys, 4, after, id[8], 1000, see, &seen, &next, &gap);
+        P->history(store, keys, 4, after, id[8], 1000, see, &seen, NULL, &next,
+                   &gap);
         is_num(seen.count, i < 6 ? i : 6, "a tail of so many");
     }
     memset(&seen, 0, sizeof(seen));
     P->tail(store, keys, 4, -1, &after);
-    P->history(store, keys, 4, after, id[8], 1000, see, &seen, &next, &gap);
+    P->history(store, keys, 4, after, id[8], 1000, see, &seen, NULL, &next,
+               &gap);
     is_num(seen.count, 6, "a tail of all");
     is_num(gap, 0, "without a gap");
     P->tail(store, keys + 1, 1, 5, &after);

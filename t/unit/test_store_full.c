@@ -42,8 +42,8 @@ static int readable(sse_store_t *store, const char *channel)
     if (P->follow(store, last - 200000, 1000000, count_it, &log, &next,
                   &missing) ||
         next != last ||
-        P->history(store, &key, 1, 0, last, 1 << 30, count_it, &kept, &next,
-                   &gap) ||
+        P->history(store, &key, 1, 0, last, 1 << 30, count_it, &kept, NULL,
+                   &next, &gap) ||
         next != last) {
         return -1;
     }
@@ -206,8 +206,8 @@ static void *read_slowly(void *data)
     int gap;
 
     while (!__atomic_load_n(&stop, __ATOMIC_SEQ_CST)) {
-        P->history(data, &key, 1, 0, ~(sse_id_t)0, 1 << 20, slow, NULL, &next,
-                   &gap);
+        P->history(data, &key, 1, 0, ~(sse_id_t)0, 1 << 20, slow, NULL, NULL,
+                   &next, &gap);
     }
     return NULL;
 }

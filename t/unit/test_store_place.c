@@ -8,6 +8,7 @@
 #include <pthread.h>
 
 #include "store.h"
+#include "store/sse_lmdb.h"
 
 #define THREADS 4
 #define SWAPS   20
@@ -134,6 +135,76 @@ static void test_opened_later(void)
     apr_pool_destroy(pool);
 }
 
+/* As if the clock had been set back since it was made.
+ * @return its newest id from now on */
+static sse_id_t run_ahead(sse_store_t *store)
+{
+    sse_lmdb_write_t w;
+
+    if (sse_lmdb_write_begin(&w, store)) {
+        return 0;
+    }
+    w.state.last += 1000000000000;
+    return sse_lmdb_write_commit(&w) ? 0 : w.state.last;
+}
+
+/* What is in the way of a new store does not make the old one forgotten. */
+static void test_obstacle(void)
+{
+    apr_pool_t *pool = test_pool();
+    sse_store_t *store = test_store("obstacle/store", "16m", pool);
+    char *here = path_of(pool, "obstacle/store");
+    char *obstacle = path_of(pool, "obstacle/store/data.mdb");
+    sse_id_t before, id;
+    int more;
+
+    ok((before = run_ahead(store)) != 0, "ids that are ahead of the clock");
+    test_remove(here);
+    mkdir(here, 0755);
+    mkdir(obstacle, 0755);
+    settle();
+    ok(append_one(store, "a", &id) != APR_SUCCESS, "it cannot be opened");
+    apr_sleep(300000); /* it is tried again after a while */
+    ok(P->tidy(store, apr_time_now(), &more) != APR_SUCCESS, "nor again");
+    rmdir(obstacle);
+    is_num(append_soon(store, "b", &id), APR_SUCCESS, "until it can");
+    is_num(id, before + 2, "its ids are above those of before all the same");
+    test_remove(here);
+    settle();
+    is_num(append_soon(store, "c", &id), APR_SUCCESS, "removed once more");
+    is_num(id, before + 4, "they go on");
+    apr_pool_destroy(pool);
+}
+
+/* An earlier copy's ids are its own; a new store's are above all there were. */
+static void test_earlier(void)
+{
+    apr_pool_t *pool = test_pool();
+    sse_store_t *store = test_store("earlier/store", "16m", pool);
+    char *here = path_of(pool, "earlier/store");
+    char *newer = path_of(pool, "earlier/newer");
+    char *copy = path_of(pool, "earlier/copy");
+    sse_id_t early, before, id;
+    char *cp = apr_psprintf(pool, "cp -a '%s' '%s'", here, copy);
+
+    append_one(store, "a", &early);
+    is_num(system(cp), 0, "a copy is made");
+    before = run_ahead(store);
+    rename(here, newer);
+    settle();
+    append_one(store, "lost", &id);
+    test_remove(here);
+    rename(copy, here);
+    settle();
+    is_num(append_soon(store, "b", &id), APR_SUCCESS, "and put back");
+    is_num(id, early + 1, "its ids go on where they were");
+    test_remove(here);
+    settle();
+    is_num(append_soon(store, "c", &id), APR_SUCCESS, "and removed");
+    ok(id > before, "ids are above the highest there were");
+    apr_pool_destroy(pool);
+}
+
 static int stop; /* atomic */
 
 /* Appends and reads; everything but the directory's absence is a failure. */
@@ -200,6 +271,8 @@ int main(void)
     test_removed();
     test_lock_file();
     test_opened_later();
+    test_obstacle();
+    test_earlier();
     test_threads();
     return test_end();
 }

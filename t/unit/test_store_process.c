@@ -232,7 +232,7 @@ static void *read_for_ever(void *data)
 
     for (;;) {
         P->history(worker->store, &key, 1, 0, ~(sse_id_t)0, 1000, slow, NULL,
-                   &next, &gap);
+                   NULL, &next, &gap);
     }
     return NULL;
 }

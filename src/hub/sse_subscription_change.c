@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod_sse: Server-Sent Events for Apache httpd.
+ * See LICENSE for the terms. */
+
+#include "hub/sse_subscription_private.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Records of the log that are looked through at a time. */
+#define MISSED_RECORDS 4096
+
+/** A change on its way to the loop.  malloc'ed. */
+typedef struct {
+    sse_task_t task;
+    sse_stream_t *stream; /* a reference */
+    int add;
+    sse_id_t since;
+    apr_size_t len;
+    char key[];
+} change_t;
+
+/** What was published to a new channel after that was asked for, and is behind
+ *  its stream already. */
+typedef struct {
+    sse_reading_t reading;
+    const sse_subscribed_t *place;
+    sse_id_t upto;
+    int is_ended; /* the channel was ended and forgotten after these */
+} missed_t;
+
+static apr_status_t on_missed(void *baton, const sse_record_t *record)
+{
+    missed_t *missed = baton;
+    const sse_subscribed_t *place = missed->place;
+
+    if (record->id > missed->upto) {
+        return APR_EOF;
+    }
+    if (record->channel.len != place->len ||
+        memcmp(record->channel.ptr, place->key, place->len) != 0) {
+        return APR_SUCCESS;
+    }
+    if (record->kind == SSE_RECORD_FORGET) {
+        missed->is_ended = 1;
+        return APR_EOF;
+    }
+    sse_reading_keep(&missed->reading, record);
+    return APR_SUCCESS;
+}
+
+static apr_status_t read_missed(missed_t *missed)
+{
+    sse_subscription_t *sub = missed->reading.sub;
+    sse_hub_t *hub = sub->hub;
+    sse_id_t next = missed->place->since, from;
+    apr_status_t rv = APR_SUCCESS;
+    int gap;
+
+    while (rv == APR_SUCCESS && next < missed->upto) {
+        from = next;
+        rv = hub->provider->follow(hub->store, from, MISSED_RECORDS, on_missed,
+                                   missed, &next, &gap);
+        if (gap) {
+            sse_subscription_owe_gap(sub, from);
+        }
+        if (next <= from) {
+            break; /* an earlier store is back: there is nothing up to there */
+        }
+    }
+    return APR_STATUS_IS_EOF(rv) ? APR_SUCCESS : rv;
+}
+
+/* Where the client is to come back to when events of lower ids were the last
+ * ones: an id alone is no event. */
+static void push_id(sse_subscription_t *sub, sse_id_t id)
+{
+    sse_record_t record = {id, 0, SSE_RECORD_EVENT, {NULL, 0}, SSE_FIELDS_NONE};
+    sse_buf_t *buf = sse_hub_format(&record);
+
+    sse_stream_push(sub->stream, buf, SSE_PUSH_ALWAYS);
+    sse_buf_release(buf);
+}
+
+static void push_missed(sse_subscription_t *sub, sse_subscribed_t *place)
+{
+    missed_t missed = {{sub, {0}}, place, sub->after, 0};
+    sse_id_t last;
+    apr_status_t rv;
+
+    if (sub->is_live && sub->hub->position > sub->after) {
+        missed.upto = sub->hub->position;
+    }
+    rv = read_missed(&missed);
+    if (rv != APR_SUCCESS) {
+        sse_reading_fail(&missed.reading, rv);
+        return;
+    }
+    last = sse_reading_push(&missed.reading);
+    if (last && last < missed.upto) {
+        push_id(sub, missed.upto);
+    }
+    if (sub->is_live) {
+        sse_subscription_tell_gap(sub);
+    }
+    if (missed.is_ended) {
+        sse_subscription_leave(sub, place);
+    }
+}
+
+static void apply(sse_subscription_t *sub, change_t *change)
+{
+    sse_slice_t key = {change->key, change->len};
+    sse_subscribed_t *place = sse_subscribed_find(sub, key);
+
+    if (change->add && !place) {
+        change->since = sse_hub_known(sub->hub, change->since);
+        place = sse_subscribed_create(sub, key, change->since);
+        if (sub->stream) { /* else on_attached() will */
+            sse_hub_join(sub->hub, sse_subscribed_key(place), &place->listener);
+            push_missed(sub, place);
+        }
+    }
+    else if (!change->add && place) {
+        sse_subscribed_destroy(sub, place);
+    }
+}
+
+static void on_change(sse_task_t *task)
+{
+    change_t *change = sse_owner_of(task, change_t, task);
+    sse_subscription_t *sub = sse_stream_source(change->stream);
+
+    if (sub) {
+        apply(sub, change);
+    }
+    sse_stream_release(change->stream);
+    free(change);
+}
+
+apr_status_t sse_subscription_change(sse_hub_t *hub, sse_stream_t *stream,
+                                     sse_slice_t key, int add)
+{
+    change_t *change = calloc(1, sizeof(*change) + key.len);
+    apr_status_t rv;
+
+    if (!change) {
+        abort();
+    }
+    rv = hub->provider->last(hub->store, &change->since);
+    if (rv != APR_SUCCESS) {
+        free(change);
+        return rv;
+    }
+    change->task.run = on_change;
+    change->stream = sse_stream_acquire(stream);
+    change->add = add;
+    change->len = key.len;
+    memcpy(change->key, key.ptr, key.len);
+    sse_loop_post(hub->loop, &change->task);
+    return APR_SUCCESS;
+}

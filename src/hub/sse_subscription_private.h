@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod_sse: Server-Sent Events for Apache httpd.
+ * See LICENSE for the terms. */
+
+/**
+ * @file sse_subscription_private.h
+ * What a subscription's feeding (sse_subscription.c) and the changing of its
+ * channels (sse_subscription_change.c) share.
+ *
+ * Threads: the loop's, but for what is tagged.
+ */
+
+#ifndef SSE_SUBSCRIPTION_PRIVATE_H
+#define SSE_SUBSCRIPTION_PRIVATE_H
+
+#include "hub/sse_hub_private.h"
+#include "stream/sse_queue.h"
+
+/** A channel that is listened to.  The first ones are part of the
+ *  subscription's own memory: a stream's small pieces would keep the C library
+ *  from giving memory back.  Those that come later are malloc'ed. */
+typedef struct sse_subscribed_t {
+    sse_listener_t listener;
+    sse_id_t since; /* events up to this one are not for it */
+    sse_id_t lost;  /* some of its history up to here is missing, as is known */
+    struct sse_subscribed_t *next;
+    int is_inner; /* part of the subscription's memory */
+    apr_size_t len;
+    char key[];
+} sse_subscribed_t;
+
+/** Who listens: a stream and its channels.  malloc'ed; freed when its stream's
+ *  source ends. */
+struct sse_subscription_t {
+    sse_hub_t *hub;       /* const */
+    sse_stream_t *stream; /* loop; NULL before it is attached */
+    sse_buf_t *first;     /* to be sent before all else, or NULL */
+    sse_id_t after;       /* loop: the last id it was given while catching up */
+    sse_id_t upto;        /* loop: history up to here, then the log */
+    sse_id_t gap;         /* loop: after it a gap is yet to be told; 0: none */
+    int is_live;          /* loop: fed by the hub's turns */
+    int is_gap_told;      /* loop: what the first reading misses was told */
+    int is_free;          /* const: it stays open without a channel */
+    int n;                /* loop: places */
+    sse_subscribed_t *places; /* loop, once attached */
+};
+
+/** One that it listens to, or NULL. */
+sse_subscribed_t *sse_subscribed_find(const sse_subscription_t *sub,
+                                      sse_slice_t key);
+
+/** One more, which has yet to join the hub. */
+sse_subscribed_t *sse_subscribed_create(sse_subscription_t *sub,
+                                        sse_slice_t key, sse_id_t since);
+
+void sse_subscribed_destroy(sse_subscription_t *sub, sse_subscribed_t *place);
+
+/** Its key, whose bytes stay in it. */
+sse_slice_t sse_subscribed_key(const sse_subscribed_t *place);
+
+/** A gap has to be told before the next event, or by
+ *  sse_subscription_tell_gap().
+ *  @param after the last id that the client had before it */
+void sse_subscription_owe_gap(sse_subscription_t *sub, sse_id_t after);
+
+/** Tell the gap that is owed, if one is: no event follows as yet. */
+void sse_subscription_tell_gap(sse_subscription_t *sub);
+
+/** A channel was ended and forgotten; with the last one the stream ends. */
+void sse_subscription_leave(sse_subscription_t *sub, sse_subscribed_t *place);
+
+/** What one reading found, held back until it is known whether a gap has to be
+ *  told before it. */
+typedef struct {
+    sse_subscription_t *sub;
+    sse_queue_t found;
+} sse_reading_t;
+
+void sse_reading_keep(sse_reading_t *reading, const sse_record_t *record);
+
+/** Push what was found, after a gap that is owed.
+ *  @return the id of the last one; 0: there is none */
+sse_id_t sse_reading_push(sse_reading_t *reading);
+
+/** It failed, and so its stream ends. */
+void sse_reading_fail(sse_reading_t *reading, apr_status_t rv);
+
+#endif /* SSE_SUBSCRIPTION_PRIVATE_H */

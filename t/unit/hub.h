@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod_sse: Server-Sent Events for Apache httpd.
+ * See LICENSE for the terms. */
+
+/**
+ * @file hub.h
+ * What the tests of the hub share: it and its subscriptions over a real store,
+ * with a loop that runs when it is told, and streams that write down what they
+ * are given and drain when they are told.
+ *
+ * Threads: one.
+ */
+
+#ifndef SSE_TEST_HUB_H
+#define SSE_TEST_HUB_H
+
+#include <httpd.h>
+#include <http_config.h>
+#include <http_log.h>
+
+#include "hub/sse_hub.h"
+#include "loop/sse_wakeup.h"
+#include "loop/sse_workers.h"
+#include "store.h"
+
+/* One that catches up gets one event of these at a time. */
+#define BIG 20000
+
+module sse_module;
+static const sse_history_t keep_one = {1, 0, 0};
+
+/* -- What the hub stands on ------------------------------------------------ */
+
+struct sse_stream_t {
+    sse_subscription_t *sub; /* NULL: ended */
+    int is_poked;
+    char text[1024]; /* what it was given */
+};
+
+static sse_task_t *tasks;
+static sse_wakeup_t *bell;
+static sse_id_t origin; /* ids are told from here */
+
+int sse_loop_post(sse_loop_t *loop, sse_task_t *task)
+{
+    sse_task_t **last = &tasks;
+
+    if (task->queued) {
+        return 0;
+    }
+    while (*last) {
+        last = &(*last)->next;
+    }
+    task->queued = 1;
+    task->next = NULL;
+    *last = task;
+    return 1;
+}
+
+/** @return whether it came to an end */
+static inline int run_tasks(void)
+{
+    sse_task_t *task;
+    int n;
+
+    for (n = 0; (task = tasks) != NULL && n < 100; ++n) {
+        tasks = task->next;
+        task->queued = 0;
+        task->run(task);
+    }
+    return !tasks;
+}
+
+uv_loop_t *sse_loop_uv(sse_loop_t *loop) { return NULL; }
+
+int uv_timer_init(uv_loop_t *loop, uv_timer_t *timer) { return 0; }
+
+int uv_timer_start(uv_timer_t *timer, uv_timer_cb cb, uint64_t timeout,
+                   uint64_t repeat)
+{
+    return 0;
+}
+
+apr_status_t sse_wakeup_open(sse_wakeup_t *wakeup, sse_loop_t *loop, int fd,
+                             sse_wakeup_fn *fn)
+{
+    wakeup->fn = fn;
+    bell = wakeup;
+    return APR_SUCCESS;
+}
+
+apr_status_t sse_wakeup_listen(sse_wakeup_t *wakeup, int on)
+{
+    return APR_SUCCESS;
+}
+
+apr_status_t sse_workers_push(void (*fn)(void *baton), void *baton)
+{
+    return APR_SUCCESS;
+}
+
+int(ap_get_server_module_loglevel)(const server_rec *s, int index)
+{
+    return APLOG_ERR;
+}
+
+void ap_log_error_(const char *file, int line, int index, int level,
+                   apr_status_t status, const server_rec *s, const char *fmt,
+                   ...)
+{
+    printf("# %s\n", fmt);
+}
+
+/* -- Streams --------------------------------------------------------------- */
+
+static inline sse_id_t number(const char *text)
+{
+    return strtoull(text, NULL, 10) - origin;
+}
+
+/* A gap as "gap(after,oldest)", an event as "id=data". */
+static inline void write_down(char *text, apr_size_t size, const char *block)
+{
+    const char *id = strstr(block, "id: "), *data = strstr(block, "data: ");
+    const char *after = strstr(block, "\"after\":\"");
+    const char *oldest = strstr(block, "\"oldest\":\"");
+
+    if (after) {
+        snprintf(text, size, "gap(%d,%d) ", (int)number(after + 9),
+                 oldest ? (int)number(oldest + 10) : 0);
+    }
+    else {
+        snprintf(text, size, "%d=%.*s ", id ? (int)number(id + 4) : 0,
+                 data ? (int)strcspn(data + 6, ".\n") : 0,
+                 data ? data + 6 : "");
+    }
+}
+
+apr_status_t sse_stream_push(sse_stream_t *stream, sse_buf_t *buf,
+                             sse_push_e how)
+{
+    apr_size_t len = strlen(stream->text);
+    char *block;
+
+    if (!stream->sub) {
+        return APR_EOF;
+    }
+    block = strndup(buf->data, buf->len);
+    write_down(stream->text + len, sizeof(stream->text) - len, block);
+    free(block);
+    return APR_SUCCESS;
+}
+
+apr_status_t sse_stream_end(sse_stream_t *stream, sse_close_reason_e reason,
+                            apr_status_t status)
+{
+    apr_size_t len = strlen(stream->text);
+
+    snprintf(stream->text + len, sizeof(stream->text) - len, "end");
+    stream->sub = NULL;
+    return APR_SUCCESS;
+}
+
+void sse_stream_poke(sse_stream_t *stream) { stream->is_poked = 1; }
+
+void *sse_stream_source(const sse_stream_t *stream) { return stream->sub; }
+
+sse_stream_t *sse_stream_acquire(sse_stream_t *stream) { return stream; }
+
+void sse_stream_release(sse_stream_t *stream) {}
+
+/* -- The tests' words ------------------------------------------------------ */
+
+static apr_pool_t *pool;
+static sse_store_t *store;
+static sse_hub_t *hub;
+static const char *dir;
+
+/* A store with nothing in it, and a child of its own. */
+static inline void begin(const char *name)
+{
+    pool = test_pool();
+    store = test_store(name, "64m", pool);
+    dir = apr_pstrcat(pool, test_dir, "/", name, NULL);
+    origin = last_of(store);
+    sse_hub_create(&hub, NULL, P, store, -1, NULL, pool);
+}
+
+static inline void end(void)
+{
+    tasks = NULL;
+    apr_pool_destroy(pool);
+}
+
+static inline void publish_big(const char *channel, const char *name,
+                               const sse_history_t *history)
+{
+    char data[BIG + 1];
+
+    snprintf(data, sizeof(data), "%s%0*d", name, BIG - (int)strlen(name), 0);
+    data[strlen(name)] = '.';
+    if (!publish(store, channel, data, history)) {
+        printf("# not published\n");
+    }
+}
+
+/* What was published is heard of. */
+static inline void ring(void)
+{
+    bell->fn(bell);
+    run_tasks();
+}
+
+/* What has left its history leaves the log too. */
+static inline void forget_old(void)
+{
+    tidy_all(store, apr_time_now() + 2 * SSE_STORE_LINGER);
+}
+
+/* Not yet attached: a request at this moment, by who has seen that event. */
+static inline sse_subscription_t *ask(const char *channels, sse_id_t after)
+{
+    sse_slice_t keys[4];
+    int n = 0;
+
+    for (; *channels; ++channels) {
+        keys[n].ptr = channels;
+        keys[n++].len = 1;
+    }
+    return sse_subscription_create(hub, keys, n, origin + after, last_of(store),
+                                   NULL, 0);
+}
+
+static inline void attach(sse_stream_t *stream, sse_subscription_t *sub)
+{
+    memset(stream, 0, sizeof(*stream));
+    stream->sub = sub;
+    sse_hub_source.on_attached(stream, sub);
+}
+
+/* Each letter of channels is one. */
+static inline void subscribe(sse_stream_t *stream, const char *channels,
+                             sse_id_t after)
+{
+    attach(stream, ask(channels, after));
+}
+
+static inline void finish(sse_stream_t *stream, sse_subscription_t *sub)
+{
+    sse_hub_source.on_ended(stream, sub);
+    stream->sub = NULL;
+}
+
+/* What it had is written, and nothing more. */
+static inline void drain_once(sse_stream_t *stream)
+{
+    if (stream->sub) {
+        stream->is_poked = 0;
+        sse_hub_source.on_drained(stream, stream->sub);
+    }
+}
+
+/* Until nothing more comes. */
+static inline void drain(sse_stream_t *stream)
+{
+    apr_size_t before;
+    int n = 0;
+
+    do {
+        before = strlen(stream->text);
+        drain_once(stream);
+    } while ((strlen(stream->text) != before || stream->is_poked) &&
+             ++n < 100 && run_tasks());
+    ok(n < 100, "it comes to an end");
+}
+
+/* What it has got since this was asked last. */
+static inline void has(sse_stream_t *stream, const char *want, const char *what)
+{
+    is_str(stream->text, want, what);
+    stream->text[0] = 0;
+}
+
+#endif /* SSE_TEST_HUB_H */
