@@ -94,7 +94,8 @@ apr_status_t sse_wakeup_listen(sse_wakeup_t *wakeup, int on)
     return APR_SUCCESS;
 }
 
-apr_status_t sse_workers_push(void (*fn)(void *baton), void *baton)
+apr_status_t sse_workers_push(sse_workers_e kind, void (*fn)(void *baton),
+                              void *baton)
 {
     return APR_SUCCESS;
 }
