@@ -11,7 +11,7 @@
 #include "stream/sse_queue.h"
 
 /* What a subscription that catches up is given at a time: as much as goes to
- * the core filter at once (sse_async_conn.c).  More is no faster, and others
+ * the core filter at once (sse_async_write.c).  More is no faster, and others
  * wait longer: with 64 KB a live event took twice the time beside a resume. */
 #define CATCH_UP_BYTES   (16 * 1024)
 #define CATCH_UP_RECORDS 1000
