@@ -10,7 +10,6 @@
 #include <http_log.h>
 
 #include "hub/sse_hub_private.h"
-#include "loop/sse_workers.h"
 #include "sse_atomic.h"
 
 APLOG_USE_MODULE(sse);
@@ -208,9 +207,9 @@ void sse_hub_leave(sse_hub_t *hub, sse_listener_t *listener)
 
 /* -- Housekeeping ---------------------------------------------------------- */
 
-static void tidy(void *baton)
+static void tidy(sse_job_t *job)
 {
-    sse_hub_t *hub = baton;
+    sse_hub_t *hub = sse_owner_of(job, sse_hub_t, tidy_job);
     const char *news;
     int more = 1, rounds;
 
@@ -236,11 +235,9 @@ static void on_tidy(uv_timer_t *timer)
     if (!sse_channels_is_empty(hub->channels)) {
         turn(hub);
     }
-    /* One at a time: with a disk that hangs they would take all threads, which
-     * tell of ends. */
-    if (sse_atomic_cas(&hub->is_tidying, 0, 1) &&
-        sse_workers_push(SSE_WORKERS_OWN, tidy, hub) != APR_SUCCESS) {
-        sse_atomic_store(&hub->is_tidying, 0);
+    /* With a disk that hangs one does not come back. */
+    if (sse_atomic_cas(&hub->is_tidying, 0, 1)) {
+        sse_workers_do(&hub->tidy_job);
     }
 }
 
@@ -267,6 +264,7 @@ apr_status_t sse_hub_create(sse_hub_t **out, sse_loop_t *loop,
     hub->store = store;
     hub->server = s;
     hub->channels = sse_channels_create(pool);
+    hub->tidy_job.run = tidy;
     hub->turn_task.run = on_turn;
     rv = sse_wakeup_open(&hub->wakeup, loop, bell, on_wakeup);
     if (rv == APR_SUCCESS) {

@@ -16,6 +16,7 @@
 #include "hub/sse_channels.h"
 #include "hub/sse_hub.h"
 #include "loop/sse_wakeup.h"
+#include "loop/sse_workers.h"
 
 struct sse_hub_t {
     sse_loop_t *loop;                     /* const */
@@ -31,6 +32,7 @@ struct sse_hub_t {
     sse_wakeup_t wakeup;   /* loop: heard while somebody listens */
     uv_timer_t tidy;       /* loop */
     int is_tidying;        /* atomic: a worker is at it */
+    sse_job_t tidy_job;
     sse_task_t turn_task;
 };
 

@@ -7,6 +7,7 @@
 #include <apr_allocator.h>
 #include <apr_thread_mutex.h>
 #include <apr_thread_pool.h>
+#include <pthread.h>
 #include <stdlib.h>
 
 #define IDLE_WAIT apr_time_from_sec(1)
@@ -14,8 +15,15 @@
 /* Two, so that one that waits for its disk holds up nobody. */
 #define OWN_THREADS 2
 
-static apr_thread_pool_t *threads[SSE_WORKERS_KINDS]; /* const after child_init
-                                                       */
+/* const after child_init */
+static apr_thread_pool_t *listeners, *own;
+
+static struct {
+    pthread_mutex_t lock; /* a leaf */
+    sse_job_t *first;     /* lock */
+    sse_job_t **last;     /* lock */
+    int threads;          /* lock: that are at it */
+} jobs = {PTHREAD_MUTEX_INITIALIZER, NULL, &jobs.first, 0};
 
 typedef struct {
     void (*fn)(void *);
@@ -63,10 +71,10 @@ apr_status_t sse_workers_init(apr_pool_t *parent, int most)
     apr_status_t rv = create_pool(&pool, parent);
 
     if (rv == APR_SUCCESS) {
-        rv = create_threads(&threads[SSE_WORKERS_USER], most, pool);
+        rv = create_threads(&listeners, most, pool);
     }
     if (rv == APR_SUCCESS) {
-        rv = create_threads(&threads[SSE_WORKERS_OWN], OWN_THREADS, pool);
+        rv = create_threads(&own, OWN_THREADS, pool);
     }
     return rv;
 }
@@ -80,8 +88,7 @@ static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *baton)
     return NULL;
 }
 
-apr_status_t sse_workers_push(sse_workers_e kind, void (*fn)(void *),
-                              void *baton)
+apr_status_t sse_workers_push(void (*fn)(void *), void *baton)
 {
     work_t *work = malloc(sizeof(*work));
     apr_status_t rv;
@@ -91,7 +98,7 @@ apr_status_t sse_workers_push(sse_workers_e kind, void (*fn)(void *),
     }
     work->fn = fn;
     work->baton = baton;
-    rv = apr_thread_pool_push(threads[kind], run, work,
+    rv = apr_thread_pool_push(listeners, run, work,
                               APR_THREAD_TASK_PRIORITY_NORMAL, NULL);
     if (rv != APR_SUCCESS) {
         free(work);
@@ -99,12 +106,57 @@ apr_status_t sse_workers_push(sse_workers_e kind, void (*fn)(void *),
     return rv;
 }
 
+/* Under the lock: the next one, or this thread is no longer at it. */
+static sse_job_t *take_job(void)
+{
+    sse_job_t *job = jobs.first;
+
+    if (!job) {
+        --jobs.threads;
+        return NULL;
+    }
+    jobs.first = job->next;
+    if (!jobs.first) {
+        jobs.last = &jobs.first;
+    }
+    return job;
+}
+
+static void *APR_THREAD_FUNC run_jobs(apr_thread_t *thread, void *baton)
+{
+    sse_job_t *job;
+
+    pthread_mutex_lock(&jobs.lock);
+    while ((job = take_job()) != NULL) {
+        pthread_mutex_unlock(&jobs.lock);
+        job->run(job);
+        pthread_mutex_lock(&jobs.lock);
+    }
+    pthread_mutex_unlock(&jobs.lock);
+    return NULL;
+}
+
+void sse_workers_do(sse_job_t *job)
+{
+    int is_more;
+
+    pthread_mutex_lock(&jobs.lock);
+    job->next = NULL;
+    *jobs.last = job;
+    jobs.last = &job->next;
+    is_more = jobs.threads < OWN_THREADS;
+    jobs.threads += is_more;
+    pthread_mutex_unlock(&jobs.lock);
+    if (is_more &&
+        apr_thread_pool_push(own, run_jobs, NULL,
+                             APR_THREAD_TASK_PRIORITY_NORMAL, NULL)) {
+        run_jobs(NULL, NULL);
+    }
+}
+
 static int are_busy(void)
 {
-    apr_thread_pool_t *user = threads[SSE_WORKERS_USER],
-                      *own = threads[SSE_WORKERS_OWN];
-
-    return (user && apr_thread_pool_busy_count(user)) ||
+    return (listeners && apr_thread_pool_busy_count(listeners)) ||
            (own && apr_thread_pool_busy_count(own));
 }
 

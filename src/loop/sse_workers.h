@@ -10,7 +10,7 @@
  *
  * No thread is made before there is work, and an idle one goes after a while.
  *
- * Threads: sse_workers_push() the loop's, where all signals are blocked: new
+ * Threads: sse_workers_push() and sse_workers_do() the loop's, where all signals are blocked: new
  * threads inherit that.  For the rest see each.
  */
 
@@ -19,18 +19,23 @@
 
 #include <apr_pools.h>
 
-typedef enum {
-    SSE_WORKERS_USER, /**< who listens to streams: may take its time */
-    SSE_WORKERS_OWN,  /**< the ends of requests and connections, housekeeping */
-    SSE_WORKERS_KINDS
-} sse_workers_e;
+/** A piece of our own work, part of the object that it is about: no memory is
+ *  needed to have it done.  The object must live until it runs. */
+typedef struct sse_job_t sse_job_t;
+struct sse_job_t {
+    void (*run)(sse_job_t *job);
+    sse_job_t *next; /**< under the workers' lock */
+};
 
 /** child_init. @param most listeners' threads at the same time */
 apr_status_t sse_workers_init(apr_pool_t *pool, int most);
 
-/** Have fn run on one of the threads of this kind. */
-apr_status_t sse_workers_push(sse_workers_e kind, void (*fn)(void *baton),
-                              void *baton);
+/** Have fn run on one of the listeners' threads. */
+apr_status_t sse_workers_push(void (*fn)(void *baton), void *baton);
+
+/** Have this done by one of the others, in order, but two at a time.  Where
+ *  there can be no thread it is done at once. */
+void sse_workers_do(sse_job_t *job);
 
 /** Wait until nothing runs, at most so long. Any thread, and signal handlers.
  *  @return 0: something still does */

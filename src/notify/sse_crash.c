@@ -149,7 +149,7 @@ static void claim(void *baton)
 /* Comes also when this child has begun: for what ended before. */
 static void on_ended(sse_wakeup_t *wakeup)
 {
-    sse_workers_push(SSE_WORKERS_USER, claim, NULL);
+    sse_workers_push(claim, NULL);
 }
 
 /* -- Making it ------------------------------------------------------------- */

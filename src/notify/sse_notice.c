@@ -276,7 +276,7 @@ static void on_late(sse_task_t *task)
 {
     sse_notice_t *notice = sse_owner_of(task, sse_notice_t, late_task);
 
-    if (sse_workers_push(SSE_WORKERS_USER, run_late, notice) != APR_SUCCESS) {
+    if (sse_workers_push(run_late, notice) != APR_SUCCESS) {
         run_late(notice);
     }
 }

@@ -102,7 +102,7 @@ void sse_notify_end(const sse_ending_t *ending)
         abort();
     }
     *copy = *ending;
-    if (sse_workers_push(SSE_WORKERS_USER, tell, copy) != APR_SUCCESS) {
+    if (sse_workers_push(tell, copy) != APR_SUCCESS) {
         tell(copy); /* late and on the loop, but told */
     }
 }

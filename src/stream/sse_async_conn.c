@@ -20,7 +20,6 @@
 #include <http_log.h>
 #include <http_protocol.h>
 
-#include "loop/sse_workers.h"
 #include "sse_atomic.h"
 
 APLOG_USE_MODULE(sse);
@@ -31,9 +30,9 @@ extern module AP_MODULE_DECLARE_DATA sse_module;
 
 /* -- What a worker does ---------------------------------------------------- */
 
-static void run_errand(void *baton)
+static void run_errand(sse_job_t *job)
 {
-    sse_conn_t *conn = baton;
+    sse_conn_t *conn = sse_owner_of(job, sse_conn_t, job);
 
     conn->errand(conn);
     sse_loop_post(conn->loop, &conn->back_task);
@@ -51,9 +50,8 @@ static void send_away(sse_conn_t *conn, void (*errand)(sse_conn_t *conn),
     if (conn->peer_open) {
         sse_peer_want(&conn->peer, UV_READABLE | UV_WRITABLE, 0);
     }
-    if (sse_workers_push(SSE_WORKERS_OWN, run_errand, conn) != APR_SUCCESS) {
-        run_errand(conn); /* late and on the loop, but done */
-    }
+    conn->job.run = run_errand;
+    sse_workers_do(&conn->job);
 }
 
 static void on_back(sse_task_t *task)
@@ -69,9 +67,9 @@ static void on_back(sse_task_t *task)
 /* -- Its end --------------------------------------------------------------- */
 
 /* Worker: and so goes the conn itself. */
-static void destroy(void *baton)
+static void destroy(sse_job_t *job)
 {
-    conn_rec *c = ((sse_conn_t *)baton)->c;
+    conn_rec *c = sse_owner_of(job, sse_conn_t, job)->c;
 
     c->cs->state = CONN_STATE_SUSPENDED; /* the MPM's counters go by it */
     apr_pool_destroy(c->pool);
@@ -81,9 +79,8 @@ static void on_timer_closed(uv_handle_t *handle)
 {
     sse_conn_t *conn = sse_owner_of(handle, sse_conn_t, timer);
 
-    if (sse_workers_push(SSE_WORKERS_OWN, destroy, conn) != APR_SUCCESS) {
-        destroy(conn);
-    }
+    conn->job.run = destroy;
+    sse_workers_do(&conn->job);
 }
 
 static void on_grace_over(uv_timer_t *timer)

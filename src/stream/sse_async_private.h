@@ -29,6 +29,8 @@
 #include <sys/queue.h>
 #include <util_filter.h>
 
+#include "loop/sse_workers.h"
+
 typedef enum {
     SSE_CONN_SERVING,  /**< an MPM thread runs a request */
     SSE_CONN_STREAM,   /**< a stream is open on it */
@@ -63,6 +65,7 @@ struct sse_conn_t {
     uv_timer_t timer;       /* loop */
     int timer_open;         /* loop */
     sse_task_t take_task, back_task;
+    sse_job_t job;                    /* AWAY: the workers' */
     void (*errand)(sse_conn_t *conn); /* AWAY: the worker's */
     void (*then)(sse_conn_t *conn);   /* AWAY: the loop's, after that */
     TAILQ_ENTRY(sse_conn_t) link;     /* loop: all IDLE, or all WAITING */

@@ -484,7 +484,7 @@ static void start_ready(sse_stream_t *stream)
 {
     if (stream->ready && sse_notice_pin(stream->notice)) {
         sse_stream_acquire(stream);
-        if (sse_workers_push(SSE_WORKERS_USER, run_ready, stream) !=
+        if (sse_workers_push(run_ready, stream) !=
             APR_SUCCESS) {
             sse_stream_end(stream, SSE_CLOSE_ERROR, APR_ENOMEM);
             sse_notice_unpin(stream->notice);

@@ -94,11 +94,7 @@ apr_status_t sse_wakeup_listen(sse_wakeup_t *wakeup, int on)
     return APR_SUCCESS;
 }
 
-apr_status_t sse_workers_push(sse_workers_e kind, void (*fn)(void *baton),
-                              void *baton)
-{
-    return APR_SUCCESS;
-}
+void sse_workers_do(sse_job_t *job) {}
 
 int(ap_get_server_module_loglevel)(const server_rec *s, int index)
 {
