@@ -14,7 +14,7 @@
 
 #define STREAMS      10000
 #define CYCLES       10
-#define SETTLE       (300 * MSEC)
+#define SETTLE       (1000 * MSEC)
 #define BACK_TIMEOUT (10 * SEC)
 
 /** A child at one moment; KB. */

@@ -21,6 +21,7 @@
 #include <http_protocol.h>
 
 #include "sse_atomic.h"
+#include "stream/sse_trim.h"
 
 APLOG_USE_MODULE(sse);
 extern module AP_MODULE_DECLARE_DATA sse_module;
@@ -79,6 +80,7 @@ static void on_timer_closed(uv_handle_t *handle)
 {
     sse_conn_t *conn = sse_owner_of(handle, sse_conn_t, timer);
 
+    sse_trim_count();
     conn->job.run = destroy;
     sse_workers_do(&conn->job);
 }

@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #include "sse_atomic.h"
+#include "stream/sse_trim.h"
 
 APLOG_USE_MODULE(sse);
 
@@ -202,4 +203,5 @@ void sse_conns_init(sse_loop_t *loop)
     all.free_task.run = on_free;
     TAILQ_INIT(&all.idle);
     TAILQ_INIT(&all.waiting);
+    sse_trim_init(loop);
 }
