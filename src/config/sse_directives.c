@@ -524,6 +524,32 @@ static const char *sse_conf_set_origins(cmd_parms *cmd, void *dir_conf,
     return wrong;
 }
 
+static const char *sse_conf_set_filters(cmd_parms *cmd, void *dir_conf,
+                                        const char *args)
+{
+    sse_dir_conf_t *conf = dir_conf;
+    apr_array_header_t *words;
+    const char *wrong = sse_conf_check_limit(cmd);
+
+    if (!wrong) {
+        wrong = sse_conf_words(cmd, args, INT_MAX, &words);
+    }
+    if (wrong) {
+        return wrong;
+    }
+    if (words->nelts == 1 &&
+        !ap_cstr_casecmp(APR_ARRAY_IDX(words, 0, const char *), "none")) {
+        conf->filters = apr_array_make(cmd->pool, 1, sizeof(const char *));
+    }
+    else if (!conf->filters) {
+        conf->filters = words;
+    }
+    else {
+        apr_array_cat(conf->filters, words);
+    }
+    return NULL;
+}
+
 #define SSE_IN_SERVER RSRC_CONF
 #define SSE_ANYWHERE  (RSRC_CONF | ACCESS_CONF)
 
@@ -579,6 +605,9 @@ const command_rec sse_conf_commands[] = {
     AP_INIT_RAW_ARGS("SSEAllowOrigin", sse_conf_set_origins, NULL, SSE_ANYWHERE,
                      "scheme://host[:port] once or more, or '*' or none "
                      "alone: whose pages may use this"),
+    AP_INIT_RAW_ARGS("SSETrustFilter", sse_conf_set_filters, NULL, SSE_ANYWHERE,
+                     "names of output filters that never wait, or none alone: "
+                     "streams through them take no thread"),
     AP_INIT_TAKE1("SSEWatch", sse_conf_set_watch, NULL, SSE_ANYWHERE,
                   "On, Off or Abort: close notification for requests of any "
                   "handler; Abort also ends the handler's reads and writes"),

@@ -15,6 +15,7 @@
 #include "sse_atomic.h"
 #include "sse_board.h"
 #include "sse_signals.h"
+#include "stream/sse_filters.h"
 
 APLOG_USE_MODULE(sse);
 
@@ -97,14 +98,35 @@ static apr_status_t send_first(request_rec *r, const sse_stream_opts_t *opts)
 
 /* -- Making one ------------------------------------------------------------ */
 
+/* The first in a child is told louder. */
+static void tell_of_filter(request_rec *r, const char *name)
+{
+    static int told; /* atomic */
+    int level = sse_atomic_cas(&told, 0, 1) ? APLOG_NOTICE : APLOG_INFO;
+
+    ap_log_rerror(APLOG_MARK, level, 0, r,
+                  "the stream takes a thread: its output filter %s may wait. "
+                  "If that one never does, name it in SSETrustFilter",
+                  name);
+}
+
 /* The loop may own a connection only where the MPM lets go of it, and where the
  * request is the connection's own: what ap_internal_redirect() or a subrequest
- * runs cannot be suspended, and an HTTP/2 stream has no socket. */
+ * runs cannot be suspended, and an HTTP/2 stream has no socket.  And it may run
+ * no filter that waits. */
 static int may_suspend(request_rec *r)
 {
     conn_rec *c = r->connection;
+    const char *waiting;
 
-    return child.is_async && !c->master && c->cs && !r->main && !r->prev;
+    if (!child.is_async || c->master || !c->cs || r->main || r->prev) {
+        return 0;
+    }
+    waiting = sse_filters_waiting(r);
+    if (waiting) {
+        tell_of_filter(r, waiting);
+    }
+    return !waiting;
 }
 
 static sse_stream_t *create(request_rec *r, const sse_stream_plan_t *plan,
