@@ -18,9 +18,9 @@
  * Nor is INCLUDES, whose subrequests may be a CGI's. */
 static const char *const trusted[] = {
     /* httpd's own, mod_ssl, mod_tls */
-    "core", "chunk", "content_length", "byterange", "http_header",
-    "http_outerror", "old_write", "ssl/tls filter",
-    "ssl/tls coalescing filter", "tls raw",
+    "byterange", "chunk", "content_length", "core", "http_header",
+    "http_outerror", "old_write", "ssl/tls filter", "ssl/tls coalescing filter",
+    "tls raw",
     /* mod_sse's */
     "sse_async", "sse_guard",
     /* other modules of httpd */
