@@ -345,8 +345,8 @@ refused_in_limit('SSEAllowOrigin *', 'SSEAllowOrigin cannot stand in');
 # SSETrustFilter
 passes("SSETrustFilter $_") for 'a', 'none', 'MODSECURITY_OUT b',
     '"a b"', "a\nSSETrustFilter b", "none\nSSETrustFilter b";
-refused('SSETrustFilter', 'SSETrustFilter takes at least one argument, names');
-refused('SSETrustFilter ""', "SSETrustFilter: an argument is empty ('')");
+refused($_, 'SSETrustFilter requires at least one argument, names of')
+    for 'SSETrustFilter', 'SSETrustFilter ""';
 refused_in_limit('SSETrustFilter a', 'SSETrustFilter cannot stand in');
 
 # SSENamespace

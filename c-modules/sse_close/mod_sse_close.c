@@ -101,6 +101,9 @@ static void on_stream_open(sse_stream_t *stream, request_rec *r)
     if (stream && number(r, "oend", 0)) {
         note(key, "oend rv=%d", end_fn(stream));
     }
+    if (stream && number(r, "asend", 0)) {
+        apr_pool_userdata_setn(retain_fn(stream), "started", NULL, r->pool);
+    }
 }
 
 static const char *text_or_dash(const char *text)
@@ -352,6 +355,21 @@ static void on_ready(sse_stream_t *stream, request_rec *r, void *baton)
     }
 }
 
+/* asend=1: what the handler may still do when sse_start has returned. */
+static void send_and_end(request_rec *r)
+{
+    char buf[TEXT_MAX];
+    void *stream = NULL;
+    apr_status_t sent;
+
+    apr_pool_userdata_get(&stream, "started", r->pool);
+    if (stream) {
+        sent = send_text(stream, "from the handler");
+        note(query(r, "k", buf), "asend send=%d end=%d", sent, end_fn(stream));
+        release_fn(stream);
+    }
+}
+
 static int app_handler(request_rec *r)
 {
     char buf[TEXT_MAX];
@@ -374,6 +392,9 @@ static int app_handler(request_rec *r)
     pause_msec(number(r, "before", 0));
     register_all(r);
     rv = start_fn(r, key ? on_ready : NULL, (void *)key);
+    if (number(r, "asend", 0)) {
+        send_and_end(r);
+    }
     return number(r, "ret", rv);
 }
 

@@ -579,11 +579,10 @@ const command_rec sse_conf_commands[] = {
                   "a time such as 1h: a stream's longest life; 0 is no limit"),
     AP_INIT_TAKE1("SSEMaxStreams", sse_conf_set_max_streams, NULL,
                   SSE_IN_SERVER,
-                  "a count: how many may be open at a time; 0 is no limit"),
+                  "a count: the streams that may be open; 0 is no limit"),
     AP_INIT_TAKE1("SSEMaxStreamsPerClient", sse_conf_set_max_per_client, NULL,
                   SSE_ANYWHERE,
-                  "a count: how many one client address may have open; 0 is "
-                  "no limit"),
+                  "a count: the streams that one client may have; 0: no limit"),
     AP_INIT_TAKE1("SSEMaxEventSize", sse_conf_set_max_event, NULL, SSE_ANYWHERE,
                   "a size such as 64k: the largest event that is taken"),
     AP_INIT_RAW_ARGS("SSEAllowOrigin", sse_conf_set_origins, NULL, SSE_ANYWHERE,
