@@ -53,7 +53,7 @@ static void write_queue(sse_stream_t *stream)
         sse_stream_drained(stream);
         return;
     }
-    stream->written = sse_loop_now(stream->loop);
+    sse_stream_written(stream);
     APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_flush_create(c->bucket_alloc));
     rv = ap_pass_brigade(stream->r->output_filters, bb);
     apr_brigade_cleanup(bb);

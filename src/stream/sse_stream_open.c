@@ -240,7 +240,9 @@ static int is_gone(request_rec *r, const sse_stream_plan_t *plan, int fd)
 
 static int start(request_rec *r, const sse_stream_plan_t *plan)
 {
-    int fd = sse_conn_fd(r->connection), is_open, rv;
+    conn_rec *c = r->connection;
+    int fd = sse_conn_fd(c), is_open, rv;
+    sse_stream_t *stream;
     sse_place_t place;
 
     if (is_gone(r, plan, fd)) {
@@ -249,7 +251,7 @@ static int start(request_rec *r, const sse_stream_plan_t *plan)
     if (sse_streams_leaving() != SSE_STAY) {
         plan->source->on_ended(NULL, plan->baton);
         sse_stream_head(r);
-        r->connection->keepalive = AP_CONN_CLOSE;
+        c->keepalive = AP_CONN_CLOSE;
         send_text(r, LEAVING_RETRY);
         return OK;
     }
@@ -265,13 +267,10 @@ static int start(request_rec *r, const sse_stream_plan_t *plan)
         sse_limits_give_back(&place);
         return give_up(r, plan);
     }
-    /* An HTTP/2 stream's peer is that of the whole connection. */
-    fd = sse_conn_fd(r->connection->master ? r->connection->master
-                                           : r->connection);
-    if (fd >= 0) {
-        sse_peer_set_dead(fd, plan->opts.dead_peer);
-    }
-    return run(create(r, plan, &place), is_open);
+    stream = create(r, plan, &place);
+    sse_peer_probe(sse_stream_fd(stream), plan->opts.dead_peer,
+                   c->master ? NULL : &stream->probing);
+    return run(stream, is_open);
 }
 
 /* From here on a stop finds all that it has to tell of with the loop.  The
