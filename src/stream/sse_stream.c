@@ -265,8 +265,8 @@ static apr_uint64_t dead_msec(const sse_stream_t *stream)
  * and tell of none. */
 static void owe(sse_stream_t *stream, int owed)
 {
-    stream->owed = stream->opts.dead_peer &&
-                   (owed || stream->drive == &sse_drive_wait);
+    stream->owed =
+        stream->opts.dead_peer && (owed || stream->drive == &sse_drive_wait);
     stream->ask_at =
         sse_loop_now(stream->loop) + dead_msec(stream) / ASKS_PER_TIME;
 }
