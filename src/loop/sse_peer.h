@@ -11,9 +11,9 @@
  * An RST shows as an error of the socket.
  *
  * A peer that only vanishes answers no more.  While nothing is on its way the
- * kernel's keepalive probes find that out; otherwise there are none, and who has
- * written asks now and then.  TCP_USER_TIMEOUT would do both, but it also ends
- * the connection of a peer that answers, and only reads no more for so long.
+ * kernel's keepalive probes find that out; otherwise there are none, and who
+ * has written asks now and then.  TCP_USER_TIMEOUT would do both, but it also
+ * ends the connection of a peer that answers, and only reads no more.
  *
  * Threads: the loop's, but for the functions of a descriptor, which only make
  * system calls.
@@ -100,10 +100,10 @@ typedef enum {
 } sse_peer_answer_e;
 
 /**
- * Whether the peer answers.  One that acknowledges, and only reads no more, does.
+ * Whether the peer answers, as one does that acknowledges and reads no more.
  * @param now in milliseconds
  * @param dead likewise: how long it may be silent
- * @param since in and out: when it was sent what it has not answered; 0: nothing
+ * @param since in and out: when it was sent what it has not answered, or 0
  */
 sse_peer_answer_e sse_peer_ask(int fd, apr_uint64_t now, apr_uint64_t dead,
                                apr_uint64_t *since);
