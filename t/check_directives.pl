@@ -123,6 +123,7 @@ my %said_by = (
     SSEMaxStreamsPerClient => [max_per_client => \&as_count],
     SSEMaxEventSize => [max_event => \&as_size],
     SSEAllowOrigin => [origins => as_word(NULL => 'none')],
+    SSETrustFilter => [filters => as_word(NULL => 'none')],
     SSEWatch => [watch => as_word(0 => 'Off')],
     SSEHistory => [history => as_word('&sse_default_history' => join ' ',
         as_count($history[0]), as_time($history[1]), as_size($history[2]))],

@@ -342,6 +342,13 @@ refused('SSEAllowOrigin none https://a',
         "SSEAllowOrigin: 'none' is not allowed: ");
 refused_in_limit('SSEAllowOrigin *', 'SSEAllowOrigin cannot stand in');
 
+# SSETrustFilter
+passes("SSETrustFilter $_") for 'a', 'none', 'MODSECURITY_OUT b',
+    '"a b"', "a\nSSETrustFilter b", "none\nSSETrustFilter b";
+refused($_, 'SSETrustFilter requires at least one argument, names of')
+    for 'SSETrustFilter', 'SSETrustFilter ""';
+refused_in_limit('SSETrustFilter a', 'SSETrustFilter cannot stand in');
+
 # SSENamespace
 passes("SSENamespace $_") for 'shop', 'www.Example.com', 'x' x 110, 'a:b/c';
 my $ns_allowed = ' is not allowed; allowed is a name of 1 to 110 ASCII '
@@ -388,7 +395,7 @@ my $all = join '', map { "    $_\n" } 'SSEChannel "%{REQUEST_URI}"',
     'SSEPublish On', 'SSEHistory 10 1h 1m', 'SSEReplay all', 'SSEHeartbeat 5s',
     'SSERetry 1s', 'SSEDeadPeer 10s', 'SSEHalfClose keep', 'SSEQueue 1m drop',
     'SSEMaxAge 1h', 'SSEMaxEventSize 1m', 'SSEAllowOrigin https://a.example',
-    'SSEWatch On';
+    'SSETrustFilter my-filter', 'SSEWatch On';
 passes($all, 'in the main server: all but none');
 for my $section ('VirtualHost *:80', 'Directory /', 'DirectoryMatch ^/a',
                  'Location /a/', 'LocationMatch ^/a', 'Files a', 'If "true"',

@@ -12,9 +12,12 @@
 
 #include <httpd.h>
 #include <apr_optional_hooks.h>
+#include <apr_portable.h>
 #include <http_core.h>
 #include <http_protocol.h>
 #include <http_request.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 
 #include "c-modules/sse_close/close_test.h"
@@ -64,6 +67,47 @@ static void register_all(request_rec *r)
             note(cb->key, "cancelled name=%d rv=%d", i, cancel_fn(cb->watch));
         }
     }
+}
+
+/* -- The socket ------------------------------------------------------------ */
+
+static int get_option(int fd, int level, int name)
+{
+    int value = -1;
+    socklen_t len = sizeof(value);
+
+    return getsockopt(fd, level, name, &value, &len) ? -1 : value;
+}
+
+/* What the kernel was told of the connection, an HTTP/2 stream's primary. */
+static const char *options(request_rec *r, char *buf, apr_size_t size)
+{
+    conn_rec *c = r->connection->master ? r->connection->master
+                                        : r->connection;
+    apr_os_sock_t fd = -1;
+
+    apr_os_sock_get(&fd, ap_get_conn_socket(c));
+    apr_snprintf(buf, size,
+                 "keep=%d idle=%d every=%d count=%d user=%d rto=%d",
+                 get_option(fd, SOL_SOCKET, SO_KEEPALIVE),
+                 get_option(fd, IPPROTO_TCP, TCP_KEEPIDLE),
+                 get_option(fd, IPPROTO_TCP, TCP_KEEPINTVL),
+                 get_option(fd, IPPROTO_TCP, TCP_KEEPCNT),
+                 get_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT),
+                 get_option(fd, IPPROTO_TCP, 44)); /* TCP_RTO_MAX_MS */
+    return buf;
+}
+
+static int options_handler(request_rec *r)
+{
+    char buf[TEXT_MAX];
+
+    if (!r->handler || strcmp(r->handler, "sse-close-options")) {
+        return DECLINED;
+    }
+    ap_set_content_type(r, "text/plain");
+    ap_rputs(options(r, buf, sizeof(buf)), r);
+    return OK;
 }
 
 /* -- Hooks ----------------------------------------------------------------- */
@@ -134,6 +178,10 @@ static void on_stream_open(sse_stream_t *stream, request_rec *r)
          apr_table_get(r->notes, "sse-stream"));
     add_sleeper(r, r->pool, key, "tpool");
     add_sleeper(r, r->connection->pool, key, "tconn");
+    if (number(r, "oopt", 0)) {
+        note(key, "oopt %s", options(r, channel_buf, sizeof(channel_buf)));
+        channel = query(r, "osub", channel_buf);
+    }
     if (stream && channel) {
         note(key, "osub rv=%d", subscribe_fn(stream, channel));
     }
@@ -145,6 +193,9 @@ static void on_stream_open(sse_stream_t *stream, request_rec *r)
     }
     if (stream && number(r, "oend", 0)) {
         note(key, "oend rv=%d", end_fn(stream));
+    }
+    if (stream && number(r, "asend", 0)) {
+        apr_pool_userdata_setn(retain_fn(stream), "started", NULL, r->pool);
     }
 }
 
@@ -397,6 +448,21 @@ static void on_ready(sse_stream_t *stream, request_rec *r, void *baton)
     }
 }
 
+/* asend=1: what the handler may still do when sse_start has returned. */
+static void send_and_end(request_rec *r)
+{
+    char buf[TEXT_MAX];
+    void *stream = NULL;
+    apr_status_t sent;
+
+    apr_pool_userdata_get(&stream, "started", r->pool);
+    if (stream) {
+        sent = send_text(stream, "from the handler");
+        note(query(r, "k", buf), "asend send=%d end=%d", sent, end_fn(stream));
+        release_fn(stream);
+    }
+}
+
 static int app_handler(request_rec *r)
 {
     char buf[TEXT_MAX];
@@ -419,6 +485,9 @@ static int app_handler(request_rec *r)
     pause_msec(number(r, "before", 0));
     register_all(r);
     rv = start_fn(r, key ? on_ready : NULL, (void *)key);
+    if (number(r, "asend", 0)) {
+        send_and_end(r);
+    }
     return number(r, "ret", rv);
 }
 
@@ -493,6 +562,7 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_post_read_request(register_early, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_fixups(register_in_subrequest, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_handler(app_handler, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_handler(options_handler, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_handler(publish_handler, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_log_transaction(log_slowly, NULL, NULL, APR_HOOK_MIDDLE);
 }

@@ -45,13 +45,15 @@
     X(int, max_per_client, SSE_UNSET, 0)                                       \
     X(apr_off_t, max_event, SSE_UNSET, APR_INT64_C(64) * 1024)                 \
     X(apr_array_header_t *, origins, NULL, NULL)                               \
+    X(apr_array_header_t *, filters, NULL, NULL)                               \
     X(int, watch, SSE_UNSET, 0)
 
 extern const sse_history_t sse_default_history; /* 1000 events, 1h, 16m */
 
 /** Per location.  channels: of const ap_expr_info_t *; NULL: the URL path.
  *  origins: of const char *, lower case as browsers send them; "*" alone: any;
- *  empty, or NULL: none.  watch: sse_watch_mode_e. */
+ *  empty, or NULL: none.  filters: of const char *, SSETrustFilter; likewise.
+ *  watch: sse_watch_mode_e. */
 typedef struct {
 #define SSE_MEMBER(type, name, unset, fallback) type name;
     SSE_DIR_MEMBERS(SSE_MEMBER)

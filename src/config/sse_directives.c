@@ -524,6 +524,19 @@ static const char *sse_conf_set_origins(cmd_parms *cmd, void *dir_conf,
     return wrong;
 }
 
+/* "none" empties the list since no filter is called so. */
+static const char *sse_conf_add_filter(cmd_parms *cmd, void *dir_conf,
+                                       const char *name)
+{
+    sse_dir_conf_t *conf = dir_conf;
+
+    if (!conf->filters) {
+        conf->filters = apr_array_make(cmd->pool, 1, sizeof(name));
+    }
+    APR_ARRAY_PUSH(conf->filters, const char *) = name;
+    return sse_conf_check_limit(cmd);
+}
+
 #define SSE_IN_SERVER RSRC_CONF
 #define SSE_ANYWHERE  (RSRC_CONF | ACCESS_CONF)
 
@@ -550,15 +563,13 @@ const command_rec sse_conf_commands[] = {
                   "0 is off"),
     AP_INIT_TAKE1("SSERetry", sse_conf_set_time, (void *)&sse_time_retry,
                   SSE_ANYWHERE,
-                  "a time such as 2s: when clients come back after a stream "
-                  "has ended; 0 does not tell them"),
+                  "a time such as 2s: when clients come back; 0: as they like"),
     AP_INIT_TAKE1("SSEDeadPeer", sse_conf_set_time, (void *)&sse_time_dead_peer,
                   SSE_ANYWHERE,
-                  "a time such as 30s: how long sent bytes may stay "
-                  "unacknowledged; 0 leaves it to the kernel"),
+                  "a time such as 30s: when a peer that does not answer is "
+                  "dead; 0 leaves it to the kernel"),
     AP_INIT_TAKE1("SSEHalfClose", sse_conf_set_half_close, NULL, SSE_ANYWHERE,
-                  "close or keep: what becomes of the stream of a client that "
-                  "shut down its sending side"),
+                  "close or keep: one that shut down its sending side"),
     AP_INIT_RAW_ARGS(
         "SSEQueue", sse_conf_set_queue, NULL, SSE_ANYWHERE,
         "bytes [close|drop], such as 256k close: what may wait for "
@@ -568,17 +579,17 @@ const command_rec sse_conf_commands[] = {
                   "a time such as 1h: a stream's longest life; 0 is no limit"),
     AP_INIT_TAKE1("SSEMaxStreams", sse_conf_set_max_streams, NULL,
                   SSE_IN_SERVER,
-                  "a count: the streams that may be open at a time; 0 is no "
-                  "limit"),
+                  "a count: the streams that may be open; 0 is no limit"),
     AP_INIT_TAKE1("SSEMaxStreamsPerClient", sse_conf_set_max_per_client, NULL,
                   SSE_ANYWHERE,
-                  "a count: the streams that one client address may have open; "
-                  "0 is no limit"),
+                  "a count: the streams that one client may have; 0: no limit"),
     AP_INIT_TAKE1("SSEMaxEventSize", sse_conf_set_max_event, NULL, SSE_ANYWHERE,
                   "a size such as 64k: the largest event that is taken"),
     AP_INIT_RAW_ARGS("SSEAllowOrigin", sse_conf_set_origins, NULL, SSE_ANYWHERE,
                      "scheme://host[:port] once or more, or '*' or none "
                      "alone: whose pages may use this"),
+    AP_INIT_ITERATE("SSETrustFilter", sse_conf_add_filter, NULL, SSE_ANYWHERE,
+                    "names of output filters that never wait, or none"),
     AP_INIT_TAKE1("SSEWatch", sse_conf_set_watch, NULL, SSE_ANYWHERE,
                   "On, Off or Abort: close notification for requests of any "
                   "handler; Abort also ends the handler's reads and writes"),

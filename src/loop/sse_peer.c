@@ -6,12 +6,24 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+/* Linux 6.15; of no effect before. */
+#ifndef TCP_RTO_MAX_MS
+#define TCP_RTO_MAX_MS 44
+#endif
+
+/* The kernel's own bounds. */
+#define KEEP_MOST     32767
+#define RTO_MAX_LEAST 1000
+#define RTO_MAX_MOST  120000
 
 /* What the kernel has recorded against the connection; reading clears it. */
 static int socket_error(int fd)
@@ -22,8 +34,8 @@ static int socket_error(int fd)
     return getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len) ? 0 : err;
 }
 
-/* ETIMEDOUT is the user timeout's own; the host and network errors stand in
- * its place where an ICMP message came while it ran out (tcp(7)). */
+/* ETIMEDOUT is that of the keepalive probes; the host and network errors stand
+ * in its place where an ICMP message came while it ran out (tcp(7)). */
 static int is_dead(int err)
 {
     return err == ETIMEDOUT || err == EHOSTUNREACH || err == ENETUNREACH;
@@ -176,24 +188,128 @@ void sse_peer_close(sse_peer_t *peer)
     uv_close((uv_handle_t *)&peer->poll, on_handle_closed);
 }
 
-/* The user timeout takes the place of the probes' count: the kernel gives up
- * when it has run out and a probe is unanswered.  So probing begins at half of
- * it, often enough that the answer is late by a quarter at most. */
-void sse_peer_set_dead(int fd, apr_interval_time_t timeout)
-{
-    unsigned int ms = (unsigned int)apr_time_as_msec(timeout);
-    int on = 1, idle = (int)(ms / 2000), every = (int)(ms / 4000), count = 3;
+/* -- Whether it answers ---------------------------------------------------- */
 
-    if (!timeout) {
+static int get(int fd, int level, int name)
+{
+    int value = 0;
+    socklen_t len = sizeof(value);
+
+    return getsockopt(fd, level, name, &value, &len) ? 0 : value;
+}
+
+static void set(int fd, int level, int name, int value)
+{
+    setsockopt(fd, level, name, &value, sizeof(value));
+}
+
+static int at_least(int value, int least)
+{
+    return value < least ? least : value;
+}
+
+static int at_most(int value, int most) { return value > most ? most : value; }
+
+/* Probing begins at half of the time.  The kernel counts in seconds. */
+static void set_probing(int fd, int seconds)
+{
+    int idle = at_least(seconds / 2, 1), rest = at_least(seconds - idle, 1);
+    int every = at_least(rest / 3, 1);
+
+    set(fd, IPPROTO_TCP, TCP_KEEPIDLE, at_most(idle, KEEP_MOST));
+    set(fd, IPPROTO_TCP, TCP_KEEPINTVL, at_most(every, KEEP_MOST));
+    set(fd, IPPROTO_TCP, TCP_KEEPCNT, (rest + every - 1) / every);
+    set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+}
+
+static int is_probed_by(int fd, int seconds)
+{
+    return get(fd, SOL_SOCKET, SO_KEEPALIVE) &&
+           get(fd, IPPROTO_TCP, TCP_KEEPIDLE) <= seconds / 2;
+}
+
+/* With a bound on the time between two tries of the kernel's, also a peer that
+ * had stopped reading long before it vanished is found out in time. */
+void sse_peer_probe(int fd, apr_interval_time_t timeout,
+                    sse_peer_probing_t *had)
+{
+    int seconds = (int)apr_time_sec(timeout + APR_USEC_PER_SEC - 1);
+
+    if (!timeout || fd < 0) {
         return;
     }
-    idle = idle < 1 ? 1 : idle;
-    every = every < 1 ? 1 : every;
-    setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof(ms));
-    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
-    setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &every, sizeof(every));
-    setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof(count));
-    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+    if (!had) {
+        if (!is_probed_by(fd, seconds)) {
+            set_probing(fd, seconds);
+        }
+        return;
+    }
+    had->is_set = 1;
+    had->keepalive = get(fd, SOL_SOCKET, SO_KEEPALIVE);
+    had->idle = get(fd, IPPROTO_TCP, TCP_KEEPIDLE);
+    had->interval = get(fd, IPPROTO_TCP, TCP_KEEPINTVL);
+    had->count = get(fd, IPPROTO_TCP, TCP_KEEPCNT);
+    had->rto_max = get(fd, IPPROTO_TCP, TCP_RTO_MAX_MS);
+    set_probing(fd, seconds);
+    set(fd, IPPROTO_TCP, TCP_RTO_MAX_MS,
+        at_most(at_least(seconds * 250, RTO_MAX_LEAST), RTO_MAX_MOST));
+}
+
+void sse_peer_unprobe(int fd, sse_peer_probing_t *had)
+{
+    if (!had->is_set || fd < 0) {
+        return;
+    }
+    had->is_set = 0;
+    set(fd, SOL_SOCKET, SO_KEEPALIVE, had->keepalive);
+    set(fd, IPPROTO_TCP, TCP_KEEPIDLE, had->idle);
+    set(fd, IPPROTO_TCP, TCP_KEEPINTVL, had->interval);
+    set(fd, IPPROTO_TCP, TCP_KEEPCNT, had->count);
+    set(fd, IPPROTO_TCP, TCP_RTO_MAX_MS, had->rto_max);
+}
+
+static int get_info(int fd, struct tcp_info *info)
+{
+    socklen_t len = sizeof(*info);
+
+    memset(info, 0, sizeof(*info));
+    return fd >= 0 && !getsockopt(fd, IPPROTO_TCP, TCP_INFO, info, &len);
+}
+
+/* Of data, the last answer is older than the last try.  Where the window is
+ * closed, so that there are probes instead, one of them may go unanswered:
+ * Linux answers two a second at most. */
+static int is_unanswered(const struct tcp_info *info)
+{
+    return info->tcpi_unacked
+               ? info->tcpi_last_ack_recv > info->tcpi_last_data_sent
+               : info->tcpi_probes > 1;
+}
+
+sse_peer_answer_e sse_peer_ask(int fd, apr_uint64_t now, apr_uint64_t dead,
+                               apr_uint64_t *since)
+{
+    apr_uint64_t tried = *since;
+    struct tcp_info info;
+    int left = 0;
+
+    *since = 0;
+    if (ioctl(fd, SIOCOUTQ, &left) || !left || !get_info(fd, &info)) {
+        return SSE_PEER_HAS_ALL;
+    }
+    if (!is_unanswered(&info)) {
+        return SSE_PEER_WAITED;
+    }
+    if (!info.tcpi_unacked) {
+        return info.tcpi_last_ack_recv >= dead ? SSE_PEER_DEAD
+                                               : SSE_PEER_WAITED;
+    }
+    /* An answer since then was to an earlier try. */
+    if (!tried || now - tried > info.tcpi_last_ack_recv) {
+        tried = now - info.tcpi_last_data_sent;
+    }
+    *since = tried;
+    return now - tried >= dead ? SSE_PEER_DEAD : SSE_PEER_WAITED;
 }
 
 sse_close_reason_e sse_peer_look(int fd, int half_keep)
@@ -207,16 +323,13 @@ sse_close_reason_e sse_peer_look(int fd, int half_keep)
     return reason_of(socket_error(fd), pfd.revents & (POLLERR | POLLHUP));
 }
 
-/* A peer that lives answers the probes, so that its last acknowledgement is
- * never as old as that. */
+/* Of a connection that the kernel has ended only the time is left. */
 static int is_silent(int fd, apr_interval_time_t dead)
 {
     struct tcp_info info;
-    socklen_t len = sizeof(info);
 
-    memset(&info, 0, sizeof(info));
-    return dead && fd >= 0 &&
-           !getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) &&
+    return dead && get_info(fd, &info) &&
+           (info.tcpi_state == TCP_CLOSE || is_unanswered(&info)) &&
            info.tcpi_last_ack_recv >= apr_time_as_msec(dead) * 9 / 10;
 }
 

@@ -8,13 +8,15 @@
  *
  * Watches a socket for its peer's end without reading from it: RDHUP, which is
  * told at once and also behind unread bytes, where a peek sees only the bytes.
- * An RST shows as an error of the socket.  A peer that only vanishes is left to
- * the kernel: TCP_USER_TIMEOUT bounds how long sent bytes may stay
- * unacknowledged, keepalive probes make sure that there is something to
- * acknowledge (tcp(7)).
+ * An RST shows as an error of the socket.
  *
- * Threads: the loop's, but for sse_peer_set_dead() and sse_peer_look(),
- * which only make system calls.
+ * A peer that only vanishes answers no more.  While nothing is on its way the
+ * kernel's keepalive probes find that out; otherwise there are none, and who
+ * has written asks now and then.  TCP_USER_TIMEOUT would do both, but it also
+ * ends the connection of a peer that answers, and only reads no more.
+ *
+ * Threads: the loop's, but for the functions of a descriptor, which only make
+ * system calls.
  */
 
 #ifndef SSE_PEER_H
@@ -72,9 +74,39 @@ void sse_peer_want(sse_peer_t *peer, int which, int on);
 /** Stop watching; nothing is told any more but on_closed. */
 void sse_peer_close(sse_peer_t *peer);
 
-/** Have the kernel give up a peer that acknowledges nothing for so long, and
- *  probe one that is silent.  0: leave it to the kernel's defaults. */
-void sse_peer_set_dead(int fd, apr_interval_time_t timeout);
+/** A socket's options as they were. */
+typedef struct {
+    int is_set; /* whether they were changed */
+    int keepalive, idle, interval, count, rto_max;
+} sse_peer_probing_t;
+
+/**
+ * Have the kernel probe a peer that is silent, and end the connection of one
+ * that has not answered for so long.
+ * @param timeout 0: leave it to the kernel's defaults
+ * @param had out: for sse_peer_unprobe(); NULL: the connection is not this
+ *        stream's alone, whoever wants it probed soonest has it so for good
+ */
+void sse_peer_probe(int fd, apr_interval_time_t timeout,
+                    sse_peer_probing_t *had);
+
+/** Put the options back, once. */
+void sse_peer_unprobe(int fd, sse_peer_probing_t *had);
+
+typedef enum {
+    SSE_PEER_HAS_ALL, /**< it has acknowledged all that was written */
+    SSE_PEER_WAITED,  /**< not yet: ask again */
+    SSE_PEER_DEAD     /**< it has not answered for so long */
+} sse_peer_answer_e;
+
+/**
+ * Whether the peer answers, as one does that acknowledges and reads no more.
+ * @param now in milliseconds
+ * @param dead likewise: how long it may be silent
+ * @param since in and out: when it was sent what it has not answered, or 0
+ */
+sse_peer_answer_e sse_peer_ask(int fd, apr_uint64_t now, apr_uint64_t dead,
+                               apr_uint64_t *since);
 
 /** How the peer has ended, or SSE_CLOSE_NONE.  Blocks nowhere. */
 sse_close_reason_e sse_peer_look(int fd, int half_keep);
@@ -82,7 +114,7 @@ sse_close_reason_e sse_peer_look(int fd, int half_keep);
 /**
  * What a failed write says of the peer.
  * @param status what the filters made of it: mod_ssl hides a time-out
- * @param dead what sse_peer_set_dead() was given
+ * @param dead what sse_peer_probe() was given
  */
 sse_close_reason_e sse_peer_write_reason(int fd, apr_status_t status,
                                          apr_interval_time_t dead);

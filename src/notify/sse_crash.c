@@ -147,10 +147,7 @@ static void claim(void *baton)
 }
 
 /* Comes also when this child has begun: for what ended before. */
-static void on_ended(sse_wakeup_t *wakeup)
-{
-    sse_workers_push(claim, NULL);
-}
+static void on_ended(sse_wakeup_t *wakeup) { sse_workers_push(claim, NULL); }
 
 /* -- Making it ------------------------------------------------------------- */
 

@@ -359,8 +359,10 @@ apr_status_t sse_conn_watch(sse_conn_t *conn)
 {
     apr_status_t rv = open_handles(conn, conn->stream->opts.half_keep);
 
-    if (rv == APR_SUCCESS && conn->is_tls) {
-        sse_peer_want(&conn->peer, UV_READABLE, 1);
+    if (rv == APR_SUCCESS) {
+        sse_peer_want(&conn->peer, UV_READABLE, conn->is_tls);
+        /* What a filter made of the head may wait. */
+        sse_conn_want_write(conn, !sse_conn_is_flushed(conn));
     }
     return rv;
 }

@@ -33,9 +33,13 @@ sse_input_e sse_conn_look(conn_rec *c, apr_bucket_brigade *bb)
         found = APR_BUCKET_IS_EOS(APR_BRIGADE_FIRST(bb)) ? SSE_INPUT_END
                                                          : SSE_INPUT_DATA;
     }
-    else if (rv != APR_SUCCESS && !APR_STATUS_IS_EAGAIN(rv) &&
-             !APR_STATUS_IS_TIMEUP(rv)) {
+    else if (APR_STATUS_IS_EOF(rv)) {
         found = SSE_INPUT_END;
+    }
+    else if (rv != APR_SUCCESS && !APR_STATUS_IS_EAGAIN(rv)) {
+        /* mod_reqtimeout's, or no TLS: the client may be there all the same,
+         * and of a connection that broke the watch of its socket tells. */
+        found = SSE_INPUT_DATA;
     }
     apr_brigade_cleanup(bb);
     return found;

@@ -23,8 +23,8 @@ int sse_conn_is_tls(conn_rec *c);
 /** What a look at a TLS connection's input found. */
 typedef enum {
     SSE_INPUT_NONE, /**< nothing for us: go on watching */
-    SSE_INPUT_DATA, /**< a request, or stray bytes: it stays unread */
-    SSE_INPUT_END   /**< close_notify, or the connection broke */
+    SSE_INPUT_DATA, /**< a request, stray bytes, what cannot be read: leave */
+    SSE_INPUT_END   /**< close_notify, or FIN */
 } sse_input_e;
 
 /** Look at the input, without blocking or consuming.

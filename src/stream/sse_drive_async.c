@@ -49,7 +49,7 @@ static apr_status_t pass(sse_stream_t *stream)
     apr_bucket_brigade *bb = stream->bb;
     apr_status_t rv;
 
-    stream->written = sse_loop_now(stream->loop);
+    sse_stream_written(stream);
     APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_flush_create(bb->bucket_alloc));
     rv = ap_pass_brigade(stream->r->output_filters, bb);
     apr_brigade_cleanup(bb);

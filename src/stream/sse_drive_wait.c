@@ -118,7 +118,7 @@ static void on_drained(sse_task_t *task)
 {
     sse_stream_t *stream = sse_owner_of(task, sse_stream_t, kick_task);
 
-    stream->written = sse_loop_now(stream->loop);
+    sse_stream_written(stream);
     if (sse_stream_is_drained(stream)) {
         sse_stream_drained(stream);
     }
@@ -136,6 +136,15 @@ static void on_looked(sse_task_t *task)
 }
 
 /* -- On the handler's thread ----------------------------------------------- */
+
+/* Of an HTTP/2 stream that was cut off: alone, or with its connection. */
+static sse_close_reason_e aborted_reason(const sse_stream_t *stream)
+{
+    return sse_peer_write_reason(sse_stream_fd(stream), APR_ECONNRESET,
+                                 stream->opts.dead_peer) == SSE_CLOSE_DEAD_PEER
+               ? SSE_CLOSE_DEAD_PEER
+               : SSE_CLOSE_RESET;
+}
 
 static void write_out(sse_stream_t *stream)
 {
@@ -156,7 +165,7 @@ static void write_out(sse_stream_t *stream)
         is_out = 0;
         sse_atomic_store(&stream->is_dead, 1);
         sse_stream_end(stream,
-                       c->master ? SSE_CLOSE_RESET
+                       c->master ? aborted_reason(stream)
                                  : sse_stream_write_reason(stream, rv),
                        rv);
     }
@@ -189,7 +198,7 @@ static void wait_more(sse_stream_t *stream)
         return;
     }
     if (c->aborted) {
-        sse_stream_end(stream, SSE_CLOSE_RESET, APR_ECONNRESET);
+        sse_stream_end(stream, aborted_reason(stream), APR_ECONNRESET);
     }
     clock_gettime(CLOCK_REALTIME, &until);
     until.tv_nsec += ABORT_POLL_MSEC * 1000000L;

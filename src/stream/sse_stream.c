@@ -23,6 +23,8 @@ APLOG_USE_MODULE(sse);
 #define DRAIN_MSEC 5000
 /* And a thread this long to leave the write that it is in. */
 #define CUT_MSEC 500
+/* How often a client that owes an answer is looked at in SSEDeadPeer. */
+#define ASKS_PER_TIME 8
 
 sse_stream_t *sse_stream_acquire(sse_stream_t *stream)
 {
@@ -260,7 +262,7 @@ void sse_stream_wrote(sse_stream_t *stream, int is_out)
     pthread_mutex_unlock(&stream->lock);
 }
 
-/* -- The timer: heartbeat, SSEMaxAge, draining ----------------------------- */
+/* -- The timer: heartbeat, SSEMaxAge, SSEDeadPeer, draining ---------------- */
 
 static sse_buf_t *heartbeat; /* const after sse_streams_init() */
 
@@ -273,9 +275,57 @@ void sse_stream_init_heartbeat(void)
 
 static void tell(sse_stream_t *stream);
 
-/* Due after so long a silence: a write need not touch the timer, which finds
- * out when it fires. */
+/* A heartbeat is due after so long a silence: a write need not touch the timer
+ * for that, which finds out when it fires. */
 static void arm(sse_stream_t *stream);
+
+int sse_stream_fd(const sse_stream_t *stream)
+{
+    conn_rec *c = stream->r->connection;
+
+    return stream->peer_open ? stream->peer.fd
+                             : sse_conn_fd(c->master ? c->master : c);
+}
+
+static apr_uint64_t dead_msec(const sse_stream_t *stream)
+{
+    return (apr_uint64_t)apr_time_as_msec(stream->opts.dead_peer);
+}
+
+/* A client that owes nothing costs nothing.  A thread may be stuck in a write
+ * and tell of none. */
+static void owe(sse_stream_t *stream, int owed)
+{
+    stream->owed =
+        stream->opts.dead_peer && (owed || stream->drive == &sse_drive_wait);
+    stream->ask_at =
+        sse_loop_now(stream->loop) + dead_msec(stream) / ASKS_PER_TIME;
+}
+
+void sse_stream_written(sse_stream_t *stream)
+{
+    stream->written = sse_loop_now(stream->loop);
+    if (!stream->owed && stream->opts.dead_peer) {
+        owe(stream, 1);
+        if (stream->phase == SSE_PHASE_OPEN) {
+            arm(stream);
+        }
+    }
+}
+
+/* @return whether it is dead */
+static int ask(sse_stream_t *stream, apr_uint64_t now)
+{
+    sse_peer_answer_e answer = sse_peer_ask(
+        sse_stream_fd(stream), now, dead_msec(stream), &stream->silent_since);
+
+    if (answer == SSE_PEER_DEAD) {
+        sse_stream_end(stream, SSE_CLOSE_DEAD_PEER, APR_ETIMEDOUT);
+        return 1;
+    }
+    owe(stream, answer == SSE_PEER_WAITED || !sse_stream_is_drained(stream));
+    return 0;
+}
 
 static void on_timer(uv_timer_t *timer)
 {
@@ -289,6 +339,9 @@ static void on_timer(uv_timer_t *timer)
     }
     if (stream->deadline && now >= stream->deadline) {
         sse_stream_end(stream, SSE_CLOSE_MAX_AGE, APR_SUCCESS);
+        return;
+    }
+    if (stream->owed && now >= stream->ask_at && ask(stream, now)) {
         return;
     }
     if (stream->opts.heartbeat &&
@@ -311,6 +364,9 @@ static void arm(sse_stream_t *stream)
     }
     if (stream->deadline && stream->deadline < due) {
         due = stream->deadline;
+    }
+    if (stream->owed && stream->ask_at < due) {
+        due = stream->ask_at;
     }
     if (due != APR_UINT64_MAX) {
         uv_timer_start(&stream->timer, on_timer, due > now ? due - now : 1, 0);
@@ -386,6 +442,7 @@ static void tell(sse_stream_t *stream)
 
     stream->phase = SSE_PHASE_TELLING;
     uv_timer_stop(&stream->timer);
+    sse_peer_unprobe(sse_stream_fd(stream), &stream->probing);
     fill(stream, &ending);
     ap_log_rerror(APLOG_MARK, APLOG_INFO, ending.close.status, stream->r,
                   "stream %s ended: %s, %" APR_UINT64_T_FMT " events",
@@ -484,8 +541,7 @@ static void start_ready(sse_stream_t *stream)
 {
     if (stream->ready && sse_notice_pin(stream->notice)) {
         sse_stream_acquire(stream);
-        if (sse_workers_push(run_ready, stream) !=
-            APR_SUCCESS) {
+        if (sse_workers_push(run_ready, stream) != APR_SUCCESS) {
             sse_stream_end(stream, SSE_CLOSE_ERROR, APR_ENOMEM);
             sse_notice_unpin(stream->notice);
             sse_stream_release(stream);
@@ -502,9 +558,9 @@ static void on_attach(sse_task_t *task)
     sse_stream_acquire(stream); /* the timer's */
     sse_streams_add(stream);
     stream->phase = SSE_PHASE_OPEN;
-    stream->written = sse_loop_now(stream->loop);
     set_deadline(stream);
     rv = stream->drive->attach(stream);
+    sse_stream_written(stream); /* the response's first bytes */
     if (rv != APR_SUCCESS) {
         /* The MPM may have closed the socket already. */
         sse_stream_end(stream,

@@ -15,6 +15,7 @@
 #include "sse_atomic.h"
 #include "sse_board.h"
 #include "sse_signals.h"
+#include "stream/sse_filters.h"
 
 APLOG_USE_MODULE(sse);
 
@@ -98,14 +99,35 @@ static apr_status_t send_first(request_rec *r, const sse_stream_opts_t *opts)
 
 /* -- Making one ------------------------------------------------------------ */
 
+/* The first in a child is told louder. */
+static void tell_of_filter(request_rec *r, const char *name)
+{
+    static int told; /* atomic */
+    int level = sse_atomic_cas(&told, 0, 1) ? APLOG_NOTICE : APLOG_INFO;
+
+    ap_log_rerror(APLOG_MARK, level, 0, r,
+                  "the stream takes a thread: its output filter %s may wait. "
+                  "If that one never does, name it in SSETrustFilter",
+                  name);
+}
+
 /* The loop may own a connection only where the MPM lets go of it, and where the
  * request is the connection's own: what ap_internal_redirect() or a subrequest
- * runs cannot be suspended, and an HTTP/2 stream has no socket. */
+ * runs cannot be suspended, and an HTTP/2 stream has no socket.  And it may run
+ * no filter that waits. */
 static int may_suspend(request_rec *r)
 {
     conn_rec *c = r->connection;
+    const char *waiting;
 
-    return child.is_async && !c->master && c->cs && !r->main && !r->prev;
+    if (!child.is_async || c->master || !c->cs || r->main || r->prev) {
+        return 0;
+    }
+    waiting = sse_filters_waiting(r);
+    if (waiting) {
+        tell_of_filter(r, waiting);
+    }
+    return !waiting;
 }
 
 static sse_stream_t *create(request_rec *r, const sse_stream_plan_t *plan,
@@ -219,7 +241,9 @@ static int is_gone(request_rec *r, const sse_stream_plan_t *plan, int fd)
 
 static int start(request_rec *r, const sse_stream_plan_t *plan)
 {
-    int fd = sse_conn_fd(r->connection), is_open, rv;
+    conn_rec *c = r->connection;
+    int fd = sse_conn_fd(c), is_open, rv;
+    sse_stream_t *stream;
     sse_place_t place;
 
     if (is_gone(r, plan, fd)) {
@@ -228,7 +252,7 @@ static int start(request_rec *r, const sse_stream_plan_t *plan)
     if (sse_streams_leaving() != SSE_STAY) {
         plan->source->on_ended(NULL, plan->baton);
         sse_stream_head(r);
-        r->connection->keepalive = AP_CONN_CLOSE;
+        c->keepalive = AP_CONN_CLOSE;
         send_text(r, LEAVING_RETRY);
         return OK;
     }
@@ -244,13 +268,10 @@ static int start(request_rec *r, const sse_stream_plan_t *plan)
         sse_limits_give_back(&place);
         return give_up(r, plan);
     }
-    /* An HTTP/2 stream's peer is that of the whole connection. */
-    fd = sse_conn_fd(r->connection->master ? r->connection->master
-                                           : r->connection);
-    if (fd >= 0) {
-        sse_peer_set_dead(fd, plan->opts.dead_peer);
-    }
-    return run(create(r, plan, &place), is_open);
+    stream = create(r, plan, &place);
+    sse_peer_probe(sse_stream_fd(stream), plan->opts.dead_peer,
+                   c->master ? NULL : &stream->probing);
+    return run(stream, is_open);
 }
 
 /* From here on a stop finds all that it has to tell of with the loop.  The

@@ -107,9 +107,14 @@ struct sse_stream_t {
     sse_task_t attach_task, kick_task, end_task, told_task, free_task;
 
     apr_uint64_t written;       /* loop: its clock at the last write */
-    uv_timer_t timer;           /* loop: heartbeat, SSEMaxAge, draining */
+    uv_timer_t timer;           /* loop: all that is due at some time */
     apr_uint64_t deadline;      /* loop: SSEMaxAge, or of draining; 0: none */
     sse_stream_t *next, **prev; /* loop: all streams of the child */
+
+    sse_peer_probing_t probing; /* loop, once attached */
+    int owed;                   /* loop: the client may owe an answer */
+    apr_uint64_t ask_at;        /* loop: when to look whether it does */
+    apr_uint64_t silent_since;  /* loop: see sse_peer_ask() */
 
     /* The waiting drive. */
     sse_peer_t peer;     /* loop */
@@ -136,6 +141,13 @@ void sse_stream_wrote(sse_stream_t *stream, int is_out);
 
 /** Any thread: post one of its tasks, with a reference that the task drops. */
 void sse_stream_post(sse_stream_t *stream, sse_task_t *task);
+
+/** The descriptor of its connection, which for HTTP/2 is that of others, too;
+ *  or -1.  Whoever has the request. */
+int sse_stream_fd(const sse_stream_t *stream);
+
+/** loop: something was written: the client owes an answer. */
+void sse_stream_written(sse_stream_t *stream);
 
 /** loop: the writer has nothing left to write. */
 void sse_stream_drained(sse_stream_t *stream);

@@ -2,8 +2,9 @@
 # mod_sse: Server-Sent Events for Apache httpd.
 #
 # 18: a peer that vanishes without a word is noticed within SSEDeadPeer and one
-# heartbeat.  The clients are in a network namespace, whose cable is drawn, or
-# whose answers are lost.
+# heartbeat, also over HTTP/2, and where it had stopped reading before; that it
+# reads no more is no sign of death.  The clients are in a network namespace,
+# whose cable is drawn, or whose answers are lost.
 
 use strict;
 use warnings FATAL => 'all';
@@ -17,6 +18,7 @@ use IPC::Open2 qw(open2);
 use SSETest;
 use SSETestClose;
 use SSETestServer;
+use Socket qw(PF_INET SOCK_STREAM IPPROTO_TCP);
 use Time::HiRes qw(sleep time);
 
 # Documentation addresses (RFC 5737), others for each run of the suite that may
@@ -54,13 +56,32 @@ END {
 }
 $SIG{$_} = sub { exit 1 } for qw(INT TERM HUP);
 
+# Where the kernel tries a closed window every second, TCP_RTO_MAX_MS.
+my $often = do {
+    socket my $sock, PF_INET, SOCK_STREAM, 0 or die "socket: $!";
+    setsockopt $sock, IPPROTO_TCP, 44, pack 'l', 1000;
+};
+my $h2 = ($ENV{SSE_MPM} // '') ne 'prefork';
+my $paused = 'has stopped reading';
+# The path, the longest it may take: SSEDeadPeer is 2 s, the kernel counts
+# probes in whole seconds.
+my @ways = (['plain', '/close/sse/dead/x', 3, 'no heartbeat'],
+            ['plain', '/close/sse/beat/x', 2.5, 'heartbeats of 500 ms'],
+            ['TLS', '/close/sse/dead/y', 3, 'no heartbeat'],
+            ['TLS', '/close/sse/beat/y', 2.5, 'heartbeats of 500 ms'],
+            $often ? (['plain', '/close/sse/dead/paused', 4, $paused]) : (),
+            $h2 ? (['HTTP/2', '/close/sse/beat/z', 3, 'heartbeats of 500 ms'],
+                   ['HTTP/2', '/close/sse/dead/z', 3, 'no heartbeat']) : ());
+
 my $able = $> == 0 && make_namespace();
-plan tests => 2 * (4 + 2 + 1 + 4 * 2 + 3) + 1, need need_module('mod_sse', 'mod_sse_close', 'mod_ssl'),
+plan tests => 2 * (3 * @ways + 6) + 1,
+    need need_module('mod_sse', 'mod_sse_close', 'mod_ssl'),
     { 'no network namespaces here (root, iproute2, veth)' => $able };
 
 my $config = Apache::Test::config();
 my %port = (plain => $config->{vars}{port},
             TLS => $config->{vhosts}{mod_sse_ssl}{port});
+$port{'HTTP/2'} = $port{TLS};
 
 vanish('cable', sub { in_ns("link set $far down") },
        sub { in_ns("link set $far up") });
@@ -75,20 +96,33 @@ sub client {
 
     my $script = <<'END';
 use IO::Socket::INET;
+use Socket qw(SOL_SOCKET SO_RCVBUF);
 my($way, $to, $url) = @ARGV;
-my $sock = IO::Socket::INET->new(PeerAddr => $to, Timeout => 10) or die $@;
+$| = 1;
+if ($way eq "HTTP/2") {
+    require SSETestH2;
+    my $h2 = SSETestH2->new($to);
+    my $id = $h2->get($url);
+    $h2->wait_for($id, qr/retry: /, 10) and print "retry: 1\n";
+    $h2->wait_for($id, qr/never/, 60);
+    exit;
+}
+my @small = $url =~ /paused/ ? (Sockopts => [[SOL_SOCKET, SO_RCVBUF, 4096]]) : ();
+my $sock = IO::Socket::INET->new(PeerAddr => $to, Timeout => 10, @small) or die $@;
 if ($way eq "TLS") {
     require IO::Socket::SSL;
     IO::Socket::SSL->start_SSL($sock, SSL_verify_mode => 0,
                                SSL_hostname => "localhost") or die;
 }
-$| = 1;
 print $sock "GET $url HTTP/1.1\r\nHost: localhost\r\n\r\n";
-while (defined(my $line = <$sock>)) { print $line }
+while (defined(my $line = <$sock>)) {
+    print $line;
+    last if @small && $line =~ /^retry/;
+}
 sleep 60;
 END
-    my $pid = open2(my $out, my $in, 'ip', 'netns', 'exec', $ns, $^X, '-e',
-                    $script, $way, "$here:$port{$way}", $url);
+    my $pid = open2(my $out, my $in, 'ip', 'netns', 'exec', $ns, $^X,
+                    "-I$FindBin::Bin/../lib", '-e', $script, $way, "$here:$port{$way}", $url);
     push @pids, $pid;
     return { pid => $pid, out => $out };
 }
@@ -113,12 +147,7 @@ sub wait_for {
 sub vanish {
     my($name, $down, $up) = @_;
 
-    # The path, the longest it may take: SSEDeadPeer is 2 s, the kernel counts
-    # probes in whole seconds.
-    my @cases = (['plain', '/close/sse/dead/x', 3, 'no heartbeat'],
-                 ['plain', '/close/sse/beat/x', 2.5, 'heartbeats of 500 ms'],
-                 ['TLS', '/close/sse/dead/y', 3, 'no heartbeat'],
-                 ['TLS', '/close/sse/beat/y', 2.5, 'heartbeats of 500 ms']);
+    my @cases = map { [@$_] } @ways;
     for my $case (@cases) {
         $case->[4] = key();
         $case->[5] = client($case->[0], url($case->[1], $case->[4]));
@@ -128,7 +157,8 @@ sub vanish {
     my $patient = key();
     my $survivor = client('plain', url('/close/sse/patient', $patient));
     ok t_cmp(wait_for($survivor, qr/^retry: /, 10), 1, "$name: one more");
-    sleep 1.2;
+    publish('/close/sse/dead/paused', 'x' x 60_000) for 1 .. ($often ? 4 : 0);
+    sleep 4;
     ok t_cmp(scalar(map { seen($_->[4], 'close') } @cases), 0,
              "$name: silence is no end");
 

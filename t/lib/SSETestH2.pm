@@ -28,12 +28,16 @@ use constant { DATA => 0, HEADERS => 1, RST_STREAM => 3, SETTINGS => 4,
 use constant { END_STREAM => 1, ACK => 1, END_HEADERS => 4 };
 use constant CANCEL => 8;
 
+# A virtual host by its name in t/conf; or "address:port".
 sub new {
     my($class, $module) = @_;
 
-    my $config = Apache::Test::config();
-    my $addr = $config->{vars}{remote_addr} || '127.0.0.1';
-    my $port = $config->{vhosts}{$module}{port} or die "no host $module";
+    my($addr, $port) = $module =~ /^(.+):(\d+)$/;
+    if (!$port) {
+        my $config = Apache::Test::config();
+        $addr = $config->{vars}{remote_addr} || '127.0.0.1';
+        $port = $config->{vhosts}{$module}{port} or die "no host $module";
+    }
     my $sock = IO::Socket::INET->new(PeerAddr => $addr, PeerPort => $port,
                                      Timeout => 10)
         or die "connect to $addr:$port: $@";

@@ -39,7 +39,7 @@ my %mpm = (
 my $count;
 
 # Options: store (more settings of SSEStore), dir (its directory), conf (added at
-# the end), mpm (instead of the above).
+# the end), mpm (instead of the above), modules (more of the suite's, "headers").
 sub new {
     my($class, %opt) = @_;
 
@@ -64,9 +64,9 @@ sub configuration {
     my($self, $vars, %opt) = @_;
 
     open my $fh, '<', $vars->{httpd_conf} or die "$vars->{httpd_conf}: $!";
-    my $load = join '', grep {
-        /^LoadModule (?:mpm_\w+|unixd|authz_core|env|log_config|status|sse)_module /
-    } <$fh>;
+    my $modules = join '|', qw(mpm_\w+ unixd authz_core env log_config sse),
+        @{ $opt{modules} // [] };
+    my $load = join '', grep { /^LoadModule (?:$modules)_module / } <$fh>;
     my $user = $> ? '' : "User $vars->{user}\nGroup $vars->{group}\n";
     my $mpm = $opt{mpm} // $mpm{ $ENV{SSE_MPM} || 'event' };
     my $store = $opt{store} // '';

@@ -23,6 +23,7 @@ plan tests => 20, need_module('mod_sse', 'mod_ssl', 'mod_status');
 
 expires_over_tls();
 my $httpd = SSETestHttpd->new(
+    modules => ['status'],
     # Few threads, so that a handful of connections could take them all.
     ($ENV{SSE_MPM} || 'event') eq 'event'
         ? (mpm => "StartServers 1\nServerLimit 1\nThreadsPerChild 4\n"
