@@ -39,7 +39,8 @@ my %mpm = (
 my $count;
 
 # Options: store (more settings of SSEStore), dir (its directory), conf (added at
-# the end), mpm (instead of the above).
+# the end), mpm (instead of the above), modules (C test modules by their names;
+# their logs are those of the suite's server).
 sub new {
     my($class, %opt) = @_;
 
@@ -67,6 +68,8 @@ sub configuration {
     my $load = join '', grep {
         /^LoadModule (?:mpm_\w+|unixd|authz_core|env|log_config|sse)_module /
     } <$fh>;
+    my $root = $opt{modules} ? $vars->{serverroot} : $vars->{t_logs};
+    $load .= test_module($vars, $_) for @{ $opt{modules} // [] };
     my $user = $> ? '' : "User $vars->{user}\nGroup $vars->{group}\n";
     my $mpm = $opt{mpm} // $mpm{ $ENV{SSE_MPM} || 'event' };
     my $store = $opt{store} // '';
@@ -74,7 +77,7 @@ sub configuration {
     return <<"EOI";
 $load$user$mpm
 ServerName localhost
-ServerRoot "$vars->{t_logs}"
+ServerRoot "$root"
 DefaultRuntimeDir "$vars->{t_logs}"
 CoreDumpDirectory "$vars->{t_logs}"
 Listen 127.0.0.1:$self->{port}
@@ -101,6 +104,14 @@ SSEHistory 1000000 1h 0
 </Location>
 $conf
 EOI
+}
+
+sub test_module {
+    my($vars, $name) = @_;
+
+    open my $fh, '<', $vars->{t_conf_file} or die "$vars->{t_conf_file}: $!";
+    my($line) = grep { /^\s*LoadModule ${name}_module / } <$fh>;
+    return $line // die "no test module $name";
 }
 
 sub port { return $_[0]{port} }
