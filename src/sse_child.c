@@ -181,7 +181,7 @@ int sse_child_post_config(apr_pool_t *pconf, apr_pool_t *plog,
     }
     rv = prepare_bells();
     if (rv == APR_SUCCESS) {
-        rv = sse_board_prepare(s->process->pool);
+        rv = sse_board_prepare(s->process->pool, SSE_BOARD_SLOTS);
     }
     if (rv == APR_SUCCESS) {
         rv = sse_limits_prepare(s->process->pool);
