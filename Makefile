@@ -148,6 +148,8 @@ check-unit: $(UNIT_PROGS) $(TOOL) $(builddir)/unit/make_store
 $(builddir)/unit/test_board: $(addprefix $(builddir)/obj/src/,sse_board.o \
                                sse_shared.o)
 
+$(builddir)/unit/test_workers: $(builddir)/obj/src/loop/sse_workers.o
+
 $(builddir)/unit/%: $(builddir)/obj/t/unit/%.o $(UNIT_OBJS)
 	$(call say,LD $@)
 	@mkdir -p $(@D)

@@ -9,14 +9,33 @@
 #include <apr_thread_pool.h>
 #include <stdlib.h>
 
+#include "sse_atomic.h"
+
 #define IDLE_WAIT apr_time_from_sec(1)
 
 static apr_thread_pool_t *threads; /* const after child_init */
 
+/* APR leaves a task in its queue for which it could make no thread, and says
+ * that it failed: whoever is first decides whether it runs.  Freed by the last
+ * of two, who pushes it and who finds it in the queue. */
 typedef struct {
-    void (*fn)(void *);
-    void *baton;
+    void (*fn)(void *); /* const */
+    void *baton;        /* const */
+    int is_decided;     /* atomic */
+    int refs;           /* atomic */
 } work_t;
+
+static int decide(work_t *work)
+{
+    return sse_atomic_cas(&work->is_decided, 0, 1);
+}
+
+static void release(work_t *work)
+{
+    if (sse_atomic_sub(&work->refs, 1) == 0) {
+        free(work);
+    }
+}
 
 /* The pool of a prefork child has an allocator without a lock, and one that is
  * made from it would share that: tasks and threads come from other threads than
@@ -58,16 +77,18 @@ apr_status_t sse_workers_init(apr_pool_t *parent, int most)
 
 static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *baton)
 {
-    work_t work = *(work_t *)baton;
+    work_t *work = baton;
 
-    free(baton);
-    work.fn(work.baton);
+    if (decide(work)) {
+        work->fn(work->baton);
+    }
+    release(work);
     return NULL;
 }
 
 apr_status_t sse_workers_push(void (*fn)(void *), void *baton)
 {
-    work_t *work = malloc(sizeof(*work));
+    work_t *work = calloc(1, sizeof(*work));
     apr_status_t rv;
 
     if (!work) {
@@ -75,11 +96,13 @@ apr_status_t sse_workers_push(void (*fn)(void *), void *baton)
     }
     work->fn = fn;
     work->baton = baton;
+    work->refs = 2;
     rv = apr_thread_pool_push(threads, run, work,
                               APR_THREAD_TASK_PRIORITY_NORMAL, NULL);
-    if (rv != APR_SUCCESS) {
-        free(work);
+    if (rv != APR_SUCCESS && !decide(work)) {
+        rv = APR_SUCCESS; /* a thread that there was has it */
     }
+    release(work);
     return rv;
 }
 

@@ -21,7 +21,8 @@
 /** child_init. @param most threads at the same time */
 apr_status_t sse_workers_init(apr_pool_t *pool, int most);
 
-/** Have fn run on one of the threads. */
+/** Have fn run on one of the threads.
+ *  @return an error: it will not run */
 apr_status_t sse_workers_push(void (*fn)(void *baton), void *baton);
 
 /** Wait until nothing runs, at most so long. Any thread, and signal handlers.

@@ -121,8 +121,8 @@ static void test_older(void)
 
 /** A child. */
 typedef struct {
-    pid_t pid;
     apr_time_t born;
+    pid_t pid;
     int entered, complains; /* what it found */
     int stop;               /* it ends when this is closed */
 } child_t;
