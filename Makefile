@@ -144,6 +144,12 @@ check-unit: $(UNIT_PROGS) $(TOOL) $(builddir)/unit/make_store
 	 SSE_MAKE_STORE="$(CURDIR)/$(builddir)/unit/make_store" \
 	    prove -f -o --exec '' $(UNIT_PROGS) t/store_tool.pl
 
+# With httpd's part played by the test.
+$(builddir)/unit/test_board: $(addprefix $(builddir)/obj/src/,sse_board.o \
+                               sse_shared.o)
+
+$(builddir)/unit/test_workers: $(builddir)/obj/src/loop/sse_workers.o
+
 $(builddir)/unit/%: $(builddir)/obj/t/unit/%.o $(UNIT_OBJS)
 	$(call say,LD $@)
 	@mkdir -p $(@D)

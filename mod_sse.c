@@ -23,6 +23,7 @@
 #include "http/sse_status.h"
 #include "notify/sse_watcher.h"
 #include "sse_child.h"
+#include "sse_requests.h"
 #include "sse_signals.h"
 #include "stream/sse_guard.h"
 #include "stream/sse_stream.h"
@@ -34,6 +35,7 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_child_init(sse_child_init, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_stopping(sse_child_stopping, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_status(sse_child_ended, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_create_request(sse_requests_create, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_fixups(sse_watcher_fixups, NULL, NULL, APR_HOOK_LAST);
     /* Before the logs are written, so that they have the notes. */
     ap_hook_log_transaction(sse_watcher_log, NULL, NULL, APR_HOOK_REALLY_FIRST);

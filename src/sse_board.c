@@ -4,15 +4,15 @@
 
 #include "sse_board.h"
 
-#include <ap_mpm.h>
-#include <apr_shm.h>
-#include <httpd.h>
-#include <http_config.h>
+#include <errno.h>
+#include <signal.h>
+#include <stddef.h>
 
 #include "sse_atomic.h"
+#include "sse_shared.h"
 
-/* Children of two generations; a larger server's last ones go uncounted. */
-#define SLOTS 2048
+/* What these structures mean: to be raised when that changes. */
+#define LAYOUT 1
 
 typedef struct {
     pid_t pid;                              /* atomic; 0: free */
@@ -22,54 +22,87 @@ typedef struct {
 } slot_t;
 
 typedef struct {
-    slot_t ended; /* what ended children had counted */
-    slot_t slots[SLOTS];
+    apr_uint32_t slot_count; /* const */
+    int has_complained;      /* atomic */
+    apr_time_t replaced;     /* const: there are older children; 0: none */
+    slot_t ended;            /* what ended children had counted */
+    slot_t slots[];
 } board_t;
 
 static board_t *board; /* const after post_config */
 static slot_t *mine;   /* const after child_init */
 
-apr_status_t sse_board_prepare(apr_pool_t *process_pool)
+apr_status_t sse_board_prepare(apr_pool_t *process_pool, apr_uint32_t slots)
 {
-    static const char key[] = "sse_board";
-    void **kept = ap_retained_data_get(key);
-    apr_shm_t *shm;
-    apr_status_t rv = APR_SUCCESS;
+    sse_shared_e how;
+    void *memory;
+    apr_status_t rv = sse_shared_get(
+        "board", LAYOUT, offsetof(board_t, slots) + slots * sizeof(slot_t),
+        process_pool, &memory, &how);
 
-    if (!kept) {
-        rv = apr_shm_create(&shm, sizeof(board_t), NULL, process_pool);
-        if (rv != APR_SUCCESS) {
-            return rv;
-        }
-        kept = ap_retained_data_create(key, sizeof(*kept));
-        *kept = apr_shm_baseaddr_get(shm);
+    if (rv != APR_SUCCESS) {
+        return rv;
     }
-    board = *kept;
-    return rv;
+    board = memory;
+    if (how != SSE_SHARED_FOUND) {
+        board->slot_count = slots;
+    }
+    if (how == SSE_SHARED_REPLACED) {
+        board->replaced = apr_time_now();
+    }
+    sse_atomic_store(&board->has_complained, 0);
+    return APR_SUCCESS;
 }
 
-void sse_board_enter(pid_t pid, apr_time_t born)
+static slot_t *take(pid_t pid)
 {
-    int i;
+    slot_t *slot, *end = board->slots + board->slot_count;
 
-    for (i = 0; board && !mine && i < SLOTS; ++i) {
-        if (sse_atomic_cas(&board->slots[i].pid, 0, pid)) {
-            mine = &board->slots[i];
+    for (slot = board->slots; slot < end; ++slot) {
+        if (sse_atomic_cas(&slot->pid, 0, pid)) {
+            return slot;
+        }
+    }
+    return NULL;
+}
+
+static slot_t *find(pid_t pid)
+{
+    slot_t *slot, *end = board->slots + board->slot_count;
+
+    for (slot = board->slots; slot < end; ++slot) {
+        if (sse_atomic_load(&slot->pid) == pid) {
+            return slot;
+        }
+    }
+    return NULL;
+}
+
+int sse_board_enter(pid_t pid, apr_time_t born)
+{
+    if (board && !mine) {
+        mine = take(pid);
+        if (mine) {
             sse_atomic_store(&mine->born, born);
         }
     }
+    return mine != NULL;
+}
+
+int sse_board_may_complain(void)
+{
+    return board && sse_atomic_cas(&board->has_complained, 0, 1);
 }
 
 int sse_board_is_alive(pid_t pid, apr_time_t born)
 {
-    int i;
+    slot_t *slot = board ? find(pid) : NULL;
 
-    for (i = 0; board && i < SLOTS; ++i) {
-        if (sse_atomic_load(&board->slots[i].pid) == pid) {
-            return sse_atomic_load(&board->slots[i].born) == born;
-        }
+    if (slot) {
+        return sse_atomic_load(&slot->born) == born;
     }
-    return 0;
+    return board && born < board->replaced && pid > 0 &&
+           (!kill(pid, 0) || errno == EPERM);
 }
 
 static void empty(slot_t *slot)
@@ -88,13 +121,10 @@ static void empty(slot_t *slot)
 
 void sse_board_leave(pid_t pid)
 {
-    int i;
+    slot_t *slot = board ? find(pid) : NULL;
 
-    for (i = 0; board && i < SLOTS; ++i) {
-        if (sse_atomic_load(&board->slots[i].pid) == pid) {
-            empty(&board->slots[i]);
-            return;
-        }
+    if (slot) {
+        empty(slot);
     }
 }
 
@@ -108,13 +138,13 @@ void sse_board_add(sse_board_e number, int by)
 apr_uint64_t sse_board_sum(sse_board_e number)
 {
     apr_int64_t sum;
-    int i;
+    apr_uint32_t i;
 
     if (!board) {
         return 0;
     }
     sum = sse_atomic_load(&board->ended.numbers[number]);
-    for (i = 0; i < SLOTS; ++i) {
+    for (i = 0; i < board->slot_count; ++i) {
         sum += sse_atomic_load(&board->slots[i].numbers[number]);
     }
     return sum > 0 ? (apr_uint64_t)sum : 0;

@@ -7,9 +7,9 @@
  * Numbers that all children of a server share: open streams and counters.
  *
  * One slot per child in anonymous shared memory, which lives as long as the
- * server, over graceful restarts.  A child takes a free slot when it starts;
- * the parent empties it when the child has ended, however it ended, so that
- * sums never drift.
+ * server, over graceful restarts (see sse_shared.h).  A child takes a free slot
+ * when it starts; the parent empties it when the child has ended, however it
+ * ended, so that sums never drift.
  *
  * Threads: sse_board_add() and sse_board_sum() any, atomically; the rest as
  * tagged.
@@ -30,14 +30,28 @@ typedef enum {
     SSE_BOARD_NUMBERS
 } sse_board_e;
 
-/** Parent: make it, or find it again after a restart. */
-apr_status_t sse_board_prepare(apr_pool_t *process_pool);
+/** Children of two generations. */
+#define SSE_BOARD_SLOTS 2048
 
-/** child_init: take a slot.  A child that finds none goes uncounted.
- *  @param born when it began: with the pid, which child it is */
-void sse_board_enter(pid_t pid, apr_time_t born);
+/** Parent: make it, or find it again after a restart.
+ *  @param slots for so many children */
+apr_status_t sse_board_prepare(apr_pool_t *process_pool, apr_uint32_t slots);
 
-/** Whether this child has entered and not ended.  Any thread. */
+/**
+ * child_init: take a slot.
+ * @param born when it began: with the pid, which child it is
+ * @return whether there was one; a child without goes uncounted, and is dead
+ *         for the others
+ */
+int sse_board_enter(pid_t pid, apr_time_t born);
+
+/** A child without a slot: whether it is the first one since the start or
+ *  restart, who has to say so. */
+int sse_board_may_complain(void);
+
+/** Whether this child has entered and not ended.  Children that are older than
+ *  the board, which replaced theirs, are looked for as processes.  Any
+ *  thread. */
 int sse_board_is_alive(pid_t pid, apr_time_t born);
 
 /** Parent: this child has ended. */

@@ -181,7 +181,7 @@ int sse_child_post_config(apr_pool_t *pconf, apr_pool_t *plog,
     }
     rv = prepare_bells();
     if (rv == APR_SUCCESS) {
-        rv = sse_board_prepare(s->process->pool);
+        rv = sse_board_prepare(s->process->pool, SSE_BOARD_SLOTS);
     }
     if (rv == APR_SUCCESS) {
         rv = sse_limits_prepare(s->process->pool);
@@ -240,9 +240,12 @@ static apr_status_t start_hub(sse_child_t *child, apr_pool_t *pool)
 
     rv = parent.provider->open(&child->store, parent.conf, pool);
     if (rv == APR_SUCCESS) {
-        sse_crash_init(child->server, child->loop, parent.ended,
-                       parent.provider->directory(parent.conf), child->born,
-                       pool);
+        /* One that the others do not know would be told of while it lives. */
+        if (child->is_counted) {
+            sse_crash_init(child->server, child->loop, parent.ended,
+                           parent.provider->directory(parent.conf), child->born,
+                           pool);
+        }
         rv = sse_hub_create(&child->hub, child->loop, child->provider,
                             child->store, parent.news, child->server, pool);
     }
@@ -275,6 +278,21 @@ static void init_parts(sse_child_t *child, apr_pool_t *pool)
     }
 }
 
+static void enter_board(sse_child_t *child)
+{
+    child->born = apr_time_now();
+    child->is_counted = sse_board_enter(getpid(), child->born);
+    if (!child->is_counted && sse_board_may_complain()) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, child->server,
+                     "more than %d children: the streams of this one, and of "
+                     "others that come, are not in the numbers of sse-status, "
+                     "and are not told of (stream_crashed) if it is killed; "
+                     "lower ServerLimit, with more threads for each child. "
+                     "Not told again before the next restart",
+                     SSE_BOARD_SLOTS);
+    }
+}
+
 void sse_child_init(apr_pool_t *pchild, server_rec *s)
 {
     sse_child_t *child = apr_pcalloc(pchild, sizeof(*child));
@@ -282,8 +300,7 @@ void sse_child_init(apr_pool_t *pchild, server_rec *s)
 
     child->server = s;
     child->provider = parent.provider;
-    child->born = apr_time_now();
-    sse_board_enter(getpid(), child->born);
+    enter_board(child);
     rv = sse_workers_init(pchild, sse_conf_callback_threads(s));
     if (rv == APR_SUCCESS) {
         rv = sse_loop_create(&child->loop);

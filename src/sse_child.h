@@ -31,6 +31,7 @@ typedef struct {
     struct sse_hub_t *hub; /**< NULL: likewise */
     server_rec *server;    /**< the main one, to log with */
     apr_time_t born;       /**< with the pid, which child it is */
+    int is_counted;        /**< it has a slot on the board */
 } sse_child_t;
 
 /** This child's, or NULL where child_init has not run or failed. */

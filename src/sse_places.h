@@ -38,6 +38,9 @@
 #include <apr_errno.h>
 #include <sys/types.h>
 
+/** What its bytes mean: to be raised when that changes. */
+#define SSE_PLACES_LAYOUT 1
+
 typedef struct sse_places_t sse_places_t;
 
 typedef enum {

@@ -137,14 +137,17 @@ static callback_t *callback_create(const char *key, const char *name)
     return cb;
 }
 
+/* sleep-NAME: how long it takes. */
 static callback_t *register_one(request_rec *r, const char *name,
                                 apr_uint32_t mask)
 {
-    char key[TEXT_MAX] = "-";
+    char key[TEXT_MAX] = "-", option[TEXT_MAX];
     callback_t *cb;
 
     query(r, "k", key);
     cb = callback_create(key, name);
+    apr_snprintf(option, sizeof(option), "sleep-%s", name);
+    cb->sleep_msec = number(r, option, 0);
     note(key, "registered name=%s rv=%d", name,
          on_close_fn(r, mask, on_end, cb, &cb->watch));
     return cb;

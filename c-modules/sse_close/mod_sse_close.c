@@ -59,7 +59,7 @@ static void register_all(request_rec *r)
         apr_snprintf(name, sizeof(name), "%d", i);
         cb = register_one(r, name, mask);
         if (i == 1) {
-            cb->sleep_msec = number(r, "sleep", 0);
+            cb->sleep_msec = number(r, "sleep", cb->sleep_msec);
             cb->nest = number(r, "nest", 0);
         }
         if (i == cancel) {

@@ -6,7 +6,9 @@
  *
  *     open STREAM PID | close STREAM PID REASON | crash STREAM PID CHANNELS
  *
- * Having a listener to crashes is what makes mod_sse keep its registry. */
+ * Having a listener to crashes is what makes mod_sse keep its registry.  While
+ * logs/crash-hold exists, this one says "telling" instead of "crash" first, and
+ * does not return. */
 
 #if CONFIG_FOR_HTTPD_TEST
 
@@ -78,13 +80,27 @@ static void on_close(sse_stream_t *stream, request_rec *r,
     }
 }
 
+static void tell(const sse_crash_t *crash, const char *what)
+{
+    note(crash->pool,
+         apr_psprintf(crash->pool, "%s %s %d %s %s\n", what, crash->stream,
+                      (int)getpid(), crash->channels, crash->client));
+}
+
 static void on_crashed(const sse_crash_t *crash)
 {
-    if (!strncmp(crash->channels, "/crash/", 7)) {
-        note(crash->pool,
-             apr_psprintf(crash->pool, "crash %s %d %s %s\n", crash->stream,
-                          (int)getpid(), crash->channels, crash->client));
+    const char *hold = ap_server_root_relative(crash->pool, "logs/crash-hold");
+
+    if (strncmp(crash->channels, "/crash/", 7)) {
+        return;
     }
+    if (!access(hold, F_OK)) {
+        tell(crash, "telling");
+        while (!access(hold, F_OK)) {
+            apr_sleep(apr_time_from_msec(20));
+        }
+    }
+    tell(crash, "crash");
 }
 
 APACHE_HTTPD_TEST_MODULE(sse_crash);

@@ -10,6 +10,8 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "sse_atomic.h"
+
 #define IDLE_WAIT apr_time_from_sec(1)
 
 /* Two, so that one that waits for its disk holds up nobody. */
@@ -25,10 +27,27 @@ static struct {
     int threads;          /* lock: that are at it */
 } jobs = {PTHREAD_MUTEX_INITIALIZER, NULL, &jobs.first, 0};
 
+/* APR leaves a task in its queue for which it could make no thread, and says
+ * that it failed: whoever is first decides whether it runs.  Freed by the last
+ * of two, who pushes it and who finds it in the queue. */
 typedef struct {
-    void (*fn)(void *);
-    void *baton;
+    void (*fn)(void *); /* const */
+    void *baton;        /* const */
+    int is_decided;     /* atomic */
+    int refs;           /* atomic */
 } work_t;
+
+static int decide(work_t *work)
+{
+    return sse_atomic_cas(&work->is_decided, 0, 1);
+}
+
+static void release(work_t *work)
+{
+    if (sse_atomic_sub(&work->refs, 1) == 0) {
+        free(work);
+    }
+}
 
 /* The pool of a prefork child has an allocator without a lock, and one that is
  * made from it would share that: tasks and threads come from other threads than
@@ -81,16 +100,19 @@ apr_status_t sse_workers_init(apr_pool_t *parent, int most)
 
 static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *baton)
 {
-    work_t work = *(work_t *)baton;
+    work_t *work = baton;
 
-    free(baton);
-    work.fn(work.baton);
+    if (decide(work)) {
+        work->fn(work->baton);
+    }
+    release(work);
     return NULL;
 }
 
-apr_status_t sse_workers_push(void (*fn)(void *), void *baton)
+static apr_status_t push(apr_thread_pool_t *pool, void (*fn)(void *),
+                         void *baton)
 {
-    work_t *work = malloc(sizeof(*work));
+    work_t *work = calloc(1, sizeof(*work));
     apr_status_t rv;
 
     if (!work) {
@@ -98,12 +120,19 @@ apr_status_t sse_workers_push(void (*fn)(void *), void *baton)
     }
     work->fn = fn;
     work->baton = baton;
-    rv = apr_thread_pool_push(listeners, run, work,
-                              APR_THREAD_TASK_PRIORITY_NORMAL, NULL);
-    if (rv != APR_SUCCESS) {
-        free(work);
+    work->refs = 2;
+    rv = apr_thread_pool_push(pool, run, work, APR_THREAD_TASK_PRIORITY_NORMAL,
+                              NULL);
+    if (rv != APR_SUCCESS && !decide(work)) {
+        rv = APR_SUCCESS; /* a thread that there was has it */
     }
+    release(work);
     return rv;
+}
+
+apr_status_t sse_workers_push(void (*fn)(void *), void *baton)
+{
+    return push(listeners, fn, baton);
 }
 
 /* Under the lock: the next one, or this thread is no longer at it. */
@@ -122,7 +151,7 @@ static sse_job_t *take_job(void)
     return job;
 }
 
-static void *APR_THREAD_FUNC run_jobs(apr_thread_t *thread, void *baton)
+static void run_jobs(void *baton)
 {
     sse_job_t *job;
 
@@ -133,7 +162,6 @@ static void *APR_THREAD_FUNC run_jobs(apr_thread_t *thread, void *baton)
         pthread_mutex_lock(&jobs.lock);
     }
     pthread_mutex_unlock(&jobs.lock);
-    return NULL;
 }
 
 void sse_workers_do(sse_job_t *job)
@@ -147,10 +175,8 @@ void sse_workers_do(sse_job_t *job)
     is_more = jobs.threads < OWN_THREADS;
     jobs.threads += is_more;
     pthread_mutex_unlock(&jobs.lock);
-    if (is_more &&
-        apr_thread_pool_push(own, run_jobs, NULL,
-                             APR_THREAD_TASK_PRIORITY_NORMAL, NULL)) {
-        run_jobs(NULL, NULL);
+    if (is_more && push(own, run_jobs, NULL) != APR_SUCCESS) {
+        run_jobs(NULL);
     }
 }
 

@@ -30,7 +30,8 @@ struct sse_job_t {
 /** child_init. @param most listeners' threads at the same time */
 apr_status_t sse_workers_init(apr_pool_t *pool, int most);
 
-/** Have fn run on one of the listeners' threads. */
+/** Have fn run on one of the listeners' threads.
+ *  @return an error: it will not run */
 apr_status_t sse_workers_push(void (*fn)(void *baton), void *baton);
 
 /** Have this done by one of the others, in order, but two at a time.  Where

@@ -14,18 +14,23 @@
 #include "loop/sse_wakeup.h"
 #include "loop/sse_workers.h"
 #include "mod_sse.h"
+#include "sse_atomic.h"
 #include "sse_board.h"
 #include "store/sse_registry.h"
 
 APLOG_USE_MODULE(sse);
 
 #define KEY_MAX 120
+/* Where there is no memory or thread to look for the dead. */
+#define RETRY_MSEC 1000
 
 static struct {
     sse_registry_t *registry; /* const after child_init; NULL: nobody listens */
     server_rec *server;       /* const */
     char owner[48];           /* const: this child */
     sse_wakeup_t wakeup;      /* loop */
+    uv_timer_t retry;         /* loop */
+    apr_uint32_t rung; /* atomic: since all dead were told of; 0: they are */
 } self;
 
 static apr_array_header_t *hooks(void)
@@ -131,7 +136,7 @@ static void tell(void *baton, sse_slice_t key, sse_slice_t value)
     apr_pool_destroy(crash.pool);
 }
 
-static void claim(void *baton)
+static void claim_dead(void)
 {
     apr_pool_t *pool;
     apr_status_t rv;
@@ -146,8 +151,33 @@ static void claim(void *baton)
     apr_pool_destroy(pool);
 }
 
+/* One at a time: who is told may block, and the next ones would take all
+ * threads, which tell of ends.  Those that die meanwhile have their turn before
+ * it returns. */
+static void claim(void *baton)
+{
+    apr_uint32_t rung;
+
+    do {
+        rung = sse_atomic_load(&self.rung);
+        claim_dead();
+    } while (!sse_atomic_cas(&self.rung, rung, 0));
+}
+
+static void push_claim(uv_timer_t *timer)
+{
+    if (sse_workers_push(claim, NULL) != APR_SUCCESS) {
+        uv_timer_start(timer, push_claim, RETRY_MSEC, 0);
+    }
+}
+
 /* Comes also when this child has begun: for what ended before. */
-static void on_ended(sse_wakeup_t *wakeup) { sse_workers_push(claim, NULL); }
+static void on_ended(sse_wakeup_t *wakeup)
+{
+    if (sse_atomic_add(&self.rung, 1) == 1) {
+        push_claim(&self.retry);
+    }
+}
 
 /* -- Making it ------------------------------------------------------------- */
 
@@ -179,6 +209,7 @@ void sse_crash_init(server_rec *s, sse_loop_t *loop, int bell, const char *dir,
         open_registry(dir, pool) != APR_SUCCESS) {
         return;
     }
+    uv_timer_init(sse_loop_uv(loop), &self.retry);
     rv = sse_wakeup_open(&self.wakeup, loop, bell, on_ended);
     if (rv == APR_SUCCESS) {
         rv = sse_wakeup_listen(&self.wakeup, 1);

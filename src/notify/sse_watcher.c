@@ -491,8 +491,10 @@ int sse_watcher_log(request_rec *r)
         sse_notes_end(watcher->notes, sse_atomic_load(&watcher->reason), 0);
         pass_notes_on(r);
     }
+    sse_streams_hold();
     wait_until_told(watcher);
     sse_notice_finish_wait(notice);
+    sse_streams_let_go();
     forget(r, notice, watcher);
     sse_signals_let_go_at_end(r->connection);
     return DECLINED;

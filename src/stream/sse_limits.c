@@ -4,10 +4,7 @@
 
 #include "stream/sse_limits.h"
 
-#include <ap_mpm.h>
-#include <apr_shm.h>
 #include <apr_strings.h>
-#include <http_config.h>
 #include <http_log.h>
 #include <http_main.h>
 #include <string.h>
@@ -16,6 +13,7 @@
 #include "config/sse_config.h"
 #include "sse_atomic.h"
 #include "sse_board.h"
+#include "sse_shared.h"
 
 APLOG_USE_MODULE(sse);
 
@@ -32,34 +30,20 @@ APLOG_USE_MODULE(sse);
 
 static sse_places_t *places; /* const after post_config */
 
-static apr_status_t create(sse_places_t **created, apr_pool_t *pool)
-{
-    apr_shm_t *shm;
-    apr_status_t rv =
-        apr_shm_create(&shm, sse_places_size(CLIENTS, TOTALS), NULL, pool);
-
-    if (rv != APR_SUCCESS) {
-        return rv;
-    }
-    *created = apr_shm_baseaddr_get(shm);
-    return sse_places_init(*created, CLIENTS, TOTALS);
-}
-
 apr_status_t sse_limits_prepare(apr_pool_t *process_pool)
 {
-    static const char key[] = "sse_places";
-    sse_places_t **kept = ap_retained_data_get(key), *created;
-    apr_status_t rv = APR_SUCCESS;
+    sse_shared_e how;
+    void *memory;
+    apr_status_t rv = sse_shared_get("places", SSE_PLACES_LAYOUT,
+                                     sse_places_size(CLIENTS, TOTALS),
+                                     process_pool, &memory, &how);
 
-    if (!kept) {
-        rv = create(&created, process_pool);
-        if (rv != APR_SUCCESS) {
-            return rv;
-        }
-        kept = ap_retained_data_create(key, sizeof(*kept));
-        *kept = created;
+    if (rv == APR_SUCCESS && how != SSE_SHARED_FOUND) {
+        rv = sse_places_init(memory, CLIENTS, TOTALS);
     }
-    places = *kept;
+    if (rv == APR_SUCCESS) {
+        places = memory;
+    }
     return rv;
 }
 

@@ -19,7 +19,10 @@
  * there to keep some from taking too much, not to shut out the others.  A
  * total that cannot be counted is taken for reached.
  *
- * Life: the table (sse_places) lives as long as the server.  A place is taken
+ * Life: the table (sse_places) lives as long as the server; where a restart has
+ * loaded another version of this module, whose table is another (sse_shared),
+ * the streams of children that are older are not counted for the second or so
+ * that they last.  A place is taken
  * before the stream opens, and given back when its end has been told; what a
  * dead child had is free when the parent has noticed its death.
  *

@@ -154,6 +154,11 @@ apr_uint32_t sse_streams_count(void);
 void sse_streams_count_up(void);
 void sse_streams_count_down(void);
 
+/** A watched request's response is over, and its thread waits until that has
+ *  been told and nobody pins it; or no longer.  Request thread. */
+void sse_streams_hold(void);
+void sse_streams_let_go(void);
+
 /** suspend_connection hook: the loop may take the connection over.  The MPM's
  *  thread. */
 void sse_conn_suspended(conn_rec *c, request_rec *r);

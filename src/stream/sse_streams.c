@@ -12,10 +12,12 @@
 #include <ap_mpm.h>
 #include <http_log.h>
 #include <http_main.h>
+#include <mpm_common.h>
 #include <unistd.h>
 
 #include "notify/sse_watcher.h"
 #include "sse_atomic.h"
+#include "sse_requests.h"
 #include "sse_signals.h"
 
 APLOG_USE_MODULE(sse);
@@ -25,6 +27,10 @@ APLOG_USE_MODULE(sse);
 #define LEAVE_STEP_MSEC 15
 /* A child that stops at once is gone after so long, come what may. */
 #define STOP_MSEC 3000
+/* A child that leaves gracefully gives callbacks so long, where
+ * GracefulShutdownTimeout says nothing else. */
+#define PATIENCE_SEC       30
+#define PATIENCE_STEP_MSEC 250
 /* How often a prefork child looks whether it must leave: its signals are held
  * back while a stream is open. */
 #define STATE_POLL_MSEC 50
@@ -34,9 +40,14 @@ static struct {
     sse_stream_t *first;   /* loop */
     apr_uint32_t attached; /* loop: streams in the list */
     apr_uint32_t count;    /* atomic: what a stop waits for */
-    int leaving;           /* atomic: sse_leave_e */
-    uv_timer_t step;       /* loop */
+    apr_uint32_t held;    /* atomic: watched requests that wait for callbacks */
+    int leaving;          /* atomic: sse_leave_e */
+    uv_timer_t step;      /* loop */
+    uv_timer_t patience;  /* loop */
+    apr_uint32_t waiting; /* loop: for callbacks, when it last looked */
+    apr_uint64_t since;   /* loop: its clock when that last changed */
     uv_timer_t state_poll; /* loop; prefork only */
+    sse_task_t poll_task;  /* likewise */
     int is_forked;         /* const */
     apr_uint32_t per_step; /* loop */
     unsigned int seed;     /* loop */
@@ -104,11 +115,54 @@ static void end_all(sse_close_reason_e reason)
  * MPM for the handler's thread. */
 static void on_stop_over(uv_timer_t *timer)
 {
-    if (sse_streams_count()) {
+    apr_uint32_t held = sse_streams_count() + sse_atomic_load(&all.held);
+
+    if (held) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, ap_server_conf,
                      "stopping: %u ends are not told, as a callback does not "
                      "return; leaving without it",
-                     (unsigned)sse_streams_count());
+                     (unsigned)held);
+        _exit(0);
+    }
+}
+
+/* Requests that are over but for somebody who has been told, or will be. */
+static apr_uint32_t count_waiting(void)
+{
+    apr_uint32_t n = sse_atomic_load(&all.held);
+    sse_stream_t *stream;
+
+    for (stream = all.first; stream; stream = stream->next) {
+        n += stream->phase == SSE_PHASE_TELLING;
+    }
+    return n;
+}
+
+static int patience_sec(void)
+{
+    return ap_graceful_shutdown_timeout > 0 ? ap_graceful_shutdown_timeout
+                                            : PATIENCE_SEC;
+}
+
+/* The MPM waits for every connection and every handler, and so for callbacks
+ * that hold them.  Other people's requests may take as long as they want. */
+static void on_patience(uv_timer_t *timer)
+{
+    apr_uint32_t waiting = count_waiting();
+    apr_uint64_t now = sse_loop_now(all.loop);
+
+    if (!waiting || waiting != all.waiting || sse_requests_count() > waiting) {
+        all.waiting = waiting;
+        all.since = now;
+    }
+    else if (now - all.since >= (apr_uint64_t)patience_sec() * 1000) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, ap_server_conf,
+                     "leaving gracefully: %u requests are over but for "
+                     "callbacks, none of which has returned for %d s, and "
+                     "nothing else is left to do; leaving without them. See "
+                     "which module's callback for a stream's end or beginning "
+                     "blocks; GracefulShutdownTimeout is how long it gets",
+                     (unsigned)waiting, patience_sec());
         _exit(0);
     }
 }
@@ -119,8 +173,12 @@ static void on_leave(void *baton)
     if (sse_streams_leaving() == SSE_LEAVE_AT_ONCE) {
         end_all(SSE_CLOSE_STOP);
         sse_watcher_stop_all();
+        uv_timer_stop(&all.patience);
         uv_timer_start(&all.step, on_stop_over, STOP_MSEC, 0);
         return;
+    }
+    if (!uv_is_active((uv_handle_t *)&all.patience)) {
+        uv_timer_start(&all.patience, on_patience, 0, PATIENCE_STEP_MSEC);
     }
     all.per_step = all.attached / LEAVE_STEPS + 1;
     uv_timer_start(&all.step, on_step, 0, LEAVE_STEP_MSEC);
@@ -158,7 +216,30 @@ static void on_state_poll(uv_timer_t *timer)
     else if (signal == SSE_SIGNAL_GRACEFUL || is_mpm_stopping()) {
         sse_streams_leave(SSE_LEAVE_GRACEFUL);
     }
+    else if (!all.attached && !sse_atomic_load(&all.held)) {
+        uv_timer_stop(timer);
+    }
 }
+
+static void start_state_poll(void)
+{
+    if (all.is_forked && !uv_is_active((uv_handle_t *)&all.state_poll)) {
+        uv_timer_start(&all.state_poll, on_state_poll, STATE_POLL_MSEC,
+                       STATE_POLL_MSEC);
+    }
+}
+
+static void on_poll_task(sse_task_t *task) { start_state_poll(); }
+
+void sse_streams_hold(void)
+{
+    sse_atomic_add(&all.held, 1);
+    if (all.is_forked) {
+        sse_loop_post(all.loop, &all.poll_task);
+    }
+}
+
+void sse_streams_let_go(void) { sse_atomic_sub(&all.held, 1); }
 
 /* -- The list -------------------------------------------------------------- */
 
@@ -170,10 +251,8 @@ void sse_streams_add(sse_stream_t *stream)
         all.first->prev = &stream->next;
     }
     all.first = stream;
-    if (!all.attached++ && all.is_forked) {
-        uv_timer_start(&all.state_poll, on_state_poll, STATE_POLL_MSEC,
-                       STATE_POLL_MSEC);
-    }
+    ++all.attached;
+    start_state_poll();
     if (sse_streams_leaving() != SSE_STAY) {
         sse_loop_urge(all.loop);
     }
@@ -185,9 +264,7 @@ void sse_streams_remove(sse_stream_t *stream)
     if (stream->next) {
         stream->next->prev = stream->prev;
     }
-    if (!--all.attached && all.is_forked) {
-        uv_timer_stop(&all.state_poll);
-    }
+    --all.attached;
 }
 
 void sse_streams_init(sse_loop_t *loop, int is_async, int is_forked)
@@ -196,7 +273,9 @@ void sse_streams_init(sse_loop_t *loop, int is_async, int is_forked)
     all.is_forked = is_forked;
     all.seed = (unsigned int)apr_time_now() ^ (unsigned int)getpid();
     uv_timer_init(sse_loop_uv(loop), &all.step);
+    uv_timer_init(sse_loop_uv(loop), &all.patience);
     uv_timer_init(sse_loop_uv(loop), &all.state_poll);
+    all.poll_task.run = on_poll_task;
     sse_loop_on_urgent(loop, on_leave, NULL);
     sse_stream_open_init(loop, is_async);
 }

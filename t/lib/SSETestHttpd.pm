@@ -39,7 +39,9 @@ my %mpm = (
 my $count;
 
 # Options: store (more settings of SSEStore), dir (its directory), conf (added at
-# the end), mpm (instead of the above), modules (more of the suite's, "headers").
+# the end), mpm (instead of the above), modules (more of the suite's, "headers"),
+# c_modules (C test modules by their names; their logs are those of the suite's
+# server).
 sub new {
     my($class, %opt) = @_;
 
@@ -67,6 +69,8 @@ sub configuration {
     my $modules = join '|', qw(mpm_\w+ unixd authz_core env log_config sse),
         @{ $opt{modules} // [] };
     my $load = join '', grep { /^LoadModule (?:$modules)_module / } <$fh>;
+    my $root = $opt{c_modules} ? $vars->{serverroot} : $vars->{t_logs};
+    $load .= test_module($vars, $_) for @{ $opt{c_modules} // [] };
     my $user = $> ? '' : "User $vars->{user}\nGroup $vars->{group}\n";
     my $mpm = $opt{mpm} // $mpm{ $ENV{SSE_MPM} || 'event' };
     my $store = $opt{store} // '';
@@ -74,7 +78,7 @@ sub configuration {
     return <<"EOI";
 $load$user$mpm
 ServerName localhost
-ServerRoot "$vars->{t_logs}"
+ServerRoot "$root"
 DefaultRuntimeDir "$vars->{t_logs}"
 CoreDumpDirectory "$vars->{t_logs}"
 Listen 127.0.0.1:$self->{port}
@@ -101,6 +105,14 @@ SSEHistory 1000000 1h 0
 </Location>
 $conf
 EOI
+}
+
+sub test_module {
+    my($vars, $name) = @_;
+
+    open my $fh, '<', $vars->{t_conf_file} or die "$vars->{t_conf_file}: $!";
+    my($line) = grep { /^\s*LoadModule ${name}_module / } <$fh>;
+    return $line // die "no test module $name";
 }
 
 sub port { return $_[0]{port} }
