@@ -23,7 +23,7 @@ use Time::HiRes qw(sleep time);
 
 use Apache::Test ();
 use SSETest qw(eventually request);
-use SSETestServer qw(is_alive);
+use SSETestServer qw(is_alive process_state);
 
 # Two children on event and worker; beside each, room for one that leaves.
 my %mpm = (
@@ -207,6 +207,7 @@ sub kill_all {
 
     my $pid = $self->pid or die 'it does not run';
     kill STOP => $pid; # so that it makes no child meanwhile
+    eventually { process_state($pid) =~ /[TZ]|\A\z/ };
     my @all = ($self->children, $pid);
     kill KILL => @all;
     return eventually(sub { !grep { is_alive($_) } @all }, 20);

@@ -18,7 +18,7 @@ use SSETest;
 
 our @EXPORT = qw(subscribe server_pid server_status no_streams graceful_restart
                  hard_restart stop_server kill_server start_server stream_pid
-                 is_alive);
+                 is_alive process_state);
 
 # A stream that has had its first bytes.  Like a browser it comes back when the
 # child that it meets is leaving: that says "retry: 500" and ends.
@@ -57,11 +57,17 @@ sub stream_pid {
     return hex((split /\./, $_[0])[1]);
 }
 
-# A process that is dead but not waited for by its parent is gone too.
+# As ps has it, "S"; '' when there is none.
+sub process_state {
+    open my $fh, '<', "/proc/$_[0]/stat" or return '';
+    return (<$fh> // '') =~ /\) (\S) / ? $1 : '';
+}
+
+# A process that is dead but not waited for by its parent is gone too, when the
+# last of its threads is: until then its sockets are open.
 sub is_alive {
-    open my $fh, '<', "/proc/$_[0]/stat" or return 0;
-    my $stat = <$fh> // '';
-    return $stat =~ /\) [^ZX ]/ ? 1 : 0;
+    my $state = process_state($_[0]);
+    return $state =~ /[^ZX]/ || (() = glob "/proc/$_[0]/task/*") > 1 ? 1 : 0;
 }
 
 # How often the server has begun to serve, since the test file began.
