@@ -96,13 +96,14 @@ my($survivor, @others) = @pids;
 my @lost = splice @others, 0, $victims;
 ok t_cmp(scalar keys %id, $victims + 1, 'one stream in each');
 
-# Those that are killed tell of nothing; new children may.
+# Those that are killed tell of nothing; new children may.  The parent takes note
+# of one that is stopped or killed each second.
 open my $fh, '>', $hold or die "$hold: $!";
 close $fh;
 stop_all(@lost, @others) or die 'they do not stop';
 for my $pid (@lost) {
     kill KILL => $pid;
-    ok t_cmp(eventually(sub { is_reaped($pid) }, slowly(5)), 1, 'one is dead');
+    ok t_cmp(eventually(sub { is_reaped($pid) }, slowly(30)), 1, 'one is dead');
     sleep 0.1;
 }
 ok t_cmp(eventually(sub { told('telling', $id{$lost[0]}) }, slowly(5)), 1,
