@@ -217,14 +217,23 @@ static apr_status_t stop_loop(void *baton)
                      "the loop is held up; leaving without it");
         _exit(0);
     }
-    /* The threads' pool would wait for them however long they take. */
-    if (!sse_workers_finish(WORKERS_WAIT)) {
+    /* What goes next, they may be using. */
+    switch (sse_workers_finish(WORKERS_WAIT)) {
+    case SSE_WORKERS_NONE:
+        return APR_SUCCESS;
+    case SSE_WORKERS_LISTENERS:
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, child->server,
                      "a callback for a stream's end or beginning does not "
                      "return; leaving without it");
-        _exit(0);
+        break;
+    case SSE_WORKERS_OWN:
+        ap_log_error(APLOG_MARK, APLOG_DEBUG, 0, child->server,
+                     "the store's housekeeping, or a module that logs a "
+                     "request or cleans up after it, takes long; leaving "
+                     "without it");
+        break;
     }
-    return APR_SUCCESS;
+    _exit(0);
 }
 
 static int query(int what)
@@ -301,10 +310,8 @@ void sse_child_init(apr_pool_t *pchild, server_rec *s)
     child->server = s;
     child->provider = parent.provider;
     enter_board(child);
-    rv = sse_workers_init(pchild, sse_conf_callback_threads(s));
-    if (rv == APR_SUCCESS) {
-        rv = sse_loop_create(&child->loop);
-    }
+    sse_workers_init(sse_conf_callback_threads(s));
+    rv = sse_loop_create(&child->loop);
     if (rv == APR_SUCCESS) {
         init_parts(child, pchild);
         rv = sse_loop_start(child->loop, pchild);

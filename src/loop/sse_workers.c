@@ -4,196 +4,193 @@
 
 #include "loop/sse_workers.h"
 
-#include <apr_allocator.h>
-#include <apr_thread_mutex.h>
-#include <apr_thread_pool.h>
+#include <apr_errno.h>
+#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <time.h>
 
-#include "sse_atomic.h"
-
-#define IDLE_WAIT apr_time_from_sec(1)
-
+#define IDLE_SEC 1
 /* Two, so that one that waits for its disk holds up nobody. */
 #define OWN_THREADS 2
 
-/* const after child_init */
-static apr_thread_pool_t *listeners, *own;
-
-static struct {
-    pthread_mutex_t lock; /* a leaf */
-    sse_job_t *first;     /* lock */
-    sse_job_t **last;     /* lock */
-    int threads;          /* lock: that are at it */
-} jobs = {PTHREAD_MUTEX_INITIALIZER, NULL, &jobs.first, 0};
-
-/* APR leaves a task in its queue for which it could make no thread, and says
- * that it failed: whoever is first decides whether it runs.  Freed by the last
- * of two, who pushes it and who finds it in the queue. */
 typedef struct {
-    void (*fn)(void *); /* const */
-    void *baton;        /* const */
-    int is_decided;     /* atomic */
-    int refs;           /* atomic */
-} work_t;
+    pthread_mutex_t lock; /* a leaf */
+    pthread_cond_t cond;  /* there is something to do */
+    int most;             /* const after child_init: threads */
+    sse_job_t *first;     /* lock: all below */
+    sse_job_t **last;
+    int queued;
+    int threads; /* that there are, or are about to be */
+    int idle;    /* of these: that wait */
+} workers_t;
 
-static int decide(work_t *work)
+static workers_t listeners, own;
+
+static void init(workers_t *workers, int most)
 {
-    return sse_atomic_cas(&work->is_decided, 0, 1);
+    pthread_condattr_t attr;
+
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&workers->cond, &attr);
+    pthread_condattr_destroy(&attr);
+    pthread_mutex_init(&workers->lock, NULL);
+    workers->last = &workers->first;
+    workers->most = most;
 }
 
-static void release(work_t *work)
+void sse_workers_init(int most)
 {
-    if (sse_atomic_sub(&work->refs, 1) == 0) {
-        free(work);
-    }
+    init(&listeners, most);
+    init(&own, OWN_THREADS);
 }
 
-/* The pool of a prefork child has an allocator without a lock, and one that is
- * made from it would share that: tasks and threads come from other threads than
- * the one that serves requests. */
-static apr_status_t create_pool(apr_pool_t **pool, apr_pool_t *parent)
-{
-    apr_allocator_t *allocator;
-    apr_thread_mutex_t *mutex;
-    apr_status_t rv = apr_allocator_create(&allocator);
+/* -- A worker -------------------------------------------------------------- */
 
-    if (rv == APR_SUCCESS) {
-        rv = apr_pool_create_ex(pool, parent, NULL, allocator);
+/* Under the lock.  @return 0: nothing came for so long */
+static int await(workers_t *workers)
+{
+    struct timespec until;
+    int err = 0;
+
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += IDLE_SEC;
+    ++workers->idle;
+    while (!workers->first && err != ETIMEDOUT) {
+        err = pthread_cond_timedwait(&workers->cond, &workers->lock, &until);
     }
-    if (rv == APR_SUCCESS) {
-        apr_allocator_owner_set(allocator, *pool);
-        apr_pool_tag(*pool, "sse_workers");
-        rv = apr_thread_mutex_create(&mutex, APR_THREAD_MUTEX_DEFAULT, *pool);
-    }
-    if (rv == APR_SUCCESS) {
-        apr_allocator_mutex_set(allocator, mutex);
-    }
-    return rv;
+    --workers->idle;
+    return workers->first != NULL;
 }
 
-static apr_status_t create_threads(apr_thread_pool_t **made, int most,
-                                   apr_pool_t *pool)
+/* Under the lock. */
+static sse_job_t *take(workers_t *workers)
 {
-    apr_status_t rv = apr_thread_pool_create(made, 0, most, pool);
+    sse_job_t *job = workers->first;
 
-    if (rv == APR_SUCCESS) {
-        apr_thread_pool_idle_wait_set(*made, IDLE_WAIT);
-        apr_thread_pool_threshold_set(*made, 0);
+    workers->first = job->next;
+    if (!workers->first) {
+        workers->last = &workers->first;
     }
-    return rv;
-}
-
-apr_status_t sse_workers_init(apr_pool_t *parent, int most)
-{
-    apr_pool_t *pool;
-    apr_status_t rv = create_pool(&pool, parent);
-
-    if (rv == APR_SUCCESS) {
-        rv = create_threads(&listeners, most, pool);
-    }
-    if (rv == APR_SUCCESS) {
-        rv = create_threads(&own, OWN_THREADS, pool);
-    }
-    return rv;
-}
-
-static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *baton)
-{
-    work_t *work = baton;
-
-    if (decide(work)) {
-        work->fn(work->baton);
-    }
-    release(work);
-    return NULL;
-}
-
-static apr_status_t push(apr_thread_pool_t *pool, void (*fn)(void *),
-                         void *baton)
-{
-    work_t *work = calloc(1, sizeof(*work));
-    apr_status_t rv;
-
-    if (!work) {
-        return APR_ENOMEM;
-    }
-    work->fn = fn;
-    work->baton = baton;
-    work->refs = 2;
-    rv = apr_thread_pool_push(pool, run, work, APR_THREAD_TASK_PRIORITY_NORMAL,
-                              NULL);
-    if (rv != APR_SUCCESS && !decide(work)) {
-        rv = APR_SUCCESS; /* a thread that there was has it */
-    }
-    release(work);
-    return rv;
-}
-
-apr_status_t sse_workers_push(void (*fn)(void *), void *baton)
-{
-    return push(listeners, fn, baton);
-}
-
-/* Under the lock: the next one, or this thread is no longer at it. */
-static sse_job_t *take_job(void)
-{
-    sse_job_t *job = jobs.first;
-
-    if (!job) {
-        --jobs.threads;
-        return NULL;
-    }
-    jobs.first = job->next;
-    if (!jobs.first) {
-        jobs.last = &jobs.first;
-    }
+    --workers->queued;
     return job;
 }
 
-static void run_jobs(void *baton)
+static void *run(void *baton)
 {
+    workers_t *workers = baton;
     sse_job_t *job;
 
-    pthread_mutex_lock(&jobs.lock);
-    while ((job = take_job()) != NULL) {
-        pthread_mutex_unlock(&jobs.lock);
+    pthread_mutex_lock(&workers->lock);
+    while (workers->first || await(workers)) {
+        job = take(workers);
+        pthread_mutex_unlock(&workers->lock);
         job->run(job);
-        pthread_mutex_lock(&jobs.lock);
+        pthread_mutex_lock(&workers->lock);
     }
-    pthread_mutex_unlock(&jobs.lock);
+    --workers->threads;
+    pthread_mutex_unlock(&workers->lock);
+    return NULL;
+}
+
+/* -- Giving them something to do ------------------------------------------- */
+
+/* Under the lock. */
+static int start(workers_t *workers)
+{
+    pthread_attr_t attr;
+    pthread_t thread;
+    int err;
+
+    pthread_attr_init(&attr);
+    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+    err = pthread_create(&thread, &attr, run, workers);
+    pthread_attr_destroy(&attr);
+    workers->threads += !err;
+    return err;
+}
+
+/* One that waits counts once only, though it may have been woken and not run
+ * yet.  Where no more can be made, those that there are will come to it. */
+static apr_status_t add(workers_t *workers, sse_job_t *job)
+{
+    int err = 0;
+
+    pthread_mutex_lock(&workers->lock);
+    if (workers->queued >= workers->idle && workers->threads < workers->most) {
+        err = start(workers);
+    }
+    if (workers->threads) {
+        job->next = NULL;
+        *workers->last = job;
+        workers->last = &job->next;
+        ++workers->queued;
+        pthread_cond_signal(&workers->cond);
+        err = 0;
+    }
+    pthread_mutex_unlock(&workers->lock);
+    return err;
 }
 
 void sse_workers_do(sse_job_t *job)
 {
-    int is_more;
-
-    pthread_mutex_lock(&jobs.lock);
-    job->next = NULL;
-    *jobs.last = job;
-    jobs.last = &job->next;
-    is_more = jobs.threads < OWN_THREADS;
-    jobs.threads += is_more;
-    pthread_mutex_unlock(&jobs.lock);
-    if (is_more && push(own, run_jobs, NULL) != APR_SUCCESS) {
-        run_jobs(NULL);
+    if (add(&own, job)) {
+        job->run(job);
     }
 }
 
-static int are_busy(void)
+typedef struct {
+    sse_job_t job;
+    void (*fn)(void *);
+    void *baton;
+} work_t;
+
+static void run_work(sse_job_t *job)
 {
-    return (listeners && apr_thread_pool_busy_count(listeners)) ||
-           (own && apr_thread_pool_busy_count(own));
+    work_t work = *(work_t *)job; /* its first member */
+
+    free(job);
+    work.fn(work.baton);
 }
 
-int sse_workers_finish(apr_interval_time_t wait)
+apr_status_t sse_workers_push(void (*fn)(void *), void *baton)
 {
-    while (are_busy()) {
+    work_t *work = malloc(sizeof(*work));
+    apr_status_t rv = APR_ENOMEM;
+
+    if (work) {
+        work->job.run = run_work;
+        work->fn = fn;
+        work->baton = baton;
+        rv = add(&listeners, &work->job);
+        if (rv != APR_SUCCESS) {
+            free(work);
+        }
+    }
+    return rv;
+}
+
+/* -- The end --------------------------------------------------------------- */
+
+static int is_busy(workers_t *workers)
+{
+    int busy;
+
+    pthread_mutex_lock(&workers->lock);
+    busy = workers->queued || workers->threads > workers->idle;
+    pthread_mutex_unlock(&workers->lock);
+    return busy;
+}
+
+sse_workers_e sse_workers_finish(apr_interval_time_t wait)
+{
+    while (is_busy(&listeners) || is_busy(&own)) {
         if (wait <= 0) {
-            return 0;
+            return is_busy(&listeners) ? SSE_WORKERS_LISTENERS : SSE_WORKERS_OWN;
         }
         apr_sleep(1000);
         wait -= 1000;
     }
-    return 1;
+    return SSE_WORKERS_NONE;
 }

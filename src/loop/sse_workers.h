@@ -9,6 +9,9 @@
  * connection ends, and the store's housekeeping, which no listener can hold up.
  *
  * No thread is made before there is work, and an idle one goes after a while.
+ * libapr's pool would do but for this: while a thread is idle it makes no other,
+ * even where that one has been given something already, and the second of two
+ * pieces of work waits for the first one's end.
  *
  * Threads: sse_workers_push() and sse_workers_do() the loop's, where all signals
  * are blocked: new threads inherit that.  For the rest see each.
@@ -17,7 +20,7 @@
 #ifndef SSE_WORKERS_H
 #define SSE_WORKERS_H
 
-#include <apr_pools.h>
+#include <apr_time.h>
 
 /** A piece of our own work, part of the object that it is about: no memory is
  *  needed to have it done.  The object must live until it runs. */
@@ -28,7 +31,7 @@ struct sse_job_t {
 };
 
 /** child_init. @param most listeners' threads at the same time */
-apr_status_t sse_workers_init(apr_pool_t *pool, int most);
+void sse_workers_init(int most);
 
 /** Have fn run on one of the listeners' threads.
  *  @return an error: it will not run */
@@ -38,8 +41,15 @@ apr_status_t sse_workers_push(void (*fn)(void *baton), void *baton);
  *  there can be no thread it is done at once. */
 void sse_workers_do(sse_job_t *job);
 
-/** Wait until nothing runs, at most so long. Any thread, and signal handlers.
- *  @return 0: something still does */
-int sse_workers_finish(apr_interval_time_t wait);
+/** Who is still at it. */
+typedef enum {
+    SSE_WORKERS_NONE,
+    SSE_WORKERS_LISTENERS,
+    SSE_WORKERS_OWN
+} sse_workers_e;
+
+/** Wait until nothing runs, at most so long.  Not on the loop, nor in a worker;
+ *  in a signal handler on any other thread, none of which takes the lock. */
+sse_workers_e sse_workers_finish(apr_interval_time_t wait);
 
 #endif /* SSE_WORKERS_H */
