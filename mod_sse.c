@@ -35,7 +35,8 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_child_init(sse_child_init, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_stopping(sse_child_stopping, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_status(sse_child_ended, NULL, NULL, APR_HOOK_MIDDLE);
-    ap_hook_create_request(sse_requests_create, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_post_read_request(sse_requests_begin, NULL, NULL,
+                              APR_HOOK_REALLY_FIRST);
     ap_hook_fixups(sse_watcher_fixups, NULL, NULL, APR_HOOK_LAST);
     /* Before the logs are written, so that they have the notes. */
     ap_hook_log_transaction(sse_watcher_log, NULL, NULL, APR_HOOK_REALLY_FIRST);

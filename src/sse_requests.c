@@ -14,7 +14,7 @@ static apr_status_t on_gone(void *baton)
     return APR_SUCCESS;
 }
 
-int sse_requests_create(request_rec *r)
+int sse_requests_begin(request_rec *r)
 {
     if (!r->main && !r->prev) {
         sse_atomic_add(&count, 1);

@@ -17,9 +17,9 @@
 
 #include <httpd.h>
 
-/** create_request hook: count what a client sent, until its memory goes, which
+/** post_read_request hook: count what a client sent, until its memory goes, which
  *  is when the response has been written. */
-int sse_requests_create(request_rec *r);
+int sse_requests_begin(request_rec *r);
 
 apr_uint32_t sse_requests_count(void);
 

@@ -13,6 +13,7 @@
 #include <httpd.h>
 #include <apr_optional_hooks.h>
 #include <apr_portable.h>
+#include <http_connection.h>
 #include <http_core.h>
 #include <http_protocol.h>
 #include <http_request.h>
@@ -165,6 +166,24 @@ static int log_slowly(request_rec *r)
     return DECLINED;
 }
 
+/* tclose=1: the connection's closing is noted, too. */
+static void note_closing(request_rec *r, const char *key)
+{
+    if (number(r, "tclose", 0)) {
+        apr_table_set(r->connection->notes, "sse-close-key", key);
+    }
+}
+
+static int on_pre_close(conn_rec *c)
+{
+    const char *key = apr_table_get(c->notes, "sse-close-key");
+
+    if (key) {
+        note(key, "preclose");
+    }
+    return OK;
+}
+
 static void on_stream_open(sse_stream_t *stream, request_rec *r)
 {
     char key_buf[TEXT_MAX], channel_buf[TEXT_MAX];
@@ -176,6 +195,7 @@ static void on_stream_open(sse_stream_t *stream, request_rec *r)
     }
     note(key, "open stream=%d id=%s", stream != NULL,
          apr_table_get(r->notes, "sse-stream"));
+    note_closing(r, key);
     add_sleeper(r, r->pool, key, "tpool");
     add_sleeper(r, r->connection->pool, key, "tconn");
     if (number(r, "oopt", 0)) {
@@ -565,6 +585,7 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_handler(options_handler, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_handler(publish_handler, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_log_transaction(log_slowly, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_pre_close_connection(on_pre_close, NULL, NULL, APR_HOOK_MIDDLE);
 }
 
 module AP_MODULE_DECLARE_DATA sse_close_module = {

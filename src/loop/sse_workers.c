@@ -187,7 +187,8 @@ sse_workers_e sse_workers_finish(apr_interval_time_t wait)
 {
     while (is_busy(&listeners) || is_busy(&own)) {
         if (wait <= 0) {
-            return is_busy(&listeners) ? SSE_WORKERS_LISTENERS : SSE_WORKERS_OWN;
+            return is_busy(&listeners) ? SSE_WORKERS_LISTENERS
+                                       : SSE_WORKERS_OWN;
         }
         apr_sleep(1000);
         wait -= 1000;

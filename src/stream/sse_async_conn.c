@@ -17,13 +17,11 @@
 #include <http_config.h>
 #include <http_connection.h>
 #include <http_core.h>
-#include <http_log.h>
 #include <http_protocol.h>
 
 #include "sse_atomic.h"
 #include "stream/sse_trim.h"
 
-APLOG_USE_MODULE(sse);
 extern module AP_MODULE_DECLARE_DATA sse_module;
 
 #define GRACE_MSEC  1000
@@ -80,9 +78,19 @@ static void on_timer_closed(uv_handle_t *handle)
 {
     sse_conn_t *conn = sse_owner_of(handle, sse_conn_t, timer);
 
+    conn->timer_open = 0;
+    if (conn->state == SSE_CONN_HANDING) {
+        sse_async_hand_over(conn);
+        return;
+    }
     sse_trim_count();
     conn->job.run = destroy;
     sse_workers_do(&conn->job);
+}
+
+static void close_timer(sse_conn_t *conn)
+{
+    uv_close((uv_handle_t *)&conn->timer, on_timer_closed);
 }
 
 static void on_grace_over(uv_timer_t *timer)
@@ -93,7 +101,7 @@ static void on_grace_over(uv_timer_t *timer)
         uv_timer_start(timer, on_grace_over, GRACE_MSEC, 0);
     }
     else {
-        uv_close((uv_handle_t *)timer, on_timer_closed);
+        close_timer(conn);
     }
 }
 
@@ -110,19 +118,39 @@ static void await_grace(sse_conn_t *conn)
     }
 }
 
+/* Owner, but for the loop. */
+static void prepare(sse_conn_t *conn)
+{
+    if (!conn->is_prepared) {
+        conn->is_prepared = 1;
+        ap_prep_lingering_close(conn->c);
+    }
+}
+
 /* Worker: with what waits a request may go. */
-static void drop_pending(sse_conn_t *conn)
+static void give_up(sse_conn_t *conn)
 {
     apr_brigade_cleanup(conn->pending);
+    prepare(conn);
+}
+
+/* The last of a stream's response is out, or dropped. */
+static void count_logged(sse_conn_t *conn)
+{
+    if (conn->is_ending) {
+        conn->is_ending = 0;
+        sse_streams_count_down();
+    }
 }
 
 void sse_async_end(sse_conn_t *conn)
 {
     conn->c->aborted = 1;
-    if (!APR_BRIGADE_EMPTY(conn->pending)) {
-        send_away(conn, drop_pending, sse_async_end);
+    if (!APR_BRIGADE_EMPTY(conn->pending) || !conn->is_prepared) {
+        send_away(conn, give_up, sse_async_end);
         return;
     }
+    count_logged(conn);
     sse_async_unlist(conn);
     conn->state = SSE_CONN_GONE;
     uv_timer_stop(&conn->timer);
@@ -154,7 +182,7 @@ static void prepare_close(sse_conn_t *conn)
     conn_rec *c = conn->c;
 
     c->cs->state = CONN_STATE_SUSPENDED;
-    ap_prep_lingering_close(c);
+    prepare(conn);
     ap_flush_conn(c);
 }
 
@@ -195,6 +223,7 @@ static void on_flushed(sse_conn_t *conn)
 {
     conn_rec *c = conn->c;
 
+    count_logged(conn);
     if (c->keepalive != AP_CONN_KEEPALIVE ||
         sse_streams_leaving() != SSE_STAY) {
         sse_async_linger(conn);
@@ -219,16 +248,18 @@ static void flush(sse_conn_t *conn)
         sse_async_end(conn);
     }
     else if (sse_conn_is_flushed(conn)) {
+        sse_async_unlist(conn);
         sse_conn_want_write(conn, 0);
         on_flushed(conn);
     }
     else if (sse_async_at_request_end(conn)) {
         send_away(conn, end_request, flush);
     }
+    else if (sse_streams_leaving() == SSE_LEAVE_AT_ONCE) {
+        sse_async_end(conn);
+    }
     else if (conn->state != SSE_CONN_FLUSHING) {
-        conn->state = SSE_CONN_FLUSHING;
-        sse_async_set_deadline(conn, conn->server->timeout, on_deadline);
-        sse_conn_want_write(conn, 1);
+        sse_async_await_writing(conn);
     }
 }
 
@@ -236,13 +267,16 @@ static void flush(sse_conn_t *conn)
 static void finish_stream(sse_conn_t *conn)
 {
     sse_async_end_request(conn->stream);
+    if (conn->c->aborted) {
+        prepare(conn);
+    }
 }
 
 static void after_stream(sse_conn_t *conn)
 {
     sse_stream_release(conn->stream); /* the drive's */
     conn->stream = NULL;
-    sse_streams_count_down();
+    conn->is_ending = 1;
     conn->peer.half_keep = 1; /* what it still sends is read to its end */
     conn->c->cs->state = CONN_STATE_SUSPENDED;
     if (conn->peer_open) {
@@ -334,7 +368,7 @@ static void on_peer_closed(sse_peer_t *peer)
     sse_conn_t *conn = sse_owner_of(peer, sse_conn_t, peer);
 
     if (conn->state == SSE_CONN_HANDING) {
-        sse_async_hand_over(conn);
+        close_timer(conn); /* another module may take the connection */
     }
     else {
         await_grace(conn);
@@ -367,6 +401,14 @@ apr_status_t sse_conn_watch(sse_conn_t *conn)
     return rv;
 }
 
+void sse_async_open_timer(sse_conn_t *conn)
+{
+    if (!conn->timer_open) {
+        uv_timer_init(sse_loop_uv(conn->loop), &conn->timer);
+        conn->timer_open = 1;
+    }
+}
+
 static void on_take(sse_task_t *task)
 {
     sse_conn_t *conn = sse_owner_of(task, sse_conn_t, take_task);
@@ -376,10 +418,7 @@ static void on_take(sse_task_t *task)
     uv_update_time(sse_loop_uv(conn->loop));
     conn->suspended = sse_loop_now(conn->loop);
     conn->pass_flush = 0;
-    if (!conn->timer_open) {
-        uv_timer_init(sse_loop_uv(conn->loop), &conn->timer);
-        conn->timer_open = 1;
-    }
+    sse_async_open_timer(conn);
     c->cs->state = CONN_STATE_SUSPENDED;
     if (was == CONN_STATE_SUSPENDED && conn->stream) {
         conn->state = SSE_CONN_STREAM;

@@ -10,8 +10,9 @@
  * the MPM such a thread is idle: it goes on accepting connections for it.  So
  * at most half of a child's threads are used that way, however many
  * connections have a request begun, and the others wait for their turn: who
- * sends requests slowly cannot take a child's last thread.  Its entry in the
- * scoreboard is kept as the MPM would, so that the parent counts it as busy.
+ * sends requests slowly cannot take all of a child's threads (where it has more
+ * than one).  The thread's entry in the scoreboard is kept as the MPM would, so
+ * that the parent counts it as busy.
  *
  * Threads: serve() the MPM's, the rest the loop's.
  */
@@ -20,20 +21,17 @@
 
 #include <ap_mpm.h>
 #include <http_connection.h>
-#include <http_log.h>
 #include <unistd.h>
 
 #include "sse_atomic.h"
 #include "stream/sse_trim.h"
-
-APLOG_USE_MODULE(sse);
 
 static struct {
     sse_loop_t *loop;  /* const after child_init */
     apr_uint32_t most; /* likewise */
     apr_uint32_t busy; /* atomic: connections that are HANDING or SERVING */
     sse_task_t free_task;
-    TAILQ_HEAD(sse_conn_list, sse_conn_t) idle, waiting; /* loop */
+    TAILQ_HEAD(sse_conn_list, sse_conn_t) idle, waiting, flushing; /* loop */
 } all;
 
 /* -- On the MPM's thread --------------------------------------------------- */
@@ -117,6 +115,7 @@ void sse_async_hand_over(sse_conn_t *conn)
 {
     if (ap_mpm_register_timed_callback(0, serve, conn) != APR_SUCCESS) {
         free_thread();
+        sse_async_open_timer(conn);
         sse_async_end(conn);
     }
 }
@@ -135,25 +134,51 @@ static void on_expired(uv_timer_t *timer)
     sse_async_linger(sse_owner_of(timer, sse_conn_t, timer));
 }
 
-static void list(sse_conn_t *conn, struct sse_conn_list *to,
-                 sse_conn_state_e state, apr_interval_time_t timeout)
+static void on_stuck(uv_timer_t *timer)
+{
+    sse_async_end(sse_owner_of(timer, sse_conn_t, timer));
+}
+
+static struct sse_conn_list *list_of(const sse_conn_t *conn)
+{
+    switch (conn->state) {
+    case SSE_CONN_IDLE:
+        return &all.idle;
+    case SSE_CONN_WAITING:
+        return &all.waiting;
+    case SSE_CONN_FLUSHING:
+        return &all.flushing;
+    default:
+        return NULL;
+    }
+}
+
+static void list(sse_conn_t *conn, sse_conn_state_e state,
+                 apr_interval_time_t timeout, uv_timer_cb fn)
 {
     conn->state = state;
-    TAILQ_INSERT_TAIL(to, conn, link);
-    sse_async_set_deadline(conn, timeout, on_expired);
+    TAILQ_INSERT_TAIL(list_of(conn), conn, link);
+    sse_async_set_deadline(conn, timeout, fn);
 }
 
 void sse_async_await_next(sse_conn_t *conn)
 {
-    list(conn, &all.idle, SSE_CONN_IDLE, conn->server->keep_alive_timeout);
+    list(conn, SSE_CONN_IDLE, conn->server->keep_alive_timeout, on_expired);
     sse_peer_want(&conn->peer, UV_READABLE, 1);
+}
+
+void sse_async_await_writing(sse_conn_t *conn)
+{
+    list(conn, SSE_CONN_FLUSHING, conn->server->timeout, on_stuck);
+    sse_conn_want_write(conn, 1);
 }
 
 void sse_async_unlist(sse_conn_t *conn)
 {
-    if (conn->state == SSE_CONN_IDLE || conn->state == SSE_CONN_WAITING) {
-        TAILQ_REMOVE(conn->state == SSE_CONN_IDLE ? &all.idle : &all.waiting,
-                     conn, link);
+    struct sse_conn_list *from = list_of(conn);
+
+    if (from) {
+        TAILQ_REMOVE(from, conn, link);
     }
 }
 
@@ -165,7 +190,7 @@ void sse_async_serve_next(sse_conn_t *conn)
     }
     else {
         sse_peer_want(&conn->peer, UV_READABLE, 0);
-        list(conn, &all.waiting, SSE_CONN_WAITING, conn->server->timeout);
+        list(conn, SSE_CONN_WAITING, conn->server->timeout, on_expired);
     }
 }
 
@@ -177,19 +202,23 @@ static void on_free(sse_task_t *task)
     }
 }
 
-/* A request that has come is still served. */
+static void end_all(struct sse_conn_list *conns)
+{
+    while (!TAILQ_EMPTY(conns)) {
+        sse_async_end(TAILQ_FIRST(conns));
+    }
+}
+
+/* Gracefully, a request that has come is still served, and a response written;
+ * at once, a request is at least logged. */
 void sse_conns_leave(void)
 {
-    sse_conn_t *conn;
-
+    if (sse_streams_leaving() == SSE_LEAVE_AT_ONCE) {
+        end_all(&all.idle);
+        end_all(&all.flushing);
+    }
     while (!TAILQ_EMPTY(&all.idle)) {
-        conn = TAILQ_FIRST(&all.idle);
-        if (sse_streams_leaving() == SSE_LEAVE_AT_ONCE) {
-            sse_async_end(conn);
-        }
-        else {
-            sse_async_linger(conn);
-        }
+        sse_async_linger(TAILQ_FIRST(&all.idle));
     }
 }
 
@@ -203,5 +232,6 @@ void sse_conns_init(sse_loop_t *loop)
     all.free_task.run = on_free;
     TAILQ_INIT(&all.idle);
     TAILQ_INIT(&all.waiting);
+    TAILQ_INIT(&all.flushing);
     sse_trim_init(loop);
 }

@@ -62,13 +62,15 @@ struct sse_conn_t {
     sse_peer_t peer;        /* loop */
     int peer_open;          /* loop */
     int is_broken;          /* loop: the peer went while a worker had it */
+    int is_prepared;        /* the owner's: pre_close_connection has run */
+    int is_ending;          /* loop: a stream's request is not logged yet */
     uv_timer_t timer;       /* loop */
     int timer_open;         /* loop */
     sse_task_t take_task, back_task;
-    sse_job_t job;                    /* AWAY: the workers' */
+    sse_job_t job;                    /* AWAY, GONE: the workers' */
     void (*errand)(sse_conn_t *conn); /* AWAY: the worker's */
     void (*then)(sse_conn_t *conn);   /* AWAY: the loop's, after that */
-    TAILQ_ENTRY(sse_conn_t) link;     /* loop: all IDLE, or all WAITING */
+    TAILQ_ENTRY(sse_conn_t) link;     /* loop: all IDLE, WAITING, FLUSHING */
 };
 
 /* sse_async_write.c */
@@ -82,12 +84,15 @@ void sse_async_flush_blocking(sse_conn_t *conn);
 
 /* sse_async_next.c: loop */
 
-/** The connection waits for a request, or to be served; not any more. */
+/** The connection waits for a request. */
 void sse_async_await_next(sse_conn_t *conn);
+/** It has to write what is left of a response. */
+void sse_async_await_writing(sse_conn_t *conn);
+/** It waits for nothing of these, or of its turn, any more. */
 void sse_async_unlist(sse_conn_t *conn);
 /** A request has come, or part of one. */
 void sse_async_serve_next(sse_conn_t *conn);
-/** The peer is closed: the MPM may have it now. */
+/** Its handles are closed: the MPM may have it now. */
 void sse_async_hand_over(sse_conn_t *conn);
 
 /* sse_async_conn.c */
@@ -95,6 +100,7 @@ void sse_async_hand_over(sse_conn_t *conn);
 /** MPM thread, the last thing it does: the loop takes the connection over. */
 void sse_async_take(sse_conn_t *conn);
 /** loop: */
+void sse_async_open_timer(sse_conn_t *conn);
 void sse_async_set_deadline(sse_conn_t *conn, apr_interval_time_t timeout,
                             uv_timer_cb fn);
 void sse_async_linger(sse_conn_t *conn);

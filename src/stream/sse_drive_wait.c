@@ -22,7 +22,7 @@
 /* How often an HTTP/2 stream's thread looks whether it was reset. */
 #define ABORT_POLL_MSEC 50
 /* On a busy machine a thread that has something to write may wait so long. */
-#define PATIENCE apr_time_from_msec(100)
+#define PATIENCE_NS 100000000
 
 /* -- On the loop ----------------------------------------------------------- */
 
@@ -112,13 +112,27 @@ static void wait_finish(sse_stream_t *stream)
 }
 
 const sse_drive_t sse_drive_wait = {wait_attach, wait_kick, wait_cut,
-                                    wait_finish, PATIENCE};
+                                    wait_finish, PATIENCE_NS};
+
+/* Or the source has asked for this. */
+static int has_written(sse_stream_t *stream)
+{
+    int has;
+
+    pthread_mutex_lock(&stream->lock);
+    has = stream->has_written;
+    stream->has_written = 0;
+    pthread_mutex_unlock(&stream->lock);
+    return has;
+}
 
 static void on_drained(sse_task_t *task)
 {
     sse_stream_t *stream = sse_owner_of(task, sse_stream_t, kick_task);
 
-    sse_stream_written(stream);
+    if (has_written(stream)) {
+        sse_stream_written(stream);
+    }
     if (sse_stream_is_drained(stream)) {
         sse_stream_drained(stream);
     }

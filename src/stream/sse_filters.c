@@ -4,7 +4,6 @@
 
 #include "stream/sse_filters.h"
 
-#include <apr_lib.h>
 #include <string.h>
 #include <util_filter.h>
 

@@ -99,8 +99,10 @@ static int is_full(const sse_stream_t *stream, const sse_buf_t *buf)
  * events do, is no sign of a client that reads slowly. */
 static int is_slow(const sse_stream_t *stream)
 {
-    return stream->in_flight && apr_time_now() - stream->taken >=
-                                    sse_atomic_load(&stream->drive)->patience;
+    apr_uint64_t patience = sse_atomic_load(&stream->drive)->patience;
+
+    return stream->in_flight &&
+           (!patience || uv_hrtime() - stream->taken >= patience);
 }
 
 /* Under the lock. */
@@ -222,7 +224,7 @@ apr_size_t sse_stream_take(sse_stream_t *stream, apr_bucket_brigade *bb)
     }
     if (!stream->batch) {
         stream->batch = stream->queue.count;
-        stream->taken = apr_time_now();
+        stream->taken = uv_hrtime();
     }
     while (stream->batch && taken < TAKE_BYTES) {
         --stream->batch;
@@ -256,6 +258,7 @@ void sse_stream_wrote(sse_stream_t *stream, int is_out)
 {
     pthread_mutex_lock(&stream->lock);
     stream->in_flight = 0;
+    stream->has_written = 1;
     if (is_out) {
         count_sent(stream);
     }
@@ -333,8 +336,7 @@ static void on_timer(uv_timer_t *timer)
     apr_uint64_t now = sse_loop_now(stream->loop);
 
     if (stream->phase >= SSE_PHASE_DRAINING) {
-        stream->drive->cut(stream);
-        tell(stream);
+        sse_stream_cut_short(stream);
         return;
     }
     if (stream->deadline && now >= stream->deadline) {
@@ -460,22 +462,22 @@ static void tell(sse_stream_t *stream)
 static void on_end(sse_task_t *task)
 {
     sse_stream_t *stream = sse_owner_of(task, sse_stream_t, end_task);
+    int drains = sse_reason_drains(sse_stream_reason(stream)) &&
+                 sse_streams_leaving() != SSE_LEAVE_AT_ONCE;
 
     if (stream->phase == SSE_PHASE_NEW) {
         stream->ended_early = 1; /* on_attach() goes on from here */
     }
     else if (stream->phase == SSE_PHASE_OPEN) {
         stream->source->on_ended(stream, stream->source_baton);
-        if (sse_reason_drains(sse_stream_reason(stream)) &&
-            !sse_atomic_load(&stream->is_dead) &&
+        if (drains && !sse_atomic_load(&stream->is_dead) &&
             !sse_stream_is_drained(stream)) {
             stream->phase = SSE_PHASE_DRAINING;
             uv_timer_start(&stream->timer, on_timer, DRAIN_MSEC, 0);
             /* What was sent before the loop had it has nobody's kick yet. */
             stream->drive->kick(stream);
         }
-        else if (!sse_reason_drains(sse_stream_reason(stream)) &&
-                 stream->drive->cut(stream)) {
+        else if (!drains && stream->drive->cut(stream)) {
             stream->phase = SSE_PHASE_CUT;
             uv_timer_start(&stream->timer, on_timer, CUT_MSEC, 0);
         }
@@ -484,6 +486,14 @@ static void on_end(sse_task_t *task)
         }
     }
     sse_stream_release(stream);
+}
+
+void sse_stream_cut_short(sse_stream_t *stream)
+{
+    if (stream->phase == SSE_PHASE_DRAINING || stream->phase == SSE_PHASE_CUT) {
+        stream->drive->cut(stream);
+        tell(stream);
+    }
 }
 
 void sse_stream_drained(sse_stream_t *stream)

@@ -120,7 +120,8 @@ static int may_suspend(request_rec *r)
     conn_rec *c = r->connection;
     const char *waiting;
 
-    if (!child.is_async || c->master || !c->cs || r->main || r->prev) {
+    if (!child.is_async || c->master || !c->cs || c->clogging_input_filters ||
+        r->main || r->prev) {
         return 0;
     }
     waiting = sse_filters_waiting(r);

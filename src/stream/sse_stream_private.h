@@ -50,7 +50,7 @@ typedef struct {
     void (*finish)(sse_stream_t *stream);
     /** A write that takes longer is its client's doing.  One of the loop that
      *  is not over has a full socket; a thread may just wait for its CPU. */
-    apr_interval_time_t patience;
+    apr_uint64_t patience; /* ns */
 } sse_drive_t;
 
 typedef struct sse_conn_t sse_conn_t;
@@ -93,7 +93,8 @@ struct sse_stream_t {
     sse_queue_t queue;    /* lock */
     apr_size_t in_flight; /* lock: taken by the writer, not yet written out */
     apr_uint32_t batch;   /* lock: the queue's first so many will follow that */
-    apr_time_t taken;     /* lock: when the writer began with all these */
+    apr_uint64_t taken;   /* lock: uv_hrtime() when it began with all these */
+    int has_written;      /* lock: since that was looked at */
     int dropping;         /* lock: events were dropped since the last write */
     sse_id_t dropped;     /* lock: the first of them that has an id */
 
@@ -148,6 +149,9 @@ int sse_stream_fd(const sse_stream_t *stream);
 
 /** loop: something was written: the client owes an answer. */
 void sse_stream_written(sse_stream_t *stream);
+
+/** loop: it was ended and something is still being written: tell of it now. */
+void sse_stream_cut_short(sse_stream_t *stream);
 
 /** loop: the writer has nothing left to write. */
 void sse_stream_drained(sse_stream_t *stream);

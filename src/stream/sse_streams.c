@@ -108,6 +108,7 @@ static void end_all(sse_close_reason_e reason)
 
     for (stream = all.first; stream; stream = stream->next) {
         sse_stream_end(stream, reason, APR_SUCCESS);
+        sse_stream_cut_short(stream);
     }
 }
 
@@ -115,13 +116,10 @@ static void end_all(sse_close_reason_e reason)
  * MPM for the handler's thread. */
 static void on_stop_over(uv_timer_t *timer)
 {
-    apr_uint32_t held = sse_streams_count() + sse_atomic_load(&all.held);
-
-    if (held) {
+    if (sse_streams_count() || sse_atomic_load(&all.held)) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, ap_server_conf,
-                     "stopping: %u ends are not told, as a callback does not "
-                     "return; leaving without it",
-                     (unsigned)held);
+                     "stopping: some ends are not told, as a callback does not "
+                     "return; leaving without it");
         _exit(0);
     }
 }

@@ -26,10 +26,10 @@ use constant { SUCCESS => 0, APR_EINVAL => 22, APR_ENOTIMPL => 70023,
 my @ways = (['plain'], ['TLS', module => 'mod_sse_ssl']);
 my @each = (\&once, \&several, \&masks, \&late, \&why, \&by_us, \&sending,
             \&keeping, \&nothing_opens, \&gone_before, \&errors, \&channels,
-            \&from_open, \&body_is_no_end, \&keep_alive);
+            \&from_open, \&body_is_no_end, \&keep_alive, \&closing);
 my @alone = (\&publishing, \&isolation, \&at_the_end, \&prompt,
              \&watched_stream);
-plan tests => 89 * @ways + 32 + 5 * 3,
+plan tests => 92 * @ways + 32 + 5 * 3,
     need_module('mod_sse', 'mod_sse_close', 'mod_ssl');
 
 my($name, @opt);
@@ -348,6 +348,19 @@ sub isolation {
     is($took < slowly(1), 1, "24: after $took s");
     is(scalar(map { seen($_, 'cb') } @slow), 0, '24: while they sleep');
     is(scalar(grep { names($_, 1) eq '1' } @slow), 3, '24: all return');
+}
+
+# However a stream's connection ends, other modules are told once, as by httpd.
+sub closing {
+    for my $how ('close', 'reset', 'us') {
+        my $stream = opened(\@opt, my $k = key(), tclose => 1,
+                            $how eq 'us' ? (rend => 1) : ());
+        $how eq 'us' ? $stream->wait_end(slowly(5)) : $stream->$how;
+        $stream->close if $how eq 'us';
+        told($k, 'preclose');
+        sleep 0.05;
+        is(count_seen($k, 'preclose'), 1, "$how: pre_close_connection");
+    }
 }
 
 # 24: nor do other modules that take their time when a request or a connection

@@ -19,7 +19,7 @@ use SSETestHttpd;
 use SSETestServer;
 use Time::HiRes qw(sleep time);
 
-plan tests => 20, need_module('mod_sse', 'mod_ssl', 'mod_status');
+plan tests => 23, need_module('mod_sse', 'mod_ssl', 'mod_status');
 
 expires_over_tls();
 my $httpd = SSETestHttpd->new(
@@ -40,13 +40,17 @@ KeepAliveTimeout 60
 <Location "/server-status">
     SetHandler server-status
 </Location>
+<Location "/c/stop">
+    SSEQueue 64m
+</Location>
+CustomLog own_access "%U %{sse-close}n"
 EOI
 my @port = (port => $httpd->port);
 ok t_cmp($httpd->start, 1, 'an httpd of its own');
 expires('short', 1);
 expires('localhost', 0);
 slow_requests();
-ok t_cmp($httpd->stop, 1, 'it stops');
+stopped_amid();
 ok t_cmp(join('', $httpd->complaints(qr/AH00484|AH10159/)), '',
          'nothing is wrong in the log');
 
@@ -125,5 +129,24 @@ sub slow_requests {
     $good = grep { ($_->status // 0) == 200 && $_->wait_end(slowly(5)) }
         @streams;
     ok t_cmp($good, 8, 'again');
+    $_->close for @streams;
+}
+
+# A stop while the ends of streams wait for their clients to read: they are told
+# and logged all the same.
+sub stopped_amid {
+    my @streams = map { open_stream('/c/stop', @port, rcvbuf => 4096) } 1 .. 3;
+    $_->next_block(slowly(5)) for @streams;
+    publish('/c/stop', 'x' x 60_000, @port) for 1 .. 200;
+    request('DELETE', '/c/stop', @port);
+    sleep slowly(0.2);
+    my $began = time;
+    ok t_cmp($httpd->stop, 1, 'it stops');
+    my $took = time - $began;
+    ok t_cmp($took < slowly(2), 1, "after $took s");
+    my @told = $httpd->lines(qr/ended: server, (?!0)\d+ events/);
+    ok t_cmp(scalar @told, 3, 'their ends are told');
+    open my $fh, '<', Apache::Test::vars('t_logs') . '/own_access' or die $!;
+    ok t_cmp(scalar(grep { /^\/c\/stop server$/ } <$fh>), 3, 'and logged');
     $_->close for @streams;
 }
