@@ -252,10 +252,15 @@ void sse_subscription_tell_gap(sse_subscription_t *sub)
 
 /* -- Live ------------------------------------------------------------------ */
 
-/* At first the hub may be behind what the client has seen. */
-int sse_hub_wants(const sse_subscription_t *sub, sse_id_t id)
+/* At first the hub may be behind what the client has seen, or behind what is
+ * from before the channel was added. */
+int sse_hub_wants(const sse_listener_t *listener, sse_id_t id)
 {
-    return sub->is_live && id > sub->after;
+    const sse_subscription_t *sub = listener->subscription;
+    const sse_subscribed_t *place =
+        sse_owner_of(listener, const sse_subscribed_t, listener);
+
+    return sub->is_live && id > sub->after && id > place->since;
 }
 
 void sse_hub_push(sse_subscription_t *sub, sse_buf_t *buf)
