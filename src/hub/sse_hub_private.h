@@ -4,7 +4,7 @@
 
 /**
  * @file sse_hub_private.h
- * What the hub's turns (sse_hub.c) and its subscriptions (sse_subscription.c)
+ * What the hub's turns (sse_hub.c) and its subscriptions (sse_subscription*.c)
  * share.
  *
  * Threads: the loop's, but for what is tagged.
