@@ -10,8 +10,8 @@
  *
  * No thread is made before there is work, and an idle one goes after a while.
  *
- * Threads: sse_workers_push() and sse_workers_do() the loop's, where all signals
- * are blocked: new threads inherit that.  For the rest see each.
+ * Threads: sse_workers_push() and sse_workers_do() the loop's, where all
+ * signals are blocked: new threads inherit that.  For the rest see each.
  */
 
 #ifndef SSE_WORKERS_H
