@@ -159,7 +159,8 @@ $(builddir)/unit/%: $(builddir)/obj/t/unit/%.o $(UNIT_OBJS)
 # They have a loop and streams of their own.
 $(filter $(builddir)/unit/test_hub_%,$(UNIT_PROGS)): \
     $(addprefix $(builddir)/obj/src/,hub/sse_hub.o hub/sse_subscription.o \
-        hub/sse_subscription_change.o stream/sse_gap.o)
+        hub/sse_subscription_change.o hub/sse_subscription_end.o \
+        stream/sse_gap.o)
 
 # Configuration: what is accepted, what is refused and with which words, and
 # whether code, reference file and manual name the same directives.

@@ -86,7 +86,7 @@ static void fan_out(sse_hub_t *hub, const sse_record_t *record)
 
     for (listener = sse_channels_find(hub->channels, record->channel); listener;
          listener = listener->next) {
-        if (sse_hub_wants(listener->subscription, record->id)) {
+        if (sse_hub_wants(listener, record->id)) {
             if (!buf) {
                 buf = sse_hub_format(record);
             }

@@ -4,7 +4,7 @@
 
 /**
  * @file sse_hub_private.h
- * What the hub's turns (sse_hub.c) and its subscriptions (sse_subscription.c)
+ * What the hub's turns (sse_hub.c) and its subscriptions (sse_subscription*.c)
  * share.
  *
  * Threads: the loop's, but for what is tagged.
@@ -53,8 +53,8 @@ void sse_hub_join(sse_hub_t *hub, sse_slice_t key, sse_listener_t *listener);
 /** Take it off, if it is on one.  After the last one the hub rests. */
 void sse_hub_leave(sse_hub_t *hub, sse_listener_t *listener);
 
-/** Whether a turn is to give it this event. */
-int sse_hub_wants(const sse_subscription_t *sub, sse_id_t id);
+/** Whether a turn is to give it this event of its channel. */
+int sse_hub_wants(const sse_listener_t *listener, sse_id_t id);
 
 /** Give it an event of a turn. */
 void sse_hub_push(sse_subscription_t *sub, sse_buf_t *buf);

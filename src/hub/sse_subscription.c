@@ -179,6 +179,7 @@ static void keys_learn(const keys_t *keys, const sse_subscription_t *sub,
 /* -- Gaps ------------------------------------------------------------------ */
 
 static sse_id_t earlier(sse_id_t a, sse_id_t b) { return a < b ? a : b; }
+static sse_id_t later(sse_id_t a, sse_id_t b) { return a > b ? a : b; }
 
 /* A gap is told before the event that follows it, as then it is known from
  * where on nothing is missing; or when it is known that none does as yet. */
@@ -201,6 +202,10 @@ static void go_back(sse_subscription_t *sub, sse_id_t last)
     for (place = sub->places; place; place = place->next) {
         place->since = earlier(place->since, last);
         place->lost = earlier(place->lost, last);
+        place->again = earlier(place->again, last);
+        if (place->ended > last) {
+            place->ended = 0;
+        }
     }
 }
 
@@ -252,10 +257,15 @@ void sse_subscription_tell_gap(sse_subscription_t *sub)
 
 /* -- Live ------------------------------------------------------------------ */
 
-/* At first the hub may be behind what the client has seen. */
-int sse_hub_wants(const sse_subscription_t *sub, sse_id_t id)
+/* At first the hub may be behind what the client has seen, or behind what is
+ * from before the channel was added. */
+int sse_hub_wants(const sse_listener_t *listener, sse_id_t id)
 {
-    return sub->is_live && id > sub->after;
+    const sse_subscription_t *sub = listener->subscription;
+    const sse_subscribed_t *place =
+        sse_owner_of(listener, const sse_subscribed_t, listener);
+
+    return sub->is_live && id > sub->after && sse_subscribed_takes(place, id);
 }
 
 void sse_hub_push(sse_subscription_t *sub, sse_buf_t *buf)
@@ -289,25 +299,6 @@ void sse_hub_tell_gap(sse_subscription_t *sub)
     }
 }
 
-void sse_subscription_leave(sse_subscription_t *sub, sse_subscribed_t *place)
-{
-    sse_subscribed_destroy(sub, place);
-    if (!sub->places && !sub->is_free) {
-        sse_stream_end(sub->stream, SSE_CLOSE_SERVER, APR_SUCCESS);
-    }
-}
-
-void sse_hub_forget(sse_listener_t *listener, sse_id_t id)
-{
-    sse_subscription_t *sub = listener->subscription;
-    sse_subscribed_t *place =
-        sse_owner_of(listener, sse_subscribed_t, listener);
-
-    if (id > sub->upto && id > place->since) { /* else it came after that */
-        sse_subscription_leave(sub, place);
-    }
-}
-
 /* -- Catching up ----------------------------------------------------------- */
 
 void sse_reading_keep(sse_reading_t *reading, const sse_record_t *record)
@@ -321,7 +312,7 @@ static apr_status_t on_history(void *baton, const sse_record_t *record)
     const sse_subscribed_t *place =
         sse_subscribed_find(reading->sub, record->channel);
 
-    if (place && record->id > place->since) {
+    if (place && sse_subscribed_takes(place, record->id)) {
         sse_reading_keep(reading, record);
     }
     return APR_SUCCESS;
@@ -333,18 +324,16 @@ static apr_status_t on_log(void *baton, const sse_record_t *record)
     sse_subscription_t *sub = reading->sub;
     sse_subscribed_t *place;
 
-    if (record->id > sub->hub->position ||
+    if (record->id > sub->hub->position || reading->is_at_end ||
         reading->found.bytes > CATCH_UP_BYTES) {
         return APR_EOF;
     }
     place = sse_subscribed_find(sub, record->channel);
     if (place && record->kind == SSE_RECORD_FORGET) {
-        if (reading->found.count) {
-            return APR_EOF; /* which is sent before the stream may end */
-        }
-        sse_hub_forget(&place->listener, record->id);
+        sse_subscribed_end(place, record->id);
+        reading->is_at_end = 1;
     }
-    else if (place && record->id > place->since) {
+    else if (place && sse_subscribed_takes(place, record->id)) {
         sse_reading_keep(reading, record);
     }
     return APR_SUCCESS;
@@ -447,7 +436,7 @@ void sse_reading_fail(sse_reading_t *reading, apr_status_t rv)
 
 static void catch_up(sse_subscription_t *sub)
 {
-    sse_reading_t reading = {sub, {0}};
+    sse_reading_t reading = {sub, {0}, 0};
     sse_id_t from = sub->after, next = from;
     int gap = 0, found;
     apr_status_t rv;
@@ -459,6 +448,9 @@ static void catch_up(sse_subscription_t *sub)
             return;
         }
         found = push_found(&reading, gap, next);
+        if (!sse_subscription_leave_ended(sub)) {
+            return;
+        }
         if (!is_caught_up(sub)) {
             if (!found) {
                 go_on(sub, from);
@@ -485,6 +477,7 @@ static void on_attached(sse_stream_t *stream, void *baton)
         sse_stream_push(stream, sub->first, SSE_PUSH_ALWAYS);
     }
     look_back(sub);
+    sse_subscription_find_ends(sub, later(sub->upto, sub->after));
     catch_up(sub);
 }
 

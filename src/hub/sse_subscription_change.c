@@ -84,7 +84,7 @@ static void push_id(sse_subscription_t *sub, sse_id_t id)
 
 static void push_missed(sse_subscription_t *sub, sse_subscribed_t *place)
 {
-    missed_t missed = {{sub, {0}}, place, sub->after, 0};
+    missed_t missed = {{sub, {0}, 0}, place, sub->after, 0};
     sse_id_t last;
     apr_status_t rv;
 
@@ -106,6 +106,10 @@ static void push_missed(sse_subscription_t *sub, sse_subscribed_t *place)
     if (missed.is_ended) {
         sse_subscription_leave(sub, place);
     }
+    else if (!sub->is_live) {
+        sse_subscription_find_ends(sub, place->since > sub->after ? place->since
+                                                                  : sub->after);
+    }
 }
 
 static void apply(sse_subscription_t *sub, change_t *change)
@@ -113,15 +117,18 @@ static void apply(sse_subscription_t *sub, change_t *change)
     sse_slice_t key = {change->key, change->len};
     sse_subscribed_t *place = sse_subscribed_find(sub, key);
 
-    if (change->add && !place) {
-        change->since = sse_hub_known(sub->hub, change->since);
+    change->since = sse_hub_known(sub->hub, change->since);
+    if (change->add && place) {
+        place->again = change->since; /* if its end is yet to be read */
+    }
+    else if (change->add) {
         place = sse_subscribed_create(sub, key, change->since);
         if (sub->stream) { /* else on_attached() will */
             sse_hub_join(sub->hub, sse_subscribed_key(place), &place->listener);
             push_missed(sub, place);
         }
     }
-    else if (!change->add && place) {
+    else if (place) {
         sse_subscribed_destroy(sub, place);
     }
 }

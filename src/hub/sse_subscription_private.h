@@ -4,8 +4,9 @@
 
 /**
  * @file sse_subscription_private.h
- * What a subscription's feeding (sse_subscription.c) and the changing of its
- * channels (sse_subscription_change.c) share.
+ * What a subscription's feeding (sse_subscription.c), the changing of its
+ * channels (sse_subscription_change.c) and their ends (sse_subscription_end.c)
+ * share.
  *
  * Threads: the loop's, but for what is tagged.
  */
@@ -23,6 +24,8 @@ typedef struct sse_subscribed_t {
     sse_listener_t listener;
     sse_id_t since; /* events up to this one are not for it */
     sse_id_t lost;  /* some of its history up to here is missing, as is known */
+    sse_id_t ended; /* the channel was deleted by that record; 0: it was not */
+    sse_id_t again; /* it was added once more, with that as since; or 0 */
     struct sse_subscribed_t *next;
     int is_inner; /* part of the subscription's memory */
     apr_size_t len;
@@ -66,14 +69,31 @@ void sse_subscription_owe_gap(sse_subscription_t *sub, sse_id_t after);
 /** Tell the gap that is owed, if one is: no event follows as yet. */
 void sse_subscription_tell_gap(sse_subscription_t *sub);
 
-/** A channel was ended and forgotten; with the last one the stream ends. */
-void sse_subscription_leave(sse_subscription_t *sub, sse_subscribed_t *place);
+/** Whether this event of its channel is for it. */
+int sse_subscribed_takes(const sse_subscribed_t *place, sse_id_t id);
+
+/** Its channel was ended and forgotten, by the record of this id: what comes
+ *  later is not for it. */
+void sse_subscribed_end(sse_subscribed_t *place, sse_id_t id);
+
+/** Look for ends of its channels that the hub's turns have passed, after that
+ *  id. */
+void sse_subscription_find_ends(sse_subscription_t *sub, sse_id_t after);
+
+/** A channel has ended; with the last one the stream ends.
+ *  @return whether it goes on */
+int sse_subscription_leave(sse_subscription_t *sub, sse_subscribed_t *place);
+
+/** Leave those whose end it has read up to.
+ *  @return whether the stream goes on */
+int sse_subscription_leave_ended(sse_subscription_t *sub);
 
 /** What one reading found, held back until it is known whether a gap has to be
  *  told before it. */
 typedef struct {
     sse_subscription_t *sub;
     sse_queue_t found;
+    int is_at_end; /* a channel of its ended here */
 } sse_reading_t;
 
 void sse_reading_keep(sse_reading_t *reading, const sse_record_t *record);

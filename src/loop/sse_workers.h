@@ -13,8 +13,8 @@
  * even where that one has been given something already, and the second of two
  * pieces of work waits for the first one's end.
  *
- * Threads: sse_workers_push() and sse_workers_do() the loop's, where all signals
- * are blocked: new threads inherit that.  For the rest see each.
+ * Threads: sse_workers_push() and sse_workers_do() the loop's, where all
+ * signals are blocked: new threads inherit that.  For the rest see each.
  */
 
 #ifndef SSE_WORKERS_H

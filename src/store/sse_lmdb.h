@@ -181,8 +181,8 @@ struct sse_store_t {
     apr_time_t looked; /**< atomic: when the files were found in place */
     int is_broken;     /**< atomic: this environment is of no use any more */
     const char *news;  /**< atomic: for the administrator, or NULL */
-    sse_id_t highest;  /**< atomic: the highest id that was seen here, whatever
-                            was open; a new store's are above */
+    sse_id_t highest;  /**< atomic: the highest id that was read or written
+                            here, whatever was open; a new store's are above */
 
     pthread_mutex_t gate;
     pthread_cond_t gate_moved;

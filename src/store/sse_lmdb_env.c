@@ -412,6 +412,9 @@ int sse_lmdb_write_commit(sse_lmdb_write_t *w)
         return rc;
     }
     rc = mdb_txn_commit(w->txn);
+    if (!rc) {
+        sse_lmdb_place_saw(w->store, w->state.last);
+    }
     if (rc == EIO) {
         rc = why_eio(w->store);
     }

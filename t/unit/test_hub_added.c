@@ -107,6 +107,26 @@ static void test_added_live(void)
     end();
 }
 
+/* The hub has yet to read what was published before it was added. */
+static void test_added_behind(void)
+{
+    sse_stream_t stream;
+    sse_subscription_t *sub;
+
+    begin("added-behind");
+    subscribe(&stream, "a", 0);
+    sub = stream.sub;
+    publish(store, "b", "before", &keep_all);
+    publish(store, "a", "x", &keep_all);
+    add_channel(&stream, "b");
+    publish(store, "b", "new", &keep_all);
+    run_tasks();
+    ring();
+    has(&stream, "2=x 3=new ", "behind: nothing from before it was added");
+    finish(&stream, sub);
+    end();
+}
+
 /* Deleted before the loop hears that it was added. */
 static void test_added_ended(void)
 {
@@ -172,6 +192,7 @@ int main(void)
     test_added_late();
     test_added_early();
     test_added_live();
+    test_added_behind();
     test_added_ended();
     test_added_gap();
     return test_end();

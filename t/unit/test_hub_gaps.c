@@ -2,7 +2,7 @@
  * mod_sse: Server-Sent Events for Apache httpd.
  * See LICENSE for the terms. */
 
-/* Where the hub tells a gap, and what of; and an end while catching up. */
+/* Where the hub tells a gap, and what of. */
 
 #include "hub.h"
 
@@ -153,30 +153,6 @@ static void test_live(void)
     end();
 }
 
-/* A stream's only channel is deleted while it catches up by the log. */
-static void test_ended_behind(void)
-{
-    sse_stream_t stream, live;
-    sse_subscription_t *sub, *sub_live;
-    sse_id_t id;
-
-    begin("ended");
-    subscribe(&live, "b", 0);
-    sub_live = live.sub;
-    publish_big("a", "x", &keep_all);
-    sub = ask("a", 0);
-    publish_big("a", "y", &keep_all);
-    publish(store, "a", "last", &keep_all);
-    P->forget(store, text("a"), &id);
-    ring();
-    attach(&stream, sub);
-    drain(&stream);
-    has(&stream, "gap(0,2) 2=y 3=last end", "what came before its end is sent");
-    finish(&stream, sub);
-    finish(&live, sub_live);
-    end();
-}
-
 int main(void)
 {
     test_begin();
@@ -185,6 +161,5 @@ int main(void)
     test_once();
     test_nothing_follows();
     test_live();
-    test_ended_behind();
     return test_end();
 }

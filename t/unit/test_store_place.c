@@ -205,6 +205,25 @@ static void test_earlier(void)
     apr_pool_destroy(pool);
 }
 
+/* What is open cannot be read any more when the files go: what was written here
+ * is known all the same. */
+static void test_unreadable(void)
+{
+    apr_pool_t *pool = test_pool();
+    sse_store_t *store = test_store("unreadable/store", "16m", pool);
+    sse_id_t before, id;
+
+    before = run_ahead(store);
+    is_num(append_one(store, "a", &id), APR_SUCCESS, "written, and never read");
+    is_num(id, before + 1, "ahead of the clock");
+    store->db[SSE_DB_META] = 1000; /* LMDB knows no such database */
+    test_remove(path_of(pool, "unreadable/store"));
+    settle();
+    is_num(append_soon(store, "b", &id), APR_SUCCESS, "a new store");
+    ok(id > before + 1, "its ids are above what was written before");
+    apr_pool_destroy(pool);
+}
+
 static int stop; /* atomic */
 
 /* Appends and reads; everything but the directory's absence is a failure. */
@@ -273,6 +292,7 @@ int main(void)
     test_opened_later();
     test_obstacle();
     test_earlier();
+    test_unreadable();
     test_threads();
     return test_end();
 }
