@@ -11,7 +11,6 @@
 #include "http/sse_accept.h"
 #include "hub/sse_hub.h"
 #include "sse_child.h"
-#include "stream/sse_gap.h"
 
 APLOG_USE_MODULE(sse);
 
@@ -24,7 +23,7 @@ typedef struct {
     int n;
     sse_id_t after;
     sse_id_t upto;
-    sse_buf_t *gap; /* what tells of a gap, or NULL */
+    const char *lost; /* something after this is gone; or NULL */
 } start_t;
 
 /* -- The id that the client has seen --------------------------------------- */
@@ -51,7 +50,8 @@ static const char *id_from_query(request_rec *r)
     for (; p && *p; p = *end ? end + 1 : end) {
         end = p + strcspn(p, "&");
         equals = memchr(p, '=', (apr_size_t)(end - p));
-        if (equals && is_id_name(p, (apr_size_t)(equals - p))) {
+        if (equals && equals + 1 < end &&
+            is_id_name(p, (apr_size_t)(equals - p))) {
             raw = apr_pstrmemdup(r->pool, equals + 1,
                                  (apr_size_t)(end - equals - 1));
             value = apr_pstrdup(r->pool, raw);
@@ -68,9 +68,6 @@ static const char *last_event_id(request_rec *r)
 
     if (!id || !*id) {
         id = id_from_query(r);
-    }
-    if (id && !*id) {
-        id = NULL;
     }
     return id ? apr_pstrndup(r->pool, id, LAST_ID_MAX) : NULL;
 }
@@ -122,7 +119,7 @@ static apr_status_t start_after(const sse_child_t *child, const char *text,
     start->upto = position.last;
     start->after = id;
     if (position.gap) {
-        start->gap = sse_gap_create(text, position.oldest);
+        start->lost = text;
     }
     if (id > position.last) {
         start->after = position.oldest ? position.oldest - 1 : position.last;
@@ -210,7 +207,7 @@ static int subscribe(request_rec *r, const sse_child_t *child,
     plan.source = &sse_hub_source;
     plan.baton =
         sse_subscription_create(child->hub, start.keys, start.n, start.after,
-                                start.upto, start.gap, start.gap != NULL);
+                                start.upto, start.lost);
     return answer_refused(r, sse_stream_run(r, &plan));
 }
 

@@ -48,13 +48,13 @@ apr_status_t sse_hub_create(sse_hub_t **hub, sse_loop_t *loop,
  * @param after the id that the client has seen
  * @param upto the newest id as the request came: what lies between the two
  *        comes from the history
- * @param first what to send before all else, or NULL; its reference is taken
- * @param is_gap it tells of a gap already
+ * @param lost NULL, or where something after that is gone, the client's own
+ *        words for it: a gap is told before the first event
  */
 sse_subscription_t *sse_subscription_create(sse_hub_t *hub,
                                             const sse_slice_t *keys, int n,
                                             sse_id_t after, sse_id_t upto,
-                                            sse_buf_t *first, int is_gap);
+                                            const char *lost);
 
 /**
  * Have a live stream listen to one more channel, or no longer to one.  Any

@@ -91,7 +91,7 @@ void sse_subscribed_destroy(sse_subscription_t *sub, sse_subscribed_t *place)
 sse_subscription_t *sse_subscription_create(sse_hub_t *hub,
                                             const sse_slice_t *keys, int n,
                                             sse_id_t after, sse_id_t upto,
-                                            sse_buf_t *first, int is_gap)
+                                            const char *lost)
 {
     apr_size_t size = APR_ALIGN_DEFAULT(sizeof(sse_subscription_t));
     sse_subscription_t *sub;
@@ -107,10 +107,12 @@ sse_subscription_t *sse_subscription_create(sse_hub_t *hub,
         abort();
     }
     sub->hub = hub;
-    sub->first = first;
     sub->after = after;
     sub->upto = upto;
-    sub->is_gap_told = is_gap;
+    if (lost) {
+        sub->lost = strdup(lost);
+        sub->gap = after ? after : 1;
+    }
     sub->is_free = !n;
     room = (char *)sub + APR_ALIGN_DEFAULT(sizeof(*sub));
     for (i = 0; i < n; ++i) {
@@ -222,9 +224,12 @@ static void look_back(sse_subscription_t *sub)
 
 static void push_gap(sse_subscription_t *sub, sse_id_t oldest)
 {
-    sse_buf_t *buf = sse_gap_after(sub->gap, oldest);
+    sse_buf_t *buf = sub->lost ? sse_gap_create(sub->lost, oldest)
+                               : sse_gap_after(sub->gap, oldest);
 
     sub->gap = 0;
+    free(sub->lost);
+    sub->lost = NULL;
     sse_stream_push(sub->stream, buf, SSE_PUSH_ALWAYS);
     sse_buf_release(buf);
 }
@@ -362,11 +367,9 @@ static int push_found(sse_reading_t *reading, int gap, sse_id_t next)
 {
     sse_subscription_t *sub = reading->sub;
 
-    if (gap && !sub->is_gap_told) {
+    if (gap) {
         sse_subscription_owe_gap(sub, sub->after);
     }
-    /* The next one is another gap. */
-    sub->is_gap_told = 0;
     sub->after = next;
     return sse_reading_push(reading) != 0;
 }
@@ -473,9 +476,6 @@ static void on_attached(sse_stream_t *stream, void *baton)
     for (place = sub->places; place; place = place->next) {
         sse_hub_join(sub->hub, sse_subscribed_key(place), &place->listener);
     }
-    if (sub->first) {
-        sse_stream_push(stream, sub->first, SSE_PUSH_ALWAYS);
-    }
     look_back(sub);
     sse_subscription_find_ends(sub, later(sub->upto, sub->after));
     catch_up(sub);
@@ -499,9 +499,7 @@ static void on_ended(sse_stream_t *stream, void *baton)
     while (sub->places) {
         sse_subscribed_destroy(sub, sub->places);
     }
-    if (sub->first) {
-        sse_buf_release(sub->first);
-    }
+    free(sub->lost);
     free(sub);
 }
 

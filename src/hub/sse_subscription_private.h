@@ -37,12 +37,11 @@ typedef struct sse_subscribed_t {
 struct sse_subscription_t {
     sse_hub_t *hub;       /* const */
     sse_stream_t *stream; /* loop; NULL before it is attached */
-    sse_buf_t *first;     /* to be sent before all else, or NULL */
     sse_id_t after;       /* loop: the last id it was given while catching up */
     sse_id_t upto;        /* loop: history up to here, then the log */
     sse_id_t gap;         /* loop: after it a gap is yet to be told; 0: none */
+    char *lost;           /* loop: instead, malloc'ed: the client's own words */
     int is_live;          /* loop: fed by the hub's turns */
-    int is_gap_told;      /* loop: what the first reading misses was told */
     int is_free;          /* const: it stays open without a channel */
     int n;                /* loop: places */
     sse_subscribed_t *places; /* loop, once attached */

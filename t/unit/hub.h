@@ -122,7 +122,11 @@ static inline void write_down(char *text, apr_size_t size, const char *block)
     const char *after = strstr(block, "\"after\":\"");
     const char *oldest = strstr(block, "\"oldest\":\"");
 
-    if (after) {
+    if (after && after[9] > '9') { /* words */
+        snprintf(text, size, "gap(%.*s,%d) ", (int)strcspn(after + 9, "\""),
+                 after + 9, oldest ? (int)number(oldest + 10) : 0);
+    }
+    else if (after) {
         snprintf(text, size, "gap(%d,%d) ", (int)number(after + 9),
                  oldest ? (int)number(oldest + 10) : 0);
     }
@@ -215,6 +219,8 @@ static inline void forget_old(void)
 }
 
 /* Not yet attached: a request at this moment, by who has seen that event. */
+static const char *lost; /* what who asks is told to have lost */
+
 static inline sse_subscription_t *ask(const char *channels, sse_id_t after)
 {
     sse_slice_t keys[4];
@@ -225,7 +231,7 @@ static inline sse_subscription_t *ask(const char *channels, sse_id_t after)
         keys[n++].len = 1;
     }
     return sse_subscription_create(hub, keys, n, origin + after, last_of(store),
-                                   NULL, 0);
+                                   lost);
 }
 
 static inline void attach(sse_stream_t *stream, sse_subscription_t *sub)

@@ -153,11 +153,43 @@ static void test_live(void)
     end();
 }
 
+/* What its request found missing is told when it is known what follows: more
+ * may go before the stream reads. */
+static void test_first(void)
+{
+    sse_stream_t stream;
+    sse_subscription_t *sub;
+    int i;
+
+    begin("first");
+    for (i = 1; i <= 3; ++i) {
+        publish_big("a", "x", &keep_one);
+    }
+    forget_old();
+    lost = "its own words";
+    sub = ask("a", 1);
+    lost = NULL;
+    publish_big("a", "y", &keep_one);
+    forget_old();
+    attach(&stream, sub);
+    drain(&stream);
+    has(&stream, "gap(its own words,4) 4=y ", "the first gap");
+    finish(&stream, sub);
+
+    lost = "none of ours";
+    subscribe(&stream, "b", 4);
+    lost = NULL;
+    has(&stream, "gap(none of ours,0) ", "and where nothing follows");
+    finish(&stream, stream.sub);
+    end();
+}
+
 int main(void)
 {
     test_begin();
     test_second_gap();
     test_lingering();
+    test_first();
     test_once();
     test_nothing_follows();
     test_live();
