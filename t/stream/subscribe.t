@@ -287,8 +287,8 @@ sub ids_in_queries {
                  "$name in the query string");
     }
     my $hex = join '', map { sprintf '%%%02X', ord } split //, $ids[1];
-    ok t_cmp(texts(open_stream("$path?last-event-id=$hex&x"), 1), [3],
-             'written in hexadecimal');
+    ok t_cmp(texts(open_stream("$path?lastEventID=&last-event-id=$hex&x"), 1),
+             [3], 'written in hexadecimal, behind an empty one');
     ok t_cmp(texts(open_stream("$path?last-event-id=$ids[0]", headers =>
                                { 'Last-Event-ID' => $ids[1] }), 1), [3],
              'the header has precedence');
