@@ -139,8 +139,8 @@ APR_DECLARE_OPTIONAL_FN(apr_status_t, sse_send,
  * Have a stream get what is published to one more channel of its host, or no
  * longer to this one.  Any thread.  What is published after sse_subscribe() has
  * returned is delivered; the first of it may come behind younger events of the
- * stream's other channels, and then a block with only an id follows, so that the
- * client comes back to the right place.  Twice is once.
+ * stream's other channels, and then a block with only an id follows, so that
+ * the client comes back to the right place.  Twice is once.
  * @return APR_SUCCESS; APR_EINVAL: no channel name; APR_EOF, APR_ECONNABORTED:
  *         as for sse_send; else why the store cannot be read
  */

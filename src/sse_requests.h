@@ -17,8 +17,8 @@
 
 #include <httpd.h>
 
-/** post_read_request hook: count what a client sent, until its memory goes, which
- *  is when the response has been written. */
+/** post_read_request hook: count what a client sent, until its memory goes,
+ *  which is when the response has been written. */
 int sse_requests_begin(request_rec *r);
 
 apr_uint32_t sse_requests_count(void);

@@ -41,8 +41,7 @@ static int sse_start(request_rec *r, sse_ready_fn *ready, void *baton)
     sse_stream_opts(r, &plan.opts);
     plan.channels = "-";
     plan.source = &sse_hub_source;
-    plan.baton =
-        sse_subscription_create(child->hub, NULL, 0, now, now, NULL);
+    plan.baton = sse_subscription_create(child->hub, NULL, 0, now, now, NULL);
     plan.ready = ready;
     plan.ready_baton = baton;
     return sse_stream_run(r, &plan);

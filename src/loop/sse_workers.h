@@ -9,8 +9,8 @@
  * connection ends, and the store's housekeeping, which no listener can hold up.
  *
  * No thread is made before there is work, and an idle one goes after a while.
- * libapr's pool would do but for this: while a thread is idle it makes no other,
- * even where that one has been given something already, and the second of two
+ * libapr's pool would do but for this: while a thread is idle it makes no other
+ * one, even where that has been given something already, and the second of two
  * pieces of work waits for the first one's end.
  *
  * Threads: sse_workers_push() and sse_workers_do() the loop's, where all
