@@ -31,7 +31,7 @@
 #define LARGE_BATCH 16
 #define LARGE_POSTS 1050
 /* Of them, until socket, queue and the server's threads have what they keep. */
-#define WARM_POSTS 100
+#define WARM_POSTS 200
 #define SLICE      50
 /* Where the stream is closed, so many more. */
 #define MORE_POSTS 100
@@ -216,7 +216,7 @@ static void dropping(const target_t *target, const char *body, size_t len)
         publish(&run, UNHEARD, SLICE);
     }
     tell_rates(&run);
-    figure("the child's memory when 96 MB were sent", (double)before / 1024,
+    figure("the child's memory when 192 MB were sent", (double)before / 1024,
            "MB");
     figure_most("the most from there to 1 GB", (double)run.most / 1024, "MB",
                 (double)before / 1024 + MORE_MB);
