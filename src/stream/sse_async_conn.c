@@ -41,8 +41,7 @@ static void run_errand(sse_job_t *job)
 static void send_away(sse_conn_t *conn, void (*errand)(sse_conn_t *conn),
                       void (*then)(sse_conn_t *conn))
 {
-    sse_async_unlist(conn);
-    conn->state = SSE_CONN_AWAY;
+    sse_async_set_state(conn, SSE_CONN_AWAY);
     conn->errand = errand;
     conn->then = then;
     uv_timer_stop(&conn->timer);
@@ -151,8 +150,7 @@ void sse_async_end(sse_conn_t *conn)
         return;
     }
     count_logged(conn);
-    sse_async_unlist(conn);
-    conn->state = SSE_CONN_GONE;
+    sse_async_set_state(conn, SSE_CONN_GONE);
     uv_timer_stop(&conn->timer);
     if (conn->peer_open) {
         conn->peer_open = 0;
@@ -163,7 +161,7 @@ void sse_async_end(sse_conn_t *conn)
     }
 }
 
-static void on_deadline(uv_timer_t *timer)
+void sse_async_on_deadline(uv_timer_t *timer)
 {
     sse_async_end(sse_owner_of(timer, sse_conn_t, timer));
 }
@@ -193,8 +191,9 @@ static void shut(sse_conn_t *conn)
         sse_async_end(conn);
         return;
     }
-    conn->state = SSE_CONN_LINGER;
-    sse_async_set_deadline(conn, apr_time_from_msec(LINGER_MSEC), on_deadline);
+    sse_async_set_state(conn, SSE_CONN_LINGER);
+    sse_async_set_deadline(conn, apr_time_from_msec(LINGER_MSEC),
+                           sse_async_on_deadline);
     sse_peer_want(&conn->peer, UV_READABLE, 1);
 }
 
@@ -248,7 +247,6 @@ static void flush(sse_conn_t *conn)
         sse_async_end(conn);
     }
     else if (sse_conn_is_flushed(conn)) {
-        sse_async_unlist(conn);
         sse_conn_want_write(conn, 0);
         on_flushed(conn);
     }
@@ -421,7 +419,7 @@ static void on_take(sse_task_t *task)
     sse_async_open_timer(conn);
     c->cs->state = CONN_STATE_SUSPENDED;
     if (was == CONN_STATE_SUSPENDED && conn->stream) {
-        conn->state = SSE_CONN_STREAM;
+        sse_async_set_state(conn, SSE_CONN_STREAM);
         conn->stream->attach_task.run(&conn->stream->attach_task);
     }
     else if (c->aborted || open_handles(conn, 1) != APR_SUCCESS) {

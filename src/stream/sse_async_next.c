@@ -123,7 +123,7 @@ void sse_async_hand_over(sse_conn_t *conn)
 static void hand(sse_conn_t *conn)
 {
     sse_atomic_add(&all.busy, 1);
-    conn->state = SSE_CONN_HANDING;
+    sse_async_set_state(conn, SSE_CONN_HANDING);
     uv_timer_stop(&conn->timer);
     conn->peer_open = 0;
     sse_peer_close(&conn->peer);
@@ -132,11 +132,6 @@ static void hand(sse_conn_t *conn)
 static void on_expired(uv_timer_t *timer)
 {
     sse_async_linger(sse_owner_of(timer, sse_conn_t, timer));
-}
-
-static void on_stuck(uv_timer_t *timer)
-{
-    sse_async_end(sse_owner_of(timer, sse_conn_t, timer));
 }
 
 static struct sse_conn_list *list_of(const sse_conn_t *conn)
@@ -153,44 +148,43 @@ static struct sse_conn_list *list_of(const sse_conn_t *conn)
     }
 }
 
-static void list(sse_conn_t *conn, sse_conn_state_e state,
-                 apr_interval_time_t timeout, uv_timer_cb fn)
+void sse_async_set_state(sse_conn_t *conn, sse_conn_state_e state)
 {
+    struct sse_conn_list *list = list_of(conn);
+
+    if (list) {
+        TAILQ_REMOVE(list, conn, link);
+    }
     conn->state = state;
-    TAILQ_INSERT_TAIL(list_of(conn), conn, link);
-    sse_async_set_deadline(conn, timeout, fn);
+    list = list_of(conn);
+    if (list) {
+        TAILQ_INSERT_TAIL(list, conn, link);
+    }
 }
 
 void sse_async_await_next(sse_conn_t *conn)
 {
-    list(conn, SSE_CONN_IDLE, conn->server->keep_alive_timeout, on_expired);
+    sse_async_set_state(conn, SSE_CONN_IDLE);
+    sse_async_set_deadline(conn, conn->server->keep_alive_timeout, on_expired);
     sse_peer_want(&conn->peer, UV_READABLE, 1);
 }
 
 void sse_async_await_writing(sse_conn_t *conn)
 {
-    list(conn, SSE_CONN_FLUSHING, conn->server->timeout, on_stuck);
+    sse_async_set_state(conn, SSE_CONN_FLUSHING);
+    sse_async_set_deadline(conn, conn->server->timeout, sse_async_on_deadline);
     sse_conn_want_write(conn, 1);
-}
-
-void sse_async_unlist(sse_conn_t *conn)
-{
-    struct sse_conn_list *from = list_of(conn);
-
-    if (from) {
-        TAILQ_REMOVE(from, conn, link);
-    }
 }
 
 void sse_async_serve_next(sse_conn_t *conn)
 {
-    sse_async_unlist(conn);
     if (sse_atomic_load(&all.busy) < all.most) {
         hand(conn);
     }
     else {
         sse_peer_want(&conn->peer, UV_READABLE, 0);
-        list(conn, SSE_CONN_WAITING, conn->server->timeout, on_expired);
+        sse_async_set_state(conn, SSE_CONN_WAITING);
+        sse_async_set_deadline(conn, conn->server->timeout, on_expired);
     }
 }
 

@@ -88,8 +88,9 @@ void sse_async_flush_blocking(sse_conn_t *conn);
 void sse_async_await_next(sse_conn_t *conn);
 /** It has to write what is left of a response. */
 void sse_async_await_writing(sse_conn_t *conn);
-/** It waits for nothing of these, or of its turn, any more. */
-void sse_async_unlist(sse_conn_t *conn);
+/** Its state changes; the lists of those that are IDLE, WAITING or FLUSHING go
+ *  by it. */
+void sse_async_set_state(sse_conn_t *conn, sse_conn_state_e state);
 /** A request has come, or part of one. */
 void sse_async_serve_next(sse_conn_t *conn);
 /** Its handles are closed: the MPM may have it now. */
@@ -101,6 +102,7 @@ void sse_async_hand_over(sse_conn_t *conn);
 void sse_async_take(sse_conn_t *conn);
 /** loop: */
 void sse_async_open_timer(sse_conn_t *conn);
+void sse_async_on_deadline(uv_timer_t *timer); /* ends it */
 void sse_async_set_deadline(sse_conn_t *conn, apr_interval_time_t timeout,
                             uv_timer_cb fn);
 void sse_async_linger(sse_conn_t *conn);
