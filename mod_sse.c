@@ -20,6 +20,7 @@
 #include "config/sse_config.h"
 #include "http/sse_body.h"
 #include "http/sse_http.h"
+#include "http/sse_rewrite.h"
 #include "http/sse_status.h"
 #include "notify/sse_watcher.h"
 #include "sse_child.h"
@@ -27,6 +28,17 @@
 #include "sse_signals.h"
 #include "stream/sse_guard.h"
 #include "stream/sse_stream.h"
+
+static void register_rewrite(void)
+{
+    static const char *const chooses[] = {"core.c", NULL};
+    static const char *const rewrites[] = {"mod_rewrite.c", NULL};
+    static const char *const follows[] = {"mod_dir.c", "mod_proxy.c", NULL};
+
+    ap_hook_fixups(sse_rewrite_before, chooses, rewrites,
+                   APR_HOOK_REALLY_FIRST);
+    ap_hook_fixups(sse_rewrite_after, rewrites, follows, APR_HOOK_FIRST);
+}
 
 static void register_hooks(apr_pool_t *p)
 {
@@ -37,6 +49,7 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_child_status(sse_child_ended, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_post_read_request(sse_requests_begin, NULL, NULL,
                               APR_HOOK_REALLY_FIRST);
+    register_rewrite();
     ap_hook_fixups(sse_watcher_fixups, NULL, NULL, APR_HOOK_LAST);
     /* Before the logs are written, so that they have the notes. */
     ap_hook_log_transaction(sse_watcher_log, NULL, NULL, APR_HOOK_REALLY_FIRST);

@@ -44,7 +44,7 @@ const char *sse_http_allow(const request_rec *r)
 
 int sse_http_handler(request_rec *r)
 {
-    if (!r->handler || strcmp(r->handler, "sse") != 0) {
+    if (!r->handler || strcmp(r->handler, SSE_HTTP_HANDLER) != 0) {
         return DECLINED;
     }
 

@@ -10,7 +10,8 @@
  * sse_publish.c POST and DELETE; sse_body.c reads what was posted, sse_feed.c,
  * sse_json.c and sse_form.c understand it, sse_post.c gives it to the store;
  * sse_cors.c is OPTIONS and everything about Origin, sse_reply.c the answers
- * that are no stream, sse_channel.c which channels a request means.
+ * that are no stream, sse_channel.c which channels a request means;
+ * sse_rewrite.c keeps requests from the rules of an application beside it.
  *
  * Threads: all on the request's thread.
  */
@@ -21,6 +22,8 @@
 #include <httpd.h>
 
 #include "store/sse_store.h"
+
+#define SSE_HTTP_HANDLER "sse" /**< what SetHandler calls it */
 
 /** The content handler hook: DECLINED unless the handler is "sse". */
 int sse_http_handler(request_rec *r);

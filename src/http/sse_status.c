@@ -16,7 +16,7 @@ int sse_status_handler(request_rec *r)
 {
     const char *json;
 
-    if (!r->handler || strcmp(r->handler, "sse-status")) {
+    if (!r->handler || strcmp(r->handler, SSE_STATUS_HANDLER)) {
         return DECLINED;
     }
     if (r->method_number != M_GET) {

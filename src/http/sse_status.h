@@ -14,6 +14,8 @@
 
 #include <httpd.h>
 
+#define SSE_STATUS_HANDLER "sse-status" /**< what SetHandler calls it */
+
 /** The content handler hook: DECLINED unless the handler is "sse-status". */
 int sse_status_handler(request_rec *r);
 

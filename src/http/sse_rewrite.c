@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod_sse: Server-Sent Events for Apache httpd.
+ * See LICENSE for the terms. */
+
+#include "http/sse_rewrite.h"
+
+#include <http_log.h>
+#include <string.h>
+
+#include "http/sse_http.h"
+#include "http/sse_status.h"
+#include "sse_atomic.h"
+
+APLOG_USE_MODULE(sse);
+
+#define COMPLAIN_EVERY apr_time_from_sec(60)
+
+/* The request as the configuration has it; in the request's pool. */
+typedef struct {
+    request_rec *r; /* an internal redirect has the same pool */
+    const char *handler;
+    char *filename, *path_info, *args;
+    int proxyreq, status;
+} sse_rewrite_note_t;
+
+static const char note_key[] = "sse_rewrite_note";
+
+static int sse_rewrite_is_ours(const char *handler)
+{
+    return handler && (!strcmp(handler, SSE_HTTP_HANDLER) ||
+                       !strcmp(handler, SSE_STATUS_HANDLER));
+}
+
+/* One a minute and child. */
+static void sse_rewrite_complain(request_rec *r)
+{
+    static apr_time_t last; /* atomic */
+    apr_time_t seen = sse_atomic_load(&last);
+    apr_time_t now = apr_time_now();
+
+    if (now - seen >= COMPLAIN_EVERY && sse_atomic_cas(&last, seen, now)) {
+        ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r,
+                      "%s: 'SetHandler %s' is without effect, as mod_proxy has "
+                      "taken the request. If it is not meant to be proxied, "
+                      "put ProxyPass \"/its/path\" \"!\" before the ProxyPass "
+                      "or RewriteRule [P] that takes it",
+                      r->uri, r->handler);
+    }
+}
+
+int sse_rewrite_before(request_rec *r)
+{
+    sse_rewrite_note_t *note;
+
+    if (!sse_rewrite_is_ours(r->handler)) {
+        return DECLINED;
+    }
+    if (r->proxyreq == PROXYREQ_REVERSE) {
+        sse_rewrite_complain(r);
+        return DECLINED;
+    }
+    note = apr_palloc(r->pool, sizeof(*note));
+    note->r = r;
+    note->handler = r->handler;
+    note->filename = r->filename;
+    note->path_info = r->path_info;
+    note->args = r->args;
+    note->proxyreq = r->proxyreq;
+    note->status = r->status;
+    apr_pool_userdata_setn(note, note_key, NULL, r->pool);
+    return DECLINED;
+}
+
+/* By [P] or to another path; a handler that a rule names (H=) is what the
+ * administrator wants. */
+static int sse_rewrite_is_elsewhere(const request_rec *r)
+{
+    return r->handler && (!strcmp(r->handler, "redirect-handler") ||
+                          !strcmp(r->handler, "proxy-server"));
+}
+
+static void sse_rewrite_put_back(request_rec *r, const sse_rewrite_note_t *note)
+{
+    ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, r,
+                  "%s stays with 'SetHandler %s', although a RewriteRule of a "
+                  "directory or .htaccess file has made it %s",
+                  r->uri, note->handler, r->filename);
+    r->handler = note->handler;
+    r->filename = note->filename;
+    r->path_info = note->path_info;
+    r->args = note->args;
+    r->proxyreq = note->proxyreq;
+    r->status = note->status; /* [R] without [L]: a later rule has undone it */
+}
+
+int sse_rewrite_after(request_rec *r)
+{
+    sse_rewrite_note_t *note = NULL;
+    void *data;
+
+    if (apr_pool_userdata_get(&data, note_key, r->pool) == APR_SUCCESS) {
+        note = data;
+    }
+    if (!note || note->r != r) {
+        return DECLINED;
+    }
+    if (sse_rewrite_is_elsewhere(r)) {
+        sse_rewrite_put_back(r, note);
+    }
+    if (r->handler == note->handler && r->finfo.filetype == APR_DIR) {
+        /* mod_dir would redirect to an index file, or to the path with a
+         * slash, where a directory happens to have the channel's path. */
+        r->finfo.filetype = APR_NOFILE;
+    }
+    return DECLINED;
+}
