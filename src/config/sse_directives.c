@@ -479,7 +479,7 @@ static const char *sse_conf_add_origin(cmd_parms *cmd, sse_dir_conf_t *conf,
     if (wrong) {
         return apr_psprintf(cmd->pool,
                             "%s: '%s' is not allowed: %s; allowed is "
-                            "scheme://host[:port] once or more, or '*' or "
+                            "scheme://host[:port] or '*', once or more, or "
                             "none alone",
                             cmd->cmd->name, text, wrong);
     }
@@ -515,11 +515,6 @@ static const char *sse_conf_set_origins(cmd_parms *cmd, void *dir_conf,
     for (i = 0; i < words->nelts && !wrong; ++i) {
         wrong = sse_conf_add_origin(cmd, conf,
                                     APR_ARRAY_IDX(words, i, const char *));
-    }
-    if (!wrong && conf->origins->nelts > 1 &&
-        sse_conf_has_word(conf->origins, "*")) {
-        wrong = sse_conf_refuse(cmd, args,
-                                "'*' alone, or a list of origins without it");
     }
     return wrong;
 }
@@ -586,8 +581,8 @@ const command_rec sse_conf_commands[] = {
     AP_INIT_TAKE1("SSEMaxEventSize", sse_conf_set_max_event, NULL, SSE_ANYWHERE,
                   "a size such as 64k: the largest event that is taken"),
     AP_INIT_RAW_ARGS("SSEAllowOrigin", sse_conf_set_origins, NULL, SSE_ANYWHERE,
-                     "scheme://host[:port] once or more, or '*' or none "
-                     "alone: whose pages may use this"),
+                     "scheme://host[:port] or '*' (to read), once or more, or "
+                     "none alone: whose pages may use this"),
     AP_INIT_ITERATE("SSETrustFilter", sse_conf_add_filter, NULL, SSE_ANYWHERE,
                     "names of output filters that never wait, or none"),
     AP_INIT_TAKE1("SSEWatch", sse_conf_set_watch, NULL, SSE_ANYWHERE,

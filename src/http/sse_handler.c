@@ -38,8 +38,8 @@ static int sse_handler_refuse(request_rec *r)
 
 const char *sse_http_allow(const request_rec *r)
 {
-    return sse_conf_publish(r) ? "GET, HEAD, OPTIONS, POST, DELETE"
-                               : "GET, HEAD, OPTIONS";
+    return sse_conf_publish(r) ? SSE_HTTP_READING ", POST, DELETE"
+                               : SSE_HTTP_READING;
 }
 
 int sse_http_handler(request_rec *r)

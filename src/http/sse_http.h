@@ -9,8 +9,9 @@
  * sse_handler.c chooses by method; sse_subscribe.c is GET and HEAD,
  * sse_publish.c POST and DELETE; sse_body.c reads what was posted, sse_feed.c,
  * sse_json.c and sse_form.c understand it, sse_post.c gives it to the store;
- * sse_cors.c is OPTIONS and everything about Origin, sse_reply.c the answers
- * that are no stream, sse_channel.c which channels a request means;
+ * sse_cors.c is OPTIONS and what browsers are told about other origins,
+ * sse_origin.c whose pages may publish, sse_reply.c the answers that are no
+ * stream, sse_channel.c which channels a request means;
  * sse_rewrite.c keeps requests from the rules of an application beside it.
  *
  * Threads: all on the request's thread.
@@ -33,6 +34,9 @@ int sse_http_subscribe(request_rec *r); /**< GET and HEAD */
 int sse_http_publish(request_rec *r);   /**< POST */
 int sse_http_forget(request_rec *r);    /**< DELETE */
 int sse_http_options(request_rec *r);
+
+/** The methods that publish nothing. */
+#define SSE_HTTP_READING "GET, HEAD, OPTIONS"
 
 /** The methods this location allows, for Allow. */
 const char *sse_http_allow(const request_rec *r);
@@ -81,9 +85,15 @@ const char *sse_http_quote(apr_pool_t *pool, sse_slice_t text);
  *  Access-Control headers of an answer.  Before the first byte. */
 void sse_cors_answer(request_rec *r);
 
-/** Whether a page of this request's Origin may publish here: there is no
- *  Origin, or it is this host's own, or SSEAllowOrigin lists it, or that is "*"
- *  and the request has no credentials (no user, Cookie or Authorization). */
-int sse_cors_may_publish(request_rec *r);
+/** Whether SSEAllowOrigin names this origin; "*" names nobody. */
+int sse_cors_lists(const request_rec *r, const char *origin);
+
+/**
+ * Whether a page sent this request that may not publish here.  It may where
+ * SSEAllowOrigin lists its Origin, or the page is this host's own; a request
+ * of a program, which has no Origin, is not asked.
+ * @return NULL: it may; else why not, and what to set (403)
+ */
+const char *sse_origin_refused(request_rec *r);
 
 #endif /* SSE_HTTP_H */

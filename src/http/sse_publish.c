@@ -118,6 +118,15 @@ static const char *sse_publish_channels(request_rec *r,
                              apr_array_pstrcat(r->pool, names, ','), "]", NULL);
 }
 
+/* Hosts that a publisher and a subscriber take for the same one may have
+ * different namespaces: then the channels of one name are two. */
+static const char *sse_publish_namespace(request_rec *r)
+{
+    const char *ns = sse_conf_namespace(r->server, r->pool);
+
+    return sse_http_quote(r->pool, sse_slice(ns));
+}
+
 /* "ids":["1","2"], oldest first.  The array is a ring once it is full: then
  * "published" tells how many there were. */
 static const char *sse_publish_ids(request_rec *r,
@@ -159,8 +168,9 @@ static int sse_publish_answer(request_rec *r,
         what = apr_psprintf(r->pool, "\"id\":\"%" APR_UINT64_T_FMT "\"",
                             APR_ARRAY_IDX(ids, 0, sse_id_t));
     }
-    json = apr_pstrcat(r->pool, "{", sse_publish_channels(r, channels), ",",
-                       what, "}\n", NULL);
+    json = apr_pstrcat(r->pool, "{", sse_publish_channels(r, channels),
+                       ",\"namespace\":", sse_publish_namespace(r), ",", what,
+                       "}\n", NULL);
     return sse_http_json(r, HTTP_OK, json, strlen(json));
 }
 
@@ -196,12 +206,10 @@ static int sse_publish_problem(sse_post_t *post, int feed)
 static int sse_publish_may(request_rec *r)
 {
     sse_child_t *child = sse_child();
+    const char *refused = sse_origin_refused(r);
 
-    if (!sse_cors_may_publish(r)) {
-        sse_http_error(r, HTTP_FORBIDDEN,
-                       "pages of this Origin may not publish here: list it in "
-                       "SSEAllowOrigin to allow it (* allows requests without "
-                       "credentials only)");
+    if (refused) {
+        sse_http_error(r, HTTP_FORBIDDEN, "%s", refused);
         return DONE;
     }
     if (!child || !child->store) {

@@ -8,6 +8,7 @@
 #include <httpd.h>
 #include <http_log.h>
 #include <http_protocol.h>
+#include <mod_core.h>
 #include <util_filter.h>
 
 #include "http/sse_http.h"
@@ -53,6 +54,20 @@ const char *sse_http_quote(apr_pool_t *pool, sse_slice_t text)
     return quoted;
 }
 
+/* httpd would cut a piece out of an answer of 200 to a request with Range (206),
+ * whatever its method. */
+static void sse_reply_keep_whole(request_rec *r)
+{
+    ap_filter_t *f, *next;
+
+    for (f = r->output_filters; f; f = next) {
+        next = f->next;
+        if (f->frec == ap_byterange_filter_handle) {
+            ap_remove_output_filter(f);
+        }
+    }
+}
+
 static void sse_reply_send(request_rec *r, const char *body, apr_size_t len)
 {
     apr_bucket_alloc_t *alloc = r->connection->bucket_alloc;
@@ -66,6 +81,7 @@ static void sse_reply_send(request_rec *r, const char *body, apr_size_t len)
     /* With the EOS in the same brigade the head leaves before httpd looks at
      * a body that nobody read, and so tells whether the connection lives. */
     APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_eos_create(alloc));
+    sse_reply_keep_whole(r);
     rv = ap_pass_brigade(r->output_filters, bb);
     if (rv != APR_SUCCESS) {
         ap_log_rerror(APLOG_MARK, APLOG_DEBUG, rv, r,

@@ -63,6 +63,8 @@ void sse_stream_head(request_rec *r)
     ap_set_content_type(r, "text/event-stream");
     apr_table_setn(r->headers_out, "Cache-Control", "no-store");
     apr_table_setn(r->headers_out, "X-Accel-Buffering", "no");
+    /* Events are others' text: no browser shall guess that it is a page. */
+    apr_table_setn(r->headers_out, "X-Content-Type-Options", "nosniff");
     apr_table_unset(r->headers_out, "Content-Length");
     if (has_body(r)) {
         r->connection->keepalive = AP_CONN_CLOSE;

@@ -136,7 +136,8 @@ for my $row (@rows) {
     ok t_cmp($answer->header('Content-Type'), 'application/json',
              "$name: the answer's type");
     my $id = $answer->json->{id};
-    ok t_cmp($answer->body, qr/^\{"channel":"\Q$path\E","id":"\d+"\}\n$/,
+    ok t_cmp($answer->body, qr/^\{"channel":"\Q$path\E",
+             "namespace":"localhost","id":"\d+"\}\n$/x,
              "$name: the answer");
     my @events = stored($path);
     ok t_cmp(fields(@events), [$event], "$name: the event");
@@ -291,7 +292,7 @@ sub chunk {
     my $query = join '', map { sprintf '%%%02x', ord } split //, $name;
     my $answer = post("/http/named?$query", 'text/plain', 'x');
     ok t_cmp($answer->code, 200, 'an unusual channel');
-    ok t_cmp($answer->body, qr/^\{"channel":"\\"\\\\\xc3\xa9 <$$>","id":/,
+    ok t_cmp($answer->body, qr/^\{"channel":"\\"\\\\\xc3\xa9 <$$>","namespace":/,
              'its name is quoted');
     my $long = 'n' x 400;
     ok t_cmp(post("/http/named?$long", 'text/plain', 'x')->json->{channel},
@@ -311,13 +312,14 @@ sub chunk {
     my $first = post($path, $JSON, '{"data":"1","id":"k"}')->json->{id};
     my $answer = request('DELETE', $path);
     ok t_cmp($answer->code, 200, 'DELETE');
-    ok t_cmp($answer->body, qr/^\{"channel":"\Q$path\E","id":"\d+"\}\n$/,
+    ok t_cmp($answer->body, qr/^\{"channel":"\Q$path\E",
+             "namespace":"localhost","id":"\d+"\}\n$/x,
              'its answer');
     my $again = post($path, $JSON, '{"data":"2","id":"k"}');
     ok $again->json->{id} > $first;
     ok t_cmp(fields(stored($path)), [['message', 2]], 'what came after');
     ok t_cmp(request('DELETE', channel())->code, 200, 'nobody knows it');
     my $both = request('DELETE', '/http/several');
-    ok t_cmp($both->body, qr/"channels":\[.+\],"ids":\["\d+","\d+"\]\}$/,
+    ok t_cmp($both->body, qr/"channels":\[.+\],"namespace":"localhost","ids":\["\d+","\d+"\]\}$/,
              'two channels');
 }

@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod_sse: Server-Sent Events for Apache httpd.
+ * See LICENSE for the terms. */
+
+/* Whose page may publish.  A page is this host's own where its Origin is what
+ * the browser addressed (Host), and that name is one that the configuration
+ * gives this host.  Without the second condition any page could publish that
+ * points a name of its own at this server (DNS rebinding): its Origin and its
+ * Host agree.  An IP address and "localhost" are no names that somebody else
+ * could point anywhere, so there the first condition is enough. */
+
+#include <string.h>
+
+#include <arpa/inet.h>
+
+#include <apr_lib.h>
+#include <apr_strings.h>
+#include <httpd.h>
+#include <http_protocol.h>
+
+#include "config/sse_config.h"
+#include "http/sse_http.h"
+
+/** A host and a port. */
+typedef struct {
+    const char *host; /**< in brackets where it is an IPv6 address */
+    int port;
+} sse_authority_t;
+
+/** An Origin, parsed. */
+typedef struct {
+    const char *scheme; /**< "http" or "https" */
+    sse_authority_t at;
+} sse_origin_t;
+
+static int sse_origin_default_port(const char *scheme)
+{
+    return strcmp(scheme, "https") ? 80 : 443;
+}
+
+/* The host's end; NULL: it is none. */
+static const char *sse_origin_host_end(const char *text)
+{
+    const char *end = text;
+
+    if (*text == '[') {
+        end = strchr(text, ']');
+        return end ? end + 1 : NULL;
+    }
+    while (apr_isalnum(*end) || (*end && strchr("-._", *end))) {
+        ++end;
+    }
+    return end > text ? end : NULL;
+}
+
+/* host or host:port. @return whether it is one */
+static int sse_origin_parse_authority(apr_pool_t *pool, const char *text,
+                                      int port, sse_authority_t *at)
+{
+    const char *end = sse_origin_host_end(text);
+    apr_int64_t number;
+    char *rest;
+
+    if (!end) {
+        return 0;
+    }
+    at->host = apr_pstrmemdup(pool, text, (apr_size_t)(end - text));
+    at->port = port;
+    if (*end != ':') {
+        return !*end;
+    }
+    if (!apr_isdigit(end[1])) {
+        return 0;
+    }
+    number = apr_strtoi64(end + 1, &rest, 10);
+    at->port = (int)number;
+    return !*rest && number >= 1 && number <= 65535;
+}
+
+static int sse_origin_parse(apr_pool_t *pool, const char *text,
+                            sse_origin_t *origin)
+{
+    if (!ap_cstr_casecmpn(text, "https://", 8)) {
+        origin->scheme = "https";
+        text += 8;
+    }
+    else if (!ap_cstr_casecmpn(text, "http://", 7)) {
+        origin->scheme = "http";
+        text += 7;
+    }
+    else {
+        return 0;
+    }
+    return sse_origin_parse_authority(
+        pool, text, sse_origin_default_port(origin->scheme), &origin->at);
+}
+
+static int sse_origin_same(const sse_authority_t *a, const sse_authority_t *b)
+{
+    return a->port == b->port && !ap_cstr_casecmp(a->host, b->host);
+}
+
+/* What the client believes to talk to, as it spelt it. */
+static int sse_origin_addressed(request_rec *r, const char *scheme,
+                                sse_authority_t *at)
+{
+    const char *host = r->parsed_uri.hostinfo
+                           ? r->parsed_uri.hostinfo
+                           : apr_table_get(r->headers_in, "Host");
+
+    return host && sse_origin_parse_authority(
+                       r->pool, host, sse_origin_default_port(scheme), at);
+}
+
+static int sse_origin_is_address(apr_pool_t *pool, const char *host)
+{
+    unsigned char bytes[sizeof(struct in6_addr)];
+    apr_size_t len = strlen(host);
+
+    if (*host == '[') {
+        return inet_pton(AF_INET6, apr_pstrmemdup(pool, host + 1, len - 2),
+                         bytes) == 1;
+    }
+    return inet_pton(AF_INET, host, bytes) == 1;
+}
+
+/* "ServerAlias *" takes every name, and so vouches for none. */
+static int sse_origin_matches(const char *host, const char *pattern)
+{
+    return pattern[strspn(pattern, "*?.")] &&
+           !ap_strcasecmp_match(host, pattern);
+}
+
+static int sse_origin_is_alias(const server_rec *s, const char *host)
+{
+    const server_addr_rec *addr;
+    int i;
+
+    for (i = 0; s->names && i < s->names->nelts; ++i) {
+        if (!ap_cstr_casecmp(host, APR_ARRAY_IDX(s->names, i, char *))) {
+            return 1;
+        }
+    }
+    for (i = 0; s->wild_names && i < s->wild_names->nelts; ++i) {
+        if (sse_origin_matches(host, APR_ARRAY_IDX(s->wild_names, i, char *))) {
+            return 1;
+        }
+    }
+    for (addr = s->addrs; addr; addr = addr->next) {
+        if (addr->virthost[0] != '_' && /* not _default_ */
+            !ap_cstr_casecmp(host, addr->virthost)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static int sse_origin_is_server_name(const server_rec *s, const char *host)
+{
+    return s->server_hostname && !ap_cstr_casecmp(host, s->server_hostname);
+}
+
+/* Whether the configuration calls this host so: ServerName, ServerAlias, the
+ * line <VirtualHost name>.  A dot at the end is still the same name. */
+static int sse_origin_is_name(request_rec *r, const char *host)
+{
+    apr_size_t len = strlen(host);
+
+    if (len > 1 && host[len - 1] == '.') {
+        host = apr_pstrmemdup(r->pool, host, len - 1);
+    }
+    return sse_origin_is_server_name(r->server, host) ||
+           sse_origin_is_alias(r->server, host);
+}
+
+/* Nobody else can let these names lead here. */
+static int sse_origin_is_fixed(request_rec *r, const char *host)
+{
+    return !ap_cstr_casecmp(host, "localhost") ||
+           sse_origin_is_address(r->pool, host);
+}
+
+/* ServerName with a scheme is the whole public origin, which a proxy in front
+ * may have replaced in Host.  Not where Host is an alias: then each of many
+ * sites on one host may have its own, and one's pages are strangers to the
+ * others. */
+static int sse_origin_is_public(request_rec *r, const sse_origin_t *origin)
+{
+    const server_rec *s = r->server;
+    sse_authority_t host, own;
+
+    if (!s->server_scheme || !s->server_hostname) {
+        return 0;
+    }
+    own.host = s->server_hostname;
+    own.port = s->port ? s->port : sse_origin_default_port(origin->scheme);
+    if (!sse_origin_same(&origin->at, &own)) {
+        return 0;
+    }
+    return !sse_origin_addressed(r, origin->scheme, &host) ||
+           sse_origin_is_server_name(s, host.host) ||
+           !sse_origin_is_name(r, host.host);
+}
+
+static const char *sse_origin_refuse_scheme(const sse_origin_t *origin)
+{
+    if (!strcmp(origin->scheme, "https")) {
+        return "a page that came by https is a stranger to this host, which "
+               "speaks http: where a proxy in front of it ends TLS, tell it by "
+               "ServerName https://..., or list the Origin in SSEAllowOrigin";
+    }
+    return "a page that came by http is a stranger to this host, which speaks "
+           "https: open the page by https, or list its Origin in "
+           "SSEAllowOrigin";
+}
+
+static const char *sse_origin_refuse(request_rec *r)
+{
+    const apr_array_header_t *origins = sse_conf_origins(r);
+    int i;
+
+    for (i = 0; origins && i < origins->nelts; ++i) {
+        if (!strcmp(APR_ARRAY_IDX(origins, i, const char *), "*")) {
+            return "pages of this Origin may read, but not publish here: list "
+                   "it in SSEAllowOrigin beside * to allow it";
+        }
+    }
+    return "pages of this Origin may not publish here: list it in "
+           "SSEAllowOrigin to allow it";
+}
+
+/* Sec-Fetch-Site is what the browser itself says, where it came by https. */
+static int sse_origin_fetched_from(const request_rec *r, const char *site)
+{
+    const char *header = apr_table_get(r->headers_in, "Sec-Fetch-Site");
+
+    return header && !ap_cstr_casecmp(header, site);
+}
+
+/* The scheme that this host speaks: of its ServerName, if that has one, else
+ * of the connection.  That a proxy in front ended TLS may also be seen from
+ * what the browser says: to it page and host are the same origin. */
+static int sse_origin_is_scheme(request_rec *r, const sse_origin_t *origin)
+{
+    return !ap_cstr_casecmp(origin->scheme, ap_http_scheme(r)) ||
+           (!strcmp(origin->scheme, "https") &&
+            sse_origin_fetched_from(r, "same-origin"));
+}
+
+/* @return NULL: it is this host's own; else why not */
+static const char *sse_origin_stranger(request_rec *r, const char *text)
+{
+    sse_origin_t origin;
+    sse_authority_t host;
+
+    if (!sse_origin_parse(r->pool, text, &origin)) {
+        return sse_origin_refuse(r);
+    }
+    if (sse_origin_is_public(r, &origin)) {
+        return sse_origin_is_scheme(r, &origin)
+                   ? NULL
+                   : sse_origin_refuse_scheme(&origin);
+    }
+    if (!sse_origin_addressed(r, origin.scheme, &host) ||
+        !sse_origin_same(&origin.at, &host)) {
+        return sse_origin_refuse(r);
+    }
+    if (!sse_origin_is_name(r, host.host) &&
+        !sse_origin_is_fixed(r, host.host)) {
+        return "the name in the header Host is not one of this host's: make it "
+               "its ServerName or a ServerAlias, or list the Origin in "
+               "SSEAllowOrigin";
+    }
+    return sse_origin_is_scheme(r, &origin) ? NULL
+                                            : sse_origin_refuse_scheme(&origin);
+}
+
+/* Browsers leave Origin out in some requests that a page makes, old ones in
+ * all that a form sends. */
+static const char *sse_origin_hidden(request_rec *r)
+{
+    if (sse_origin_fetched_from(r, "cross-site") ||
+        sse_origin_fetched_from(r, "same-site")) {
+        return "a page of another origin sent this (Sec-Fetch-Site) without "
+               "saying which: only those in SSEAllowOrigin may publish here";
+    }
+    return NULL;
+}
+
+const char *sse_origin_refused(request_rec *r)
+{
+    const char *origin = apr_table_get(r->headers_in, "Origin");
+
+    if (!origin) {
+        return sse_origin_hidden(r);
+    }
+    if (sse_cors_lists(r, origin)) {
+        return NULL;
+    }
+    return sse_origin_fetched_from(r, "cross-site")
+               ? sse_origin_refuse(r)
+               : sse_origin_stranger(r, origin);
+}
