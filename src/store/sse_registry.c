@@ -406,13 +406,52 @@ static int take_dead(MDB_cursor *cursor, sse_registry_alive_fn *is_alive,
     return rc == MDB_NOTFOUND ? 0 : rc;
 }
 
+/* @return 0: there is an entry whose owner is dead; MDB_NOTFOUND: none */
+static int find_dead(MDB_cursor *cursor, sse_registry_alive_fn *is_alive,
+                     void *baton, apr_pool_t *pool)
+{
+    MDB_val key, val;
+    int rc = mdb_cursor_get(cursor, &key, &val, MDB_FIRST);
+
+    while (!rc && is_alive(baton, owner_of(&key))) {
+        rc = skip_owner(cursor, owner_of(&key), &key, &val, pool);
+    }
+    return rc;
+}
+
+/* All children look at each child's end, and mostly there is nothing to take,
+ * or one took it: so without the lock that each needs for its own streams. */
+static int look(const file_t *file, sse_registry_alive_fn *is_alive,
+                void *baton, apr_pool_t *pool)
+{
+    MDB_txn *txn;
+    MDB_cursor *cursor;
+    int rc = mdb_txn_begin(file->env, NULL, MDB_RDONLY, &txn);
+
+    if (rc) {
+        return rc;
+    }
+    rc = mdb_cursor_open(txn, file->db, &cursor);
+    if (!rc) {
+        rc = find_dead(cursor, is_alive, baton, pool);
+        mdb_cursor_close(cursor);
+    }
+    mdb_txn_abort(txn);
+    return rc;
+}
+
 static int take(const file_t *file, sse_registry_alive_fn *is_alive,
                 void *baton, apr_array_header_t *taken, apr_pool_t *pool)
 {
     MDB_txn *txn;
     MDB_cursor *cursor;
-    int rc = mdb_txn_begin(file->env, NULL, 0, &txn);
+    int rc = look(file, is_alive, baton, pool);
 
+    if (rc == MDB_NOTFOUND) {
+        return 0;
+    }
+    /* If it could not look, the lock is worth it. */
+    rc = mdb_txn_begin(file->env, NULL, 0, &txn);
     if (rc) {
         return rc;
     }

@@ -7,6 +7,8 @@
 #include <apr_general.h>
 #include <apr_strings.h>
 #include <fcntl.h>
+#include <lmdb.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -178,6 +180,80 @@ static void test_killed(void)
     apr_pool_destroy(own);
 }
 
+/* A process that holds the lock until it is killed. */
+static void hold_lock(int fd)
+{
+    MDB_env *env;
+    MDB_txn *txn;
+
+    mdb_env_create(&env);
+    if (!mdb_env_open(env, apr_pstrcat(pool, dir, "/open.mdb", NULL),
+                      MDB_NOSUBDIR | MDB_NOSYNC | MDB_NOTLS, 0600) &&
+        !mdb_txn_begin(env, NULL, 0, &txn) && write(fd, "h", 1) == 1) {
+        pause();
+    }
+}
+
+/* Opens, and when it is told that the lock is held, looks for dead owners: one
+ * answer when nobody is dead, and one when there is something to take. */
+static void look_on(int in, int out)
+{
+    sse_registry_t *registry;
+    claim_t claim;
+    char c;
+
+    if (sse_registry_open(&registry, dir, "1.a", pool) ||
+        add(registry, "1.a/1", "mine") || add(registry, "2.b/1", "other's") ||
+        write(out, "o", 1) != 1 || read(in, &c, 1) != 1) {
+        return;
+    }
+    if (!claim_of(registry, &claim, "nobody") && !claim.count &&
+        write(out, "n", 1) == 1 && !claim_of(registry, &claim, "2.b") &&
+        claim.count == 1) {
+        c = 't';
+        (void)!write(out, &c, 1);
+    }
+}
+
+/* @return what it said within that time; 0: nothing */
+static char answer_of(int fd, int msec)
+{
+    struct pollfd in = {fd, POLLIN, 0};
+    char c = 0;
+
+    return poll(&in, 1, msec) == 1 && read(fd, &c, 1) == 1 ? c : 0;
+}
+
+/* Every child looks at every child's end: the lock is for who has something to
+ * take. */
+static void test_looks_first(void)
+{
+    int in[2], out[2], held[2];
+    pid_t looker, holder;
+
+    ok(!pipe(in) && !pipe(out) && !pipe(held), "pipes");
+    looker = fork();
+    if (!looker) {
+        look_on(in[0], out[1]);
+        _exit(0);
+    }
+    is_num(answer_of(out[0], 20000), 'o', "one has opened");
+    holder = fork();
+    if (!holder) {
+        hold_lock(held[1]);
+        _exit(0);
+    }
+    is_num(answer_of(held[0], 20000), 'h', "another holds the lock");
+    ok(write(in[1], "g", 1) == 1, "the first looks");
+    is_num(answer_of(out[0], 20000), 'n', "and does not wait: nobody is dead");
+    is_num(answer_of(out[0], 200), 0, "but where somebody is, it waits");
+    kill(holder, SIGKILL);
+    waitpid(holder, NULL, 0);
+    is_num(answer_of(out[0], 20000), 't', "until it has the lock");
+    kill(looker, SIGKILL);
+    waitpid(looker, NULL, 0);
+}
+
 static void test_damage(void)
 {
     apr_pool_t *own;
@@ -285,6 +361,7 @@ int main(void)
     }
     test_processes(); /* first: nothing is open yet */
     test_killed();
+    test_looks_first();
     test_damage();
     test_full();
     test_entries();
