@@ -4,7 +4,9 @@
 
 #include "hub/sse_channels.h"
 
+#include <apr_general.h>
 #include <apr_hash.h>
+#include <apr_siphash.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,11 +23,42 @@ struct sse_channels_t {
     apr_hash_t *nodes;
 };
 
+/* Who subscribes may choose the channels' names, and APR's own function takes
+ * thousands of them to one value, whatever its seed: each event would go through
+ * all of these.  SipHash, from apr-util, with a key that nobody knows, is made
+ * against that. */
+static unsigned char hash_key[APR_SIPHASH_KSIZE]; /* const once it was made */
+
+static unsigned int hash(const char *key, apr_ssize_t *len)
+{
+    if (*len == APR_HASH_KEY_STRING) {
+        *len = (apr_ssize_t)strlen(key);
+    }
+    return (unsigned int)apr_siphash24(key, (apr_size_t)*len, hash_key);
+}
+
+static void make_key(void)
+{
+    static int is_made;
+
+    if (!is_made &&
+        apr_generate_random_bytes(hash_key, sizeof(hash_key)) != APR_SUCCESS) {
+        /* No worse than without, and where its memory is differs too. */
+        apr_time_t now = apr_time_now();
+        void *here = &now;
+
+        memcpy(hash_key, &now, sizeof(now));
+        memcpy(hash_key + sizeof(now), &here, sizeof(here));
+    }
+    is_made = 1;
+}
+
 sse_channels_t *sse_channels_create(apr_pool_t *pool)
 {
     sse_channels_t *channels = apr_pcalloc(pool, sizeof(*channels));
 
-    channels->nodes = apr_hash_make(pool);
+    make_key();
+    channels->nodes = apr_hash_make_custom(pool, hash);
     return channels;
 }
 

@@ -5,14 +5,18 @@
 /* The table of channels: who listens to which, with many coming and going. */
 
 #include <apr_general.h>
+#include <apr_hash.h>
 #include <apr_strings.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "hub/sse_channels.h"
 #include "tap.h"
 
 #define MANY     500
 #define CHANNELS 20
+#define NAMED    4096 /* names of 12 pairs */
+#define PAIRS    12
 
 static apr_pool_t *pool;
 
@@ -175,6 +179,60 @@ static void test_many(void)
     free(listeners);
 }
 
+/* Each bit of n as one of two pairs of letters. */
+static sse_slice_t name_of(char *name, int n, const char *zero, const char *one)
+{
+    sse_slice_t key = {name, 2 * PAIRS};
+    int i;
+
+    for (i = 0; i < PAIRS; ++i) {
+        memcpy(name + 2 * i, n >> i & 1 ? one : zero, 2);
+    }
+    return key;
+}
+
+/* The time it takes that all of these channels come, are looked up and go. */
+static double cost_of(const char *zero, const char *one)
+{
+    sse_channels_t *channels = sse_channels_create(pool);
+    sse_listener_t *listeners = calloc(NAMED, sizeof(*listeners));
+    char name[2 * PAIRS];
+    clock_t begun = clock();
+    int i, round, wrong = 0;
+
+    for (i = 0; i < NAMED; ++i) {
+        sse_channels_add(channels, name_of(name, i, zero, one), &listeners[i]);
+    }
+    for (round = 0; round < 3; ++round) {
+        for (i = 0; i < NAMED; ++i) {
+            wrong += sse_channels_find(channels, name_of(name, i, zero, one)) !=
+                     &listeners[i];
+        }
+    }
+    for (i = 0; i < NAMED; ++i) {
+        sse_channels_remove(channels, &listeners[i]);
+    }
+    is_num(wrong, 0, "all are found");
+    free(listeners);
+    return (double)(clock() - begun) / CLOCKS_PER_SEC;
+}
+
+/* "Aa" and "B@" are the same to a function that takes each byte times 33. */
+static void test_collisions(void)
+{
+    unsigned int one, other;
+    apr_ssize_t len = 2;
+    double plain, made;
+
+    one = apr_hashfunc_default("Aa", &len);
+    other = apr_hashfunc_default("B@", &len);
+    is_num(one, other, "names that APR's function cannot tell apart");
+    plain = cost_of("Aa", "Ab");
+    made = cost_of("Aa", "B@");
+    ok(made < 10 * plain + 0.02, "cost no more than others");
+    printf("# %.4f s, others %.4f s\n", made, plain);
+}
+
 int main(void)
 {
     apr_initialize();
@@ -183,6 +241,7 @@ int main(void)
     test_keys();
     test_removing();
     test_many();
+    test_collisions();
     apr_terminate();
     return done_testing();
 }
