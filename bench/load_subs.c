@@ -17,8 +17,9 @@
 #define OPENING_MAX  200
 #define OPEN_TIMEOUT (30 * SEC)
 
-/* A block that begins with "id" is an event of the store, with "event" the
- * module's own word that some are missing; "retry" and comments are neither. */
+/* A block that begins with "id" is an event of the store; nobody here publishes
+ * one with a type, so one with "event" is the module's own word that some are
+ * missing; "retry" and comments are neither. */
 static void block_is_whole(sub_t *sub)
 {
     if (sub->kind == 'i') {
@@ -39,7 +40,7 @@ static void scan(sub_t *sub, const char *p, const char *end)
                 ++p;
                 continue;
             }
-            if (!sub->kind) {
+            if (!sub->kind || *p == 'e') {
                 sub->kind = *p;
             }
             sub->inside = 1;

@@ -144,6 +144,7 @@ static void turn(sse_hub_t *hub)
     hub->turn_bytes = 0;
     rv = hub->provider->follow(hub->store, hub->position, TURN_RECORDS,
                                on_record, hub, &next, &missing);
+    sse_hub_end_all(hub);
     if (rv != APR_SUCCESS && !APR_STATUS_IS_EOF(rv)) {
         sse_hub_complain(hub, rv, "reading the store failed");
         return;

@@ -24,14 +24,15 @@ struct sse_hub_t {
     sse_store_t *store;                   /* const */
     server_rec *server;                   /* const */
     sse_channels_t *channels;             /* loop */
-    sse_id_t position;     /* loop: the last id fanned out, where somebody
+    sse_id_t position;          /* loop: the last id fanned out, where somebody
                                 listens; else any that was */
-    int has_skipped;       /* loop: subscriptions may have a gap to tell */
-    apr_size_t turn_bytes; /* loop: pushed in this turn */
-    apr_time_t complained; /* loop */
-    sse_wakeup_t wakeup;   /* loop: heard while somebody listens */
-    uv_timer_t tidy;       /* loop */
-    int is_tidying;        /* atomic: a worker is at it */
+    int has_skipped;            /* loop: subscriptions may have a gap to tell */
+    sse_subscription_t *ending; /* loop: a channel of theirs ended this turn */
+    apr_size_t turn_bytes;      /* loop: pushed in this turn */
+    apr_time_t complained;      /* loop */
+    sse_wakeup_t wakeup;        /* loop: heard while somebody listens */
+    uv_timer_t tidy;            /* loop */
+    int is_tidying;             /* atomic: a worker is at it */
     sse_job_t tidy_job;
     sse_task_t turn_task;
 };
@@ -59,14 +60,24 @@ int sse_hub_wants(const sse_listener_t *listener, sse_id_t id);
 /** Give it an event of a turn. */
 void sse_hub_push(sse_subscription_t *sub, sse_buf_t *buf);
 
-/** What came after the hub's position is missing, up to that id: it owes its
- *  client a gap, which it tells before the next event. */
+/** What came after the hub's position is missing in the log, up to that id: it
+ *  looks into its channels' histories for it.  An id below the position: an
+ *  earlier copy of the store was put back, and it owes its client a gap, which
+ *  it tells before the next event. */
 void sse_hub_gap(sse_subscription_t *sub, sse_id_t upto);
 
 /** The turn is over: tell a gap that no event has followed. */
 void sse_hub_tell_gap(sse_subscription_t *sub);
 
-/** Its channel was ended and forgotten, by the record of this id. */
+/** Its channel was ended and forgotten, by the record of this id.  Inside the
+ *  reading of the log, so it is only noted: what follows from it may have to
+ *  ask the store, see sse_hub_end_all(). */
 void sse_hub_forget(sse_listener_t *listener, sse_id_t id);
+
+/** The turn's reading is over: those live ones whose channel ended leave it. */
+void sse_hub_end_all(sse_hub_t *hub);
+
+/** It goes itself: no more of that. */
+void sse_hub_end_not(sse_subscription_t *sub);
 
 #endif /* SSE_HUB_PRIVATE_H */

@@ -222,10 +222,11 @@ static void look_back(sse_subscription_t *sub)
     }
 }
 
-static void push_gap(sse_subscription_t *sub, sse_id_t oldest)
+/* @param id up to which all was given, or is missing */
+static void push_gap(sse_subscription_t *sub, sse_id_t oldest, sse_id_t id)
 {
-    sse_buf_t *buf = sub->lost ? sse_gap_create(sub->lost, oldest)
-                               : sse_gap_after(sub->gap, oldest);
+    sse_buf_t *buf = sub->lost ? sse_gap_create(sub->lost, oldest, id)
+                               : sse_gap_after(sub->gap, oldest, id);
 
     sub->gap = 0;
     free(sub->lost);
@@ -256,7 +257,9 @@ static sse_id_t oldest_of(const sse_subscription_t *sub)
 void sse_subscription_tell_gap(sse_subscription_t *sub)
 {
     if (sub->gap) {
-        push_gap(sub, oldest_of(sub));
+        push_gap(sub, oldest_of(sub),
+                 sub->is_live ? later(sub->after, sub->hub->position)
+                              : sub->after);
     }
 }
 
@@ -276,25 +279,41 @@ int sse_hub_wants(const sse_listener_t *listener, sse_id_t id)
 void sse_hub_push(sse_subscription_t *sub, sse_buf_t *buf)
 {
     if (sub->gap) {
-        push_gap(sub, buf->id);
+        push_gap(sub, buf->id, buf->id - 1);
     }
     sse_stream_push(sub->stream, buf, SSE_PUSH_POLICY);
 }
 
-/* Once, also to one that listens to several channels.  What is missing ahead
- * of one that catches up it finds by itself. */
+/* The log has lost records, and maybe none of its channels: it goes by their
+ * histories, which know, and then by the log again.  One that catches up finds
+ * what is missing ahead of it by itself. */
+static void pass_hole(sse_subscription_t *sub, sse_id_t upto)
+{
+    sse_id_t had = later(sub->after, sub->hub->position);
+
+    if (sub->is_live && had < upto) {
+        sub->is_live = 0;
+        sub->after = had;
+        sub->upto = upto;
+        sse_stream_poke(sub->stream);
+    }
+}
+
+/* Once, also to one that listens to several channels. */
 void sse_hub_gap(sse_subscription_t *sub, sse_id_t upto)
 {
     sse_id_t had = sub->hub->position;
 
-    if (sub->is_live && (sub->after < upto || upto < had)) {
-        sse_subscription_owe_gap(sub, sub->after > had ? sub->after : had);
+    if (upto >= had) {
+        pass_hole(sub, upto);
+        return;
+    }
+    sse_subscription_owe_gap(sub, sub->is_live ? later(sub->after, had)
+                                               : sub->after);
+    if (sub->is_live) {
         sub->after = upto;
     }
-    if (upto < had) {
-        sse_subscription_owe_gap(sub, sub->after);
-        go_back(sub, upto);
-    }
+    go_back(sub, upto);
 }
 
 void sse_hub_tell_gap(sse_subscription_t *sub)
@@ -351,7 +370,7 @@ sse_id_t sse_reading_push(sse_reading_t *reading)
     sse_id_t last = 0;
 
     if (buf && sub->gap) {
-        push_gap(sub, buf->id);
+        push_gap(sub, buf->id, buf->id - 1);
     }
     while ((buf = sse_queue_take(&reading->found)) != NULL) {
         last = buf->id;
@@ -394,11 +413,32 @@ static apr_status_t read_history(sse_reading_t *reading, sse_id_t *next,
     return rv;
 }
 
-static apr_status_t read_piece(sse_reading_t *reading, sse_id_t *next, int *gap)
+/* Where the log has lost records, its channels may have lost none: their
+ * histories know. */
+static apr_status_t read_log(sse_reading_t *reading, sse_id_t *next, int *gap)
 {
     sse_subscription_t *sub = reading->sub;
     sse_hub_t *hub = sub->hub;
     apr_status_t rv;
+
+    rv = hub->provider->follow(hub->store, sub->after, CATCH_UP_RECORDS, on_log,
+                               reading, next, gap);
+    if (rv != APR_SUCCESS && !APR_STATUS_IS_EOF(rv)) {
+        return rv;
+    }
+    if (!*gap || *next < sub->after) {
+        return APR_SUCCESS;
+    }
+    sse_queue_clear(&reading->found);
+    reading->is_at_end = *gap = 0;
+    sub->upto = hub->position;
+    return read_history(reading, next, gap);
+}
+
+static apr_status_t read_piece(sse_reading_t *reading, sse_id_t *next, int *gap)
+{
+    sse_subscription_t *sub = reading->sub;
+    sse_hub_t *hub = sub->hub;
 
     if (sub->after >= sub->upto && hub->position > sub->after + LOG_DISTANCE) {
         sub->upto = hub->position;
@@ -406,9 +446,7 @@ static apr_status_t read_piece(sse_reading_t *reading, sse_id_t *next, int *gap)
     if (sub->after < sub->upto) {
         return read_history(reading, next, gap);
     }
-    rv = hub->provider->follow(hub->store, sub->after, CATCH_UP_RECORDS, on_log,
-                               reading, next, gap);
-    return APR_STATUS_IS_EOF(rv) ? APR_SUCCESS : rv;
+    return read_log(reading, next, gap);
 }
 
 static int is_caught_up(const sse_subscription_t *sub)
@@ -499,6 +537,7 @@ static void on_ended(sse_stream_t *stream, void *baton)
     while (sub->places) {
         sse_subscribed_destroy(sub, sub->places);
     }
+    sse_hub_end_not(sub);
     free(sub->lost);
     free(sub);
 }

@@ -115,10 +115,41 @@ void sse_hub_forget(sse_listener_t *listener, sse_id_t id)
     if (id <= sub->upto || id <= place->since) {
         return; /* it came after that */
     }
-    if (!sub->is_live) {
-        sse_subscribed_end(place, id);
+    sse_subscribed_end(place, id);
+    if (sub->is_live && !sub->is_ending) {
+        sub->is_ending = 1;
+        sub->next_ending = sub->hub->ending;
+        sub->hub->ending = sub;
     }
-    else if (!go_on(place, id)) {
-        sse_subscription_leave(sub, place);
+}
+
+void sse_hub_end_all(sse_hub_t *hub)
+{
+    sse_subscription_t *sub;
+
+    while ((sub = hub->ending) != NULL) {
+        hub->ending = sub->next_ending;
+        sub->is_ending = 0;
+        if (!sub->is_live) {
+            continue; /* it has yet to read up to there */
+        }
+        if (sub->after < hub->position) {
+            sub->after = hub->position;
+        }
+        sse_subscription_leave_ended(sub);
     }
+}
+
+void sse_hub_end_not(sse_subscription_t *sub)
+{
+    sse_subscription_t **p = &sub->hub->ending;
+
+    if (!sub->is_ending) {
+        return;
+    }
+    while (*p != sub) {
+        p = &(*p)->next_ending;
+    }
+    *p = sub->next_ending;
+    sub->is_ending = 0;
 }

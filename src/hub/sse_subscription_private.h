@@ -42,8 +42,10 @@ struct sse_subscription_t {
     sse_id_t gap;         /* loop: after it a gap is yet to be told; 0: none */
     char *lost;           /* loop: instead, malloc'ed: the client's own words */
     int is_live;          /* loop: fed by the hub's turns */
-    int is_free;          /* const: it stays open without a channel */
-    int n;                /* loop: places */
+    sse_subscription_t *next_ending; /* loop: in the hub's list of these */
+    int is_ending;                   /* loop: it is in it */
+    int is_free;              /* const: it stays open without a channel */
+    int n;                    /* loop: places */
     sse_subscribed_t *places; /* loop, once attached */
 };
 

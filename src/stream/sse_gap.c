@@ -63,13 +63,13 @@ static char *put_given(char *out, const char *given)
     return out;
 }
 
-sse_buf_t *sse_gap_create(const char *after, sse_id_t oldest)
+sse_buf_t *sse_gap_create(const char *after, sse_id_t oldest, sse_id_t id)
 {
     static const char before[] = "{\"after\":", between[] = ",\"oldest\":";
     sse_fields_t fields = SSE_FIELDS_NONE;
     apr_size_t size =
         sizeof(before) + sizeof(between) + 6 * strlen(after) + 48 + ID_TEXT;
-    char *text = malloc(size), *out = text;
+    char *text = malloc(size), *out = text, own[ID_TEXT];
     sse_buf_t *buf;
 
     if (!text) {
@@ -86,15 +86,19 @@ sse_buf_t *sse_gap_create(const char *after, sse_id_t oldest)
     }
     fields.event = sse_slice("sse-gap");
     fields.data = sse_slice(text);
-    buf = sse_buf_format(&fields, 0);
+    if (id) {
+        id_text(own, id);
+        fields.id = sse_slice(own);
+    }
+    buf = sse_buf_format(&fields, id);
     free(text);
     return buf;
 }
 
-sse_buf_t *sse_gap_after(sse_id_t after, sse_id_t oldest)
+sse_buf_t *sse_gap_after(sse_id_t after, sse_id_t oldest, sse_id_t id)
 {
-    char id[ID_TEXT];
+    char text[ID_TEXT];
 
-    id_text(id, after);
-    return sse_gap_create(id, oldest);
+    id_text(text, after);
+    return sse_gap_create(text, oldest, id);
 }

@@ -123,7 +123,8 @@ static sse_buf_t *gap_event(const sse_stream_t *stream)
     if (!after && stream->dropped) {
         after = stream->dropped - 1;
     }
-    return sse_gap_after(after, first ? first->id : 0);
+    return sse_gap_after(after, first ? first->id : 0,
+                         first && first->id ? first->id - 1 : 0);
 }
 
 static apr_size_t append(sse_stream_t *stream, apr_bucket_brigade *bb,

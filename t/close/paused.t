@@ -58,7 +58,8 @@ sub ids_upto {
 
     my @got;
     while (my $event = $stream->next_event(slowly(10))) {
-        push @got, $event->{id} // 'gap';
+        push @got, ($event->{event} // '') eq 'sse-gap'
+            ? 'gap' : $event->{id} // 'none';
         last if $got[-1] eq $last;
     }
     return "@got";

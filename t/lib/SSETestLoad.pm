@@ -188,8 +188,9 @@ sub subscribers {
                 push @{ $result{retries} }, $block->{retry}
                     if defined $block->{retry};
                 next unless defined $block->{data};
-                push @{ $result{got} }, defined $block->{id} ? $block->{id}
-                    : ($block->{event} // 'none');
+                my $event = $block->{event} // 'none';
+                push @{ $result{got} }, $event eq 'sse-gap' ? $event
+                    : $block->{id} // $event;
                 $last = $block->{id} if defined $block->{id};
                 last if time > $leave;
             }

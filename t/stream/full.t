@@ -115,7 +115,8 @@ sub kept {
     my @got;
     my $stream = live(headers => { 'Last-Event-ID' => $ids[0] });
     while (my $event = $stream->next_event(@got == $#ids ? 0.5 : slowly(5))) {
-        push @got, $event->{id} // $event->{event};
+        push @got, ($event->{event} // '') eq 'sse-gap' ? 'sse-gap'
+            : $event->{id};
     }
     $stream->close;
     return "@got";

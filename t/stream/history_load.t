@@ -99,15 +99,16 @@ sub evicted {
     my %place = map { $ids[$_] => $_ } 0 .. $#ids;
     my(@wrong, $gaps);
     for my $result (@results) {
-        my($next, $gap) = (0, 0);
+        my($next, $gap, $open) = (0, 0, 0);
         for my $id (@{ $result->{got} }) {
             if ($id eq 'open') {
-                $gap = 0; # what it was told, it is told again
+                $open = 1;
                 next;
             }
             if ($id eq 'sse-gap') {
-                push @wrong, 'two gaps at once' if $gap;
-                $gap = 1;
+                # What it was told it is not told again, but more may be gone.
+                push @wrong, 'two gaps at once' if $gap && !$open;
+                ($gap, $open) = (1, 0);
                 ++$gaps;
                 next;
             }

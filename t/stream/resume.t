@@ -55,7 +55,8 @@ sub gap {
     my $stream = shift;
 
     my $event = $stream->next_event(5) // {};
-    return {} if ($event->{event} // '') ne 'sse-gap' || defined $event->{id};
+    return {} if ($event->{event} // '') ne 'sse-gap'
+        || ($event->{id} // '') !~ /^[1-9]\d+$/;
     return JSON::PP::decode_json($event->{data});
 }
 

@@ -272,6 +272,7 @@ static void test_ended_gap(void)
     forget_old();
     delete_it("a");
     ring();
+    drain(&stream);
     has(&stream, "gap(0,0) end", "gap: it is told before the end");
     finish(&stream, sub);
     end();

@@ -139,6 +139,8 @@ static void test_live(void)
     publish(store, "a", "y", &keep_none);
     forget_old();
     ring();
+    drain(&a);
+    drain(&b);
     has(&a, "gap(1,0) ", "live: a gap, and nothing is kept");
     has(&b, "gap(1,1) ", "live: or something else is");
     for (i = 7; i <= 9; ++i) {
@@ -146,10 +148,97 @@ static void test_live(void)
     }
     forget_old();
     ring();
+    drain(&a);
+    drain(&b);
     has(&a, "gap(6,9) 9=z ", "live: a gap before what follows");
     has(&b, "gap(6,9) 9=z ", "live: once, on whichever channel");
+    publish(store, "a", "new", &keep_one);
+    ring();
+    has(&a, "10=new ", "live: it is live again");
     finish(&a, sub_a);
     finish(&b, sub_b);
+    end();
+}
+
+/* The log has a hole, of which the channel has lost nothing. */
+static void test_hole(void)
+{
+    sse_stream_t kept, quiet;
+    sse_subscription_t *sub_kept, *sub_quiet;
+    int i;
+
+    begin("hole");
+    publish(store, "a", "before", &keep_all);
+    publish(store, "b", "before", &keep_all);
+    subscribe(&kept, "a", 2);
+    subscribe(&quiet, "b", 2);
+    sub_kept = kept.sub;
+    sub_quiet = quiet.sub;
+    for (i = 3; i <= 5; ++i) {
+        publish(store, "a", "x", &keep_all);
+        publish(store, "c", "not kept", &keep_none);
+    }
+    forget_old();
+    publish(store, "b", "y", &keep_all);
+    ring();
+    drain(&kept);
+    drain(&quiet);
+    has(&kept, "3=x 5=x 7=x ", "hole: what is kept comes, and no gap");
+    has(&quiet, "9=y ", "hole: nor one of a channel that lost nothing");
+    publish(store, "a", "z", &keep_all);
+    ring();
+    has(&kept, "10=z ", "hole: both are live again");
+    has(&quiet, "", "hole: and get what is theirs");
+    finish(&kept, sub_kept);
+    finish(&quiet, sub_quiet);
+    end();
+}
+
+/* @return whether one who comes back with the last id is told of a gap */
+static int gap_again(const char *channels)
+{
+    sse_position_t position;
+    sse_slice_t keys[4];
+    int n = 0;
+
+    for (; *channels; ++channels) {
+        keys[n].ptr = channels;
+        keys[n++].len = 1;
+    }
+    is_num(P->look(store, keys, n, origin + last_id, &position), APR_SUCCESS,
+           "looked");
+    return position.gap;
+}
+
+/* What was told once is not told again, whether or not an event has followed
+ * when the client comes back. */
+static void test_comes_back(void)
+{
+    sse_stream_t stream;
+    sse_subscription_t *sub;
+
+    begin("again");
+    publish(store, "a", "x", &keep_none);
+    publish(store, "a", "y", &keep_none);
+    subscribe(&stream, "a", 0);
+    sub = stream.sub;
+    has(&stream, "gap(0,0) ", "back: a gap, and nothing follows");
+    is_num(gap_again("a"), 0, "back: it is told once");
+    finish(&stream, sub);
+
+    publish(store, "b", "kept", &keep_all);
+    subscribe(&stream, "ab", 0);
+    sub = stream.sub;
+    has(&stream, "gap(0,3) 3=kept ", "back: a gap, and what is kept");
+    is_num(gap_again("ab"), 0, "back: with the event's id");
+    finish(&stream, sub);
+
+    lost = "none of ours";
+    subscribe(&stream, "b", 3);
+    lost = NULL;
+    has(&stream, "gap(none of ours,3) ", "back: with an id of none of ours");
+    is_num(gap_again("b"), 0, "back: it is told once");
+    finish(&stream, stream.sub);
     end();
 }
 
@@ -193,5 +282,7 @@ int main(void)
     test_once();
     test_nothing_follows();
     test_live();
+    test_hole();
+    test_comes_back();
     return test_end();
 }
