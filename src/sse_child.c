@@ -13,6 +13,7 @@
 #include <unixd.h>
 
 #include "config/sse_config.h"
+#include "config/sse_mpm.h"
 #include "hub/sse_hub.h"
 #include "loop/sse_loop.h"
 #include "loop/sse_wakeup.h"
@@ -179,6 +180,8 @@ int sse_child_post_config(apr_pool_t *pconf, apr_pool_t *plog,
     if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG) {
         return OK;
     }
+    sse_mpm_read();
+    sse_mpm_warn(s, ptemp);
     rv = prepare_bells();
     if (rv == APR_SUCCESS) {
         rv = sse_board_prepare(s->process->pool, SSE_BOARD_SLOTS);

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+# mod_sse: Server-Sent Events for Apache httpd.
+#
+# The parent ends children that it has too many of, and their streams: with
+# MaxSpareThreads as it was recommended once, and not with what the start's
+# warning says.
+
+use strict;
+use warnings FATAL => 'all';
+
+use FindBin ();
+use lib "$FindBin::Bin/../lib";
+
+use Apache::Test;
+use Apache::TestUtil;
+use IO::Socket::INET ();
+use SSETest;
+use SSETestHttpd;
+use SSETestServer;
+use Time::HiRes qw(sleep time);
+
+my $slow = $ENV{SSE_SAN} ? 4 : 1;
+my $said = qr/sse:warn\].*MaxSpareThreads: .*more than 7 threads are idle/;
+
+plan tests => 18, need need_module('mod_sse'),
+    { 'prefork ends idle children only, which have no stream' =>
+          ($ENV{SSE_MPM} // '') ne 'prefork' };
+
+# Two children of five threads at most.  MaxSpareThreads 1 is raised to
+# MinSpareThreads + ThreadsPerChild + 1.
+sub numbers {
+    return "StartServers 1\nServerLimit 6\nThreadsPerChild 5\n"
+        . "MinSpareThreads 1\nMaxSpareThreads $_[0]\nMaxRequestWorkers 10\n"
+        . (($ENV{SSE_MPM} // 'event') eq 'event'
+           ? "AsyncRequestWorkerFactor 20\n" : '');
+}
+
+# Clients that have sent half a request have a thread each, so that more
+# children come; when they have left, all threads are idle.
+sub spike {
+    my $httpd = shift;
+
+    my @half;
+    my $all = eventually {
+        my $sock = @half < 8 && IO::Socket::INET->new(
+            PeerAddr => '127.0.0.1', PeerPort => $httpd->port);
+        if ($sock) {
+            syswrite $sock, 'GET /c/';
+            push @half, $sock;
+        }
+        $httpd->children == 2;
+    } 20 * $slow;
+    ok t_cmp($all, 1, 'a second child');
+    return @half;
+}
+
+# One in each child, as the log tells.  On worker each needs a thread.
+sub open_streams {
+    my $httpd = shift;
+
+    my(%in, @more);
+    eventually {
+        my $stream = open_stream('/c/spare', port => $httpd->port);
+        $stream->next_block(10) or return 0;
+        my($id) = map { /stream (\S+)/ } ($httpd->lines(qr/ open on /))[-1];
+        my $pid = stream_pid($id);
+        $in{$pid} ? push @more, $stream : ($in{$pid} = $stream);
+        splice @more if @more > 1;
+        keys %in == 2;
+    } 10 * $slow;
+    ok t_cmp(scalar keys %in, 2, 'each child has a stream');
+    return values %in;
+}
+
+sub still_open { return scalar grep { !$_->is_ended && !$_->wait_end(0) } @_ }
+
+my @conf = (conf => 'LogLevel info sse:debug');
+my $httpd = SSETestHttpd->new(mpm => numbers(1)
+                              . "MaxConnectionsPerChild 5000\n", @conf);
+ok t_cmp($httpd->start, 1, 'it starts');
+ok t_cmp((scalar $httpd->lines($said)), 1, 'once, the start says what is wrong');
+ok t_cmp((scalar $httpd->lines(qr/Set MaxSpareThreads 10 /)), 1,
+         'and what to set');
+ok t_cmp((scalar $httpd->lines(qr/sse:notice\].*MaxConnectionsPerChild 5000/)),
+         1, 'so does what ends children in another way');
+my @half = spike($httpd);
+pop(@half)->close for 1 .. 4;
+my @streams = open_streams($httpd);
+$_->close for @half;
+ok t_cmp(eventually(sub { still_open(@streams) < @streams }, 15 * $slow), 1,
+         'the parent ends a child, and its streams');
+ok t_cmp((scalar $httpd->lines(qr/ ended: shutdown/)) > 0, 1, 'as "shutdown"');
+ok t_cmp($httpd->restart('USR1'), 1, 'a graceful restart');
+ok t_cmp((scalar $httpd->lines($said)), 2, 'says so again');
+$_->close for @streams;
+ok t_cmp($httpd->stop, 1, 'stopped');
+
+$httpd = SSETestHttpd->new(mpm => numbers(10), @conf);
+ok t_cmp($httpd->start, 1, 'it starts with what it said');
+ok t_cmp((scalar $httpd->lines(qr/sse:.*(?:MaxSpareThreads|MaxConnectionsPerChild)/)), 0, 'no word of it');
+@half = spike($httpd);
+pop(@half)->close for 1 .. 4;
+@streams = open_streams($httpd);
+$_->close for @half;
+# Four of the parent's looks.
+sleep 4;
+ok t_cmp((scalar $httpd->children), 2, 'all children stay');
+ok t_cmp(still_open(@streams), scalar @streams, 'and all streams');
+$_->close for @streams;
+ok $httpd->stop;
