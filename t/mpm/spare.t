@@ -54,18 +54,33 @@ sub spike {
     return @half;
 }
 
+# Of the five threads of the first child, and of the second one's.
+sub make_room {
+    my $half = shift;
+
+    $_->close for splice(@$half, 0, 3), pop @$half;
+}
+
+# By the client's port: "[client 127.0.0.1:4711] stream ID open on ...".
+sub child_of {
+    my($httpd, $stream) = @_;
+
+    my $port = $stream->sock->sockport;
+    my $id = eventually {
+        my($line) = $httpd->lines(qr/client \S+:$port\] stream \S+ open on/);
+        $line && $line =~ /stream (\S+)/ && $1;
+    };
+    return stream_pid($id);
+}
+
 # One in each child, as the log tells.  On worker each needs a thread.
 sub open_streams {
     my $httpd = shift;
 
-    my(%in, @more);
+    my %in;
     eventually {
-        my $stream = open_stream('/c/spare', port => $httpd->port);
-        $stream->next_block(10) or return 0;
-        my($id) = map { /stream (\S+)/ } ($httpd->lines(qr/ open on /))[-1];
-        my $pid = stream_pid($id);
-        $in{$pid} ? push @more, $stream : ($in{$pid} = $stream);
-        splice @more if @more > 1;
+        my @some = map { open_stream('/c/spare', port => $httpd->port) } 1 .. 4;
+        $_->next_block(10) && ($in{child_of($httpd, $_)} //= $_) for @some;
         keys %in == 2;
     } 10 * $slow;
     ok t_cmp(scalar keys %in, 2, 'each child has a stream');
@@ -84,7 +99,7 @@ ok t_cmp((scalar $httpd->lines(qr/Set MaxSpareThreads 10 /)), 1,
 ok t_cmp((scalar $httpd->lines(qr/sse:notice\].*MaxConnectionsPerChild 5000/)),
          1, 'so does what ends children in another way');
 my @half = spike($httpd);
-pop(@half)->close for 1 .. 4;
+make_room(\@half);
 my @streams = open_streams($httpd);
 $_->close for @half;
 ok t_cmp(eventually(sub { still_open(@streams) < @streams }, 15 * $slow), 1,
@@ -99,7 +114,7 @@ $httpd = SSETestHttpd->new(mpm => numbers(10), @conf);
 ok t_cmp($httpd->start, 1, 'it starts with what it said');
 ok t_cmp((scalar $httpd->lines(qr/sse:.*(?:MaxSpareThreads|MaxConnectionsPerChild)/)), 0, 'no word of it');
 @half = spike($httpd);
-pop(@half)->close for 1 .. 4;
+make_room(\@half);
 @streams = open_streams($httpd);
 $_->close for @half;
 # Four of the parent's looks.
