@@ -22,6 +22,7 @@
 #include "http/sse_http.h"
 #include "http/sse_rewrite.h"
 #include "http/sse_status.h"
+#include "notify/sse_backend.h"
 #include "notify/sse_watcher.h"
 #include "sse_child.h"
 #include "sse_requests.h"
@@ -63,6 +64,7 @@ static void register_hooks(apr_pool_t *p)
     sse_conn_register();
     sse_guard_register();
     sse_body_register();
+    sse_backend_register();
     sse_api_register();
 }
 

@@ -8,6 +8,7 @@
 #include <http_log.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
 #include "config/sse_config.h"
 #include "loop/sse_peer.h"
@@ -44,7 +45,9 @@ typedef struct sse_watcher_t {
     int is_over;           /* lock: the request's thread wants it back */
     int is_idle;           /* lock: the loop does not touch it any more */
     int is_told;           /* lock */
-    int late; /* lock: the client left when all had been produced */
+    int late;    /* lock: the client left when all had been produced */
+    int is_cut;  /* lock: the handler's reads and writes are to fail */
+    int read_fd; /* lock: what the handler's thread waits for, or -1 */
 
     sse_peer_t peer;                    /* loop */
     int peer_open;                      /* loop */
@@ -147,21 +150,36 @@ static int is_produced(const sse_watcher_t *watcher)
     return __atomic_load_n(&watcher->r->eos_sent, __ATOMIC_RELAXED);
 }
 
+/* The lock is held over shutdown(), which blocks nowhere, as the descriptor is
+ * the request's no longer than that. */
+static void cut(sse_watcher_t *watcher)
+{
+    if (watcher->peer_open) {
+        sse_peer_shut(&watcher->peer);
+    }
+    pthread_mutex_lock(&watcher->lock);
+    watcher->is_cut = 1;
+    if (watcher->read_fd >= 0) {
+        shutdown(watcher->read_fd, SHUT_RDWR);
+    }
+    pthread_mutex_unlock(&watcher->lock);
+}
+
 static void gone(sse_watcher_t *watcher, sse_close_reason_e reason,
                  apr_status_t status)
 {
-    int produced = is_produced(watcher), cut;
+    int produced = is_produced(watcher), cuts;
 
     pthread_mutex_lock(&watcher->lock);
     if (produced) {
         watcher->late = (int)reason;
     }
-    cut = watcher->mode == SSE_WATCH_ABORT && watcher->peer_open;
+    cuts = watcher->mode == SSE_WATCH_ABORT;
     pthread_mutex_unlock(&watcher->lock);
     if (!produced) {
         end(watcher, reason, status);
-        if (cut) {
-            sse_peer_shut(&watcher->peer);
+        if (cuts) {
+            cut(watcher);
         }
     }
 }
@@ -324,6 +342,7 @@ static sse_watcher_t *create(request_rec *r, sse_notice_t *notice,
     sse_notice_acquire(notice);
     watcher->mode = mode;
     watcher->fd = sse_conn_fd(r->connection);
+    watcher->read_fd = -1;
     watcher->half_keep = sse_conf_half_close_keep(r);
     watcher->opened = apr_time_now();
     pthread_mutex_init(&watcher->lock, NULL);
@@ -404,6 +423,42 @@ void sse_watcher_arm(request_rec *r, sse_watch_mode_e mode)
         post(watcher, &watcher->arm_task);
     }
     sse_signals_let_go();
+}
+
+struct sse_watcher_t *sse_watcher_of(request_rec *r)
+{
+    sse_notice_t *notice = sse_notice_find(r);
+    sse_watcher_t *watcher = notice ? sse_notice_watcher(notice) : NULL;
+    int aborts = 0;
+
+    if (watcher) {
+        pthread_mutex_lock(&watcher->lock);
+        aborts = watcher->mode == SSE_WATCH_ABORT;
+        pthread_mutex_unlock(&watcher->lock);
+    }
+    return aborts ? watcher : NULL;
+}
+
+int sse_watcher_begin_read(sse_watcher_t *watcher, int fd)
+{
+    int is_cut;
+
+    pthread_mutex_lock(&watcher->lock);
+    is_cut = watcher->is_cut;
+    watcher->read_fd = is_cut ? -1 : fd;
+    pthread_mutex_unlock(&watcher->lock);
+    return !is_cut;
+}
+
+int sse_watcher_end_read(sse_watcher_t *watcher)
+{
+    int is_cut;
+
+    pthread_mutex_lock(&watcher->lock);
+    is_cut = watcher->is_cut;
+    watcher->read_fd = -1;
+    pthread_mutex_unlock(&watcher->lock);
+    return !is_cut;
 }
 
 static void forget(request_rec *r, sse_notice_t *notice, sse_watcher_t *watcher)

@@ -56,6 +56,19 @@ int sse_watcher_disarm(request_rec *r, int *is_open);
 /** fixups hook: arm where SSEWatch says so. */
 int sse_watcher_fixups(request_rec *r);
 
+/** What watches this request so that its handler's reads are to fail (SSEWatch
+ *  Abort), or NULL.  Valid for as long as the handler runs. */
+struct sse_watcher_t *sse_watcher_of(request_rec *r);
+
+/**
+ * The handler's thread begins to wait for this descriptor, which is nobody
+ * else's until sse_watcher_end_read(): when the client leaves, it is shut.
+ * @return 0: the client has left
+ */
+int sse_watcher_begin_read(struct sse_watcher_t *watcher, int fd);
+/** @return 0: the client has left meanwhile, or before */
+int sse_watcher_end_read(struct sse_watcher_t *watcher);
+
 /** log_transaction hook: the response is over. */
 int sse_watcher_log(request_rec *r);
 
