@@ -68,6 +68,10 @@ static const char *advice(apr_status_t rv)
     case SSE_STORE_EDAMAGED:
         return "it is damaged: restart the server, which moves it aside and "
                "begins a new one";
+    case SSE_STORE_EBUSY:
+        return "another process has it locked and does not let go: find who "
+               "has lock.mdb in its directory (SSEStore dir=) open, and end "
+               "what hangs";
     default:
         return "see that its directory (SSEStore dir=) is on a disk that works "
                "and can be written to";
@@ -145,10 +149,25 @@ static apr_status_t prepare_bells(void)
     return parent.news < 0 || parent.ended < 0 ? errno : APR_SUCCESS;
 }
 
+/* Whom the store belongs to: root's children become another user. */
+static uid_t store_user(void)
+{
+    return geteuid() ? (uid_t)-1 : ap_unixd_config.user_id;
+}
+
+static gid_t store_group(void)
+{
+    return geteuid() ? (gid_t)-1 : ap_unixd_config.group_id;
+}
+
+/* The first configuration that is used is number 1. */
+static int is_restart(void) { return ap_state_query(AP_SQ_CONFIG_GEN) > 1; }
+
+/* An error ends the server.  When it starts, somebody is there to see that; a
+ * restart may be the work of log rotation at night, and all the sites of the
+ * server are not worth less than its events. */
 static int prepare_store(apr_pool_t *pconf, server_rec *s)
 {
-    uid_t uid = geteuid() ? (uid_t)-1 : ap_unixd_config.user_id;
-    gid_t gid = geteuid() ? (gid_t)-1 : ap_unixd_config.group_id;
     const char *problem, *notice = NULL;
     apr_status_t rv;
 
@@ -157,19 +176,53 @@ static int prepare_store(apr_pool_t *pconf, server_rec *s)
         ap_log_error(APLOG_MARK, APLOG_ERR, 0, s, "SSEStore: %s", problem);
         return HTTP_INTERNAL_SERVER_ERROR;
     }
-    rv = parent.provider->prepare(parent.conf, uid, gid, &notice, pconf);
+    rv = parent.provider->prepare(parent.conf, store_user(), store_group(),
+                                  &notice, pconf);
+    if (rv != APR_SUCCESS && is_restart()) {
+        ap_log_error(APLOG_MARK, APLOG_ERR, 0, s,
+                     "SSEStore: %s.  The server goes on; what the store is "
+                     "needed for is refused until it can be used, which is "
+                     "tried again and again",
+                     notice);
+        return OK;
+    }
     if (notice) {
-        ap_log_error(APLOG_MARK, rv ? APLOG_ERR : APLOG_WARNING, rv, s,
+        ap_log_error(APLOG_MARK, rv ? APLOG_ERR : APLOG_WARNING, 0, s,
                      "SSEStore: %s", notice);
     }
     return rv == APR_SUCCESS ? OK : HTTP_INTERNAL_SERVER_ERROR;
+}
+
+/* What would end a start.  A restart goes on; but who asks before it whether
+ * all is well is told. */
+static int test_store(apr_pool_t *ptemp, server_rec *s)
+{
+    const sse_store_provider_t *provider;
+    sse_store_conf_t *conf;
+    const char *problem;
+
+    if (sse_conf_store(s, ptemp, &provider, &conf)) {
+        return OK; /* it was told */
+    }
+    problem = provider->test(conf, store_user(), store_group(), ptemp);
+    if (problem) {
+        ap_log_error(APLOG_MARK, APLOG_ERR, 0, s, "SSEStore: %s", problem);
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
+    return OK;
 }
 
 /* Also where the configuration is only tested. */
 int sse_child_check_config(apr_pool_t *pconf, apr_pool_t *plog,
                            apr_pool_t *ptemp, server_rec *s)
 {
-    return sse_conf_check(pconf, ptemp, s);
+    int status = sse_conf_check(pconf, ptemp, s);
+
+    if (status == OK &&
+        ap_state_query(AP_SQ_RUN_MODE) == AP_SQ_RM_CONFIG_TEST) {
+        status = test_store(ptemp, s);
+    }
+    return status;
 }
 
 int sse_child_post_config(apr_pool_t *pconf, apr_pool_t *plog,
@@ -178,7 +231,8 @@ int sse_child_post_config(apr_pool_t *pconf, apr_pool_t *plog,
     apr_status_t rv;
 
     if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG) {
-        return OK;
+        /* While who starts the server still waits for its exit status. */
+        return test_store(ptemp, s);
     }
     sse_mpm_read();
     sse_mpm_warn(s, ptemp);

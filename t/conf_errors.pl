@@ -375,6 +375,21 @@ refused('SSEStore lmdb size=12parsecs', 'size=12parsecs is not a size; allowed '
         . 'are bytes, with k, m or g if you like, from 1m to');
 refused('SSEStore lmdb dir="sse"', 'put the marks around the whole setting');
 passes('SSEStore lmdb "dir=my events"');
+# What a start would find.
+write_file("$dir/plain", 'a file');
+for ([$> ? () : ("SSEStore lmdb dir=$dir/plain", 'Not a directory')],
+     ["SSEStore lmdb dir=$dir/plain/sse", 'Not a directory'],
+     ["SSEStore lmdb dir=$dir/none/none/sse", undef],
+     ["SSEStore lmdb dir=/none/none/sse", 'cannot be made']) {
+    my($text, $words) = @$_ or next;
+    if (!$words) {
+        passes($text);
+        next;
+    }
+    my($status, $said) = httpd($text, '-t');
+    ok $status == 256 && $said =~ /SSEStore: the store's directory .*\Q$words/,
+        'refused: ' . name_of($text) or diag "exit status $status\n$said";
+}
 refused('SSEStore lmdb sync=maybe', 'allowed are sync=on and sync=off');
 refused('SSEStore lmdb colour=red', 'allowed are dir=, size= and sync=');
 refused('SSEStore lmdb ""', "SSEStore: an argument is empty ('')");

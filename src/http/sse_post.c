@@ -197,6 +197,12 @@ int sse_post_store_failed(request_rec *r, apr_status_t rv,
     case EROFS:
         text = "the store's disk is read-only; try again later";
         break;
+    case SSE_STORE_EBUSY:
+        apr_table_setn(r->err_headers_out, "Retry-After", SSE_POST_RETRY_AFTER);
+        status = HTTP_SERVICE_UNAVAILABLE;
+        text = "the store takes too long, or another process has it locked; "
+               "nothing was published, try again later";
+        break;
     default:
         status = HTTP_INTERNAL_SERVER_ERROR;
         text = "the event store failed; the server's error log says why";

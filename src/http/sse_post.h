@@ -21,6 +21,9 @@
 #include "http/sse_body.h"
 #include "http/sse_http.h"
 
+/** Seconds after which a publisher may try again, while nothing is taken. */
+#define SSE_POST_RETRY_AFTER "5"
+
 /** Ids that one answer names; and so the most that one batch may make. */
 #define SSE_POST_IDS_MAX 10000
 

@@ -213,7 +213,7 @@ static int sse_publish_may(request_rec *r)
         return DONE;
     }
     if (!child || !child->store) {
-        apr_table_setn(r->err_headers_out, "Retry-After", "5");
+        apr_table_setn(r->err_headers_out, "Retry-After", SSE_POST_RETRY_AFTER);
         sse_http_error(r, HTTP_SERVICE_UNAVAILABLE,
                        "the event store could not be opened; the server's "
                        "error log says why");

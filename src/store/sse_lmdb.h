@@ -175,8 +175,9 @@ struct sse_store_t {
     sse_lmdb_file_t files[SSE_LMDB_FILES]; /**< which are open */
     int why; /**< the code with which opening failed */
 
-    int has_place;     /**< const: its files are looked for where it is named */
-    apr_time_t failed; /**< atomic: when another could not be opened */
+    int has_place; /**< const: its files are looked for where it is named */
+    /** atomic: when another could not be opened, by a reader, by a writer */
+    apr_time_t failed[2];
 
     apr_time_t looked; /**< atomic: when the files were found in place */
     int is_broken;     /**< atomic: this environment is of no use any more */
@@ -196,6 +197,13 @@ struct sse_store_t {
     struct sse_lmdb_request_t *tail; /**< under queue */
 };
 
+/** Who does something that may have to wait for other processes. */
+typedef enum {
+    SSE_LMDB_READER, /**< maybe the loop: waits for nobody */
+    SSE_LMDB_OPENER, /**< child_init: waits, but writes nothing */
+    SSE_LMDB_WRITER  /**< waits for LMDB's lock, too */
+} sse_lmdb_who_e;
+
 /** A write transaction, on its thread's stack. */
 typedef struct {
     sse_store_t *store;
@@ -210,21 +218,25 @@ typedef struct {
 
 /* sse_lmdb_env.c: environment and transactions */
 apr_status_t sse_lmdb_status(int rc);
-/** Held while an environment is opened. @param fd out: close it to let go */
-int sse_lmdb_opening_lock(const char *dir, int *fd);
-int sse_lmdb_env_open(MDB_env **env, const sse_store_conf_t *conf);
+/** How long who may wait waits for another process that opens the store. */
+#define SSE_LMDB_PATIENCE apr_time_from_sec(2)
+/** Held while an environment is opened.
+ *  @param patience how long to wait for another process that has it
+ *  @param fd out: close it to let go
+ *  @return 0; EAGAIN: another process has it; or an errno */
+int sse_lmdb_opening_lock(const char *dir, apr_interval_time_t patience,
+                          int *fd);
+int sse_lmdb_env_open(MDB_env **env, const sse_store_conf_t *conf,
+                      apr_interval_time_t patience);
 /** In a write transaction: the databases, made if there is nothing yet, the
  *  origin then being the time, but above that id. */
 int sse_lmdb_dbs_open(MDB_txn *txn, MDB_dbi *db, sse_id_t above);
 apr_status_t sse_lmdb_open(sse_store_t **store, const sse_store_conf_t *conf,
                            apr_pool_t *pool);
-/** Count as active: the environment stays as it is until sse_lmdb_leave(). */
-void sse_lmdb_enter(sse_store_t *store);
-void sse_lmdb_leave(sse_store_t *store);
-/** Run fn while nobody is active, or wait for who does. @return what fn did */
-int sse_lmdb_alone(sse_store_t *store, int (*fn)(sse_store_t *store));
-/** Open the environment and its databases; ids begin above that one. */
-int sse_lmdb_env_start(sse_store_t *store, sse_id_t above);
+/** Open the environment and its databases, which a writer makes where there are
+ *  none; ids begin above that one.
+ *  @return 0; EAGAIN: others are at it; ENOENT: there are none */
+int sse_lmdb_env_start(sse_store_t *store, sse_lmdb_who_e who, sse_id_t above);
 void sse_lmdb_env_stop(sse_store_t *store);
 /** Free the slots of readers that died. */
 void sse_lmdb_readers_clear(sse_store_t *store);
@@ -241,6 +253,24 @@ apr_uint64_t sse_lmdb_soft(apr_uint64_t pages);
 /** Pages that the databases take up. */
 int sse_lmdb_pages_used(sse_store_t *store, MDB_txn *txn, apr_uint64_t *pages);
 
+/* sse_lmdb_gate.c: who uses the environment */
+/** For a condition variable that goes by the steady clock, and is waited for
+ *  no longer than that. */
+void sse_lmdb_cond_init(pthread_cond_t *cond);
+void sse_lmdb_deadline(struct timespec *until, apr_interval_time_t patience);
+/** Count as active: the environment stays as it is until sse_lmdb_leave(). */
+void sse_lmdb_enter(sse_store_t *store);
+void sse_lmdb_leave(sse_store_t *store);
+/** Run fn while nobody is active, or wait for who does.
+ *  @return what fn did; EAGAIN: others were active for too long */
+int sse_lmdb_alone(sse_store_t *store, sse_lmdb_who_e who,
+                   int (*fn)(sse_store_t *store, sse_lmdb_who_e who));
+/** The same, by hand. @param idle whether a reset read transaction is wanted
+ *  @return a transaction to renew, or NULL */
+MDB_txn *sse_lmdb_gate_enter(sse_store_t *store, int idle);
+/** @param txn a reset one, to be kept or ended; or NULL */
+void sse_lmdb_gate_leave(sse_store_t *store, MDB_txn *txn);
+
 /* sse_lmdb_place.c: whether the store is still where it is named */
 /** Room for all of the lock file, which is written to through its map: a full
  *  disk would kill who does.  Before it is opened. */
@@ -254,13 +284,13 @@ void sse_lmdb_place_saw(sse_store_t *store, sse_id_t id);
 /** Note which files are open. */
 int sse_lmdb_place_note(sse_store_t *store);
 /** Whether it is not too soon to try sse_lmdb_place_move() again. */
-int sse_lmdb_place_may_move(const sse_store_t *store);
+int sse_lmdb_place_may_move(const sse_store_t *store, sse_lmdb_who_e who);
 /** Active: whether the environment may be used for writing.
  *  @return 0; ESTALE: it should be another one; ENOENT: there are no files.
  *          sse_lmdb_place_move() might help */
 int sse_lmdb_place_look(sse_store_t *store);
 /** Not active: open what is there now. @return 0, or why there is nothing */
-int sse_lmdb_place_move(sse_store_t *store);
+int sse_lmdb_place_move(sse_store_t *store, sse_lmdb_who_e who);
 
 /* sse_lmdb_record.c: what the databases' keys and values look like */
 void sse_lmdb_pair_set(unsigned char key[16], apr_uint64_t a, apr_uint64_t b);
@@ -354,6 +384,8 @@ apr_status_t sse_lmdb_tidy(sse_store_t *store, apr_time_t now, int *more);
 apr_status_t sse_lmdb_prepare(const sse_store_conf_t *conf, apr_uid_t uid,
                               apr_gid_t gid, const char **notice,
                               apr_pool_t *pool);
+const char *sse_lmdb_test(const sse_store_conf_t *conf, apr_uid_t uid,
+                          apr_gid_t gid, apr_pool_t *pool);
 
 /* sse_lmdb_check.c: in a process of its own */
 typedef enum {
@@ -367,6 +399,9 @@ typedef enum {
 /** What the checking process and its parent share. */
 typedef struct {
     sse_lmdb_check_e result;
+    int is_in;     /**< the store is open, and no other process's lock is
+                        waited for */
+    int is_long;   /**< all of it is looked through, which takes its time */
     int rc;        /**< LMDB's code, or an errno */
     sse_id_t last; /**< the newest id, as soon as it is known; 0: it is not */
 } sse_lmdb_check_t;

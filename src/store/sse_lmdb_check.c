@@ -329,6 +329,8 @@ static int check_env(walk_t *k, volatile sse_lmdb_check_t *check)
     boot_name(name);
     booted = boot_is_new(k, name);
     k->all |= booted;
+    check->is_in = 1;
+    check->is_long = k->all;
     rc = walk(k, check);
     mdb_txn_abort(k->txn);
     if (!rc && booted) {
@@ -346,7 +348,7 @@ void sse_lmdb_check(const sse_store_conf_t *conf,
     int rc;
 
     memset(&k, 0, sizeof(k));
-    rc = sse_lmdb_env_open(&k.env, conf);
+    rc = sse_lmdb_env_open(&k.env, conf, SSE_LMDB_PATIENCE);
     if (!rc) {
         rc = check_env(&k, check);
         mdb_env_close(k.env);

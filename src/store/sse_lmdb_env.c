@@ -15,6 +15,8 @@
 
 #include "store/sse_lmdb.h"
 
+#define OPENING_STEP apr_time_from_msec(5)
+
 static const struct {
     const char *name;
     unsigned int flags;
@@ -45,6 +47,9 @@ apr_status_t sse_lmdb_status(int rc)
         return SSE_STORE_EGONE;
     case MDB_READERS_FULL:
         return APR_EAGAIN;
+    case EAGAIN:
+    case EBUSY:
+        return SSE_STORE_EBUSY;
     default:
         return rc > 0 ? rc : SSE_STORE_EDAMAGED;
     }
@@ -55,29 +60,34 @@ apr_status_t sse_lmdb_status(int rc)
  * one that waits for it inside of LMDB would go on with the number 0, and the
  * transactions of all who come after would be taken for ancient ones.  Waiting
  * out here it becomes the first itself. */
-int sse_lmdb_opening_lock(const char *dir, int *fd)
+int sse_lmdb_opening_lock(const char *dir, apr_interval_time_t patience,
+                          int *fd)
 {
+    apr_interval_time_t waited = 0;
     int rc;
 
     *fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (*fd < 0) {
         return errno;
     }
-    do {
-        rc = flock(*fd, LOCK_EX) ? errno : 0;
-    } while (rc == EINTR);
+    while ((rc = flock(*fd, LOCK_EX | LOCK_NB) ? errno : 0) == EINTR ||
+           (rc == EWOULDBLOCK && waited < patience)) {
+        apr_sleep(OPENING_STEP);
+        waited += OPENING_STEP;
+    }
     if (rc) {
         close(*fd);
     }
     return rc;
 }
 
-static int open_locked(MDB_env *env, const sse_store_conf_t *conf)
+static int open_locked(MDB_env *env, const sse_store_conf_t *conf,
+                       apr_interval_time_t patience)
 {
     unsigned int flags = MDB_NOTLS | (conf->sync ? 0 : MDB_NOSYNC);
     int lock, fd, rc;
 
-    if ((rc = sse_lmdb_opening_lock(conf->dir, &lock))) {
+    if ((rc = sse_lmdb_opening_lock(conf->dir, patience, &lock))) {
         return rc;
     }
     rc = sse_lmdb_place_reserve(conf);
@@ -91,7 +101,8 @@ static int open_locked(MDB_env *env, const sse_store_conf_t *conf)
     return rc;
 }
 
-int sse_lmdb_env_open(MDB_env **out, const sse_store_conf_t *conf)
+int sse_lmdb_env_open(MDB_env **out, const sse_store_conf_t *conf,
+                      apr_interval_time_t patience)
 {
     MDB_env *env;
     int rc;
@@ -103,7 +114,7 @@ int sse_lmdb_env_open(MDB_env **out, const sse_store_conf_t *conf)
     if (!(rc = mdb_env_set_maxdbs(env, SSE_DB_COUNT)) &&
         !(rc = mdb_env_set_maxreaders(env, SSE_LMDB_READERS)) &&
         !(rc = mdb_env_set_mapsize(env, (size_t)conf->size))) {
-        rc = open_locked(env, conf);
+        rc = open_locked(env, conf, patience);
     }
     if (rc) {
         /* Also what has to be done when mdb_env_open() failed. */
@@ -145,83 +156,6 @@ int sse_lmdb_dbs_open(MDB_txn *txn, MDB_dbi *db, sse_id_t above)
     return rc ? rc : mdb_put(txn, db[SSE_DB_META], &key, &val, 0);
 }
 
-int sse_lmdb_alone(sse_store_t *store, int (*fn)(sse_store_t *store))
-{
-    int rc = 0;
-
-    pthread_mutex_lock(&store->gate);
-    if (store->alone) {
-        while (store->alone) {
-            pthread_cond_wait(&store->gate_moved, &store->gate);
-        }
-    }
-    else {
-        store->alone = 1;
-        while (store->active) {
-            pthread_cond_wait(&store->gate_moved, &store->gate);
-        }
-        rc = fn(store);
-        store->alone = 0;
-        pthread_cond_broadcast(&store->gate_moved);
-    }
-    pthread_mutex_unlock(&store->gate);
-    return rc;
-}
-
-/* A child with a larger configured size has made the file grow. */
-static int remap(sse_store_t *store)
-{
-    return store->env ? mdb_env_set_mapsize(store->env, 0) : 0;
-}
-
-/* @return a transaction to renew, or NULL */
-static MDB_txn *enter(sse_store_t *store, int idle)
-{
-    MDB_txn *txn = NULL;
-
-    pthread_mutex_lock(&store->gate);
-    while (store->alone) {
-        pthread_cond_wait(&store->gate_moved, &store->gate);
-    }
-    ++store->active;
-    if (idle && store->idle_count) {
-        txn = store->idle[--store->idle_count];
-    }
-    pthread_mutex_unlock(&store->gate);
-    return txn;
-}
-
-/* @param txn a reset one, to be kept or ended; or NULL */
-static void leave(sse_store_t *store, MDB_txn *txn)
-{
-    pthread_mutex_lock(&store->gate);
-    if (txn && store->idle_count < SSE_LMDB_IDLE) {
-        store->idle[store->idle_count++] = txn;
-    }
-    else if (txn) {
-        mdb_txn_abort(txn);
-    }
-    if (!--store->active && store->alone) {
-        pthread_cond_broadcast(&store->gate_moved);
-    }
-    pthread_mutex_unlock(&store->gate);
-}
-
-void sse_lmdb_enter(sse_store_t *store) { enter(store, 0); }
-
-void sse_lmdb_leave(sse_store_t *store) { leave(store, NULL); }
-
-void sse_lmdb_readers_clear(sse_store_t *store)
-{
-    int dead;
-
-    enter(store, 0);
-    if (store->env) {
-        mdb_reader_check(store->env, &dead);
-    }
-    leave(store, NULL);
-}
-
 static int state_get(sse_store_t *store, MDB_txn *txn, sse_lmdb_state_t *state)
 {
     MDB_val key = {5, (void *)"state"}, val;
@@ -234,16 +168,23 @@ static int state_get(sse_store_t *store, MDB_txn *txn, sse_lmdb_state_t *state)
     return state->version == SSE_LMDB_VERSION ? 0 : MDB_VERSION_MISMATCH;
 }
 
+/* A child with a larger configured size has made the file grow. */
+static int remap(sse_store_t *store, sse_lmdb_who_e who)
+{
+    return store->env ? mdb_env_set_mapsize(store->env, 0) : 0;
+}
+
 /* @return ESTALE: the files were replaced, so move over and come again */
 static int snapshot_begin(sse_store_t *store, MDB_txn **out)
 {
-    MDB_txn *txn = enter(store, 1);
+    MDB_txn *txn = sse_lmdb_gate_enter(store, 1);
     int rc, found = sse_lmdb_place_look(store);
 
     /* What others have made must be read.  While there is nothing, what is
      * open can be. */
-    if ((found == ESTALE || !store->env) && sse_lmdb_place_may_move(store)) {
-        leave(store, txn);
+    if ((found == ESTALE || !store->env) &&
+        sse_lmdb_place_may_move(store, SSE_LMDB_READER)) {
+        sse_lmdb_gate_leave(store, txn);
         return ESTALE;
     }
     if (txn) {
@@ -259,7 +200,7 @@ static int snapshot_begin(sse_store_t *store, MDB_txn **out)
         rc = store->why;
     }
     if (rc) {
-        leave(store, NULL);
+        sse_lmdb_gate_leave(store, NULL);
     }
     *out = txn;
     return rc;
@@ -274,14 +215,19 @@ int sse_lmdb_read_begin(sse_store_t *store, MDB_txn **txn,
         rc = snapshot_begin(store, txn);
         if (rc == ESTALE && !moved) {
             moved = 1;
-            rc = sse_lmdb_place_move(store);
+            rc = sse_lmdb_place_move(store, SSE_LMDB_READER);
             continue;
         }
         if (rc == MDB_READERS_FULL) {
             sse_lmdb_readers_clear(store);
             continue;
         }
-        if (rc == MDB_MAP_RESIZED && !sse_lmdb_alone(store, remap)) {
+        if (rc == MDB_BAD_RSLOT) {
+            /* Somebody took an idle one's slot from us: take another. */
+            continue;
+        }
+        if (rc == MDB_MAP_RESIZED &&
+            !(rc = sse_lmdb_alone(store, SSE_LMDB_READER, remap))) {
             continue;
         }
         if (rc) {
@@ -305,7 +251,7 @@ int sse_lmdb_read_begin(sse_store_t *store, MDB_txn **txn,
 void sse_lmdb_read_end(sse_store_t *store, MDB_txn *txn)
 {
     mdb_txn_reset(txn);
-    leave(store, txn);
+    sse_lmdb_gate_leave(store, txn);
 }
 
 /* Do what may let a transaction begin that did not. @return 0: try again */
@@ -313,13 +259,13 @@ static int begin_failed(sse_store_t *store, int rc)
 {
     switch (rc) {
     case MDB_MAP_RESIZED:
-        return sse_lmdb_alone(store, remap);
+        return sse_lmdb_alone(store, SSE_LMDB_WRITER, remap);
     case MDB_PANIC:
         __atomic_store_n(&store->is_broken, 1, __ATOMIC_RELEASE);
-        return sse_lmdb_place_move(store);
+        return sse_lmdb_place_move(store, SSE_LMDB_WRITER);
     case ESTALE:
     case ENOENT:
-        return sse_lmdb_place_move(store);
+        return sse_lmdb_place_move(store, SSE_LMDB_WRITER);
     default:
         return rc;
     }
@@ -332,7 +278,7 @@ int sse_lmdb_write_begin(sse_lmdb_write_t *w, sse_store_t *store)
     w->store = store;
     w->used = 0;
     for (;;) {
-        enter(store, 0);
+        sse_lmdb_gate_enter(store, 0);
         rc = sse_lmdb_place_look(store);
         if (!rc) {
             rc = mdb_txn_begin(store->env, NULL, 0, &w->txn);
@@ -340,7 +286,7 @@ int sse_lmdb_write_begin(sse_lmdb_write_t *w, sse_store_t *store)
         if (!rc) {
             break;
         }
-        leave(store, NULL);
+        sse_lmdb_gate_leave(store, NULL);
         if (++tries > 4 || (rc = begin_failed(store, rc))) {
             return rc;
         }
@@ -360,7 +306,7 @@ int sse_lmdb_write_begin(sse_lmdb_write_t *w, sse_store_t *store)
 void sse_lmdb_write_abort(sse_lmdb_write_t *w)
 {
     mdb_txn_abort(w->txn);
-    leave(w->store, NULL);
+    sse_lmdb_gate_leave(w->store, NULL);
 }
 
 /* LMDB calls a short write EIO; mostly it is the disk, the quota or the limit
@@ -418,7 +364,7 @@ int sse_lmdb_write_commit(sse_lmdb_write_t *w)
     if (rc == EIO) {
         rc = why_eio(w->store);
     }
-    leave(w->store, NULL);
+    sse_lmdb_gate_leave(w->store, NULL);
     return rc;
 }
 
@@ -449,7 +395,31 @@ static apr_status_t sse_lmdb_close(void *data)
     return APR_SUCCESS;
 }
 
-static int open_dbs(sse_store_t *store, sse_id_t above)
+/* Without LMDB's writer lock, which another process may hold for ever.
+ * @return ENOENT: there are none yet */
+static int open_dbs_there(sse_store_t *store)
+{
+    MDB_stat st;
+    MDB_txn *txn;
+    MDB_dbi all;
+    int rc = mdb_txn_begin(store->env, NULL, MDB_RDONLY, &txn);
+
+    if (rc) {
+        return rc;
+    }
+    if (!(rc = mdb_dbi_open(txn, NULL, 0, &all)) &&
+        !(rc = mdb_stat(txn, all, &st))) {
+        rc = st.ms_entries ? open_all(txn, store->db, 0) : ENOENT;
+    }
+    if (rc) {
+        mdb_txn_abort(txn);
+        return rc;
+    }
+    /* The handles outlive the transaction only if it is committed. */
+    return mdb_txn_commit(txn);
+}
+
+static int make_dbs(sse_store_t *store, sse_id_t above)
 {
     MDB_txn *txn;
     int rc = mdb_txn_begin(store->env, NULL, 0, &txn);
@@ -462,8 +432,14 @@ static int open_dbs(sse_store_t *store, sse_id_t above)
         mdb_txn_abort(txn);
         return rc;
     }
-    /* The handles outlive the transaction only if it is committed. */
     return mdb_txn_commit(txn);
+}
+
+static int open_dbs(sse_store_t *store, sse_lmdb_who_e who, sse_id_t above)
+{
+    int rc = open_dbs_there(store);
+
+    return rc == ENOENT && who == SSE_LMDB_WRITER ? make_dbs(store, above) : rc;
 }
 
 apr_uint64_t sse_lmdb_soft(apr_uint64_t pages)
@@ -485,15 +461,17 @@ static int measure_env(sse_store_t *store)
     return rc;
 }
 
-int sse_lmdb_env_start(sse_store_t *store, sse_id_t above)
+int sse_lmdb_env_start(sse_store_t *store, sse_lmdb_who_e who, sse_id_t above)
 {
-    int dead, rc = sse_lmdb_env_open(&store->env, store->conf);
+    int dead,
+        rc = sse_lmdb_env_open(&store->env, store->conf,
+                               who == SSE_LMDB_READER ? 0 : SSE_LMDB_PATIENCE);
 
     if (rc) {
         return rc;
     }
     mdb_reader_check(store->env, &dead);
-    if ((rc = open_dbs(store, above)) || (rc = measure_env(store)) ||
+    if ((rc = open_dbs(store, who, above)) || (rc = measure_env(store)) ||
         (rc = sse_lmdb_place_note(store))) {
         mdb_env_close(store->env);
         store->env = NULL;
@@ -526,9 +504,9 @@ apr_status_t sse_lmdb_open(sse_store_t **out, const sse_store_conf_t *conf,
     store->psize = (unsigned int)sysconf(_SC_PAGESIZE);
     store->soft = sse_lmdb_soft(conf->size / store->psize);
     pthread_mutex_init(&store->gate, NULL);
-    pthread_cond_init(&store->gate_moved, NULL);
+    sse_lmdb_cond_init(&store->gate_moved);
     pthread_mutex_init(&store->queue, NULL);
-    store->why = sse_lmdb_env_start(store, 0);
+    store->why = sse_lmdb_env_start(store, SSE_LMDB_OPENER, 0);
     if (store->why) {
         store->news = SSE_LMDB_NEWS_CLOSED;
     }

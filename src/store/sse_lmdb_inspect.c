@@ -99,7 +99,7 @@ static sse_inspect_e env_open(sse_inspect_t *in)
     if ((rc = mdb_env_create(&store->env)) ||
         (rc = mdb_env_set_maxdbs(store->env, SSE_DB_COUNT)) ||
         (rc = mdb_env_set_maxreaders(store->env, SSE_LMDB_READERS)) ||
-        (rc = sse_lmdb_opening_lock(in->conf->dir, &fd))) {
+        (rc = sse_lmdb_opening_lock(in->conf->dir, SSE_LMDB_PATIENCE, &fd))) {
         return sse_inspect_fail(in, rc, "opening");
     }
     result = look_at_files(in, &lock);

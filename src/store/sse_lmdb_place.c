@@ -167,21 +167,22 @@ static void see_last(sse_store_t *store)
     sse_lmdb_place_saw(store, state.last);
 }
 
-int sse_lmdb_place_may_move(const sse_store_t *store)
+int sse_lmdb_place_may_move(const sse_store_t *store, sse_lmdb_who_e who)
 {
     apr_time_t now = apr_time_now();
-    apr_time_t failed = __atomic_load_n(&store->failed, __ATOMIC_RELAXED);
+    apr_time_t failed = __atomic_load_n(&store->failed[who == SSE_LMDB_WRITER],
+                                        __ATOMIC_RELAXED);
 
     return now < failed || now - failed >= TRY_EVERY;
 }
 
-static int start_again(sse_store_t *store)
+static int start_again(sse_store_t *store, sse_lmdb_who_e who)
 {
     int rc;
 
     see_last(store);
     sse_lmdb_env_stop(store);
-    rc = sse_lmdb_env_start(store,
+    rc = sse_lmdb_env_start(store, who,
                             __atomic_load_n(&store->highest, __ATOMIC_RELAXED));
     if (!rc) {
         __atomic_store_n(&store->is_broken, 0, __ATOMIC_RELEASE);
@@ -195,25 +196,26 @@ static int start_again(sse_store_t *store)
 }
 
 /* Nobody is active. */
-static int move(sse_store_t *store)
+static int move(sse_store_t *store, sse_lmdb_who_e who)
 {
     int found = sse_lmdb_place_look(store);
 
     if (!found) {
         return 0; /* somebody else has done it */
     }
-    if (!sse_lmdb_place_may_move(store)) {
+    if (!sse_lmdb_place_may_move(store, who)) {
         return store->why ? store->why : found;
     }
-    store->why = is_usable(store->conf) ? start_again(store) : ENOENT;
+    store->why = is_usable(store->conf) ? start_again(store, who) : ENOENT;
     /* While there is nothing, each writer looks: what comes is used at once. */
     if (store->why && (found == ESTALE || !store->env)) {
-        __atomic_store_n(&store->failed, apr_time_now(), __ATOMIC_RELAXED);
+        __atomic_store_n(&store->failed[who == SSE_LMDB_WRITER], apr_time_now(),
+                         __ATOMIC_RELAXED);
     }
     return store->why;
 }
 
-int sse_lmdb_place_move(sse_store_t *store)
+int sse_lmdb_place_move(sse_store_t *store, sse_lmdb_who_e who)
 {
-    return sse_lmdb_alone(store, move);
+    return sse_lmdb_alone(store, who, move);
 }

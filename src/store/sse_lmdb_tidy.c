@@ -134,7 +134,7 @@ apr_status_t sse_lmdb_tidy(sse_store_t *store, apr_time_t now, int *more)
     rc = sse_lmdb_place_look(store);
     sse_lmdb_leave(store);
     if (rc) {
-        rc = sse_lmdb_place_move(store);
+        rc = sse_lmdb_place_move(store, SSE_LMDB_WRITER);
     }
     if (rc || (rc = sse_lmdb_read_begin(store, &txn, &state))) {
         return sse_lmdb_status(rc);

@@ -50,6 +50,8 @@ typedef apr_uint64_t sse_id_t;
 #define SSE_STORE_EGONE (APR_OS_START_USERERR + 2)
 /** What is in the store contradicts itself. */
 #define SSE_STORE_EDAMAGED (APR_OS_START_USERERR + 3)
+/** Another process holds the store's lock and does not let go. */
+#define SSE_STORE_EBUSY (APR_OS_START_USERERR + 4)
 
 /** Provider's own: settings as read from the configuration. */
 typedef struct sse_store_conf_t sse_store_conf_t;
@@ -115,14 +117,26 @@ typedef struct sse_store_provider_t {
      * Parent, before children are made, at every (re)start, while children of
      * the last generation may have the store open: make the directory, give it
      * to the children's user, move a store that is damaged or of another
-     * version aside (keeping it, with a name that says so).
+     * version aside (keeping it, with a name that says so).  Waits 2 s for
+     * other processes; longer only to look through all of a store after a boot
+     * of the machine, or where a part of it is missing.
      * @param uid,gid whom it shall belong to; (uid_t)-1 to leave it
      * @param notice out: NULL, or what the administrator should read
-     * @return APR_SUCCESS or an error, then *notice says what to do
+     * @return APR_SUCCESS or an error, then *notice says what to do; a child
+     *         can open() it all the same, and goes on by itself when what was
+     *         wrong has been mended
      */
     apr_status_t (*prepare)(const sse_store_conf_t *conf, apr_uid_t uid,
                             apr_gid_t gid, const char **notice,
                             apr_pool_t *pool);
+
+    /**
+     * What prepare() would fail with, as far as can be told with nothing
+     * changed or locked: for a test of the configuration.
+     * @return NULL, or what is wrong and what to do
+     */
+    const char *(*test)(const sse_store_conf_t *conf, apr_uid_t uid,
+                        apr_gid_t gid, apr_pool_t *pool);
 
     /** The directory that is the store's own, for what belongs beside it. */
     const char *(*directory)(const sse_store_conf_t *conf);

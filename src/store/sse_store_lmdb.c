@@ -125,8 +125,9 @@ static const char *sse_lmdb_news(sse_store_t *store)
 }
 
 const sse_store_provider_t sse_store_lmdb = {
-    "lmdb",        sse_lmdb_configure, sse_lmdb_prepare, sse_lmdb_directory,
-    sse_lmdb_open, sse_lmdb_append,    sse_lmdb_forget,  sse_lmdb_last,
-    sse_lmdb_look, sse_lmdb_tail,      sse_lmdb_history, sse_lmdb_follow,
-    sse_lmdb_tidy, sse_lmdb_news,
+    "lmdb",          sse_lmdb_configure, sse_lmdb_prepare,
+    sse_lmdb_test,   sse_lmdb_directory, sse_lmdb_open,
+    sse_lmdb_append, sse_lmdb_forget,    sse_lmdb_last,
+    sse_lmdb_look,   sse_lmdb_tail,      sse_lmdb_history,
+    sse_lmdb_follow, sse_lmdb_tidy,      sse_lmdb_news,
 };
