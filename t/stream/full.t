@@ -21,7 +21,8 @@ use SSETestHttpd;
 use Time::HiRes qw(sleep);
 
 my $vars = Apache::Test::vars();
-my $disk = "$vars->{t_state}/disk-$$";
+# Below what is the suite's user's, root makes and gives away nothing.
+my $disk = "$vars->{serverroot}/disk-$$";
 my $store = "$disk/store";
 my $owner = $$;
 my $httpd;
