@@ -13,6 +13,7 @@
 #include <unixd.h>
 
 #include "config/sse_config.h"
+#include "config/sse_hosts.h"
 #include "config/sse_mpm.h"
 #include "hub/sse_hub.h"
 #include "loop/sse_loop.h"
@@ -236,6 +237,7 @@ int sse_child_post_config(apr_pool_t *pconf, apr_pool_t *plog,
     }
     sse_mpm_read();
     sse_mpm_warn(s, ptemp);
+    sse_hosts_tell(s, ptemp);
     rv = prepare_bells();
     if (rv == APR_SUCCESS) {
         rv = sse_board_prepare(s->process->pool, SSE_BOARD_SLOTS);

@@ -92,6 +92,11 @@ const char *sse_conf_namespace(const server_rec *s, apr_pool_t *pool)
     return ns;
 }
 
+int sse_conf_namespace_is_set(const server_rec *s)
+{
+    return sse_conf_server(s)->ns != NULL;
+}
+
 int sse_conf_callback_threads(const server_rec *main_server)
 {
     int threads = sse_conf_server(main_server)->callback_threads;

@@ -86,6 +86,9 @@ typedef struct {
  *  ServerName without a port. */
 const char *sse_conf_namespace(const server_rec *s, apr_pool_t *pool);
 
+/** Whether SSENamespace says so, for this host or for all. */
+int sse_conf_namespace_is_set(const server_rec *s);
+
 /** The store in force: provider and settings (defaults where nothing is set).
  *  @return NULL or what is wrong */
 const char *sse_conf_store(const server_rec *main_server, apr_pool_t *pool,
