@@ -173,7 +173,8 @@ APR_DECLARE_OPTIONAL_FN(void, sse_release, (sse_stream_t * stream));
  * @param reasons a mask: SSE_ON_CLIENT_GONE, SSE_ON_ANY, or SSE_ON()s
  * @param watch out: for sse_cancel(); or NULL
  * @return APR_SUCCESS; APR_EOF: the request is being freed; APR_ENOTIMPL:
- *         mod_sse is not running in this child
+ *         mod_sse is not running in this child; another error: no thread can be
+ *         made that would run it
  */
 APR_DECLARE_OPTIONAL_FN(apr_status_t, sse_on_close,
                         (request_rec * r, apr_uint32_t reasons,

@@ -20,6 +20,7 @@
 #include "loop/sse_wakeup.h"
 #include "loop/sse_workers.h"
 #include "notify/sse_crash.h"
+#include "notify/sse_notify.h"
 #include "notify/sse_watcher.h"
 #include "sse_atomic.h"
 #include "sse_board.h"
@@ -280,12 +281,15 @@ static apr_status_t stop_loop(void *baton)
     switch (sse_workers_finish(WORKERS_WAIT)) {
     case SSE_WORKERS_NONE:
         return APR_SUCCESS;
-    case SSE_WORKERS_LISTENERS:
+    case SSE_WORKERS_READY:
+    case SSE_WORKERS_CLOSE:
+    case SSE_WORKERS_CRASH:
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, child->server,
                      "a callback for a stream's end or beginning does not "
                      "return; leaving without it");
         break;
     case SSE_WORKERS_OWN:
+    default:
         ap_log_error(APLOG_MARK, APLOG_DEBUG, 0, child->server,
                      "the store's housekeeping, or a module that logs a "
                      "request or cleans up after it, takes long; leaving "
@@ -361,6 +365,17 @@ static void enter_board(sse_child_t *child)
     }
 }
 
+/* Those that what ends cannot do without.  Where the handler's own thread ends
+ * its request, and nobody listens, there is none. */
+static apr_status_t reserve_workers(void)
+{
+    apr_status_t rv = query(AP_MPMQ_IS_ASYNC)
+                          ? sse_workers_reserve(SSE_WORKERS_OWN)
+                          : APR_SUCCESS;
+
+    return rv == APR_SUCCESS ? sse_notify_reserve() : rv;
+}
+
 void sse_child_init(apr_pool_t *pchild, server_rec *s)
 {
     sse_child_t *child = apr_pcalloc(pchild, sizeof(*child));
@@ -373,12 +388,17 @@ void sse_child_init(apr_pool_t *pchild, server_rec *s)
     rv = sse_loop_create(&child->loop);
     if (rv == APR_SUCCESS) {
         init_parts(child, pchild);
+        rv = reserve_workers();
+    }
+    if (rv == APR_SUCCESS) {
         rv = sse_loop_start(child->loop, pchild);
     }
     if (rv != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s,
-                     "cannot start the event loop: no streams in this child; "
-                     "see its limits on threads and descriptors");
+                     "cannot start the event loop and its workers: this child "
+                     "answers 503 to streams; see the limits on threads "
+                     "(TasksMax of systemd's unit, RLIMIT_NPROC of the user, "
+                     "the cgroup's pids.max) and on descriptors");
         return;
     }
     this_child = child;

@@ -10,6 +10,7 @@
 #include <http_log.h>
 
 #include "hub/sse_hub_private.h"
+#include "loop/sse_log.h"
 #include "sse_atomic.h"
 
 APLOG_USE_MODULE(sse);
@@ -127,11 +128,11 @@ void sse_hub_complain(sse_hub_t *hub, apr_status_t rv, const char *what)
 
     if (now - hub->complained >= COMPLAIN_EVERY) {
         hub->complained = now;
-        ap_log_error(APLOG_MARK, APLOG_ERR, rv, hub->server,
-                     "%s: subscribers get no events until the store can be "
-                     "read again; see that its directory is there and "
-                     "belongs to the server's user",
-                     what);
+        sse_log_later(APLOG_MARK, APLOG_ERR, rv, hub->server,
+                      "%s: subscribers get no events until the store can be "
+                      "read again; see that its directory is there and "
+                      "belongs to the server's user",
+                      what);
     }
 }
 
@@ -238,7 +239,9 @@ static void on_tidy(uv_timer_t *timer)
     }
     /* With a disk that hangs one does not come back. */
     if (sse_atomic_cas(&hub->is_tidying, 0, 1)) {
-        sse_workers_do(&hub->tidy_job);
+        if (sse_workers_try(SSE_WORKERS_OWN, &hub->tidy_job) != APR_SUCCESS) {
+            sse_atomic_store(&hub->is_tidying, 0);
+        }
     }
 }
 

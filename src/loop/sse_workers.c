@@ -4,28 +4,30 @@
 
 #include "loop/sse_workers.h"
 
-#include <apr_errno.h>
 #include <errno.h>
 #include <pthread.h>
-#include <stdlib.h>
+#include <signal.h>
 #include <time.h>
+
+#include "sse_atomic.h"
 
 #define IDLE_SEC 1
 /* Two, so that one that waits for its disk holds up nobody. */
 #define OWN_THREADS 2
 
 typedef struct {
-    pthread_mutex_t lock; /* a leaf */
+    pthread_mutex_t lock; /* a leaf; taken with all signals blocked */
     pthread_cond_t cond;  /* there is something to do */
     int most;             /* const after child_init: threads */
+    int is_reserved;      /* atomic, set under lock: the last thread stays */
     sse_job_t *first;     /* lock: all below */
     sse_job_t **last;
     int queued;
     int threads; /* that there are, or are about to be */
-    int idle;    /* of these: that wait */
+    int idle;    /* of these: that wait, or have not begun */
 } workers_t;
 
-static workers_t listeners, own;
+static workers_t kinds[SSE_WORKERS_KINDS];
 
 static void init(workers_t *workers, int most)
 {
@@ -42,11 +44,37 @@ static void init(workers_t *workers, int most)
 
 void sse_workers_init(int most)
 {
-    init(&listeners, most);
-    init(&own, OWN_THREADS);
+    init(&kinds[SSE_WORKERS_READY], most);
+    init(&kinds[SSE_WORKERS_CLOSE], most);
+    init(&kinds[SSE_WORKERS_CRASH], 1);
+    init(&kinds[SSE_WORKERS_OWN], OWN_THREADS);
+    init(&kinds[SSE_WORKERS_LOG], 1);
+}
+
+/* A prefork child is stopped by a signal's handler, which also takes the lock;
+ * and new threads inherit the mask. */
+static void lock(workers_t *workers, sigset_t *before)
+{
+    sigset_t every;
+
+    sigfillset(&every);
+    pthread_sigmask(SIG_BLOCK, &every, before);
+    pthread_mutex_lock(&workers->lock);
+}
+
+static void unlock(workers_t *workers, const sigset_t *before)
+{
+    pthread_mutex_unlock(&workers->lock);
+    pthread_sigmask(SIG_SETMASK, before, NULL);
 }
 
 /* -- A worker -------------------------------------------------------------- */
+
+/* Under the lock: whether one that is idle stays. */
+static int must_stay(const workers_t *workers)
+{
+    return workers->is_reserved && workers->threads == 1;
+}
 
 /* Under the lock.  @return 0: nothing came for so long */
 static int await(workers_t *workers)
@@ -57,8 +85,17 @@ static int await(workers_t *workers)
     clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += IDLE_SEC;
     ++workers->idle;
-    while (!workers->first && err != ETIMEDOUT) {
-        err = pthread_cond_timedwait(&workers->cond, &workers->lock, &until);
+    while (!workers->first) {
+        if (must_stay(workers)) {
+            pthread_cond_wait(&workers->cond, &workers->lock);
+        }
+        else if (err == ETIMEDOUT) {
+            break;
+        }
+        else {
+            err =
+                pthread_cond_timedwait(&workers->cond, &workers->lock, &until);
+        }
     }
     --workers->idle;
     return workers->first != NULL;
@@ -83,6 +120,7 @@ static void *run(void *baton)
     sse_job_t *job;
 
     pthread_mutex_lock(&workers->lock);
+    --workers->idle;
     while (workers->first || await(workers)) {
         job = take(workers);
         pthread_mutex_unlock(&workers->lock);
@@ -108,6 +146,27 @@ static int start(workers_t *workers)
     err = pthread_create(&thread, &attr, run, workers);
     pthread_attr_destroy(&attr);
     workers->threads += !err;
+    workers->idle += !err;
+    return err;
+}
+
+apr_status_t sse_workers_reserve(sse_workers_e kind)
+{
+    workers_t *workers = &kinds[kind];
+    sigset_t before;
+    int err = 0;
+
+    if (sse_atomic_load(&workers->is_reserved)) {
+        return APR_SUCCESS;
+    }
+    lock(workers, &before);
+    if (!workers->threads) {
+        err = start(workers);
+    }
+    if (!err) {
+        sse_atomic_store(&workers->is_reserved, 1);
+    }
+    unlock(workers, &before);
     return err;
 }
 
@@ -115,9 +174,10 @@ static int start(workers_t *workers)
  * yet.  Where no more can be made, those that there are will come to it. */
 static apr_status_t add(workers_t *workers, sse_job_t *job)
 {
+    sigset_t before;
     int err = 0;
 
-    pthread_mutex_lock(&workers->lock);
+    lock(workers, &before);
     if (workers->queued >= workers->idle && workers->threads < workers->most) {
         err = start(workers);
     }
@@ -129,69 +189,52 @@ static apr_status_t add(workers_t *workers, sse_job_t *job)
         pthread_cond_signal(&workers->cond);
         err = 0;
     }
-    pthread_mutex_unlock(&workers->lock);
+    unlock(workers, &before);
     return err;
 }
 
-void sse_workers_do(sse_job_t *job)
+void sse_workers_do(sse_workers_e kind, sse_job_t *job)
 {
-    if (add(&own, job)) {
-        job->run(job);
-    }
+    add(&kinds[kind], job);
 }
 
-typedef struct {
-    sse_job_t job;
-    void (*fn)(void *);
-    void *baton;
-} work_t;
-
-static void run_work(sse_job_t *job)
+apr_status_t sse_workers_try(sse_workers_e kind, sse_job_t *job)
 {
-    work_t work = *(work_t *)job; /* its first member */
-
-    free(job);
-    work.fn(work.baton);
-}
-
-apr_status_t sse_workers_push(void (*fn)(void *), void *baton)
-{
-    work_t *work = malloc(sizeof(*work));
-    apr_status_t rv = APR_ENOMEM;
-
-    if (work) {
-        work->job.run = run_work;
-        work->fn = fn;
-        work->baton = baton;
-        rv = add(&listeners, &work->job);
-        if (rv != APR_SUCCESS) {
-            free(work);
-        }
-    }
-    return rv;
+    return add(&kinds[kind], job);
 }
 
 /* -- The end --------------------------------------------------------------- */
 
 static int is_busy(workers_t *workers)
 {
+    sigset_t before;
     int busy;
 
-    pthread_mutex_lock(&workers->lock);
+    lock(workers, &before);
     busy = workers->queued || workers->threads > workers->idle;
-    pthread_mutex_unlock(&workers->lock);
+    unlock(workers, &before);
     return busy;
+}
+
+static sse_workers_e find_busy(void)
+{
+    int kind;
+
+    for (kind = SSE_WORKERS_NONE + 1; kind < SSE_WORKERS_KINDS; ++kind) {
+        if (is_busy(&kinds[kind])) {
+            return (sse_workers_e)kind;
+        }
+    }
+    return SSE_WORKERS_NONE;
 }
 
 sse_workers_e sse_workers_finish(apr_interval_time_t wait)
 {
-    while (is_busy(&listeners) || is_busy(&own)) {
-        if (wait <= 0) {
-            return is_busy(&listeners) ? SSE_WORKERS_LISTENERS
-                                       : SSE_WORKERS_OWN;
-        }
+    sse_workers_e busy;
+
+    while ((busy = find_busy()) != SSE_WORKERS_NONE && wait > 0) {
         apr_sleep(1000);
         wait -= 1000;
     }
-    return SSE_WORKERS_NONE;
+    return busy;
 }

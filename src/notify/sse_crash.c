@@ -21,7 +21,7 @@
 APLOG_USE_MODULE(sse);
 
 #define KEY_MAX 120
-/* Where there is no memory or thread to look for the dead. */
+/* Where there is no thread to look for the dead. */
 #define RETRY_MSEC 1000
 
 static struct {
@@ -30,6 +30,7 @@ static struct {
     char owner[48];           /* const: this child */
     sse_wakeup_t wakeup;      /* loop */
     uv_timer_t retry;         /* loop */
+    sse_job_t job;
     apr_uint32_t rung; /* atomic: since all dead were told of; 0: they are */
 } self;
 
@@ -151,10 +152,9 @@ static void claim_dead(void)
     apr_pool_destroy(pool);
 }
 
-/* One at a time: who is told may block, and the next ones would take all
- * threads, which tell of ends.  Those that die meanwhile have their turn before
- * it returns. */
-static void claim(void *baton)
+/* One at a time.  Those that die meanwhile have their turn before it
+ * returns. */
+static void claim(sse_job_t *job)
 {
     apr_uint32_t rung;
 
@@ -166,7 +166,7 @@ static void claim(void *baton)
 
 static void push_claim(uv_timer_t *timer)
 {
-    if (sse_workers_push(claim, NULL) != APR_SUCCESS) {
+    if (sse_workers_try(SSE_WORKERS_CRASH, &self.job) != APR_SUCCESS) {
         uv_timer_start(timer, push_claim, RETRY_MSEC, 0);
     }
 }
@@ -209,6 +209,7 @@ void sse_crash_init(server_rec *s, sse_loop_t *loop, int bell, const char *dir,
         open_registry(dir, pool) != APR_SUCCESS) {
         return;
     }
+    self.job.run = claim;
     uv_timer_init(sse_loop_uv(loop), &self.retry);
     rv = sse_wakeup_open(&self.wakeup, loop, bell, on_ended);
     if (rv == APR_SUCCESS) {

@@ -48,6 +48,7 @@ struct sse_notice_t {
     sse_close_t close;     /* lock; const once closed */
     sse_task_t *when_free; /* lock: to be posted when the last pin goes */
     sse_task_t late_task;
+    sse_job_t late_job;
 };
 
 request_rec *sse_notice_first(request_rec *r)
@@ -113,6 +114,7 @@ static apr_status_t on_request_gone(void *notice)
 }
 
 static void on_late(sse_task_t *task);
+static void run_late(sse_job_t *job);
 
 sse_notice_t *sse_notice_of(request_rec *r, sse_loop_t *loop)
 {
@@ -128,6 +130,7 @@ sse_notice_t *sse_notice_of(request_rec *r, sse_loop_t *loop)
         notice->loop = loop;
         notice->last = &notice->first;
         notice->late_task.run = on_late;
+        notice->late_job.run = run_late;
         pthread_mutex_init(&notice->lock, NULL);
         pthread_cond_init(&notice->cond, NULL);
         apr_pool_cleanup_register(first->pool, notice, on_request_gone,
@@ -261,9 +264,9 @@ void sse_notice_run(sse_notice_t *notice, const sse_close_t *close,
 }
 
 /* Worker: with a pin and a reference, both taken by who posted it. */
-static void run_late(void *baton)
+static void run_late(sse_job_t *job)
 {
-    sse_notice_t *notice = baton;
+    sse_notice_t *notice = sse_owner_of(job, sse_notice_t, late_job);
 
     pthread_mutex_lock(&notice->lock);
     run_todo(notice);
@@ -276,9 +279,7 @@ static void on_late(sse_task_t *task)
 {
     sse_notice_t *notice = sse_owner_of(task, sse_notice_t, late_task);
 
-    if (sse_workers_push(run_late, notice) != APR_SUCCESS) {
-        run_late(notice);
-    }
+    sse_workers_do(SSE_WORKERS_CLOSE, &notice->late_job);
 }
 
 /* -- Registering ----------------------------------------------------------- */
@@ -313,9 +314,14 @@ apr_status_t sse_notice_add(sse_notice_t *notice, request_rec *r,
                             apr_uint32_t reasons, sse_close_fn *fn, void *baton,
                             sse_watch_t **out)
 {
-    sse_watch_t *watch = create(notice, r, reasons, fn, baton);
-    apr_status_t rv = APR_EOF;
+    apr_status_t rv = sse_workers_reserve(SSE_WORKERS_CLOSE);
+    sse_watch_t *watch;
 
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    rv = APR_EOF;
+    watch = create(notice, r, reasons, fn, baton);
     pthread_mutex_lock(&notice->lock);
     if (!notice->is_gone) {
         *notice->last = watch;

@@ -51,7 +51,8 @@ int sse_notice_is_stream(const sse_notice_t *notice);
 void sse_notice_acquire(sse_notice_t *notice);
 void sse_notice_release(sse_notice_t *notice);
 
-/** Register. @return APR_SUCCESS, or APR_EOF: the request is being let go */
+/** Register. @return APR_SUCCESS; APR_EOF: the request is being let go; another
+ *          error: there can be no thread that would run it */
 apr_status_t sse_notice_add(sse_notice_t *notice, request_rec *r,
                             apr_uint32_t reasons, sse_close_fn *fn, void *baton,
                             sse_watch_t **watch);

@@ -61,9 +61,16 @@ static const char *last_event_id(const sse_ending_t *ending)
     return *ending->last_event_id ? ending->last_event_id : NULL;
 }
 
-static void tell(void *baton)
+/* An ending that is on its way to a worker. */
+typedef struct {
+    sse_job_t job; /* first */
+    sse_ending_t ending;
+} told_t;
+
+static void tell(sse_job_t *job)
 {
-    sse_ending_t *ending = baton;
+    told_t *told = (told_t *)(void *)job;
+    sse_ending_t *ending = &told->ending;
 
     if (ending->run_hooks) {
         ending->close.last_event_id = last_event_id(ending);
@@ -76,7 +83,7 @@ static void tell(void *baton)
     sse_notice_run(ending->notice, &ending->close, last_event_id(ending));
     sse_loop_post(ending->loop, ending->done);
     free(ending->last_event_text);
-    free(ending);
+    free(told);
 }
 
 static int has_hooks(void)
@@ -86,9 +93,14 @@ static int has_hooks(void)
     return (hooks && hooks->nelts) || sse_crash_is_on();
 }
 
+apr_status_t sse_notify_reserve(void)
+{
+    return has_hooks() ? sse_workers_reserve(SSE_WORKERS_CLOSE) : APR_SUCCESS;
+}
+
 void sse_notify_end(const sse_ending_t *ending)
 {
-    sse_ending_t *copy;
+    told_t *told;
 
     if (!(ending->run_hooks && has_hooks()) &&
         sse_notice_close_unheard(ending->notice, &ending->close,
@@ -97,12 +109,11 @@ void sse_notify_end(const sse_ending_t *ending)
         sse_loop_post(ending->loop, ending->done);
         return;
     }
-    copy = malloc(sizeof(*copy));
-    if (!copy) {
+    told = malloc(sizeof(*told));
+    if (!told) {
         abort();
     }
-    *copy = *ending;
-    if (sse_workers_push(tell, copy) != APR_SUCCESS) {
-        tell(copy); /* late and on the loop, but told */
-    }
+    told->job.run = tell;
+    told->ending = *ending;
+    sse_workers_do(SSE_WORKERS_CLOSE, &told->job);
 }

@@ -9,7 +9,8 @@
  *
  * Opening is told on the request's thread.  An end is told on a small pool of
  * threads, so that a listener that blocks delays no stream; where nobody
- * listens, no thread is made.
+ * listens, no thread is made.  Where somebody does, the pool's first thread is
+ * there before anything opens, so that every end can be told.
  *
  * Threads: tagged at each function.
  */
@@ -34,6 +35,11 @@ typedef struct {
     sse_task_t *done; /**< posted to the loop when all have been told */
     sse_loop_t *loop;
 } sse_ending_t;
+
+/** Have a thread that tells of ends, if anybody listens to all of them.  Before
+ *  stream_open is run.  Any thread.
+ *  @return an error: there is none, and nothing may be opened */
+apr_status_t sse_notify_reserve(void);
 
 /** Run the hook stream_open. Request thread. */
 void sse_notify_open(sse_stream_t *stream, request_rec *r);

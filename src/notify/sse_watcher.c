@@ -23,6 +23,7 @@ APLOG_USE_MODULE(sse);
 
 /* How often the loop looks whether an HTTP/2 stream was reset. */
 #define ABORT_POLL_MSEC 50
+#define COMPLAIN_EVERY  apr_time_from_sec(60)
 
 typedef struct sse_watcher_t {
     apr_uint32_t refs;    /* atomic */
@@ -488,12 +489,30 @@ int sse_watcher_disarm(request_rec *r, int *is_open)
     return 1;
 }
 
+/* What is opened, its end must be told. */
+static int may_watch(request_rec *r)
+{
+    static apr_time_t last; /* atomic */
+    apr_time_t seen = sse_atomic_load(&last), now = apr_time_now();
+    apr_status_t rv = sse_notify_reserve();
+
+    if (rv != APR_SUCCESS && now - seen >= COMPLAIN_EVERY &&
+        sse_atomic_cas(&last, seen, now)) {
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, rv, r,
+                      "no thread can be made for callbacks, and a request is "
+                      "served without SSEWatch: see the limits on threads "
+                      "(TasksMax of systemd's unit, RLIMIT_NPROC of the user, "
+                      "the cgroup's pids.max). Not told again for a minute");
+    }
+    return rv == APR_SUCCESS;
+}
+
 int sse_watcher_fixups(request_rec *r)
 {
     int mode = sse_conf_watch(r);
 
     if (mode != SSE_WATCH_OFF && !r->main && all.loop &&
-        !sse_loop_is_gone(all.loop)) {
+        !sse_loop_is_gone(all.loop) && may_watch(r)) {
         sse_watcher_arm(r, (sse_watch_mode_e)mode);
     }
     return DECLINED;

@@ -49,7 +49,7 @@ static void send_away(sse_conn_t *conn, void (*errand)(sse_conn_t *conn),
         sse_peer_want(&conn->peer, UV_READABLE | UV_WRITABLE, 0);
     }
     conn->job.run = run_errand;
-    sse_workers_do(&conn->job);
+    sse_workers_do(SSE_WORKERS_OWN, &conn->job);
 }
 
 static void on_back(sse_task_t *task)
@@ -84,7 +84,7 @@ static void on_timer_closed(uv_handle_t *handle)
     }
     sse_trim_count();
     conn->job.run = destroy;
-    sse_workers_do(&conn->job);
+    sse_workers_do(SSE_WORKERS_OWN, &conn->job);
 }
 
 static void close_timer(sse_conn_t *conn)

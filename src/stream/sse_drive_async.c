@@ -114,6 +114,7 @@ void sse_async_end_request(sse_stream_t *stream)
     request_rec *r = stream->r;
     conn_rec *c = r->connection;
 
+    sse_stream_log_late(stream);
     sse_headers_warn(r, stream->headers);
     apr_brigade_cleanup(stream->bb);
     if (sse_streams_leaving() != SSE_STAY) {

@@ -270,6 +270,7 @@ void sse_wait_run(sse_stream_t *stream)
     sse_loop_post(stream->loop, &stream->attach_task);
     wait_until_finished(stream);
     reason = sse_stream_reason(stream);
+    sse_stream_log_late(stream);
     if (stream->headers) {
         sse_headers_warn(stream->r, stream->headers);
     }

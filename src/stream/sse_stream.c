@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "loop/sse_workers.h"
 #include "notify/sse_notify.h"
 #include "sse_atomic.h"
 #include "sse_board.h"
@@ -263,10 +262,7 @@ static void tell(sse_stream_t *stream)
     uv_timer_stop(&stream->timer);
     sse_peer_unprobe(sse_stream_fd(stream), &stream->probing);
     fill(stream, &ending);
-    ap_log_rerror(APLOG_MARK, APLOG_INFO, ending.close.status, stream->r,
-                  "stream %s ended: %s, %" APR_UINT64_T_FMT " events",
-                  stream->notes->id, stream->notes->reason,
-                  ending.close.events);
+    sse_stream_log_end(stream);
     ending.stream = stream;
     ending.r = stream->r;
     ending.run_hooks = 1;
@@ -355,9 +351,9 @@ static void set_deadline(sse_stream_t *stream)
 }
 
 /* Worker: the application's own function, with the request pinned. */
-static void run_ready(void *baton)
+static void run_ready(sse_job_t *job)
 {
-    sse_stream_t *stream = baton;
+    sse_stream_t *stream = sse_owner_of(job, sse_stream_t, ready_job);
 
     stream->ready(stream, stream->r, stream->ready_baton);
     sse_notice_unpin(stream->notice);
@@ -368,11 +364,7 @@ static void start_ready(sse_stream_t *stream)
 {
     if (stream->ready && sse_notice_pin(stream->notice)) {
         sse_stream_acquire(stream);
-        if (sse_workers_push(run_ready, stream) != APR_SUCCESS) {
-            sse_stream_end(stream, SSE_CLOSE_ERROR, APR_ENOMEM);
-            sse_notice_unpin(stream->notice);
-            sse_stream_release(stream);
-        }
+        sse_workers_do(SSE_WORKERS_READY, &stream->ready_job);
     }
 }
 
@@ -416,4 +408,5 @@ void sse_stream_init_tasks(sse_stream_t *stream)
     stream->end_task.run = on_end;
     stream->told_task.run = on_told;
     stream->free_task.run = on_free;
+    stream->ready_job.run = run_ready;
 }

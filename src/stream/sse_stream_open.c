@@ -19,6 +19,10 @@
 
 APLOG_USE_MODULE(sse);
 
+/* To a client that meets a child which can make no thread. */
+#define RETRY_AFTER    "10"
+#define COMPLAIN_EVERY apr_time_from_sec(60)
+
 /* A child that leaves sends its clients to the next one this soon. */
 #define LEAVING_RETRY "retry: 500\n\n"
 
@@ -160,6 +164,7 @@ static sse_stream_t *create(request_rec *r, const sse_stream_plan_t *plan,
     if (stream->drive == &sse_drive_async) {
         sse_async_init(stream); /* stream_open may send already */
     }
+    sse_stream_log_prepare(r);
     stream->notes = sse_notes_create(r, plan->channels);
     stream->headers = sse_headers_keep(r);
     stream->guard = sse_guard_add(r);
@@ -235,6 +240,32 @@ static int give_up(request_rec *r, const sse_stream_plan_t *plan)
     return OK;
 }
 
+/* Callbacks never run on the loop, so the threads for them must be there before
+ * anything opens. */
+static int reserve_threads(request_rec *r, const sse_stream_plan_t *plan)
+{
+    static apr_time_t last; /* atomic */
+    apr_time_t seen = sse_atomic_load(&last), now = apr_time_now();
+    apr_status_t rv = sse_notify_reserve();
+
+    if (rv == APR_SUCCESS && plan->ready) {
+        rv = sse_workers_reserve(SSE_WORKERS_READY);
+    }
+    if (rv == APR_SUCCESS) {
+        return OK;
+    }
+    if (now - seen >= COMPLAIN_EVERY && sse_atomic_cas(&last, seen, now)) {
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, rv, r,
+                      "no thread can be made for callbacks, and a stream is "
+                      "answered 503: see the limits on threads (TasksMax of "
+                      "systemd's unit, RLIMIT_NPROC of the user, the cgroup's "
+                      "pids.max). Not told again for a minute");
+    }
+    sse_board_add(SSE_BOARD_REFUSED, 1);
+    apr_table_setn(r->err_headers_out, "Retry-After", RETRY_AFTER);
+    return HTTP_SERVICE_UNAVAILABLE;
+}
+
 static int is_gone(request_rec *r, const sse_stream_plan_t *plan, int fd)
 {
     return r->connection->aborted ||
@@ -259,7 +290,10 @@ static int start(request_rec *r, const sse_stream_plan_t *plan)
         send_text(r, LEAVING_RETRY);
         return OK;
     }
-    rv = sse_limits_take(r, &place);
+    rv = reserve_threads(r, plan);
+    if (rv == OK) {
+        rv = sse_limits_take(r, &place);
+    }
     if (rv != OK) {
         plan->source->on_ended(NULL, plan->baton);
         return rv;

@@ -17,6 +17,7 @@
 #include <pthread.h>
 
 #include "loop/sse_peer.h"
+#include "loop/sse_workers.h"
 #include "notify/sse_notice.h"
 #include "stream/sse_conn.h"
 #include "stream/sse_guard.h"
@@ -83,8 +84,10 @@ struct sse_stream_t {
     sse_guard_t *guard;         /* const; its inside: writer */
     sse_ready_fn *ready;        /* const; or NULL */
     void *ready_baton;          /* const */
-    apr_time_t opened;          /* const */
-    sse_place_t place;          /* loop, once attached: what limits count */
+    sse_job_t ready_job, log_job;
+    int log_late; /* loop, then who ends the request: the end's line is his */
+    apr_time_t opened; /* const */
+    sse_place_t place; /* loop, once attached: what limits count */
 
     apr_status_t status; /* whoever ended it; read by the loop afterwards */
     apr_time_t closed;   /* likewise */
@@ -182,6 +185,15 @@ void sse_stream_init_heartbeat(void);
 void sse_stream_open_init(sse_loop_t *loop, int is_async);
 /** loop: the request is the loop's: its pool's cleanup is no end any more. */
 void sse_stream_disarm(sse_stream_t *stream);
+
+/* sse_stream_log.c */
+
+/** Request thread, before the stream is shared. */
+void sse_stream_log_prepare(request_rec *r);
+/** loop: say in the log how it ended, soon. */
+void sse_stream_log_end(sse_stream_t *stream);
+/** Who ends its request: the same, where the loop could not have it done. */
+void sse_stream_log_late(const sse_stream_t *stream);
 
 /* sse_conn.c */
 

@@ -15,6 +15,7 @@
 #include <mpm_common.h>
 #include <unistd.h>
 
+#include "loop/sse_log.h"
 #include "notify/sse_watcher.h"
 #include "sse_atomic.h"
 #include "sse_requests.h"
@@ -31,6 +32,9 @@ APLOG_USE_MODULE(sse);
  * GracefulShutdownTimeout says nothing else. */
 #define PATIENCE_SEC       30
 #define PATIENCE_STEP_MSEC 250
+/* What it logs last gets so many steps to be written. */
+#define EXIT_STEPS     50
+#define EXIT_STEP_MSEC 10
 /* How often a prefork child looks whether it must leave: its signals are held
  * back while a stream is open. */
 #define STATE_POLL_MSEC 50
@@ -51,6 +55,7 @@ static struct {
     int is_forked;         /* const */
     apr_uint32_t per_step; /* loop */
     unsigned int seed;     /* loop */
+    int exit_steps;        /* loop: above 0, the process is about to end */
 } all;
 
 double sse_streams_spread(void) { return (double)rand_r(&all.seed) / RAND_MAX; }
@@ -112,15 +117,30 @@ static void end_all(sse_close_reason_e reason)
     }
 }
 
+static void on_exit_step(uv_timer_t *timer)
+{
+    if (sse_log_is_done() || ++all.exit_steps == EXIT_STEPS) {
+        _exit(0);
+    }
+}
+
+/* The process ends when the log has said why, or takes too long for that. */
+static void leave_now(void)
+{
+    all.exit_steps = 1;
+    uv_timer_stop(&all.patience);
+    uv_timer_start(&all.step, on_exit_step, EXIT_STEP_MSEC, EXIT_STEP_MSEC);
+}
+
 /* On worker a handler's thread waits until its stream's end was told, and the
  * MPM for the handler's thread. */
 static void on_stop_over(uv_timer_t *timer)
 {
     if (sse_streams_count() || sse_atomic_load(&all.held)) {
-        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, ap_server_conf,
-                     "stopping: some ends are not told, as a callback does not "
-                     "return; leaving without it");
-        _exit(0);
+        sse_log_later(APLOG_MARK, APLOG_WARNING, 0, ap_server_conf,
+                      "stopping: some ends are not told, as a callback does "
+                      "not return; leaving without it");
+        leave_now();
     }
 }
 
@@ -154,20 +174,23 @@ static void on_patience(uv_timer_t *timer)
         all.since = now;
     }
     else if (now - all.since >= (apr_uint64_t)patience_sec() * 1000) {
-        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, ap_server_conf,
-                     "leaving gracefully: %u requests are over but for "
-                     "callbacks, none of which has returned for %d s, and "
-                     "nothing else is left to do; leaving without them. See "
-                     "which module's callback for a stream's end or beginning "
-                     "blocks; GracefulShutdownTimeout is how long it gets",
-                     (unsigned)waiting, patience_sec());
-        _exit(0);
+        sse_log_later(APLOG_MARK, APLOG_WARNING, 0, ap_server_conf,
+                      "leaving gracefully: %u requests are over but for "
+                      "callbacks, none of which has returned for %d s, and "
+                      "nothing else is left to do; leaving without them. See "
+                      "which module's callback for a stream's end or beginning "
+                      "blocks; GracefulShutdownTimeout is how long it gets",
+                      (unsigned)waiting, patience_sec());
+        leave_now();
     }
 }
 
 static void on_leave(void *baton)
 {
     sse_conns_leave();
+    if (all.exit_steps) {
+        return;
+    }
     if (sse_streams_leaving() == SSE_LEAVE_AT_ONCE) {
         end_all(SSE_CLOSE_STOP);
         sse_watcher_stop_all();

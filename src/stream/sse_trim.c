@@ -42,7 +42,9 @@ static void on_timer(uv_timer_t *timer)
     uv_timer_stop(timer);
     trim.gone = trim.seen = trim.waits = 0;
     if (sse_atomic_cas(&trim.is_at_it, 0, 1)) {
-        sse_workers_do(&trim.job);
+        if (sse_workers_try(SSE_WORKERS_OWN, &trim.job) != APR_SUCCESS) {
+            sse_atomic_store(&trim.is_at_it, 0);
+        }
     }
 }
 

@@ -94,11 +94,21 @@ apr_status_t sse_wakeup_listen(sse_wakeup_t *wakeup, int on)
     return APR_SUCCESS;
 }
 
-void sse_workers_do(sse_job_t *job) {}
+apr_status_t sse_workers_try(sse_workers_e kind, sse_job_t *job)
+{
+    return APR_SUCCESS;
+}
 
 int(ap_get_server_module_loglevel)(const server_rec *s, int index)
 {
     return APLOG_ERR;
+}
+
+void sse_log_later(const char *file, int line, int index, int level,
+                   apr_status_t status, const server_rec *s, const char *fmt,
+                   ...)
+{
+    printf("# %s\n", fmt);
 }
 
 void ap_log_error_(const char *file, int line, int index, int level,

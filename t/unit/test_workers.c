@@ -2,8 +2,10 @@
  * mod_sse: Server-Sent Events for Apache httpd.
  * See LICENSE for the terms. */
 
-/* src/loop/sse_workers: what is pushed runs once, or never where that was said;
- * and what blocks holds up nothing while there may be another thread. */
+/* src/loop/sse_workers: what is given to them runs once, or never where that was
+ * said, and never on the caller's thread; what blocks holds up nothing of its
+ * kind while there may be another thread, and nothing of another kind; and a
+ * thread that was reserved stays. */
 
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -34,12 +36,30 @@ pthread_create(pthread_t *thread, const pthread_attr_t *attr,
     return real(thread, attr, fn, baton);
 }
 
-static void count(void *baton) { sse_atomic_add((int *)baton, 1); }
+/* It counts, and says on which thread. */
+typedef struct {
+    sse_job_t job; /* first */
+    int done;      /* atomic */
+    pthread_t thread;
+} count_t;
+
+static void count(sse_job_t *job)
+{
+    count_t *counter = (count_t *)(void *)job;
+
+    counter->thread = pthread_self();
+    sse_atomic_add(&counter->done, 1);
+}
 
 /* From 1 to 2: it runs; until 3; 4: no longer. */
-static void block(void *baton)
+typedef struct {
+    sse_job_t job; /* first */
+    int state;     /* atomic */
+} block_t;
+
+static void block(sse_job_t *job)
 {
-    int *state = baton;
+    int *state = &((block_t *)(void *)job)->state;
 
     sse_atomic_store(state, 2);
     while (sse_atomic_load(state) != 3) {
@@ -47,6 +67,9 @@ static void block(void *baton)
     }
     sse_atomic_store(state, 4);
 }
+
+static const count_t counts = {{count, NULL}, 0, 0};
+static const block_t blocks = {{block, NULL}, 1};
 
 static int becomes(int *number, int value)
 {
@@ -58,38 +81,66 @@ static int becomes(int *number, int value)
     return sse_atomic_load(number) == value;
 }
 
+static int is_over(void)
+{
+    return sse_workers_finish(apr_time_from_sec(10)) == SSE_WORKERS_NONE;
+}
+
 /* A queue is first in, first out. */
 static void test_none(void)
 {
-    int failed = 0, done = 0;
+    count_t failed = counts, done = counts;
 
     sse_atomic_store(&no_threads, 1);
-    ok(sse_workers_push(count, &failed) != APR_SUCCESS,
+    ok(sse_workers_try(SSE_WORKERS_OWN, &failed.job) != APR_SUCCESS,
        "without a thread nothing can run");
+    ok(sse_workers_reserve(SSE_WORKERS_OWN) != APR_SUCCESS,
+       "nor is one to be had");
     sse_atomic_store(&no_threads, 0);
-    ok(sse_workers_push(count, &done) == APR_SUCCESS && becomes(&done, 1),
+    ok(sse_workers_try(SSE_WORKERS_OWN, &done.job) == APR_SUCCESS &&
+           becomes(&done.done, 1),
        "later there is one");
-    ok(sse_workers_finish(apr_time_from_sec(10)) == SSE_WORKERS_NONE,
-       "that comes to its end");
-    is_num(sse_atomic_load(&failed), 0, "what was refused does not run");
+    ok(is_over(), "that comes to its end");
+    is_num(sse_atomic_load(&failed.done), 0, "what was refused does not run");
+}
+
+/* Longer than one that is idle is kept for. */
+static void test_reserved(void)
+{
+    count_t done = counts, other = counts;
+
+    ok(sse_workers_reserve(SSE_WORKERS_CLOSE) == APR_SUCCESS, "one reserved");
+    ok(sse_workers_reserve(SSE_WORKERS_CLOSE) == APR_SUCCESS, "and again");
+    ok(sse_workers_try(SSE_WORKERS_READY, &other.job) == APR_SUCCESS &&
+           becomes(&other.done, 1),
+       "another kind, that is not");
+    apr_sleep(apr_time_from_msec(1500));
+    sse_atomic_store(&no_threads, 1);
+    ok(sse_workers_try(SSE_WORKERS_READY, &other.job) != APR_SUCCESS,
+       "whose thread has gone");
+    sse_workers_do(SSE_WORKERS_CLOSE, &done.job);
+    ok(becomes(&done.done, 1), "the one that was reserved is there");
+    ok(!pthread_equal(done.thread, pthread_self()),
+       "and nobody else has run it");
+    sse_atomic_store(&no_threads, 0);
 }
 
 /* Where no other can be made, it has to wait. */
 static void test_busy(void)
 {
-    int state = 1, done = 0;
+    block_t busy = blocks;
+    count_t done = counts;
 
-    ok(sse_workers_push(block, &state) == APR_SUCCESS && becomes(&state, 2),
-       "a thread that is busy");
+    sse_workers_do(SSE_WORKERS_CLOSE, &busy.job);
+    ok(becomes(&busy.state, 2), "a thread that is busy");
     sse_atomic_store(&no_threads, 1);
-    ok(sse_workers_push(count, &done) == APR_SUCCESS,
-       "and none for the next one, which waits for it");
+    sse_workers_do(SSE_WORKERS_CLOSE, &done.job);
+    apr_sleep(1000);
+    is_num(sse_atomic_load(&done.done), 0, "the next one waits");
     sse_atomic_store(&no_threads, 0);
-    is_num(sse_atomic_load(&done), 0, "that long");
-    sse_atomic_store(&state, 3);
-    ok(becomes(&done, 1), "and then runs");
-    ok(sse_workers_finish(apr_time_from_sec(10)) == SSE_WORKERS_NONE,
-       "all come to their ends");
+    sse_atomic_store(&busy.state, 3);
+    ok(becomes(&done.done, 1), "and then runs");
+    ok(is_over(), "all come to their ends");
 }
 
 /* Back to back, beside a thread that is idle. */
@@ -98,55 +149,73 @@ static void test_both(void)
     int i, good = 0;
 
     for (i = 0; i < 20; ++i) {
-        int state = 1, done = 0;
+        count_t first = counts, second = counts;
+        block_t busy = blocks;
 
-        ok(sse_workers_push(count, &done) == APR_SUCCESS && becomes(&done, 1),
-           "one has become idle");
-        sse_workers_push(block, &state);
-        sse_workers_push(count, &done);
-        good += becomes(&done, 2);
-        sse_atomic_store(&state, 3);
-        becomes(&state, 4);
+        sse_workers_do(SSE_WORKERS_CLOSE, &first.job);
+        ok(becomes(&first.done, 1), "one has become idle");
+        sse_workers_do(SSE_WORKERS_CLOSE, &busy.job);
+        sse_workers_do(SSE_WORKERS_CLOSE, &second.job);
+        good += becomes(&second.done, 1);
+        sse_atomic_store(&busy.state, 3);
+        becomes(&busy.state, 4);
     }
     is_num(good, 20, "the second never waits for the first");
-    ok(sse_workers_finish(0) != SSE_WORKERS_OWN, "no other is at it");
 }
 
-typedef struct {
-    sse_job_t job; /* first */
-    int state;
-} own_t;
+static void test_kinds(void)
+{
+    block_t ready[4] = {blocks, blocks, blocks, blocks};
+    count_t done = counts, own = counts;
+    int i;
 
-static void run_own(sse_job_t *job) { block(&((own_t *)job)->state); }
+    for (i = 0; i < 4; ++i) {
+        sse_workers_try(SSE_WORKERS_READY, &ready[i].job);
+    }
+    ok(becomes(&ready[2].state, 2), "ready functions have all their threads");
+    is_num(sse_atomic_load(&ready[3].state), 1, "one more waits");
+    sse_workers_do(SSE_WORKERS_CLOSE, &done.job);
+    sse_workers_try(SSE_WORKERS_OWN, &own.job);
+    ok(becomes(&done.done, 1), "who listens to ends does not");
+    ok(becomes(&own.done, 1), "nor does our own work");
+    ok(sse_workers_finish(1000) == SSE_WORKERS_READY, "they are at it");
+    for (i = 0; i < 3; ++i) {
+        sse_atomic_store(&ready[i].state, 3);
+    }
+    ok(becomes(&ready[3].state, 2), "it has the first thread that is free");
+    sse_atomic_store(&ready[3].state, 3);
+    ok(is_over(), "all come to their ends");
+}
 
 static void test_own(void)
 {
-    own_t one = {{run_own, NULL}, 1}, two = one, three = one;
-    int done = 0;
+    block_t one = blocks, two = blocks, three = blocks;
+    count_t done = counts;
 
-    sse_workers_do(&one.job);
-    sse_workers_do(&two.job);
-    sse_workers_do(&three.job);
-    ok(becomes(&one.state, 2) && becomes(&two.state, 2),
-       "two of our own at a time");
+    ok(sse_workers_reserve(SSE_WORKERS_OWN) == APR_SUCCESS, "our own");
+    sse_workers_do(SSE_WORKERS_OWN, &one.job);
+    sse_workers_do(SSE_WORKERS_OWN, &two.job);
+    sse_workers_do(SSE_WORKERS_OWN, &three.job);
+    ok(becomes(&one.state, 2) && becomes(&two.state, 2), "two at a time");
     is_num(sse_atomic_load(&three.state), 1, "the third one waits");
-    ok(sse_workers_push(count, &done) == APR_SUCCESS && becomes(&done, 1),
-       "listeners do not");
+    sse_workers_do(SSE_WORKERS_CLOSE, &done.job);
+    ok(becomes(&done.done, 1), "listeners do not");
     sse_atomic_store(&one.state, 3);
     ok(becomes(&three.state, 2), "it has the first place that is free");
     ok(sse_workers_finish(1000) == SSE_WORKERS_OWN, "they are at it");
     sse_atomic_store(&two.state, 3);
     sse_atomic_store(&three.state, 3);
-    ok(sse_workers_finish(apr_time_from_sec(10)) == SSE_WORKERS_NONE,
-       "all come to their ends");
+    ok(is_over(), "all come to their ends");
 }
 
 int main(void)
 {
     sse_workers_init(3);
     test_none();
+    test_reserved();
     test_busy();
     test_both();
+    test_kinds();
     test_own();
     return done_testing();
 }

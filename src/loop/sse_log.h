@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod_sse: Server-Sent Events for Apache httpd.
+ * See LICENSE for the terms. */
+
+/**
+ * @file sse_log.h
+ * Log lines of the loop, written by a worker: a log may be a pipe whose program
+ * reads no more, and would stop every stream of the child.
+ *
+ * Few lines wait, and one worker writes them; what is more than that is dropped
+ * and counted.
+ *
+ * Threads: any.
+ */
+
+#ifndef SSE_LOG_H
+#define SSE_LOG_H
+
+#include <httpd.h>
+#include <http_log.h>
+
+/** Like ap_log_error(APLOG_MARK, ...), soon. */
+void sse_log_later(const char *file, int line, int module_index, int level,
+                   apr_status_t status, const server_rec *s, const char *fmt,
+                   ...) __attribute__((format(printf, 7, 8)));
+
+/** Whether all has been written. */
+int sse_log_is_done(void);
+
+#endif /* SSE_LOG_H */
