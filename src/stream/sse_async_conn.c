@@ -20,6 +20,7 @@
 #include <http_protocol.h>
 
 #include "sse_atomic.h"
+#include "sse_thread.h"
 #include "stream/sse_trim.h"
 
 extern module AP_MODULE_DECLARE_DATA sse_module;
@@ -33,6 +34,7 @@ static void run_errand(sse_job_t *job)
 {
     sse_conn_t *conn = sse_owner_of(job, sse_conn_t, job);
 
+    conn->c->current_thread = sse_thread_here();
     conn->errand(conn);
     sse_loop_post(conn->loop, &conn->back_task);
 }
@@ -56,6 +58,7 @@ static void on_back(sse_task_t *task)
 {
     sse_conn_t *conn = sse_owner_of(task, sse_conn_t, back_task);
 
+    conn->c->current_thread = sse_thread_here();
     if (conn->is_broken) {
         conn->c->aborted = 1;
     }
@@ -69,6 +72,7 @@ static void destroy(sse_job_t *job)
 {
     conn_rec *c = sse_owner_of(job, sse_conn_t, job)->c;
 
+    c->current_thread = sse_thread_here();
     c->cs->state = CONN_STATE_SUSPENDED; /* the MPM's counters go by it */
     apr_pool_destroy(c->pool);
 }
@@ -416,6 +420,7 @@ static void on_take(sse_task_t *task)
     uv_update_time(sse_loop_uv(conn->loop));
     conn->suspended = sse_loop_now(conn->loop);
     conn->pass_flush = 0;
+    c->current_thread = sse_thread_here();
     sse_async_open_timer(conn);
     c->cs->state = CONN_STATE_SUSPENDED;
     if (was == CONN_STATE_SUSPENDED && conn->stream) {

@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #include "sse_atomic.h"
+#include "sse_thread.h"
 #include "stream/sse_trim.h"
 
 static struct {
@@ -94,6 +95,7 @@ static void serve(void *baton)
 
     conn->state = SSE_CONN_SERVING;
     conn->pass_flush = 1;
+    c->current_thread = sse_thread_here();
     set_score(conn);
     c->cs->state = CONN_STATE_PROCESSING;
     ap_run_process_connection(c);
