@@ -33,20 +33,17 @@
     } while (0)
 
 #include "apache_httpd_test.h"
-#include "apr_portable.h"
 #include "apr_strings.h"
 #include <http_connection.h>
 
 static const char *whose(conn_rec *c)
 {
-    apr_os_thread_t *thread = NULL;
     apr_pool_t *pool;
 
-    if (!c->current_thread ||
-        apr_os_thread_get(&thread, c->current_thread) != APR_SUCCESS) {
+    if (!c->current_thread) {
         return "nobody's";
     }
-    if (!apr_os_thread_equal(*thread, apr_os_thread_current())) {
+    if (c->current_thread != ap_thread_current()) {
         return "other's";
     }
     /* As mod_lua does; nobody else may be at it. */

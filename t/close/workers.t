@@ -212,7 +212,7 @@ sub stuck_log {
         $one->close;
     }
     in_all(\@keys, scalar @keys, 'a log that nobody reads: all ends are told',
-           sub { count_seen($_, 'cb') });
+           sub { told($_, 'cb')->{reason} });
     delivers($stream, $path, 'a log that nobody reads');
     my $now = () = lines(qr/ended: /);
     ok t_cmp($now < $before + @keys, 1, 'a log that nobody reads: is behind');
