@@ -17,6 +17,7 @@
 #include <http_log.h>
 
 #include "config/sse_config.h"
+#include "config/sse_context.h"
 #include "config/sse_values.h"
 #include "notify/sse_watcher.h"
 
@@ -42,19 +43,6 @@ static const char *sse_conf_refuse(const cmd_parms *cmd, const char *value,
 {
     return apr_psprintf(cmd->pool, "%s: '%s' is not allowed; allowed is %s",
                         cmd->cmd->name, value, allowed);
-}
-
-/* httpd itself would let <Limit POST> around a directive that holds for every
- * method pass in silence. */
-static const char *sse_conf_check_limit(const cmd_parms *cmd)
-{
-    if (cmd->limited == -1) {
-        return NULL;
-    }
-    return apr_psprintf(cmd->pool,
-                        "%s cannot stand in <Limit> or <LimitExcept>, since it "
-                        "holds for all methods; put it before that section",
-                        cmd->cmd->name);
 }
 
 /* All words of a line: httpd's own readers of a varying number end at an empty
@@ -524,16 +512,20 @@ static const char *sse_conf_add_filter(cmd_parms *cmd, void *dir_conf,
                                        const char *name)
 {
     sse_dir_conf_t *conf = dir_conf;
+    const char *wrong = sse_conf_check_limit(cmd);
 
+    if (wrong) {
+        return wrong;
+    }
     if (!conf->filters) {
         conf->filters = apr_array_make(cmd->pool, 1, sizeof(name));
     }
     APR_ARRAY_PUSH(conf->filters, const char *) = name;
-    return sse_conf_check_limit(cmd);
+    return NULL;
 }
 
 #define SSE_IN_SERVER RSRC_CONF
-#define SSE_ANYWHERE  (RSRC_CONF | ACCESS_CONF)
+#define SSE_ANYWHERE  (RSRC_CONF | ACCESS_CONF | OR_ALL)
 
 const command_rec sse_conf_commands[] = {
     AP_INIT_RAW_ARGS("SSEStore", sse_conf_set_store, NULL, SSE_IN_SERVER,

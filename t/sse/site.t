@@ -57,7 +57,7 @@ my @apps = (
     ['no rules', '', 404],
 );
 
-plan tests => 12 * @apps + 6 + 7 + 5 + 3,
+plan tests => 12 * @apps + 6 + 7 + 5 + 3 + 9,
     need_module('mod_sse', 'mod_rewrite', 'mod_dir', 'mod_proxy_http');
 
 my $k = 0;
@@ -70,6 +70,7 @@ rules_of_the_server();
 what_a_rule_refuses();
 directories();
 what_mod_proxy_takes();
+directives();
 
 sub htaccess {
     write_files('site/.htaccess' => $_[0]);
@@ -185,4 +186,29 @@ sub what_mod_proxy_takes {
     ok t_cmp($answer->body, "the application\n", 'by mod_proxy');
     ok t_cmp(!!error_line(qr/sse:warn.*SetHandler\ sse'\ is\ without\ effect.*
                              mod_proxy.*ProxyPass/x), 1, 'the log tells');
+}
+
+# The module's own directives in .htaccess
+sub directives {
+    my $get = sub { request('GET', "/$_[0]/x", module => 'sse_site')->code };
+
+    write_files('site/.htaccess' => '',
+                map { ("site/$_/.htaccess" => "SSERetry 3s\n",
+                       "site/$_/x" => "x\n") }
+                qw(all one-class listed lenient));
+    for my $dir (qw(all one-class)) {
+        ok t_cmp($get->($dir), 500, "AllowOverride of $dir: refused");
+        ok t_cmp(!!error_line(qr{$dir/\.htaccess:\ SSERetry\ not\ allowed\ here:.*
+                                 'AllowOverrideList\ SSERetry'}x), 1,
+                 'with what to do');
+    }
+    ok t_cmp($get->('listed'), 200, 'AllowOverrideList names it');
+    ok t_cmp($get->('lenient'), 200, 'Nonfatal: it is ignored');
+    ok t_cmp(!!error_line(qr/sse:warn\].*SSERetry in \.htaccess is ignored/), 1,
+             'with a warning');
+    # A filter that is trusted where it may not be said is not
+    write_files('site/all/.htaccess' => "SSETrustFilter x\n",
+                'site/listed/.htaccess' => "SSETrustFilter x y\nSSERetry 3\n");
+    ok t_cmp($get->('all'), 500, 'SSETrustFilter');
+    ok t_cmp($get->('listed'), 200, 'where it is named');
 }
