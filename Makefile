@@ -5,7 +5,8 @@
 # make test       install what is missing, build, run every test   (PORT=8529)
 #
 # make            build/mod_sse.so and build/sse-store
-# make install    put them where apxs says
+# make install    put them where apxs says, with mod_sse.h, and sse.load and
+#                 sse.conf in mods-available or extra (DESTDIR=, CONFDIR=)
 # make check      one Apache::Test run: MPM=event|worker|prefork,
 #                 SAN=address,undefined|thread, TESTS=t/sse/basic.t,
 #                 ARGS=-verbose
@@ -62,6 +63,7 @@ INCLUDEDIR      = $(call ask,INCLUDEDIR,$(APXS) -q INCLUDEDIR)
 APR_INCLUDEDIR  = $(call ask,APR_INCLUDEDIR,$(APXS) -q APR_INCLUDEDIR)
 SBINDIR         = $(call ask,SBINDIR,$(APXS) -q SBINDIR)
 LIBEXECDIR      = $(call ask,LIBEXECDIR,$(APXS) -q LIBEXECDIR)
+SYSCONFDIR      = $(call ask,SYSCONFDIR,$(APXS) -q SYSCONFDIR)
 APR_CONFIG      = $(call ask,APR_CONFIG,$(APXS) -q APR_CONFIG)
 APR_LIBS        = $(call ask,APR_LIBS,$(APR_CONFIG) --link-ld --libs)
 APU_CONFIG      = $(call ask,APU_CONFIG,$(APXS) -q APU_CONFIG)
@@ -108,10 +110,10 @@ need-apxs:
 	 run 'make setup', or install Debian's apache2-dev"; exit 1; }
 
 install: all
-	install -d "$(DESTDIR)$(LIBEXECDIR)"
-	install -m 644 $(SO) "$(DESTDIR)$(LIBEXECDIR)/mod_sse.so"
-	install -d "$(DESTDIR)$(SBINDIR)"
-	install -m 755 $(TOOL) "$(DESTDIR)$(SBINDIR)/sse-store"
+	@SO="$(SO)" TOOL="$(TOOL)" LIBEXECDIR="$(LIBEXECDIR)" \
+	 SBINDIR="$(SBINDIR)" INCLUDEDIR="$(INCLUDEDIR)" \
+	 SYSCONFDIR="$(SYSCONFDIR)" CONFDIR="$(CONFDIR)" DESTDIR="$(DESTDIR)" \
+	    tools/install.sh
 
 setup:
 	@tools/setup.sh $(SETS)
@@ -166,7 +168,7 @@ $(filter $(builddir)/unit/test_hub_%,$(UNIT_PROGS)): \
 # whether code, reference file and manual name the same directives.
 check-conf: all
 	@test -n "$(CONF_TESTS)" || { echo "no configuration tests" >&2; exit 1; }
-	@LIBEXECDIR="$(LIBEXECDIR)" SSE_MODULE="$(CURDIR)/$(SO)" \
+	@LIBEXECDIR="$(LIBEXECDIR)" SSE_MODULE="$(CURDIR)/$(SO)" MAKE="$(MAKE)" \
 	    prove -f -o $(CONF_TESTS)
 
 build/fuzz/fuzz_reader: t/unit/fuzz_reader.c $(wildcard src/event/*.[ch]) \
