@@ -11,11 +11,11 @@
  * with their value, whether they are complete or not: how the input is cut
  * decides neither what is read nor when it is too much. */
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "event/sse_event.h"
 #include "event/sse_lines.h"
+#include "event/sse_room.h"
 
 #define SSE_BOM     "\xEF\xBB\xBF"
 #define SSE_BOM_LEN 3
@@ -53,13 +53,12 @@ static const sse_field_name_t sse_field_names[] = {
 
 #define SSE_FIELD_NAMES (sizeof(sse_field_names) / sizeof(sse_field_names[0]))
 
-/* Reused from event to event.  malloc'ed and not the pool's, which would keep
- * every size that it ever had; freed with the pool. */
+/* Reused from event to event.  Memory of its own and not the pool's, which
+ * would keep every size that it ever had; freed with the pool. */
 typedef struct {
-    char *ptr; /* set once is_set ever was */
-    apr_size_t len;
-    apr_size_t cap;
-    int is_set; /* the block has this field; else len is 0 */
+    sse_room_t room; /* there once is_set ever was */
+    apr_size_t len;  /* of it in use */
+    int is_set;      /* the block has this field; else len is 0 */
 } sse_buffer_t;
 
 struct sse_reader_t {
@@ -83,22 +82,9 @@ struct sse_reader_t {
 static apr_status_t sse_buffer_reserve(sse_buffer_t *buffer, apr_size_t more)
 {
     apr_size_t need = buffer->len + more;
-    apr_size_t cap = buffer->cap ? buffer->cap * 2 : SSE_BUFFER_MIN;
-    char *ptr;
 
-    if (buffer->ptr && need <= buffer->cap) {
-        return APR_SUCCESS;
-    }
-    if (cap < need) {
-        cap = need;
-    }
-    ptr = realloc(buffer->ptr, cap);
-    if (!ptr) {
-        return APR_ENOMEM;
-    }
-    buffer->ptr = ptr;
-    buffer->cap = cap;
-    return APR_SUCCESS;
+    need = need < SSE_BUFFER_MIN ? SSE_BUFFER_MIN : need;
+    return sse_room_double(&buffer->room, need) ? APR_SUCCESS : APR_ENOMEM;
 }
 
 static apr_status_t sse_buffer_append(sse_buffer_t *buffer, const char *ptr,
@@ -107,7 +93,7 @@ static apr_status_t sse_buffer_append(sse_buffer_t *buffer, const char *ptr,
     apr_status_t rv = sse_buffer_reserve(buffer, len);
 
     if (rv == APR_SUCCESS) {
-        memcpy(buffer->ptr + buffer->len, ptr, len);
+        memcpy(buffer->room.ptr + buffer->len, ptr, len);
         buffer->len += len;
         buffer->is_set = 1;
     }
@@ -131,7 +117,7 @@ static sse_slice_t sse_buffer_slice(const sse_buffer_t *buffer)
     sse_slice_t slice = {NULL, 0};
 
     if (buffer->is_set) {
-        slice.ptr = buffer->ptr;
+        slice.ptr = buffer->room.ptr;
         slice.len = buffer->len;
     }
     return slice;
@@ -311,7 +297,8 @@ static apr_status_t sse_reader_hold(sse_reader_t *reader, const char *ptr,
             return rv;
         }
     }
-    field = sse_reader_split((sse_slice_t){line->ptr, line->len}, 0, &value);
+    field =
+        sse_reader_split((sse_slice_t){line->room.ptr, line->len}, 0, &value);
     if (field == SSE_FIELD_NONE) {
         sse_buffer_clear(line);
         reader->ignoring = 1;
@@ -409,10 +396,10 @@ static apr_status_t sse_reader_cleanup(void *arg)
 {
     sse_reader_t *reader = arg;
 
-    free(reader->line.ptr);
-    free(reader->id.ptr);
-    free(reader->event.ptr);
-    free(reader->data.ptr);
+    sse_room_free(&reader->line.room);
+    sse_room_free(&reader->id.room);
+    sse_room_free(&reader->event.room);
+    sse_room_free(&reader->data.room);
     return APR_SUCCESS;
 }
 

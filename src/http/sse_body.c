@@ -12,6 +12,7 @@
 #include <http_protocol.h>
 #include <util_filter.h>
 
+#include "event/sse_room.h"
 #include "http/sse_body.h"
 
 APLOG_USE_MODULE(sse);
@@ -21,9 +22,8 @@ APLOG_USE_MODULE(sse);
 
 /** A growing body. */
 typedef struct {
-    char *ptr;
-    apr_size_t len;
-    apr_size_t size;
+    sse_room_t room;
+    apr_size_t len; /**< of it in use */
     apr_size_t limit;
     const char *too_large;
     apr_pool_t *pool;
@@ -216,7 +216,7 @@ int sse_body_each(request_rec *r, sse_body_fn *fn, void *baton,
 
 static apr_status_t sse_body_buffer_free(void *data)
 {
-    free(((sse_body_buffer_t *)data)->ptr);
+    sse_room_free(&((sse_body_buffer_t *)data)->room);
     return APR_SUCCESS;
 }
 
@@ -234,41 +234,41 @@ static int sse_body_buffer_add(void *baton, const char *buf, apr_size_t len)
     if (len > buffer->limit - buffer->len) {
         return sse_body_too_large(buffer);
     }
-    if (len > buffer->size - buffer->len) {
-        apr_size_t size = buffer->size;
-
-        while (size < buffer->len + len) {
-            size *= 2;
-        }
-        buffer->ptr = ap_realloc(buffer->ptr, size);
-        buffer->size = size;
+    if (!sse_room_double(&buffer->room, buffer->len + len)) {
+        abort(); /* as httpd does */
     }
-    memcpy(buffer->ptr + buffer->len, buf, len);
+    memcpy(buffer->room.ptr + buffer->len, buf, len);
     buffer->len += len;
     return OK;
 }
 
 int sse_body_whole(request_rec *r, apr_size_t limit, const char *too_large,
-                   apr_pool_t *pool, sse_slice_t *body, sse_problem_t *problem)
+                   apr_pool_t *pool, char **body, apr_size_t *len,
+                   sse_problem_t *problem)
 {
     sse_body_buffer_t *buffer = apr_pcalloc(pool, sizeof(*buffer));
     apr_off_t length;
-    int status;
+    int status, is_told = sse_body_length(r, &length);
 
+    *body = NULL;
+    *len = 0;
     buffer->limit = limit;
     buffer->too_large = too_large;
     buffer->pool = r->pool;
     buffer->problem = problem;
-    if (sse_body_length(r, &length) && (apr_uint64_t)length > limit) {
+    if (is_told && (apr_uint64_t)length > limit) {
         return sse_body_too_large(buffer);
     }
-    /* malloc, since a pool would keep every size on the way. */
-    buffer->size = SSE_BODY_FIRST_SIZE;
-    buffer->ptr = ap_malloc(buffer->size);
+    /* What is promised and never sent is never touched, and costs nothing. */
+    if (!sse_room_grow(&buffer->room, is_told && length > 0
+                                          ? (apr_size_t)length
+                                          : SSE_BODY_FIRST_SIZE)) {
+        abort();
+    }
     apr_pool_cleanup_register(pool, buffer, sse_body_buffer_free,
                               apr_pool_cleanup_null);
     status = sse_body_each(r, sse_body_buffer_add, buffer, problem);
-    body->ptr = buffer->ptr;
-    body->len = buffer->len;
+    *body = buffer->room.ptr;
+    *len = buffer->len;
     return status;
 }

@@ -48,12 +48,15 @@ int sse_body_each(request_rec *r, sse_body_fn *fn, void *baton,
 /**
  * Read the whole body.  One whose Content-Length is over the limit is refused
  * unread, and its client gets no 100 Continue.
- * @param pool the body lives until it is destroyed; memory of its own, nothing
- *        of which stays in the request's pool
+ * @param pool the body lives until it is destroyed; memory of its own (no more
+ *        than the body has bytes, or twice that when its length was not told),
+ *        which goes back to the system then
  * @param too_large what to say (413) when the body exceeds the limit
+ * @param body out: the reader's own, to be changed as it likes
  * @return OK or the problem's status
  */
 int sse_body_whole(request_rec *r, apr_size_t limit, const char *too_large,
-                   apr_pool_t *pool, sse_slice_t *body, sse_problem_t *problem);
+                   apr_pool_t *pool, char **body, apr_size_t *len,
+                   sse_problem_t *problem);
 
 #endif /* SSE_BODY_H */

@@ -12,6 +12,9 @@
  *  field on the unfinished line. */
 #define SSE_FEED_SLACK (SSE_STORE_PUBKEY_MAX + 64)
 
+#define SSE_FEED_SMALL   4096 /**< bytes of an event that is copied to wait */
+#define SSE_FEED_WAITING 1024 /**< so many, over all channels, are enough */
+
 /** A text/event-stream body while it is read. */
 typedef struct {
     sse_post_t *post;
@@ -26,6 +29,35 @@ static sse_slice_t sse_feed_copy(apr_pool_t *pool, sse_slice_t slice)
     return slice;
 }
 
+/* Small ones wait for the others of the same piece of the body, so that a
+ * transaction takes many.  One that is large goes at once, from where the
+ * reader has it: no copy.  With a key for a single event none may go before it
+ * is known to be the only one. */
+static int sse_feed_goes_at_once(const sse_post_t *post,
+                                 const sse_fields_t *event)
+{
+    return !post->key.ptr &&
+           (event->data.len + event->event.len > SSE_FEED_SMALL ||
+            post->n_waiting >= SSE_FEED_WAITING);
+}
+
+static int sse_feed_add(sse_post_t *post, sse_fields_t *event)
+{
+    int status;
+
+    if (sse_feed_goes_at_once(post, event)) {
+        status = sse_post_add(post, event);
+        if (status == OK && (status = sse_post_flush(post)) != OK) {
+            sse_post_clear(post); /* the reader's bytes live no longer */
+        }
+        return status;
+    }
+    event->id = sse_feed_copy(post->pool, event->id);
+    event->event = sse_feed_copy(post->pool, event->event);
+    event->data = sse_feed_copy(post->pool, event->data);
+    return sse_post_add(post, event);
+}
+
 static apr_status_t sse_feed_on_event(void *baton, const sse_fields_t *read)
 {
     sse_post_t *post = ((sse_feed_t *)baton)->post;
@@ -35,12 +67,11 @@ static apr_status_t sse_feed_on_event(void *baton, const sse_fields_t *read)
         return APR_EGENERAL;
     }
     /* An empty id is how a stream takes its id back: no key. */
-    event.id =
-        event.id.len ? sse_feed_copy(post->pool, event.id) : sse_slice(NULL);
-    event.event = sse_feed_copy(post->pool, event.event);
-    event.data = sse_feed_copy(post->pool, event.data);
+    if (!event.id.len) {
+        event.id = sse_slice(NULL);
+    }
     event.comment = sse_slice(NULL);
-    return sse_post_add(post, &event) == OK ? APR_SUCCESS : APR_EGENERAL;
+    return sse_feed_add(post, &event) == OK ? APR_SUCCESS : APR_EGENERAL;
 }
 
 /* The reader's error is about the event after those it gave. */
@@ -75,6 +106,7 @@ static int sse_feed_on_body(void *baton, const char *buf, apr_size_t len)
     apr_status_t rv;
     int status = OK;
 
+    post->taken += len;
     rv =
         sse_reader_feed(feed->reader, buf, nul ? (apr_size_t)(nul - buf) : len);
     if (rv == APR_ENOSPC) {
@@ -111,13 +143,19 @@ static int sse_feed_end(sse_feed_t *feed)
 int sse_feed_read(sse_post_t *post)
 {
     sse_feed_t feed;
+    apr_pool_t *pool;
     int status;
 
     post->batch = 1;
     feed.post = post;
-    feed.reader =
-        sse_reader_create(post->r->pool, post->max_event + SSE_FEED_SLACK,
-                          sse_feed_on_event, &feed);
+    apr_pool_create(&pool, post->r->pool);
+    apr_pool_tag(pool, "sse_feed");
+    feed.reader = sse_reader_create(pool, post->max_event + SSE_FEED_SLACK,
+                                    sse_feed_on_event, &feed);
     status = sse_body_each(post->r, sse_feed_on_body, &feed, &post->problem);
-    return status == OK ? sse_feed_end(&feed) : status;
+    if (status == OK) {
+        status = sse_feed_end(&feed);
+    }
+    apr_pool_destroy(pool);
+    return status;
 }

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include <apr_strings.h>
+
 #include "http/sse_post.h"
 
 static int sse_form_hex(char c)
@@ -15,18 +17,16 @@ static int sse_form_hex(char c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* Percent escapes and "+". @return OK, or 400 for a broken escape */
-static int sse_form_decode(sse_post_t *post, sse_slice_t text,
-                           sse_slice_t *decoded)
+/* Percent escapes and "+", in place. @return OK, or 400 for a broken escape */
+static int sse_form_decode(sse_post_t *post, sse_slice_t *text)
 {
-    char *out = apr_palloc(post->pool, text.len + 1);
-    apr_size_t i;
+    const char *p = text->ptr, *end = text->ptr + text->len;
+    char *out = (char *)text->ptr;
 
-    decoded->ptr = out;
-    for (i = 0; i < text.len; ++i) {
-        if (text.ptr[i] == '%') {
-            int high = i + 2 < text.len ? sse_form_hex(text.ptr[i + 1]) : -1;
-            int low = high >= 0 ? sse_form_hex(text.ptr[i + 2]) : -1;
+    for (; p < end; ++p) {
+        if (*p == '%') {
+            int high = end - p > 2 ? sse_form_hex(p[1]) : -1;
+            int low = high >= 0 ? sse_form_hex(p[2]) : -1;
 
             if (low < 0) {
                 return sse_post_refuse(post, HTTP_BAD_REQUEST,
@@ -34,13 +34,13 @@ static int sse_form_decode(sse_post_t *post, sse_slice_t text,
                                        "hexadecimal digits");
             }
             *out++ = (char)(high << 4 | low);
-            i += 2;
+            p += 2;
         }
         else {
-            *out++ = text.ptr[i] == '+' ? ' ' : text.ptr[i];
+            *out++ = *p == '+' ? ' ' : *p;
         }
     }
-    decoded->len = (apr_size_t)(out - decoded->ptr);
+    text->len = (apr_size_t)(out - text->ptr);
     return OK;
 }
 
@@ -76,9 +76,9 @@ static int sse_form_set_retry(sse_post_t *post, sse_fields_t *event,
 static int sse_form_unknown(sse_post_t *post, sse_slice_t name)
 {
     return sse_post_refuse(post, HTTP_BAD_REQUEST,
-                           "there is no field %.64s; known are data, event, "
+                           "there is no field %s; known are data, event, "
                            "retry and id",
-                           sse_http_quote(post->pool, name));
+                           sse_post_quote(post, name));
 }
 
 /* One field of a form. */
@@ -127,16 +127,18 @@ static int sse_form_pair(sse_post_t *post, sse_slice_t pair, sse_form_fn *fn,
     name.len = equals ? (apr_size_t)(equals - pair.ptr) : pair.len;
     value.ptr = equals ? equals + 1 : pair.ptr + pair.len;
     value.len = (apr_size_t)(pair.ptr + pair.len - value.ptr);
-    status = sse_form_decode(post, name, &name);
+    status = sse_form_decode(post, &name);
     if (status == OK) {
-        status = sse_form_decode(post, value, &value);
+        status = sse_form_decode(post, &value);
     }
     return status == OK ? fn(post, event, name, value) : status;
 }
 
-static int sse_form_pairs(sse_post_t *post, sse_slice_t text, sse_form_fn *fn,
-                          sse_fields_t *event)
+/* The text is decoded where it lies. */
+static int sse_form_pairs(sse_post_t *post, char *ptr, apr_size_t len,
+                          sse_form_fn *fn, sse_fields_t *event)
 {
+    sse_slice_t text = {ptr, len};
     int status = OK;
 
     while (status == OK && text.len) {
@@ -157,15 +159,16 @@ int sse_form_read(sse_post_t *post)
 {
     sse_fields_t event = SSE_FIELDS_NONE;
     /* Every byte may be escaped; the rest is for the other fields. */
-    apr_size_t limit = 3 * post->max_event + 4096;
-    sse_slice_t body;
+    apr_size_t limit = 3 * post->max_event + 4096, len;
+    char *body;
     int status;
 
     sse_post_begin(post);
     status = sse_body_whole(post->r, limit, sse_post_size_text(post),
-                            post->pool, &body, &post->problem);
+                            post->pool, &body, &len, &post->problem);
+    post->taken = len;
     if (status == OK) {
-        status = sse_form_pairs(post, body, sse_form_field, &event);
+        status = sse_form_pairs(post, body, len, sse_form_field, &event);
     }
     if (status == OK && !event.data.ptr) {
         return sse_post_refuse(post, HTTP_BAD_REQUEST,
@@ -177,19 +180,25 @@ int sse_form_read(sse_post_t *post)
 int sse_plain_read(sse_post_t *post)
 {
     sse_fields_t event = SSE_FIELDS_NONE;
+    char *query = apr_pstrdup(post->pool, post->r->args ? post->r->args : "");
+    char *body;
     int status;
 
     sse_post_begin(post);
-    status = sse_form_pairs(post, sse_slice(post->r->args ? post->r->args : ""),
-                            sse_form_argument, &event);
+    status =
+        sse_form_pairs(post, query, strlen(query), sse_form_argument, &event);
     if (status == OK) {
         status =
             sse_body_whole(post->r, post->max_event, sse_post_size_text(post),
-                           post->pool, &event.data, &post->problem);
+                           post->pool, &body, &event.data.len, &post->problem);
     }
-    if (status == OK && !event.data.len) {
+    if (status != OK) {
+        return status;
+    }
+    if (!event.data.len) {
         return sse_post_refuse(post, HTTP_BAD_REQUEST,
                                "the body is empty: it is the event's data");
     }
-    return status == OK ? sse_post_add(post, &event) : status;
+    event.data.ptr = body;
+    return sse_post_add(post, &event);
 }

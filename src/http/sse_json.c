@@ -7,173 +7,88 @@
 #include <apr_strings.h>
 #include <jansson.h>
 
+#include "event/sse_json_text.h"
 #include "http/sse_post.h"
 
 #define SSE_JSON_BODY_MAX ((apr_size_t)16 * 1024 * 1024)
 #define SSE_JSON_BATCH    1000 /**< largest events that a body has room for */
-#define SSE_JSON_FLAGS                                                         \
-    (JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL |               \
-     JSON_DECODE_INT_AS_REAL)
 
-/* Text that is walked over: never past its end, whatever is in it. */
-typedef struct {
-    const char *p;
-    const char *end;
-} sse_json_text_t;
+/** The longest number that a retry may be written as. */
+#define SSE_JSON_RETRY_TEXT 400
 
-static int sse_json_peek(const sse_json_text_t *text)
+static const char *sse_json_type(sse_slice_t value)
 {
-    return text->p < text->end ? (unsigned char)*text->p : -1;
-}
-
-static int sse_json_is_space(int c)
-{
-    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
-}
-
-static void sse_json_skip_space(sse_json_text_t *text)
-{
-    while (sse_json_is_space(sse_json_peek(text))) {
-        ++text->p;
-    }
-}
-
-static void sse_json_skip_string(sse_json_text_t *text)
-{
-    for (++text->p; text->p < text->end && *text->p != '"'; ++text->p) {
-        if (*text->p == '\\' && text->p + 1 < text->end) {
-            ++text->p;
-        }
-    }
-    if (text->p < text->end) {
-        ++text->p;
-    }
-}
-
-/* To the comma, colon or bracket that ends the value which begins here. */
-static sse_slice_t sse_json_skip_value(sse_json_text_t *text)
-{
-    sse_slice_t value;
-    int depth = 0;
-
-    sse_json_skip_space(text);
-    value.ptr = text->p;
-    while (text->p < text->end) {
-        int c = (unsigned char)*text->p;
-
-        if (!depth && (c == ',' || c == ':' || c == ']' || c == '}')) {
-            break;
-        }
-        if (c == '"') {
-            sse_json_skip_string(text);
-            continue;
-        }
-        depth += c == '{' || c == '[';
-        depth -= c == '}' || c == ']';
-        ++text->p;
-    }
-    value.len = (apr_size_t)(text->p - value.ptr);
-    return value;
-}
-
-/* The text of an object's nth member, the object being valid. */
-static sse_slice_t sse_json_member(sse_slice_t object, int nth)
-{
-    sse_json_text_t text;
-    sse_slice_t value;
-
-    text.p = object.ptr;
-    text.end = object.ptr + object.len;
-    sse_json_skip_space(&text);
-    do {
-        ++text.p; /* the brace, or a comma */
-        sse_json_skip_value(&text);
-        ++text.p; /* the colon */
-        value = sse_json_skip_value(&text);
-    } while (nth--);
-    return value;
-}
-
-/* The text without space between its tokens.  Not jansson's own writing, which
- * would make 1.1 into 1.1000000000000001. */
-static sse_slice_t sse_json_compact(sse_post_t *post, sse_slice_t value)
-{
-    char *out = apr_palloc(post->pool, value.len + 1);
-    sse_json_text_t text;
-    sse_slice_t compact;
-
-    compact.ptr = out;
-    text.p = value.ptr;
-    text.end = value.ptr + value.len;
-    while (text.p < text.end) {
-        const char *from = text.p;
-
-        if (*from == '"') {
-            sse_json_skip_string(&text);
-        }
-        else {
-            ++text.p;
-        }
-        if (!sse_json_is_space(*from)) {
-            memcpy(out, from, (apr_size_t)(text.p - from));
-            out += text.p - from;
-        }
-    }
-    compact.len = (apr_size_t)(out - compact.ptr);
-    return compact;
-}
-
-static const char *sse_json_type(const json_t *value)
-{
-    switch (json_typeof(value)) {
-    case JSON_OBJECT:
+    switch (*value.ptr) {
+    case '{':
         return "an object";
-    case JSON_ARRAY:
+    case '[':
         return "an array";
-    case JSON_STRING:
+    case '"':
         return "a string";
-    case JSON_NULL:
+    case 'n':
         return "null";
-    case JSON_TRUE:
-    case JSON_FALSE:
+    case 't':
+    case 'f':
         return "a boolean";
     default:
         return "a number";
     }
 }
 
-static sse_slice_t sse_json_string(sse_post_t *post, const json_t *value)
+/* In place: the body is ours, and nothing of it is as long decoded as it was. */
+static sse_slice_t sse_json_decode(sse_slice_t inside)
 {
-    sse_slice_t slice;
+    inside.len = sse_json_unescape((char *)inside.ptr, inside.len);
+    return inside;
+}
 
-    slice.len = json_string_length(value);
-    slice.ptr =
-        apr_pmemdup(post->pool, json_string_value(value), slice.len + 1);
-    return slice;
+/* A string's text, of which value has the quotes. */
+static sse_slice_t sse_json_string(sse_slice_t value)
+{
+    ++value.ptr;
+    value.len -= 2;
+    return sse_json_decode(value);
+}
+
+static sse_slice_t sse_json_data(sse_slice_t value)
+{
+    if (*value.ptr == '"') {
+        return sse_json_string(value);
+    }
+    value.len = sse_json_compact((char *)value.ptr, value.len);
+    return value;
 }
 
 static int sse_json_set(sse_post_t *post, sse_slice_t *slot, const char *name,
-                        const json_t *value)
+                        sse_slice_t value)
 {
-    if (!json_is_string(value)) {
+    if (*value.ptr != '"') {
         return sse_post_refuse(post, HTTP_BAD_REQUEST,
                                "%s must be a string, not %s", name,
                                sse_json_type(value));
     }
-    *slot = sse_json_string(post, value);
+    *slot = sse_json_string(value);
     return OK;
 }
 
 static int sse_json_set_retry(sse_post_t *post, sse_fields_t *event,
-                              const json_t *value)
+                              sse_slice_t value)
 {
-    double ms = json_number_value(value);
+    json_t *number;
+    double ms;
 
-    if (!json_is_number(value)) {
+    if (!strchr("-0123456789", *value.ptr)) {
         return sse_post_refuse(post, HTTP_BAD_REQUEST,
                                "retry must be a number, not %s",
                                sse_json_type(value));
     }
+    if (value.len > SSE_JSON_RETRY_TEXT) {
+        return sse_post_refuse_retry(post);
+    }
+    number = json_loadb(value.ptr, value.len,
+                        JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL, NULL);
+    ms = json_number_value(number);
+    json_decref(number);
     /* The comparison first: casting what does not fit is undefined. */
     if (!(ms >= 0 && ms <= SSE_POST_RETRY_MAX) ||
         (double)(apr_int64_t)ms != ms) {
@@ -183,91 +98,78 @@ static int sse_json_set_retry(sse_post_t *post, sse_fields_t *event,
     return OK;
 }
 
-static int sse_json_unknown(sse_post_t *post, const char *name)
+static int sse_json_unknown(sse_post_t *post, sse_slice_t name)
 {
     return sse_post_refuse(post, HTTP_BAD_REQUEST,
-                           "there is no member %.64s; known are data, event, "
+                           "there is no member %s; known are data, event, "
                            "retry and id",
-                           sse_http_quote(post->pool, sse_slice(name)));
+                           sse_post_quote(post, name));
+}
+
+static int sse_json_is(sse_slice_t name, const char *member)
+{
+    return name.len == strlen(member) && !memcmp(name.ptr, member, name.len);
 }
 
 static int sse_json_set_member(sse_post_t *post, sse_fields_t *event,
-                               const char *name, const json_t *value,
-                               sse_slice_t object, int nth)
+                               sse_slice_t name, sse_slice_t value)
 {
-    if (!strcmp(name, "data")) {
-        event->data =
-            json_is_string(value)
-                ? sse_json_string(post, value)
-                : sse_json_compact(post, sse_json_member(object, nth));
+    if (sse_json_is(name, "data")) {
+        event->data = sse_json_data(value);
         return OK;
     }
-    if (!strcmp(name, "event")) {
-        return sse_json_set(post, &event->event, name, value);
+    if (sse_json_is(name, "event")) {
+        return sse_json_set(post, &event->event, "event", value);
     }
-    if (!strcmp(name, "id")) {
-        return sse_json_set(post, &event->id, name, value);
+    if (sse_json_is(name, "id")) {
+        return sse_json_set(post, &event->id, "id", value);
     }
-    if (!strcmp(name, "retry")) {
+    if (sse_json_is(name, "retry")) {
         return sse_json_set_retry(post, event, value);
     }
     return sse_json_unknown(post, name);
 }
 
-/* jansson gives the members in the order of the text (since 2.8): so the nth
- * here is the nth there. */
-static int sse_json_members(sse_post_t *post, json_t *object, sse_slice_t text,
+/* The text is valid. */
+static int sse_json_members(sse_post_t *post, sse_slice_t object,
                             sse_fields_t *event)
 {
-    const char *name;
-    json_t *value;
-    int status;
-    int nth = 0;
+    sse_json_walk_t walk = sse_json_walk(object);
+    sse_slice_t name, value;
+    int status = OK;
 
-    json_object_foreach(object, name, value)
-    {
-        status = sse_json_set_member(post, event, name, value, text, nth++);
-        if (status != OK) {
-            return status;
-        }
+    while (status == OK && sse_json_next(&walk, &name, &value)) {
+        status = sse_json_set_member(post, event, sse_json_decode(name), value);
     }
-    return OK;
-}
-
-static int sse_json_malformed(sse_post_t *post, const json_error_t *error)
-{
-    return sse_post_refuse(
-        post, HTTP_BAD_REQUEST,
-        "the JSON is not valid: %s (line %d, column %d of the event)",
-        error->text, error->line, error->column);
+    return status;
 }
 
 static int sse_json_event(sse_post_t *post, sse_slice_t text,
                           sse_fields_t *event)
 {
-    json_error_t error;
-    json_t *object;
-    int status;
+    sse_json_walk_t walk = sse_json_walk(text);
+    sse_json_error_t error;
 
-    object = json_loadb(text.ptr, text.len, SSE_JSON_FLAGS, &error);
-    if (!object) {
-        return sse_json_malformed(post, &error);
+    if (sse_json_check(text, &error) != APR_SUCCESS) {
+        return sse_post_refuse(post, HTTP_BAD_REQUEST,
+                               "the JSON is not valid: %s (line "
+                               "%" APR_SIZE_T_FMT ", column %" APR_SIZE_T_FMT
+                               " of the event)",
+                               error.text, error.line, error.column);
     }
-    if (json_is_object(object)) {
-        status = sse_json_members(post, object, text, event);
+    sse_json_skip_space(&walk);
+    text.len -= (apr_size_t)(walk.p - text.ptr);
+    text.ptr = walk.p;
+    if (*text.ptr != '{') {
+        return sse_post_refuse(post, HTTP_BAD_REQUEST,
+                               "an event must be an object such as "
+                               "{\"data\":\"...\"}, not %s",
+                               sse_json_type(text));
     }
-    else {
-        status = sse_post_refuse(post, HTTP_BAD_REQUEST,
-                                 "an event must be an object such as "
-                                 "{\"data\":\"...\"}, not %s",
-                                 sse_json_type(object));
-    }
-    json_decref(object);
-    return status;
+    return sse_json_members(post, text, event);
 }
 
-/* The most text one event can need, each of its bytes written as \u00xx: no
- * more than that becomes a tree, which takes twenty times its text. */
+/* The most text one event can need, each of its bytes written as \u00xx. */
 static apr_size_t sse_json_event_max(const sse_post_t *post)
 {
     return 6 * post->max_event + 4096;
@@ -296,7 +198,7 @@ static int sse_json_not_array(sse_post_t *post)
                            "[event, event ...] and nothing after it");
 }
 
-static int sse_json_elements(sse_post_t *post, sse_json_text_t *text)
+static int sse_json_elements(sse_post_t *post, sse_json_walk_t *text)
 {
     apr_size_t max = SSE_POST_IDS_MAX / (apr_size_t)post->channels->nelts;
     int status = OK;
@@ -319,10 +221,10 @@ static int sse_json_elements(sse_post_t *post, sse_json_text_t *text)
     return status;
 }
 
-/* Event by event, so that no more than one is a tree of values at a time. */
-static int sse_json_array(sse_post_t *post, sse_json_text_t *text)
+/* Event by event: each is checked, and decoded where it lies. */
+static int sse_json_array(sse_post_t *post, sse_json_walk_t *text)
 {
-    sse_json_text_t first = *text;
+    sse_json_walk_t first = *text;
     int status;
 
     post->batch = 1;
@@ -357,8 +259,9 @@ static apr_size_t sse_json_limit(const sse_post_t *post)
 int sse_json_read(sse_post_t *post)
 {
     apr_size_t limit = sse_json_limit(post);
-    sse_json_text_t text;
+    sse_json_walk_t text;
     sse_slice_t body;
+    char *ptr;
     int status;
 
     status = sse_body_whole(post->r, limit,
@@ -368,12 +271,13 @@ int sse_json_read(sse_post_t *post)
                                          " bytes that JSON may have here, "
                                          "which follow from SSEMaxEventSize",
                                          limit),
-                            post->pool, &body, &post->problem);
+                            post->pool, &ptr, &body.len, &post->problem);
+    post->taken = body.len;
     if (status != OK) {
         return status;
     }
-    text.p = body.ptr;
-    text.end = body.ptr + body.len;
+    body.ptr = ptr;
+    text = sse_json_walk(body);
     sse_json_skip_space(&text);
     if (text.p == text.end) {
         return sse_post_refuse(post, HTTP_BAD_REQUEST, "the body is empty");

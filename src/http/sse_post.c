@@ -2,6 +2,7 @@
  * mod_sse: Server-Sent Events for Apache httpd.
  * See LICENSE for the terms. */
 
+#include <stdlib.h>
 #include <string.h>
 
 #include <apr_strings.h>
@@ -11,6 +12,53 @@
 #include "config/sse_config.h"
 #include "http/sse_post.h"
 #include "sse_child.h"
+#include "stream/sse_trim.h"
+
+/** Bytes of a body, or of what became of it, after which free memory goes back
+ *  to the system: the C library keeps less by itself. */
+#define SSE_POST_LARGE 131072
+
+#define SSE_POST_QUOTED 60 /**< bytes of a name in the words of an error */
+
+static apr_status_t sse_ids_free(void *room)
+{
+    sse_room_free(room);
+    return APR_SUCCESS;
+}
+
+sse_ids_t *sse_ids_create(request_rec *r)
+{
+    sse_ids_t *ids = apr_pcalloc(r->pool, sizeof(*ids));
+
+    apr_pool_cleanup_register(r->pool, &ids->room, sse_ids_free,
+                              apr_pool_cleanup_null);
+    return ids;
+}
+
+static sse_id_t *sse_ids_at(const sse_ids_t *ids, apr_uint64_t n)
+{
+    return (sse_id_t *)(void *)ids->room.ptr + n % SSE_POST_IDS_MAX;
+}
+
+void sse_ids_add(sse_ids_t *ids, sse_id_t id)
+{
+    if (ids->made < SSE_POST_IDS_MAX &&
+        !sse_room_double(&ids->room, (ids->made + 1) * sizeof(id))) {
+        abort(); /* as httpd does */
+    }
+    *sse_ids_at(ids, ids->made++) = id;
+}
+
+int sse_ids_count(const sse_ids_t *ids)
+{
+    return ids->made < SSE_POST_IDS_MAX ? (int)ids->made : SSE_POST_IDS_MAX;
+}
+
+sse_id_t sse_ids_get(const sse_ids_t *ids, int i)
+{
+    return *sse_ids_at(ids, ids->made - (apr_uint64_t)sse_ids_count(ids) +
+                                (apr_uint64_t)i);
+}
 
 sse_post_t *sse_post_create(request_rec *r, const apr_array_header_t *channels)
 {
@@ -20,17 +68,39 @@ sse_post_t *sse_post_create(request_rec *r, const apr_array_header_t *channels)
     post->channels = channels;
     post->max_event = (apr_size_t)sse_conf_max_event(r);
     post->key = sse_slice(apr_table_get(r->headers_in, "Idempotency-Key"));
-    post->ids = apr_array_make(r->pool, 1, sizeof(sse_id_t));
+    post->ids = sse_ids_create(r);
     apr_pool_create(&post->pool, r->pool);
     apr_pool_tag(post->pool, "sse_post");
-    sse_post_clear(post);
     return post;
 }
 
 void sse_post_clear(sse_post_t *post)
 {
     apr_pool_clear(post->pool);
-    post->waiting = apr_array_make(post->pool, 4, sizeof(sse_fields_t));
+    post->n_waiting = 0;
+}
+
+void sse_post_finish(sse_post_t *post)
+{
+    int is_large = post->taken >= SSE_POST_LARGE ||
+                   post->ids->made * sizeof(sse_append_t) >= SSE_POST_LARGE;
+
+    apr_pool_destroy(post->pool);
+    sse_room_free(&post->waiting);
+    if (is_large) {
+        sse_trim_soon();
+    }
+}
+
+const char *sse_post_quote(const sse_post_t *post, sse_slice_t name)
+{
+    if (name.len > SSE_POST_QUOTED) {
+        name.len = SSE_POST_QUOTED;
+        while (name.len && (name.ptr[name.len] & 0xC0) == 0x80) {
+            --name.len; /* no half of a character */
+        }
+    }
+    return sse_http_quote(post->r->pool, name);
 }
 
 int sse_post_refuse(sse_post_t *post, int status, const char *format, ...)
@@ -166,13 +236,38 @@ int sse_post_begin(sse_post_t *post)
     return post->seen > 1 && post->key.ptr ? sse_post_refuse_key(post) : OK;
 }
 
+/* The event for each channel: what sse_post_flush() appends. */
+static void sse_post_wait(sse_post_t *post, const sse_fields_t *event)
+{
+    const sse_history_t *history = sse_conf_history(post->r);
+    int i, channels = post->channels->nelts;
+    sse_append_t *items;
+
+    if (!sse_room_double(&post->waiting,
+                         (apr_size_t)(post->n_waiting + channels) *
+                             sizeof(*items))) {
+        abort(); /* as httpd does */
+    }
+    items = (sse_append_t *)(void *)post->waiting.ptr;
+    for (i = 0; i < channels; ++i) {
+        sse_append_t *item = &items[post->n_waiting++];
+
+        memset(item, 0, sizeof(*item));
+        item->channel = APR_ARRAY_IDX(post->channels, i, sse_channel_t).key;
+        item->fields = *event;
+        item->pubkey = event->id;
+        item->fields.id = sse_slice(NULL);
+        item->history = history;
+    }
+}
+
 int sse_post_add(sse_post_t *post, const sse_fields_t *event)
 {
     sse_fields_t checked = *event;
     int status = sse_post_check(post, &checked);
 
     if (status == OK) {
-        APR_ARRAY_PUSH(post->waiting, sse_fields_t) = checked;
+        sse_post_wait(post, &checked);
     }
     return status;
 }
@@ -210,58 +305,21 @@ int sse_post_store_failed(request_rec *r, apr_status_t rv,
     return sse_problem_set(problem, r->pool, status, "%s", text);
 }
 
-/* Every waiting event for every channel, event by event. */
-static sse_append_t *sse_post_items(const sse_post_t *post, int *n)
-{
-    int channels = post->channels->nelts;
-    const sse_history_t *history = sse_conf_history(post->r);
-    sse_append_t *items;
-    int i;
-
-    *n = post->waiting->nelts * channels;
-    items = apr_pcalloc(post->pool, (apr_size_t)*n * sizeof(*items));
-    for (i = 0; i < *n; ++i) {
-        sse_append_t *item = &items[i];
-
-        item->channel =
-            APR_ARRAY_IDX(post->channels, i % channels, sse_channel_t).key;
-        item->fields = APR_ARRAY_IDX(post->waiting, i / channels, sse_fields_t);
-        item->pubkey = item->fields.id;
-        item->fields.id = sse_slice(NULL);
-        item->history = history;
-    }
-    return items;
-}
-
-static void sse_post_remember(sse_post_t *post, sse_id_t id)
-{
-    if (post->published < SSE_POST_IDS_MAX) {
-        APR_ARRAY_PUSH(post->ids, sse_id_t) = id;
-    }
-    else {
-        int place = (int)(post->published % SSE_POST_IDS_MAX);
-
-        APR_ARRAY_IDX(post->ids, place, sse_id_t) = id;
-    }
-    ++post->published;
-}
-
 int sse_post_flush(sse_post_t *post)
 {
-    sse_append_t *items;
+    sse_append_t *items = (sse_append_t *)(void *)post->waiting.ptr;
     apr_status_t rv;
-    int i, n;
+    int i;
 
-    if (!post->waiting->nelts) {
+    if (!post->n_waiting) {
         return OK;
     }
-    items = sse_post_items(post, &n);
-    rv = sse_child_append(items, n);
+    rv = sse_child_append(items, post->n_waiting);
     if (rv != APR_SUCCESS) {
         return sse_post_store_failed(post->r, rv, &post->problem);
     }
-    for (i = 0; i < n; ++i) {
-        sse_post_remember(post, items[i].id);
+    for (i = 0; i < post->n_waiting; ++i) {
+        sse_ids_add(post->ids, items[i].id);
     }
     sse_post_clear(post);
     return OK;

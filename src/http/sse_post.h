@@ -18,6 +18,7 @@
 
 #include <httpd.h>
 
+#include "event/sse_room.h"
 #include "http/sse_body.h"
 #include "http/sse_http.h"
 
@@ -30,22 +31,43 @@
 /** The longest retry, in milliseconds. */
 #define SSE_POST_RETRY_MAX APR_INT64_C(2147483647)
 
+/** The ids that a request made: the newest, a ring once it is full. */
+typedef struct {
+    sse_room_t room;   /**< of sse_id_t; freed with the request's pool */
+    apr_uint64_t made; /**< so many, also those that are no longer in it */
+} sse_ids_t;
+
+/** Empty ones, in the request's pool. */
+sse_ids_t *sse_ids_create(request_rec *r);
+
+void sse_ids_add(sse_ids_t *ids, sse_id_t id);
+
+/** How many are in it. */
+int sse_ids_count(const sse_ids_t *ids);
+
+/** The i-th of them, the oldest being the first. */
+sse_id_t sse_ids_get(const sse_ids_t *ids, int i);
+
 /** One POST.  Lives in the request's pool. */
 typedef struct {
     request_rec *r;
     const apr_array_header_t *channels; /**< of sse_channel_t */
     apr_size_t max_event;               /**< bytes of one event */
-    sse_slice_t key;             /**< the header Idempotency-Key, or absent */
-    int batch;                   /**< more than one event may come */
-    apr_pool_t *pool;            /**< of the events waiting; cleared by flush */
-    apr_array_header_t *waiting; /**< of sse_fields_t, in pool */
-    apr_size_t seen;             /**< events begun so far */
-    apr_array_header_t *ids;     /**< of sse_id_t: the newest, a ring */
-    apr_uint64_t published;      /**< ids made so far */
+    sse_slice_t key;    /**< the header Idempotency-Key, or absent */
+    int batch;          /**< more than one event may come */
+    apr_pool_t *pool;   /**< of the events waiting; cleared by flush */
+    sse_room_t waiting; /**< of sse_append_t: each event for each channel */
+    int n_waiting;
+    apr_size_t taken; /**< bytes of the body */
+    apr_size_t seen;  /**< events begun so far */
+    sse_ids_t *ids;
     sse_problem_t problem;
 } sse_post_t;
 
 sse_post_t *sse_post_create(request_rec *r, const apr_array_header_t *channels);
+
+/** All has been read, or given up: free what it took.  The ids stay. */
+void sse_post_finish(sse_post_t *post);
 
 /** Forget what waits and free it; the ids stay. */
 void sse_post_clear(sse_post_t *post);
@@ -54,6 +76,10 @@ void sse_post_clear(sse_post_t *post);
  *  @return status */
 int sse_post_refuse(sse_post_t *post, int status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/** A name that the body gave, for the words of an error: quoted, and no longer
+ *  than somebody reads. */
+const char *sse_post_quote(const sse_post_t *post, sse_slice_t name);
 
 /** Refuse an event for its size. @return 413 */
 int sse_post_too_large(sse_post_t *post);

@@ -127,51 +127,43 @@ static const char *sse_publish_namespace(request_rec *r)
     return sse_http_quote(r->pool, sse_slice(ns));
 }
 
-/* "ids":["1","2"], oldest first.  The array is a ring once it is full: then
- * "published" tells how many there were. */
-static const char *sse_publish_ids(request_rec *r,
-                                   const apr_array_header_t *ids,
-                                   apr_uint64_t published)
+/* {head,"ids":["1","2"]}, oldest first.  Where some of them are no longer
+ * known, "published" tells how many there were. */
+static int sse_publish_ids(request_rec *r, int status, const char *head,
+                           const sse_ids_t *ids)
 {
-    int all = published <= (apr_uint64_t)ids->nelts;
-    int first = all ? 0 : (int)(published % (apr_uint64_t)ids->nelts);
-    char *text = apr_palloc(r->pool, (apr_size_t)ids->nelts * 23 + 64);
-    char *out = text;
-    int i;
+    int i, n = sse_ids_count(ids);
+    char *text = apr_palloc(r->pool, strlen(head) + (apr_size_t)n * 23 + 64);
+    char *out = text + strlen(head);
 
-    if (!all) {
-        out += apr_snprintf(out, 40, "\"published\":%" APR_UINT64_T_FMT ",",
-                            published);
+    memcpy(text, head, strlen(head));
+    if (ids->made > (apr_uint64_t)n) {
+        out += apr_snprintf(out, 40, ",\"published\":%" APR_UINT64_T_FMT,
+                            ids->made);
     }
-    out = apr_cpystrn(out, "\"ids\":[", 8);
-    for (i = 0; i < ids->nelts; ++i) {
-        sse_id_t id = APR_ARRAY_IDX(ids, (first + i) % ids->nelts, sse_id_t);
-
+    out = apr_cpystrn(out, ",\"ids\":[", 10);
+    for (i = 0; i < n; ++i) {
         out += apr_snprintf(out, 24, "%s\"%" APR_UINT64_T_FMT "\"",
-                            i ? "," : "", id);
+                            i ? "," : "", sse_ids_get(ids, i));
     }
-    apr_cpystrn(out, "]", 2);
-    return text;
+    out = apr_cpystrn(out, "]}\n", 4);
+    return sse_http_json(r, status, text, (apr_size_t)(out - text));
 }
 
 static int sse_publish_answer(request_rec *r,
                               const apr_array_header_t *channels,
-                              const apr_array_header_t *ids,
-                              apr_uint64_t published, int several)
+                              const sse_ids_t *ids, int several)
 {
-    const char *what, *json;
+    const char *head =
+        apr_pstrcat(r->pool, "{", sse_publish_channels(r, channels),
+                    ",\"namespace\":", sse_publish_namespace(r), NULL);
 
-    if (several || published != 1) {
-        what = sse_publish_ids(r, ids, published);
+    if (several || ids->made != 1) {
+        return sse_publish_ids(r, HTTP_OK, head, ids);
     }
-    else {
-        what = apr_psprintf(r->pool, "\"id\":\"%" APR_UINT64_T_FMT "\"",
-                            APR_ARRAY_IDX(ids, 0, sse_id_t));
-    }
-    json = apr_pstrcat(r->pool, "{", sse_publish_channels(r, channels),
-                       ",\"namespace\":", sse_publish_namespace(r), ",", what,
-                       "}\n", NULL);
-    return sse_http_json(r, HTTP_OK, json, strlen(json));
+    head = apr_psprintf(r->pool, "%s,\"id\":\"%" APR_UINT64_T_FMT "\"}\n", head,
+                        sse_ids_get(ids, 0));
+    return sse_http_json(r, HTTP_OK, head, strlen(head));
 }
 
 /* A problem of a body whose first events may be published already. */
@@ -179,7 +171,7 @@ static int sse_publish_problem(sse_post_t *post, int feed)
 {
     request_rec *r = post->r;
     const sse_problem_t *problem = &post->problem;
-    const char *json;
+    const char *head;
 
     if (problem->status == DONE) {
         /* Nobody reads an answer: the access log gets a status, the socket
@@ -195,11 +187,9 @@ static int sse_publish_problem(sse_post_t *post, int feed)
     if (!feed) {
         return sse_http_error(r, problem->status, "%s", problem->text);
     }
-    json = apr_pstrcat(
-        r->pool,
-        "{\"error\":", sse_http_quote(r->pool, sse_slice(problem->text)), ",",
-        sse_publish_ids(r, post->ids, post->published), "}\n", NULL);
-    return sse_http_json(r, problem->status, json, strlen(json));
+    head = apr_pstrcat(r->pool, "{\"error\":",
+                       sse_http_quote(r->pool, sse_slice(problem->text)), NULL);
+    return sse_publish_ids(r, problem->status, head, post->ids);
 }
 
 /* What POST and DELETE ask first. @return OK, or DONE after an answer */
@@ -245,17 +235,19 @@ int sse_http_publish(request_rec *r)
     if (status == OK) {
         status = sse_post_flush(post);
     }
-    apr_pool_destroy(post->pool);
+    sse_post_finish(post);
     if (status != OK) {
         return sse_publish_problem(post, reader == sse_feed_read);
     }
-    return sse_publish_answer(r, channels, post->ids, post->published,
+    return sse_publish_answer(r, channels, post->ids,
                               reader == sse_json_read && post->batch);
 }
 
 int sse_http_forget(request_rec *r)
 {
-    apr_array_header_t *channels, *ids;
+    apr_array_header_t *channels;
+    sse_ids_t *ids;
+    sse_id_t id;
     apr_status_t rv = APR_SUCCESS;
     sse_problem_t problem;
     int status, i;
@@ -267,14 +259,17 @@ int sse_http_forget(request_rec *r)
     if (status != OK) {
         return status;
     }
-    ids = apr_array_make(r->pool, channels->nelts, sizeof(sse_id_t));
+    ids = sse_ids_create(r);
     for (i = 0; i < channels->nelts && rv == APR_SUCCESS; ++i) {
         rv = sse_child_forget(APR_ARRAY_IDX(channels, i, sse_channel_t).key,
-                              apr_array_push(ids));
+                              &id);
+        if (rv == APR_SUCCESS) {
+            sse_ids_add(ids, id);
+        }
     }
     if (rv != APR_SUCCESS) {
         sse_post_store_failed(r, rv, &problem);
         return sse_http_error(r, problem.status, "%s", problem.text);
     }
-    return sse_publish_answer(r, channels, ids, (apr_uint64_t)ids->nelts, 0);
+    return sse_publish_answer(r, channels, ids, 0);
 }

@@ -20,7 +20,9 @@ static struct {
     unsigned int seen;  /* loop: of these, when the timer fired last */
     unsigned int waits; /* loop */
     uv_timer_t timer;   /* loop */
-    int is_at_it;       /* atomic: a worker, or it will be */
+    sse_loop_t *loop;   /* const after child_init */
+    sse_task_t asked;
+    int is_at_it; /* atomic: a worker, or it will be */
     sse_job_t job;
 } trim;
 
@@ -55,8 +57,20 @@ void sse_trim_count(void)
     }
 }
 
+static void on_asked(sse_task_t *task)
+{
+    ++trim.gone;
+    if (!uv_is_active((uv_handle_t *)&trim.timer)) {
+        uv_timer_start(&trim.timer, on_timer, WAIT_MSEC, WAIT_MSEC);
+    }
+}
+
+void sse_trim_soon(void) { sse_loop_post(trim.loop, &trim.asked); }
+
 void sse_trim_init(sse_loop_t *loop)
 {
+    trim.loop = loop;
+    trim.asked.run = on_asked;
     trim.job.run = give_back;
     uv_timer_init(sse_loop_uv(loop), &trim.timer);
 }

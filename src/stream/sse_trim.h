@@ -4,13 +4,16 @@
 
 /**
  * @file sse_trim.h
- * After many connections have gone, their memory goes back to the system.
+ * After many connections have gone, or large bodies were published, their memory
+ * goes back to the system.
  *
  * They are made on many threads and freed on others.  The C library then keeps
  * free pages that lie below something that is still in use, or cached by a
- * thread: 10 MB after 10,000 streams, more or less at random.
+ * thread: 10 MB after 10,000 streams, more or less at random; and of pieces as
+ * large as those it was given before, what it had of them, for each thread.
  *
- * Threads: the loop's; the trimming itself is done by a worker.
+ * Threads: the loop's, but for sse_trim_soon(); the trimming itself is done by a
+ * worker.
  */
 
 #ifndef SSE_TRIM_H
@@ -23,5 +26,9 @@ void sse_trim_init(sse_loop_t *loop);
 
 /** A connection goes. */
 void sse_trim_count(void);
+
+/** Much memory was freed: give it back when no more is about to be.  Any
+ *  thread, at any time. */
+void sse_trim_soon(void);
 
 #endif /* SSE_TRIM_H */
