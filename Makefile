@@ -171,15 +171,15 @@ check-conf: all
 	@LIBEXECDIR="$(LIBEXECDIR)" SSE_MODULE="$(CURDIR)/$(SO)" MAKE="$(MAKE)" \
 	    prove -f -o $(CONF_TESTS)
 
-build/fuzz/fuzz_reader: t/unit/fuzz_reader.c $(wildcard src/event/*.[ch]) \
-                        Makefile | need-apxs
+build/fuzz/%: t/unit/%.c $(wildcard src/event/*.[ch] t/unit/*_oracle.h) \
+              Makefile | need-apxs
 	$(call say,CC $@)
 	@mkdir -p $(@D)
 	$(Q)clang -std=gnu99 -g -O1 -fsanitize=fuzzer,address,undefined \
 	    -fno-sanitize-recover=undefined $(SSE_CPPFLAGS) -o $@ \
-	    $(filter %.c,$^) $(APR_LIBS)
+	    $(filter %.c,$^) $(APR_LIBS) -ljansson
 
-check-fuzz: build/fuzz/fuzz_reader
+check-fuzz: build/fuzz/fuzz_reader build/fuzz/fuzz_json
 	@FUZZ_SECONDS="$(FUZZ_SECONDS)" prove -f -o --exec sh tools/fuzz.sh
 
 test-browser: all

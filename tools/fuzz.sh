@@ -2,25 +2,34 @@
 # SPDX-License-Identifier: Apache-2.0
 # mod_sse: Server-Sent Events for Apache httpd.
 #
-# "make check-fuzz": the event reader against random input for FUZZ_SECONDS.
-# TAP; an input that breaks it is left in build/fuzz.
+# "make check-fuzz": the readers of events and of JSON against random input, for
+# FUZZ_SECONDS together.  TAP; an input that breaks one is left in build/fuzz.
 
 set -u
 cd "$(dirname "$0")/.." || exit 1
-seconds=${FUZZ_SECONDS:-30}
-log=build/fuzz/fuzz.log
-mkdir -p build/fuzz/corpus
+seconds=$(((${FUZZ_SECONDS:-30} + 1) / 2))
+count=0
 
-echo 1..2
-build/fuzz/fuzz_reader -max_total_time="$seconds" -max_len=4096 -timeout=10 \
-    -artifact_prefix=build/fuzz/ -print_final_stats=1 \
-    build/fuzz/corpus t/unit/corpus >"$log" 2>&1
-status=$?
-[ $status = 0 ] || printf 'not '
-echo "ok 1 - the reader survives $seconds s of random input"
-if [ $status != 0 ]; then
-    grep -vE '^#[0-9]+' "$log" | tail -n 60 | sed 's/^/# /'
-fi
-runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
-[ "${runs:-0}" -gt 1000 ] || printf 'not '
-echo "ok 2 - with ${runs:-0} inputs"
+# fuzz TARGET SEEDS WHAT: two tests.
+fuzz() {
+    log=build/fuzz/$1.log
+    mkdir -p "build/fuzz/corpus-$1"
+    "build/fuzz/$1" -max_total_time="$seconds" -max_len=4096 -timeout=10 \
+        -artifact_prefix="build/fuzz/$1-" -print_final_stats=1 \
+        "build/fuzz/corpus-$1" "$2" >"$log" 2>&1
+    status=$?
+    count=$((count + 1))
+    [ $status = 0 ] || printf 'not '
+    echo "ok $count - $3 survives $seconds s of random input"
+    if [ $status != 0 ]; then
+        grep -vE '^#[0-9]+' "$log" | tail -n 60 | sed 's/^/# /'
+    fi
+    runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
+    count=$((count + 1))
+    [ "${runs:-0}" -gt 1000 ] || printf 'not '
+    echo "ok $count - with ${runs:-0} inputs"
+}
+
+echo 1..4
+fuzz fuzz_reader t/unit/corpus 'the event reader'
+fuzz fuzz_json t/unit/corpus_json 'the JSON reader'
