@@ -446,7 +446,9 @@ passes("<VirtualHost *:80>\nServerName $long\nSSENamespace short\n"
        . '</VirtualHost>', 'SSENamespace makes up for it');
 
 # The reference configuration and the manual's examples.
-write_file("$dir/modules.conf", load_modules('authz_host'));
+write_file("$dir/modules.conf", load_modules(
+    qw(log_config authz_host authn_core authn_file auth_basic authz_user proxy
+       proxy_http)));
 my $reference = read_file("$top/conf/sse.conf");
 like $reference, qr/^#SSEHeartbeat/m, 'conf/sse.conf is there';
 passes("Include $top/conf/sse.conf", 'conf/sse.conf passes');
@@ -455,12 +457,15 @@ passes("Define SSE_EXAMPLE\nInclude $top/conf/sse.conf",
 (my $uncommented = $reference) =~ s/^#(?=SSE)//mg;
 passes("Define SSE_EXAMPLE\n$uncommented", 'and with no directive commented');
 
-my $manual = read_file("$top/docs/directives.md");
-my @examples = $manual =~ /^```apache\n(.*?)^```$/msg;
-cmp_ok scalar @examples, '>=', 14, 'docs/directives.md has examples';
-for my $example (@examples) {
-    my($first) = $example =~ /^\s*((?:SSE|<).*)$/m;
-    passes($example, "docs/directives.md: $first ...");
+my %least = ('docs/directives.md' => 14, 'README.md' => 4,
+             'docs/operations.md' => 1);
+for my $file (sort keys %least) {
+    my @examples = read_file("$top/$file") =~ /^```apache\n(.*?)^```$/msg;
+    cmp_ok scalar @examples, '>=', $least{$file}, "$file has examples";
+    for my $example (@examples) {
+        my($first) = $example =~ /^\s*([^#\s].*)$/m;
+        passes($example, "$file: $first ...");
+    }
 }
 
 done_testing;
