@@ -134,6 +134,7 @@ static void prepare(sse_conn_t *conn)
 static void give_up(sse_conn_t *conn)
 {
     apr_brigade_cleanup(conn->pending);
+    apr_brigade_cleanup(conn->held);
     prepare(conn);
 }
 
@@ -149,7 +150,8 @@ static void count_logged(sse_conn_t *conn)
 void sse_async_end(sse_conn_t *conn)
 {
     conn->c->aborted = 1;
-    if (!APR_BRIGADE_EMPTY(conn->pending) || !conn->is_prepared) {
+    if (!APR_BRIGADE_EMPTY(conn->pending) || !APR_BRIGADE_EMPTY(conn->held) ||
+        !conn->is_prepared) {
         send_away(conn, give_up, sse_async_end);
         return;
     }
@@ -247,14 +249,14 @@ static void end_request(sse_conn_t *conn)
 
 static void flush(sse_conn_t *conn)
 {
-    if (sse_conn_write(conn) != APR_SUCCESS) {
+    if (!conn->is_writing && sse_conn_write(conn) != APR_SUCCESS) {
         sse_async_end(conn);
     }
     else if (sse_conn_is_flushed(conn)) {
         sse_conn_want_write(conn, 0);
         on_flushed(conn);
     }
-    else if (sse_async_at_request_end(conn)) {
+    else if (!conn->is_writing && sse_async_at_request_end(conn)) {
         send_away(conn, end_request, flush);
     }
     else if (sse_streams_leaving() == SSE_LEAVE_AT_ONCE) {
@@ -357,11 +359,14 @@ static void on_writable(sse_peer_t *peer)
     if (conn->state == SSE_CONN_STREAM) {
         sse_async_writable(conn->stream);
     }
-    else if (conn->state == SSE_CONN_FLUSHING) {
-        flush(conn);
+    else if (conn->state != SSE_CONN_FLUSHING) {
+        sse_conn_want_write(conn, 0);
+    }
+    else if (conn->is_writing) {
+        sse_async_serve_next(conn);
     }
     else {
-        sse_conn_want_write(conn, 0);
+        flush(conn);
     }
 }
 
@@ -456,6 +461,7 @@ sse_conn_t *sse_conn_of(request_rec *r, sse_loop_t *loop)
         conn->pass_flush = 1;
         conn->bb = apr_brigade_create(c->pool, c->bucket_alloc);
         conn->pending = apr_brigade_create(c->pool, c->bucket_alloc);
+        conn->held = apr_brigade_create(c->pool, c->bucket_alloc);
         conn->take_task.run = on_take;
         conn->back_task.run = on_back;
         sse_async_add_filter(conn, r);

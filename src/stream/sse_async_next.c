@@ -11,7 +11,9 @@
  * at most half of a child's threads are used that way, however many
  * connections have a request begun, and the others wait for their turn: who
  * sends requests slowly cannot take all of a child's threads (where it has more
- * than one).  The thread's entry in the scoreboard is kept as the MPM would, so
+ * than one).  Who reads slowly takes none: what the socket does not take of a
+ * response at once waits, as with the MPM, and a thread has its turn again when
+ * there is room.  The thread's entry in the scoreboard is kept as the MPM would, so
  * that the parent counts it as busy.
  *
  * Threads: serve() the MPM's, the rest the loop's.
@@ -88,6 +90,28 @@ static void free_thread(void)
     sse_loop_post(all.loop, &all.free_task);
 }
 
+/* @return 0: the connection was suspended, and is not this thread's any more */
+static int process(sse_conn_t *conn)
+{
+    conn_rec *c = conn->c;
+
+    c->cs->state = CONN_STATE_PROCESSING;
+    ap_run_process_connection(c);
+    c->sbh = NULL;
+    return c->cs->state != CONN_STATE_SUSPENDED;
+}
+
+/* As the MPM does, whatever takes long: what the socket takes now.  For the rest
+ * the loop waits until it takes more. */
+static void write_left(sse_conn_t *conn)
+{
+    if (!sse_conn_is_flushed(conn)) {
+        ap_update_child_status(conn->sbh, SERVER_BUSY_WRITE, NULL);
+        sse_async_pass_held(conn);
+    }
+    conn->is_writing = !conn->c->aborted && !sse_conn_is_flushed(conn);
+}
+
 static void serve(void *baton)
 {
     sse_conn_t *conn = baton;
@@ -97,16 +121,18 @@ static void serve(void *baton)
     conn->pass_flush = 1;
     c->current_thread = sse_thread_here();
     set_score(conn);
-    c->cs->state = CONN_STATE_PROCESSING;
-    ap_run_process_connection(c);
-    c->sbh = NULL;
-    if (c->cs->state == CONN_STATE_SUSPENDED && !conn->stream) {
+    if (conn->is_writing) {
+        c->cs->state = CONN_STATE_WRITE_COMPLETION;
+        write_left(conn);
+    }
+    else if (process(conn)) {
+        write_left(conn);
+    }
+    else if (!conn->stream) {
         free_thread(); /* another module's: it owns the connection now */
         return;
     }
-    if (c->data_in_output_filters) {
-        sse_async_flush_blocking(conn);
-    }
+    c->sbh = NULL;
     sse_async_take(conn);
     free_thread();
 }
@@ -134,6 +160,19 @@ static void hand(sse_conn_t *conn)
 static void on_expired(uv_timer_t *timer)
 {
     sse_async_linger(sse_owner_of(timer, sse_conn_t, timer));
+}
+
+/* No thread was free for so long. */
+static void on_no_turn(uv_timer_t *timer)
+{
+    sse_conn_t *conn = sse_owner_of(timer, sse_conn_t, timer);
+
+    if (conn->is_writing) {
+        sse_async_end(conn);
+    }
+    else {
+        sse_async_linger(conn);
+    }
 }
 
 static struct sse_conn_list *list_of(const sse_conn_t *conn)
@@ -184,9 +223,9 @@ void sse_async_serve_next(sse_conn_t *conn)
         hand(conn);
     }
     else {
-        sse_peer_want(&conn->peer, UV_READABLE, 0);
+        sse_peer_want(&conn->peer, UV_READABLE | UV_WRITABLE, 0);
         sse_async_set_state(conn, SSE_CONN_WAITING);
-        sse_async_set_deadline(conn, conn->server->timeout, on_expired);
+        sse_async_set_deadline(conn, conn->server->timeout, on_no_turn);
     }
 }
 
@@ -206,12 +245,13 @@ static void end_all(struct sse_conn_list *conns)
 }
 
 /* Gracefully, a request that has come is still served, and a response written;
- * at once, a request is at least logged. */
+ * at once, one whose response has begun is at least logged. */
 void sse_conns_leave(void)
 {
     if (sse_streams_leaving() == SSE_LEAVE_AT_ONCE) {
         end_all(&all.idle);
         end_all(&all.flushing);
+        end_all(&all.waiting);
     }
     while (!TAILQ_EMPTY(&all.idle)) {
         sse_async_linger(TAILQ_FIRST(&all.idle));

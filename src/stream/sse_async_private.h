@@ -32,12 +32,13 @@
 #include "loop/sse_workers.h"
 
 typedef enum {
-    SSE_CONN_SERVING,  /**< an MPM thread runs a request */
+    SSE_CONN_SERVING,  /**< an MPM thread runs a request, or writes */
     SSE_CONN_STREAM,   /**< a stream is open on it */
     SSE_CONN_AWAY,     /**< a worker has it, to end a request or to close */
     SSE_CONN_FLUSHING, /**< the response is over, its last bytes wait */
     SSE_CONN_IDLE,     /**< waiting for the next request */
-    SSE_CONN_WAITING,  /**< one has come; it waits for its turn */
+    SSE_CONN_WAITING,  /**< there is something for an MPM thread to do; it waits
+                          for its turn */
     SSE_CONN_HANDING,  /**< an MPM thread will take it over */
     SSE_CONN_LINGER,   /**< shut down; the client may still be sending */
     SSE_CONN_GONE      /**< to be destroyed */
@@ -55,9 +56,14 @@ struct sse_conn_t {
     sse_conn_state_e state;      /* the owner's; AWAY: the loop's */
     apr_bucket_brigade *pending; /* the owner's: what the core filter has not
                                     been given yet */
-    int pass_flush;         /* the owner's: an MPM thread's, FLUSH may block */
-    int is_tls;             /* const */
-    ap_sb_handle_t *sbh;    /* SERVING: the scoreboard's entry of its thread */
+    ap_filter_t *hold;           /* const */
+    apr_bucket_brigade *held; /* the owner's, an MPM thread's to pass on: what a
+                                 response has left */
+    int pass_flush;      /* the owner's: an MPM thread's, FLUSH may block */
+    int is_writing;      /* the owner's: what is left to write is of a request
+                               that an MPM thread ran, which writes it too */
+    int is_tls;          /* const */
+    ap_sb_handle_t *sbh; /* SERVING: the scoreboard's entry of its thread */
     apr_uint64_t suspended; /* loop: its clock when it took over */
     sse_peer_t peer;        /* loop */
     int peer_open;          /* loop */
@@ -79,8 +85,15 @@ struct sse_conn_t {
 void sse_async_add_filter(sse_conn_t *conn, request_rec *r);
 /** loop: all was written but for a request's end, which is not the loop's. */
 int sse_async_at_request_end(const sse_conn_t *conn);
-/** MPM thread: write out what a response has left, blocking. */
-void sse_async_flush_blocking(sse_conn_t *conn);
+
+/* sse_async_hold.c */
+
+/** Owner: the filter that keeps large responses back, likewise. */
+void sse_async_add_hold(sse_conn_t *conn, request_rec *r);
+/** MPM thread: of what a response has left, write what the socket takes. */
+void sse_async_pass_held(sse_conn_t *conn);
+/** register_hooks. */
+void sse_async_hold_register(void);
 
 /* sse_async_next.c: loop */
 
@@ -91,7 +104,8 @@ void sse_async_await_writing(sse_conn_t *conn);
 /** Its state changes; the lists of those that are IDLE, WAITING or FLUSHING go
  *  by it. */
 void sse_async_set_state(sse_conn_t *conn, sse_conn_state_e state);
-/** A request has come, or part of one. */
+/** A request has come, or part of one; or the socket takes more of a response
+ *  that an MPM thread writes. */
 void sse_async_serve_next(sse_conn_t *conn);
 /** Its handles are closed: the MPM may have it now. */
 void sse_async_hand_over(sse_conn_t *conn);

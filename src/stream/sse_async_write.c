@@ -50,14 +50,16 @@ void sse_conn_register(void)
 {
     ap_register_output_filter(filter_name, out_filter, NULL,
                               AP_FTYPE_NETWORK - 1);
+    sse_async_hold_register();
 }
 
 void sse_async_add_filter(sse_conn_t *conn, request_rec *r)
 {
     ap_filter_t *f;
 
-    /* With the request, so that its chain has the filter too. */
+    /* With the request, so that its chain has the filters too. */
     ap_add_output_filter(filter_name, conn, r, conn->c);
+    sse_async_add_hold(conn, r);
     for (f = conn->c->output_filters; f->next; f = f->next) {
     }
     conn->core = f;
@@ -118,7 +120,8 @@ apr_status_t sse_conn_write(sse_conn_t *conn)
 
 int sse_conn_is_flushed(const sse_conn_t *conn)
 {
-    return !conn->c->data_in_output_filters && APR_BRIGADE_EMPTY(conn->pending);
+    return !conn->c->data_in_output_filters &&
+           APR_BRIGADE_EMPTY(conn->pending) && APR_BRIGADE_EMPTY(conn->held);
 }
 
 int sse_async_at_request_end(const sse_conn_t *conn)
@@ -131,14 +134,4 @@ int sse_async_at_request_end(const sse_conn_t *conn)
 void sse_conn_want_write(sse_conn_t *conn, int on)
 {
     sse_peer_want(&conn->peer, UV_WRITABLE, on);
-}
-
-/* With what is left of a response its request ends, and who logs it or is told
- * of it must not be on the loop. */
-void sse_async_flush_blocking(sse_conn_t *conn)
-{
-    APR_BRIGADE_INSERT_TAIL(conn->bb,
-                            apr_bucket_flush_create(conn->c->bucket_alloc));
-    ap_pass_brigade(conn->c->output_filters, conn->bb);
-    apr_brigade_cleanup(conn->bb);
 }
