@@ -51,6 +51,8 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_post_read_request(sse_requests_begin, NULL, NULL,
                               APR_HOOK_REALLY_FIRST);
     register_rewrite();
+    ap_hook_post_read_request(sse_conn_keep_protocol, NULL, NULL,
+                              APR_HOOK_REALLY_FIRST);
     ap_hook_fixups(sse_watcher_fixups, NULL, NULL, APR_HOOK_LAST);
     /* Before the logs are written, so that they have the notes. */
     ap_hook_log_transaction(sse_watcher_log, NULL, NULL, APR_HOOK_REALLY_FIRST);

@@ -163,7 +163,11 @@ void sse_streams_let_go(void);
  *  thread. */
 void sse_conn_suspended(conn_rec *c, request_rec *r);
 
-/** register_hooks: the output filter of asynchronous connections. */
+/** post_read_request hook: a connection that is the loop's keeps its protocol.
+ *  Request thread. */
+int sse_conn_keep_protocol(request_rec *r);
+
+/** register_hooks: the output filters of asynchronous connections. */
 void sse_conn_register(void);
 
 #endif /* SSE_STREAM_H */
