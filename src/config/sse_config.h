@@ -52,8 +52,8 @@ extern const sse_history_t sse_default_history; /* 1000 events, 1h, 16m */
 
 /** Per location.  channels: of const ap_expr_info_t *; NULL: the URL path.
  *  origins: of const char *, lower case as browsers send them; "*": any, to
- *  read; empty, or NULL: none.  filters: of const char *, SSETrustFilter; likewise.
- *  watch: sse_watch_mode_e. */
+ *  read; empty, or NULL: none.  filters: of const char *, SSETrustFilter;
+ *  likewise.  watch: sse_watch_mode_e. */
 typedef struct {
 #define SSE_MEMBER(type, name, unset, fallback) type name;
     SSE_DIR_MEMBERS(SSE_MEMBER)

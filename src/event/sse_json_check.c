@@ -590,6 +590,7 @@ apr_status_t sse_json_check(sse_slice_t text, sse_json_error_t *error)
     check.room = (sse_room_t){NULL, 0};
     check.names = 0;
     check.depth = 0;
+    memset(check.is_object, 0, sizeof(check.is_object));
     if (text.len > APR_UINT32_MAX) {
         fail(&check, check.p, "more than 4 GB");
     }

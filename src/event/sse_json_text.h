@@ -4,8 +4,8 @@
 
 /**
  * @file sse_json_text.h
- * JSON (RFC 8259) as the text that it is: whether it is valid, where the members
- * of an object lie, how a value is written without the blanks.
+ * JSON (RFC 8259) as the text that it is: whether it is valid, where the
+ * members of an object lie, how a value is written without the blanks.
  *
  * A tree of values takes up to a hundred times the memory of its text; here a
  * value is nothing but a slice of that.  What is accepted is what jansson

@@ -35,7 +35,7 @@ static const char *sse_json_type(sse_slice_t value)
     }
 }
 
-/* In place: the body is ours, and nothing of it is as long decoded as it was. */
+/* In place: the body is ours, and nothing gets longer by being decoded. */
 static sse_slice_t sse_json_decode(sse_slice_t inside)
 {
     inside.len = sse_json_unescape((char *)inside.ptr, inside.len);

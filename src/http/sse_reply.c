@@ -54,8 +54,8 @@ const char *sse_http_quote(apr_pool_t *pool, sse_slice_t text)
     return quoted;
 }
 
-/* httpd would cut a piece out of an answer of 200 to a request with Range (206),
- * whatever its method. */
+/* httpd would cut a piece (206) out of an answer of 200 to a request with
+ * Range, whatever its method. */
 static void sse_reply_keep_whole(request_rec *r)
 {
     ap_filter_t *f, *next;

@@ -4,16 +4,16 @@
 
 /**
  * @file sse_trim.h
- * After many connections have gone, or large bodies were published, their memory
- * goes back to the system.
+ * After many connections have gone, or large bodies were published, their
+ * memory goes back to the system.
  *
  * They are made on many threads and freed on others.  The C library then keeps
  * free pages that lie below something that is still in use, or cached by a
  * thread: 10 MB after 10,000 streams, more or less at random; and of pieces as
  * large as those it was given before, what it had of them, for each thread.
  *
- * Threads: the loop's, but for sse_trim_soon(); the trimming itself is done by a
- * worker.
+ * Threads: the loop's, but for sse_trim_soon(); the trimming itself is done by
+ * a worker.
  */
 
 #ifndef SSE_TRIM_H

@@ -2,8 +2,8 @@
  * mod_sse: Server-Sent Events for Apache httpd.
  * See LICENSE for the terms. */
 
-/* A libFuzzer target for JSON as text: jansson must say the same of it, and read
- * the same in it. */
+/* A libFuzzer target for JSON as text: jansson must say the same of it, and
+ * read the same in it. */
 
 #include <stdint.h>
 #include <stdio.h>
