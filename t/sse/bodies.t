@@ -72,11 +72,15 @@ sub memory {
 sub children {
     my $parent = shift;
 
-    return grep {
-        open my $fh, '<', "/proc/$_/stat" or next;
-        my $stat = <$fh> // '';
-        $stat =~ /^\d+ \(.*\) \S (\d+) / && $1 == $parent;
-    } map { m{/(\d+)$} ? $1 : () } glob '/proc/[0-9]*';
+    return grep { parent_of($_) == $parent }
+        map { m{/(\d+)$} ? $1 : () } glob '/proc/[0-9]*';
+}
+
+# 0: it is gone.
+sub parent_of {
+    open my $fh, '<', "/proc/$_[0]/stat" or return 0;
+    my $stat = <$fh> // '';
+    return $stat =~ /^\d+ \(.*\) \S (\d+) / ? $1 : 0;
 }
 
 # All but the last byte of each body first, so that all of them are there at the
