@@ -2,7 +2,6 @@
  * mod_sse: Server-Sent Events for Apache httpd.
  * See LICENSE for the terms. */
 
-#include <stdlib.h>
 #include <string.h>
 
 #include <apr_strings.h>
@@ -17,8 +16,9 @@
 
 APLOG_USE_MODULE(sse);
 
-#define SSE_BODY_READ       16384 /**< bytes asked for at a time */
-#define SSE_BODY_FIRST_SIZE 4096  /**< of a buffer, before it grows */
+#define SSE_BODY_READ 16384 /**< bytes asked for at a time */
+#define SSE_BODY_FIRST_SIZE                                                    \
+    16384 /**< up to which a buffer is made to measure */
 
 /** A growing body. */
 typedef struct {
@@ -42,6 +42,13 @@ int sse_problem_set(sse_problem_t *problem, apr_pool_t *pool, int status,
     problem->text = apr_pvsprintf(pool, format, args);
     va_end(args);
     return status;
+}
+
+int sse_problem_no_memory(sse_problem_t *problem, apr_pool_t *pool)
+{
+    return sse_problem_set(problem, pool, HTTP_SERVICE_UNAVAILABLE,
+                           "the server has no memory left for this; try again "
+                           "later, or send less at once");
 }
 
 /* httpd's input filter reports a bad body by sending an error bucket down the
@@ -235,7 +242,7 @@ static int sse_body_buffer_add(void *baton, const char *buf, apr_size_t len)
         return sse_body_too_large(buffer);
     }
     if (!sse_room_double(&buffer->room, buffer->len + len)) {
-        abort(); /* as httpd does */
+        return sse_problem_no_memory(buffer->problem, buffer->pool);
     }
     memcpy(buffer->room.ptr + buffer->len, buf, len);
     buffer->len += len;
@@ -259,11 +266,9 @@ int sse_body_whole(request_rec *r, apr_size_t limit, const char *too_large,
     if (is_told && (apr_uint64_t)length > limit) {
         return sse_body_too_large(buffer);
     }
-    /* What is promised and never sent is never touched, and costs nothing. */
-    if (!sse_room_grow(&buffer->room, is_told && length > 0
-                                          ? (apr_size_t)length
-                                          : SSE_BODY_FIRST_SIZE)) {
-        abort();
+    /* What a client only promises is not even reserved. */
+    if (is_told && length > 0 && length < SSE_BODY_FIRST_SIZE) {
+        sse_room_grow(&buffer->room, (apr_size_t)length);
     }
     apr_pool_cleanup_register(pool, buffer, sse_body_buffer_free,
                               apr_pool_cleanup_null);

@@ -32,6 +32,9 @@ int sse_problem_set(sse_problem_t *problem, apr_pool_t *pool, int status,
                     const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
+/** There is no memory. @return 503 */
+int sse_problem_no_memory(sse_problem_t *problem, apr_pool_t *pool);
+
 /** Some of the body. @return OK to go on, else the status to stop with */
 typedef int sse_body_fn(void *baton, const char *buf, apr_size_t len);
 
@@ -48,9 +51,8 @@ int sse_body_each(request_rec *r, sse_body_fn *fn, void *baton,
 /**
  * Read the whole body.  One whose Content-Length is over the limit is refused
  * unread, and its client gets no 100 Continue.
- * @param pool the body lives until it is destroyed; memory of its own (no more
- *        than the body has bytes, or twice that when its length was not told),
- *        which goes back to the system then
+ * @param pool the body lives until it is destroyed; memory of its own, no more
+ *        than what has come, which goes back to the system then
  * @param too_large what to say (413) when the body exceeds the limit
  * @param body out: the reader's own, to be changed as it likes
  * @return OK or the problem's status

@@ -149,8 +149,12 @@ static int sse_json_event(sse_post_t *post, sse_slice_t text,
 {
     sse_json_walk_t walk = sse_json_walk(text);
     sse_json_error_t error;
+    apr_status_t rv = sse_json_check(text, &error);
 
-    if (sse_json_check(text, &error) != APR_SUCCESS) {
+    if (rv == APR_ENOMEM) {
+        return sse_problem_no_memory(&post->problem, post->r->pool);
+    }
+    if (rv != APR_SUCCESS) {
         return sse_post_refuse(post, HTTP_BAD_REQUEST,
                                "the JSON is not valid: %s (line "
                                "%" APR_SIZE_T_FMT ", column %" APR_SIZE_T_FMT

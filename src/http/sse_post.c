@@ -237,7 +237,7 @@ int sse_post_begin(sse_post_t *post)
 }
 
 /* The event for each channel: what sse_post_flush() appends. */
-static void sse_post_wait(sse_post_t *post, const sse_fields_t *event)
+static int sse_post_wait(sse_post_t *post, const sse_fields_t *event)
 {
     const sse_history_t *history = sse_conf_history(post->r);
     int i, channels = post->channels->nelts;
@@ -246,7 +246,7 @@ static void sse_post_wait(sse_post_t *post, const sse_fields_t *event)
     if (!sse_room_double(&post->waiting,
                          (apr_size_t)(post->n_waiting + channels) *
                              sizeof(*items))) {
-        abort(); /* as httpd does */
+        return sse_problem_no_memory(&post->problem, post->r->pool);
     }
     items = (sse_append_t *)(void *)post->waiting.ptr;
     for (i = 0; i < channels; ++i) {
@@ -259,6 +259,7 @@ static void sse_post_wait(sse_post_t *post, const sse_fields_t *event)
         item->fields.id = sse_slice(NULL);
         item->history = history;
     }
+    return OK;
 }
 
 int sse_post_add(sse_post_t *post, const sse_fields_t *event)
@@ -266,10 +267,7 @@ int sse_post_add(sse_post_t *post, const sse_fields_t *event)
     sse_fields_t checked = *event;
     int status = sse_post_check(post, &checked);
 
-    if (status == OK) {
-        sse_post_wait(post, &checked);
-    }
-    return status;
+    return status == OK ? sse_post_wait(post, &checked) : status;
 }
 
 int sse_post_store_failed(request_rec *r, apr_status_t rv,
