@@ -13,8 +13,9 @@
 
 #include "event/sse_room.h"
 
-/* From here on it is mapped.  AddressSanitizer watches malloc() alone. */
-#if defined(__SANITIZE_ADDRESS__)
+/* From here on it is mapped.  AddressSanitizer watches malloc() alone;
+ * ThreadSanitizer does not see what mremap() moves. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define MAPPED ((apr_size_t)-1)
 #else
 #define MAPPED ((apr_size_t)128 * 1024)
