@@ -187,13 +187,15 @@ APR_DECLARE_OPTIONAL_FN(apr_status_t, sse_cancel, (sse_watch_t * watch));
 
 /**
  * Publish an event to a channel of this host, for all its subscribers in all
- * children, as POST does.  Any thread; blocks for as long as the store takes.
+ * children, as POST does.  Any thread; blocks for as long as the store takes,
+ * but no longer than 5 s where another process keeps it locked.
  * What the channel keeps is the host's SSEHistory.
  * @param id out: the event's id, in p; or NULL
  * @return APR_SUCCESS: it is stored; APR_EINVAL: no data, a type that begins
  *         with "sse-", no channel name, or as for sse_send; APR_ENOSPC: the
- *         store is full, or its disk is gone or read-only; APR_ENOTIMPL:
- *         mod_sse is not running in this child
+ *         store is full, or its disk is gone or read-only; APR_EAGAIN: another
+ *         process keeps it locked, nothing was published; APR_ENOTIMPL: mod_sse
+ *         is not running in this child
  */
 APR_DECLARE_OPTIONAL_FN(apr_status_t, sse_publish,
                         (server_rec * s, const char *channel,

@@ -306,12 +306,22 @@ static int query(int what)
     return ap_mpm_query(what, &answer) == APR_SUCCESS && answer;
 }
 
+/* Of this child's threads so many may wait for a store that takes nothing. */
+static int publishers(void)
+{
+    int threads = 0;
+
+    ap_mpm_query(AP_MPMQ_MAX_THREADS, &threads);
+    return threads >= 8 ? threads / 4 : 1;
+}
+
 static apr_status_t start_hub(sse_child_t *child, apr_pool_t *pool)
 {
     apr_status_t rv;
 
     rv = parent.provider->open(&child->store, parent.conf, pool);
     if (rv == APR_SUCCESS) {
+        parent.provider->limit(child->store, publishers());
         /* One that the others do not know would be told of while it lives. */
         if (child->is_counted) {
             sse_crash_init(child->server, child->loop, parent.ended,

@@ -174,6 +174,9 @@ static apr_status_t sse_publish(server_rec *s, const char *channel,
     if (rv == SSE_STORE_ESIZE || rv == SSE_STORE_EGONE || rv == EROFS) {
         rv = APR_ENOSPC;
     }
+    else if (rv == SSE_STORE_EBUSY) {
+        rv = APR_EAGAIN;
+    }
     if (rv == APR_SUCCESS && id) {
         *id = apr_psprintf(p, "%" APR_UINT64_T_FMT, item.id);
     }

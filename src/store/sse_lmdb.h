@@ -36,19 +36,19 @@
  * Threads and locks.  An environment belongs to one process and is never held
  * across a fork.  Two mutexes in each process, never held together:
  *
- *   gate   guards idle, idle_count, active, alone.  Every transaction, reading
- *          or writing, and all else that uses the environment counts in
- *          "active" from begin to end; who changes the map or the environment
- *          itself waits until there is none, and keeps new ones out.
- *   queue  guards the list of waiting publishers.  The first of the list is
- *          the leader: it alone writes, for all who wait when its transaction
- *          has begun, and then makes the next one leader.
+ *   gate   guards idle, idle_count, active, alone, beginning.  Every
+ *          transaction, reading or writing, and all else that uses the
+ *          environment counts in "active" from begin to end; who changes the
+ *          map or the environment itself waits until there is none, and keeps
+ *          new ones out; the loop waits for either for a moment only.
+ *   the writer's (sse_writer.h), a leaf.  One thread of each process writes,
+ *          for all who wait when its transaction has begun.
  *
- * LMDB's own write mutex (robust, shared by all processes) is taken with
- * neither held; queue may be taken inside it, gate may not (but at the end of
- * the transaction, after it was let go).  A write transaction begins and ends
- * in one function, on one thread, and nothing foreign runs inside it.
- * Callbacks run inside a read transaction with no lock held.
+ * LMDB's own write mutex (robust, shared by all processes) is waited for with
+ * neither held, and not counted in "active" either, as that may take for ever.
+ * A write transaction begins and ends on the writer's thread, and nothing
+ * foreign runs inside it.  Callbacks run inside a read transaction with no lock
+ * held.
  *
  * An environment can be closed and another one opened in its place, as the
  * files may be removed or replaced while the server runs (sse_lmdb_place.c).
@@ -67,6 +67,7 @@
 #include <lmdb.h>
 
 #include "store/sse_store.h"
+#include "store/sse_writer.h"
 
 #define SSE_LMDB_MAGIC   0x65737373u
 #define SSE_LMDB_VERSION 1
@@ -154,8 +155,6 @@ struct sse_store_conf_t {
     int sync;
 };
 
-struct sse_lmdb_request_t;
-
 /** data.mdb and lock.mdb: which file it is, whatever its name. */
 #define SSE_LMDB_FILES 2
 typedef struct {
@@ -191,10 +190,15 @@ struct sse_store_t {
     int idle_count;               /**< under gate */
     int active;                   /**< under gate */
     int alone;                    /**< under gate */
+    struct timespec alone_long;   /**< under gate: readers wait no longer */
+    int beginning;                /**< under gate: the writer waits for LMDB's
+                                       lock, in this environment */
 
-    pthread_mutex_t queue;
-    struct sse_lmdb_request_t *head; /**< under queue */
-    struct sse_lmdb_request_t *tail; /**< under queue */
+    pthread_mutex_t peek;     /**< a leaf */
+    const apr_uint32_t *lock; /**< under peek: see sse_lmdb_lock_map() */
+    sse_writer_t *writer;     /**< const after open */
+    int room_round;           /**< writer: make room first; 0: need not be */
+    apr_uint64_t room_pages;  /**< writer: for so many */
 };
 
 /** Who does something that may have to wait for other processes. */
@@ -227,7 +231,7 @@ apr_status_t sse_lmdb_status(int rc);
 int sse_lmdb_opening_lock(const char *dir, apr_interval_time_t patience,
                           int *fd);
 int sse_lmdb_env_open(MDB_env **env, const sse_store_conf_t *conf,
-                      apr_interval_time_t patience);
+                      apr_interval_time_t patience, const apr_uint32_t **lock);
 /** In a write transaction: the databases, made if there is nothing yet, the
  *  origin then being the time, but above that id. */
 int sse_lmdb_dbs_open(MDB_txn *txn, MDB_dbi *db, sse_id_t above);
@@ -253,6 +257,25 @@ apr_uint64_t sse_lmdb_soft(apr_uint64_t pages);
 /** Pages that the databases take up. */
 int sse_lmdb_pages_used(sse_store_t *store, MDB_txn *txn, apr_uint64_t *pages);
 
+/* sse_lmdb_lock.c: whether LMDB's writer lock looks free */
+/** The beginning of its lock file, before LMDB opens it: closing it later would
+ *  let go of LMDB's locks. @return NULL: that cannot be told */
+const apr_uint32_t *sse_lmdb_lock_map(int fd);
+void sse_lmdb_lock_unmap(const apr_uint32_t *words);
+/** Look at that from here on, and at what was looked at no more. */
+void sse_lmdb_lock_use(sse_store_t *store, const apr_uint32_t *words);
+int sse_lmdb_lock_is_free(sse_store_t *store);
+/** In a write transaction: find out where the lock is. @return to give to ... */
+int sse_lmdb_lock_find(const apr_uint32_t *words);
+/** ... this after it, on the same thread. */
+void sse_lmdb_lock_found(const apr_uint32_t *words, int i);
+/** The same, for what the store looks at. */
+int sse_lmdb_lock_find_in(sse_store_t *store);
+void sse_lmdb_lock_found_in(sse_store_t *store, int i);
+/** Where it is, for another process. @return -1: not known */
+int sse_lmdb_lock_place(void);
+void sse_lmdb_lock_know(int i);
+
 /* sse_lmdb_gate.c: who uses the environment */
 /** For a condition variable that goes by the steady clock, and is waited for
  *  no longer than that. */
@@ -265,16 +288,25 @@ void sse_lmdb_leave(sse_store_t *store);
  *  @return what fn did; EAGAIN: others were active for too long */
 int sse_lmdb_alone(sse_store_t *store, sse_lmdb_who_e who,
                    int (*fn)(sse_store_t *store, sse_lmdb_who_e who));
-/** The same, by hand. @param idle whether a reset read transaction is wanted
- *  @return a transaction to renew, or NULL */
-MDB_txn *sse_lmdb_gate_enter(sse_store_t *store, int idle);
+/** The same, by hand. @param idle NULL, or out: a reset read transaction to
+ *         renew, or NULL
+ *  @return 0; EAGAIN, to a reader: somebody is alone for too long */
+int sse_lmdb_gate_enter(sse_store_t *store, sse_lmdb_who_e who, MDB_txn **idle);
 /** @param txn a reset one, to be kept or ended; or NULL */
 void sse_lmdb_gate_leave(sse_store_t *store, MDB_txn *txn);
+
+/** Active, by the writer: it waits for LMDB's lock, which is no use of it.
+ *  @return the environment to wait in */
+MDB_env *sse_lmdb_gate_wait_begin(sse_store_t *store);
+/** @return whether it is the one in use, and the writer active in it; else it
+ *          is the caller's to close */
+int sse_lmdb_gate_wait_end(sse_store_t *store, MDB_env *env);
 
 /* sse_lmdb_place.c: whether the store is still where it is named */
 /** Room for all of the lock file, which is written to through its map: a full
  *  disk would kill who does.  Before it is opened. */
-int sse_lmdb_place_reserve(const sse_store_conf_t *conf);
+int sse_lmdb_place_reserve(const sse_store_conf_t *conf,
+                           const apr_uint32_t **lock);
 #define SSE_LMDB_NEWS_CLOSED                                                   \
     "the event store cannot be opened: see that its directory is there and "   \
     "belongs to the server's user, and that its disk is neither full nor "     \
@@ -344,7 +376,43 @@ int sse_lmdb_evict(sse_lmdb_write_t *w, apr_uint64_t pages, int *count);
  *  @param round 1 the first time, then 2, and so on */
 void sse_lmdb_make_room(sse_store_t *store, apr_uint64_t need, int round);
 
+/** What is wanted of the writer; on the stack of who waits for it. */
+typedef struct {
+    sse_writer_job_t job; /**< first */
+    sse_append_t *items;  /**< NULL: forget channel */
+    int n;
+    sse_slice_t channel;
+    sse_id_t id; /**< out: of the record of that */
+    /** NULL, or something else to do. */
+    int (*also)(sse_lmdb_write_t *w, void *baton);
+    void *baton;
+    apr_uint64_t pages; /**< it needs, about */
+    int is_alone;       /**< writer: with others it has failed */
+    int room_rounds;    /**< writer: transactions that only evicted for it */
+    int full_rounds;    /**< writer: times that it met MDB_MAP_FULL */
+} sse_lmdb_request_t;
+
+/* sse_lmdb_queue.c: publishers, and the thread that writes for them */
+/** How long a publisher waits for the writer. */
+#define SSE_LMDB_PUBLISHER apr_time_from_sec(5)
+/** And housekeeping, which comes again. */
+#define SSE_LMDB_TIDY apr_time_from_sec(1)
+sse_lmdb_request_t *sse_lmdb_request_next(const sse_lmdb_request_t *request);
+/** @return LMDB's code; EBUSY: others have kept it waiting for too long, and
+ *          nothing was or will be written */
+int sse_lmdb_submit(sse_store_t *store, sse_lmdb_request_t *request,
+                    apr_interval_time_t patience);
+/** The writer's functions. */
+void sse_lmdb_serve(void *store);
+int sse_lmdb_is_free(void *store);
+
 /* sse_lmdb_append.c */
+/** Keep below the soft limit before these requests are put.
+ *  @param again out: so many have to go that they should go first, in a
+ *         transaction of their own */
+int sse_lmdb_keep_room(sse_lmdb_write_t *w, apr_uint64_t need, int *again);
+/** Put these requests, of so many items. */
+int sse_lmdb_put(sse_lmdb_write_t *w, sse_lmdb_request_t *requests, int items);
 apr_status_t sse_lmdb_append(sse_store_t *store, sse_append_t *items, int n);
 apr_status_t sse_lmdb_forget(sse_store_t *store, sse_slice_t channel,
                              sse_id_t *id);
@@ -401,6 +469,7 @@ typedef struct {
     sse_lmdb_check_e result;
     int is_in;     /**< the store is open, and no other process's lock is
                         waited for */
+    int lock;      /**< see sse_lmdb_lock_place() */
     int is_long;   /**< all of it is looked through, which takes its time */
     int rc;        /**< LMDB's code, or an errno */
     sse_id_t last; /**< the newest id, as soon as it is known; 0: it is not */

@@ -2,36 +2,16 @@
  * mod_sse: Server-Sent Events for Apache httpd.
  * See LICENSE for the terms. */
 
-/* Publishing.  Publishers of one process queue up; the first writes for all
- * who have come by the time its transaction begins, so that they share one
- * commit (and, with sync=on, one wait for the disk). */
+/* Publishing: what is put into a transaction.  Whose, see sse_lmdb_queue.c. */
 
 #include <sys/types.h>
 #include <limits.h>
 
 #include "store/sse_lmdb.h"
 
-#define GROUP_ITEMS  4096
-#define ROOM_ROUNDS  8  /**< transactions that only evict, before one append */
 #define EXPIRE_EVERY 32 /**< small transactions leave old records to one */
-#define FULL_ROUNDS  24 /**< times that MDB_MAP_FULL is fought */
 
-typedef enum { WAITING, LEADING, DONE } turn_e;
-
-typedef struct sse_lmdb_request_t request_t;
-
-/** Lives on its publisher's stack until it is DONE. */
-struct sse_lmdb_request_t {
-    sse_append_t *items; /**< NULL: forget channel */
-    int n;
-    sse_slice_t channel;
-    sse_id_t id;
-    apr_uint64_t pages; /**< it needs, about */
-    int rc;
-    turn_e turn;     /**< under queue */
-    request_t *next; /**< under queue */
-    pthread_cond_t moved;
-};
+typedef sse_lmdb_request_t request_t;
 
 static int add_record(sse_lmdb_write_t *w, const sse_lmdb_event_t *event)
 {
@@ -170,6 +150,9 @@ static int put_request(sse_lmdb_write_t *w, request_t *request)
 {
     int i, rc = 0;
 
+    if (request->also) {
+        return request->also(w, request->baton);
+    }
     if (!request->items) {
         return put_forget(w, request);
     }
@@ -182,7 +165,7 @@ static int put_request(sse_lmdb_write_t *w, request_t *request)
 /* Keep below the soft limit.  Most of the time a few records make the room, in
  * the very transaction that needs it.  *again: so many have to go that they
  * should go first, in one of their own. */
-static int keep_room(sse_lmdb_write_t *w, apr_uint64_t need, int *again)
+int sse_lmdb_keep_room(sse_lmdb_write_t *w, apr_uint64_t need, int *again)
 {
     apr_uint64_t soft = w->store->soft, goal = soft > need ? soft - need : 0;
     apr_uint64_t used;
@@ -203,14 +186,11 @@ static int keep_room(sse_lmdb_write_t *w, apr_uint64_t need, int *again)
     return rc;
 }
 
-static int put_group(sse_lmdb_write_t *w, request_t *first, request_t *last,
-                     int items)
+int sse_lmdb_put(sse_lmdb_write_t *w, sse_lmdb_request_t *request, int items)
 {
-    request_t *request = first;
-    int left, rc = put_request(w, request);
+    int left, rc = 0;
 
-    while (!rc && request != last) {
-        request = request->next;
+    for (; request && !rc; request = sse_lmdb_request_next(request)) {
         rc = put_request(w, request);
     }
     if (rc || (items < EXPIRE_EVERY && mdb_txn_id(w->txn) % EXPIRE_EVERY)) {
@@ -218,150 +198,6 @@ static int put_group(sse_lmdb_write_t *w, request_t *first, request_t *last,
     }
     /* More than come in, so that there is an end to it. */
     return sse_lmdb_expire(w, EXPIRE_EVERY * (16 + 4 * items), &left);
-}
-
-/* Who is written for: from the leader to *last, as many as one transaction
- * should hold.  The list up to last changes no more; last->next may. */
-static void gather(sse_store_t *store, request_t *leader, int alone,
-                   request_t **last, apr_uint64_t *need, int *items)
-{
-    request_t *request = leader;
-
-    *need = leader->pages;
-    *items = leader->n;
-    pthread_mutex_lock(&store->queue);
-    while (!alone && request->next &&
-           *items + request->next->n <= GROUP_ITEMS &&
-           *need + request->next->pages <= store->soft / 16) {
-        request = request->next;
-        *need += request->pages;
-        *items += request->n;
-    }
-    pthread_mutex_unlock(&store->queue);
-    *last = request;
-}
-
-/* One transaction for the leader and, unless alone, for who waits. */
-static int write_once(sse_store_t *store, request_t *leader, int alone,
-                      request_t **last)
-{
-    sse_lmdb_write_t w;
-    apr_uint64_t need;
-    int rc, items, again, round = 0;
-
-    *last = leader;
-    for (;;) {
-        if ((rc = sse_lmdb_write_begin(&w, store))) {
-            return rc;
-        }
-        gather(store, leader, alone, last, &need, &items);
-        if ((rc = keep_room(&w, need, &again))) {
-            break;
-        }
-        if (!again || round++ == ROOM_ROUNDS) {
-            rc = put_group(&w, leader, *last, items);
-            break;
-        }
-        if ((rc = sse_lmdb_write_commit(&w))) {
-            return rc;
-        }
-    }
-    if (rc) {
-        sse_lmdb_write_abort(&w);
-        return rc;
-    }
-    return sse_lmdb_write_commit(&w);
-}
-
-/* For one request, with all that can be done to make room. */
-static int write_alone(sse_store_t *store, request_t *request)
-{
-    request_t *last;
-    int rc = MDB_MAP_FULL, round;
-
-    for (round = 0; round < FULL_ROUNDS && rc == MDB_MAP_FULL; ++round) {
-        if (round) {
-            sse_lmdb_make_room(store, request->pages, round);
-        }
-        rc = write_once(store, request, 1, &last);
-    }
-    return rc;
-}
-
-/* Write for the leader and those behind it, up to *last. */
-static void lead(sse_store_t *store, request_t *leader, request_t **last)
-{
-    request_t *request = leader;
-    int rc = write_once(store, leader, 0, last);
-    int alone = rc == MDB_MAP_FULL || (rc && leader != *last);
-
-    for (;;) {
-        /* One that asks too much must not fail the others. */
-        request->rc = alone ? write_alone(store, request) : rc;
-        if (request == *last) {
-            break;
-        }
-        request = request->next;
-    }
-}
-
-/* Tell those who were written for, and hand the lead on. */
-static void hand_on(sse_store_t *store, request_t *leader, request_t *last)
-{
-    request_t *request = leader, *next;
-
-    pthread_mutex_lock(&store->queue);
-    store->head = last->next;
-    if (!store->head) {
-        store->tail = NULL;
-    }
-    for (;; request = next) {
-        next = request->next;
-        request->turn = DONE;
-        if (request != leader) {
-            pthread_cond_signal(&request->moved);
-        }
-        if (request == last) {
-            break;
-        }
-    }
-    if (store->head) {
-        store->head->turn = LEADING;
-        pthread_cond_signal(&store->head->moved);
-    }
-    pthread_mutex_unlock(&store->queue);
-}
-
-static int submit(sse_store_t *store, request_t *request)
-{
-    request_t *last;
-
-    request->next = NULL;
-    request->rc = 0;
-    request->turn = WAITING;
-    pthread_cond_init(&request->moved, NULL);
-
-    pthread_mutex_lock(&store->queue);
-    if (store->tail) {
-        store->tail->next = request;
-    }
-    else {
-        store->head = request;
-        request->turn = LEADING;
-    }
-    store->tail = request;
-    while (request->turn == WAITING) {
-        pthread_cond_wait(&request->moved, &store->queue);
-    }
-    last = request->turn == LEADING ? request : NULL;
-    pthread_mutex_unlock(&store->queue);
-
-    if (last) {
-        lead(store, request, &last);
-        hand_on(store, request, last);
-    }
-    pthread_cond_destroy(&request->moved);
-    return request->rc;
 }
 
 /* Bytes of the map that it takes, about. */
@@ -419,7 +255,8 @@ apr_status_t sse_lmdb_append(sse_store_t *store, sse_append_t *items, int n)
     request.n = n;
     rv = measure(store, items, n, &request.pages);
     if (!rv && n > 0) {
-        rv = sse_lmdb_status(submit(store, &request));
+        rv = sse_lmdb_status(
+            sse_lmdb_submit(store, &request, SSE_LMDB_PUBLISHER));
     }
     for (i = 0; i < n && rv; ++i) {
         items[i].id = 0;
@@ -441,7 +278,7 @@ apr_status_t sse_lmdb_forget(sse_store_t *store, sse_slice_t channel,
     request.channel = channel;
     request.n = 1;
     request.pages = 1;
-    rc = submit(store, &request);
+    rc = sse_lmdb_submit(store, &request, SSE_LMDB_PUBLISHER);
     *id = rc ? 0 : request.id;
     return sse_lmdb_status(rc);
 }

@@ -23,6 +23,7 @@
 
 typedef struct {
     MDB_env *env;
+    const apr_uint32_t *lock;
     MDB_txn *txn;
     MDB_dbi db[SSE_DB_COUNT];
     sse_lmdb_state_t state;
@@ -292,16 +293,20 @@ static int open_dbs(walk_t *k, volatile sse_lmdb_check_t *check)
 /* What has to be done while nobody else writes. */
 static int begin(walk_t *k, volatile sse_lmdb_check_t *check)
 {
-    int rc = mdb_txn_begin(k->env, NULL, 0, &k->txn);
+    int word, rc = mdb_txn_begin(k->env, NULL, 0, &k->txn);
 
     if (rc) {
         return rc;
     }
+    word = sse_lmdb_lock_find(k->lock);
     if ((rc = fill_up(k)) || (rc = open_dbs(k, check))) {
         mdb_txn_abort(k->txn);
         return rc;
     }
-    return mdb_txn_commit(k->txn);
+    rc = mdb_txn_commit(k->txn);
+    sse_lmdb_lock_found(k->lock, word);
+    check->lock = sse_lmdb_lock_place();
+    return rc;
 }
 
 /* A snapshot, taken with writers kept out for that moment: see
@@ -348,10 +353,11 @@ void sse_lmdb_check(const sse_store_conf_t *conf,
     int rc;
 
     memset(&k, 0, sizeof(k));
-    rc = sse_lmdb_env_open(&k.env, conf, SSE_LMDB_PATIENCE);
+    rc = sse_lmdb_env_open(&k.env, conf, SSE_LMDB_PATIENCE, &k.lock);
     if (!rc) {
         rc = check_env(&k, check);
         mdb_env_close(k.env);
+        sse_lmdb_lock_unmap(k.lock);
     }
     check->rc = rc;
     if (check->result == SSE_CHECK_UNDONE) {

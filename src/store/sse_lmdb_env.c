@@ -16,6 +16,8 @@
 #include "store/sse_lmdb.h"
 
 #define OPENING_STEP apr_time_from_msec(5)
+/* How long a store that is closed waits for its writer. */
+#define CLOSE_WAIT apr_time_from_msec(500)
 
 static const struct {
     const char *name;
@@ -82,7 +84,7 @@ int sse_lmdb_opening_lock(const char *dir, apr_interval_time_t patience,
 }
 
 static int open_locked(MDB_env *env, const sse_store_conf_t *conf,
-                       apr_interval_time_t patience)
+                       apr_interval_time_t patience, const apr_uint32_t **words)
 {
     unsigned int flags = MDB_NOTLS | (conf->sync ? 0 : MDB_NOSYNC);
     int lock, fd, rc;
@@ -90,7 +92,7 @@ static int open_locked(MDB_env *env, const sse_store_conf_t *conf,
     if ((rc = sse_lmdb_opening_lock(conf->dir, patience, &lock))) {
         return rc;
     }
-    rc = sse_lmdb_place_reserve(conf);
+    rc = sse_lmdb_place_reserve(conf, words);
     if (!rc) {
         rc = mdb_env_open(env, conf->dir, flags, 0600);
     }
@@ -102,23 +104,26 @@ static int open_locked(MDB_env *env, const sse_store_conf_t *conf,
 }
 
 int sse_lmdb_env_open(MDB_env **out, const sse_store_conf_t *conf,
-                      apr_interval_time_t patience)
+                      apr_interval_time_t patience, const apr_uint32_t **lock)
 {
     MDB_env *env;
     int rc;
 
     *out = NULL;
+    *lock = NULL;
     if ((rc = mdb_env_create(&env))) {
         return rc;
     }
     if (!(rc = mdb_env_set_maxdbs(env, SSE_DB_COUNT)) &&
         !(rc = mdb_env_set_maxreaders(env, SSE_LMDB_READERS)) &&
         !(rc = mdb_env_set_mapsize(env, (size_t)conf->size))) {
-        rc = open_locked(env, conf, patience);
+        rc = open_locked(env, conf, patience, lock);
     }
     if (rc) {
         /* Also what has to be done when mdb_env_open() failed. */
         mdb_env_close(env);
+        sse_lmdb_lock_unmap(*lock);
+        *lock = NULL;
         return rc;
     }
     *out = env;
@@ -171,14 +176,22 @@ static int state_get(sse_store_t *store, MDB_txn *txn, sse_lmdb_state_t *state)
 /* A child with a larger configured size has made the file grow. */
 static int remap(sse_store_t *store, sse_lmdb_who_e who)
 {
+    if (store->beginning) {
+        return EAGAIN; /* it may get in at any moment */
+    }
     return store->env ? mdb_env_set_mapsize(store->env, 0) : 0;
 }
 
 /* @return ESTALE: the files were replaced, so move over and come again */
 static int snapshot_begin(sse_store_t *store, MDB_txn **out)
 {
-    MDB_txn *txn = sse_lmdb_gate_enter(store, 1);
-    int rc, found = sse_lmdb_place_look(store);
+    MDB_txn *txn;
+    int found, rc = sse_lmdb_gate_enter(store, SSE_LMDB_READER, &txn);
+
+    if (rc) {
+        return rc;
+    }
+    found = sse_lmdb_place_look(store);
 
     /* What others have made must be read.  While there is nothing, what is
      * open can be. */
@@ -271,6 +284,25 @@ static int begin_failed(sse_store_t *store, int rc)
     }
 }
 
+/* LMDB's lock may be waited for as long as another process likes.  Meanwhile
+ * this counts as nobody's use of the environment, so that another one can be
+ * opened; then this one is left to this thread.
+ * @return 0, active; ECANCELED: this thread is not the writer any more */
+static int lock_env(sse_store_t *store, MDB_txn **txn)
+{
+    MDB_env *env = sse_lmdb_gate_wait_begin(store);
+    int rc = mdb_txn_begin(env, NULL, 0, txn);
+
+    if (sse_lmdb_gate_wait_end(store, env)) {
+        return rc;
+    }
+    if (!rc) {
+        mdb_txn_abort(*txn);
+    }
+    mdb_env_close(env);
+    return ECANCELED;
+}
+
 int sse_lmdb_write_begin(sse_lmdb_write_t *w, sse_store_t *store)
 {
     int rc, tries = 0;
@@ -278,13 +310,16 @@ int sse_lmdb_write_begin(sse_lmdb_write_t *w, sse_store_t *store)
     w->store = store;
     w->used = 0;
     for (;;) {
-        sse_lmdb_gate_enter(store, 0);
+        sse_lmdb_enter(store);
         rc = sse_lmdb_place_look(store);
         if (!rc) {
-            rc = mdb_txn_begin(store->env, NULL, 0, &w->txn);
+            rc = lock_env(store, &w->txn);
         }
         if (!rc) {
             break;
+        }
+        if (rc == ECANCELED) {
+            return rc;
         }
         sse_lmdb_gate_leave(store, NULL);
         if (++tries > 4 || (rc = begin_failed(store, rc))) {
@@ -387,10 +422,13 @@ static apr_status_t sse_lmdb_close(void *data)
 {
     sse_store_t *store = data;
 
+    if (!sse_writer_destroy(store->writer, CLOSE_WAIT)) {
+        return APR_SUCCESS; /* it hangs: the process ends without it */
+    }
     sse_lmdb_env_stop(store);
     pthread_cond_destroy(&store->gate_moved);
     pthread_mutex_destroy(&store->gate);
-    pthread_mutex_destroy(&store->queue);
+    pthread_mutex_destroy(&store->peek);
     free(store);
     return APR_SUCCESS;
 }
@@ -439,7 +477,10 @@ static int open_dbs(sse_store_t *store, sse_lmdb_who_e who, sse_id_t above)
 {
     int rc = open_dbs_there(store);
 
-    return rc == ENOENT && who == SSE_LMDB_WRITER ? make_dbs(store, above) : rc;
+    /* None, or those of an earlier version. */
+    return (rc == ENOENT || rc == MDB_NOTFOUND) && who == SSE_LMDB_WRITER
+               ? make_dbs(store, above)
+               : rc;
 }
 
 apr_uint64_t sse_lmdb_soft(apr_uint64_t pages)
@@ -463,10 +504,12 @@ static int measure_env(sse_store_t *store)
 
 int sse_lmdb_env_start(sse_store_t *store, sse_lmdb_who_e who, sse_id_t above)
 {
-    int dead,
-        rc = sse_lmdb_env_open(&store->env, store->conf,
-                               who == SSE_LMDB_READER ? 0 : SSE_LMDB_PATIENCE);
+    const apr_uint32_t *lock;
+    int dead, rc;
 
+    rc = sse_lmdb_env_open(&store->env, store->conf,
+                           who == SSE_LMDB_READER ? 0 : SSE_LMDB_PATIENCE,
+                           &lock);
     if (rc) {
         return rc;
     }
@@ -475,14 +518,23 @@ int sse_lmdb_env_start(sse_store_t *store, sse_lmdb_who_e who, sse_id_t above)
         (rc = sse_lmdb_place_note(store))) {
         mdb_env_close(store->env);
         store->env = NULL;
+        sse_lmdb_lock_unmap(lock);
+        return rc;
     }
-    return rc;
+    sse_lmdb_lock_use(store, lock);
+    return 0;
 }
 
 void sse_lmdb_env_stop(sse_store_t *store)
 {
+    sse_lmdb_lock_use(store, NULL);
     while (store->idle_count) {
         mdb_txn_abort(store->idle[--store->idle_count]);
+    }
+    if (store->env && store->beginning) {
+        sse_writer_abandon(store->writer); /* which closes it, some time */
+        store->beginning = 0;
+        store->env = NULL;
     }
     if (store->env) {
         mdb_env_close(store->env);
@@ -496,7 +548,9 @@ apr_status_t sse_lmdb_open(sse_store_t **out, const sse_store_conf_t *conf,
     sse_store_t *store = calloc(1, sizeof(*store));
 
     *out = NULL;
-    if (!store) {
+    if (!store || !(store->writer = sse_writer_create(
+                        sse_lmdb_serve, sse_lmdb_is_free, store))) {
+        free(store);
         return APR_ENOMEM;
     }
     store->conf = conf;
@@ -504,8 +558,8 @@ apr_status_t sse_lmdb_open(sse_store_t **out, const sse_store_conf_t *conf,
     store->psize = (unsigned int)sysconf(_SC_PAGESIZE);
     store->soft = sse_lmdb_soft(conf->size / store->psize);
     pthread_mutex_init(&store->gate, NULL);
+    pthread_mutex_init(&store->peek, NULL);
     sse_lmdb_cond_init(&store->gate_moved);
-    pthread_mutex_init(&store->queue, NULL);
     store->why = sse_lmdb_env_start(store, SSE_LMDB_OPENER, 0);
     if (store->why) {
         store->news = SSE_LMDB_NEWS_CLOSED;

@@ -48,6 +48,21 @@ static int wait_for_active(sse_store_t *store, sse_lmdb_who_e who)
     return !store->active;
 }
 
+/* With the gate.  Readers wait for who is alone only for a moment, counted from
+ * when that one began.  @return whether there is none any more */
+static int wait_for_alone(sse_store_t *store, sse_lmdb_who_e who)
+{
+    int rc = 0;
+
+    while (store->alone && !rc) {
+        rc = who == SSE_LMDB_READER
+                 ? pthread_cond_timedwait(&store->gate_moved, &store->gate,
+                                          &store->alone_long)
+                 : pthread_cond_wait(&store->gate_moved, &store->gate);
+    }
+    return !store->alone;
+}
+
 int sse_lmdb_alone(sse_store_t *store, sse_lmdb_who_e who,
                    int (*fn)(sse_store_t *store, sse_lmdb_who_e who))
 {
@@ -55,34 +70,37 @@ int sse_lmdb_alone(sse_store_t *store, sse_lmdb_who_e who,
 
     pthread_mutex_lock(&store->gate);
     if (store->alone) {
-        while (store->alone) {
-            pthread_cond_wait(&store->gate_moved, &store->gate);
-        }
+        rc = wait_for_alone(store, who) ? 0 : EAGAIN;
+        pthread_mutex_unlock(&store->gate);
+        return rc;
     }
-    else {
-        store->alone = 1;
-        rc = wait_for_active(store, who) ? fn(store, who) : EAGAIN;
-        store->alone = 0;
-        pthread_cond_broadcast(&store->gate_moved);
+    store->alone = 1;
+    sse_lmdb_deadline(&store->alone_long, ALONE_READER);
+    rc = wait_for_active(store, who) ? 0 : EAGAIN;
+    pthread_mutex_unlock(&store->gate);
+    if (!rc) {
+        rc = fn(store, who);
     }
+    pthread_mutex_lock(&store->gate);
+    store->alone = 0;
+    pthread_cond_broadcast(&store->gate_moved);
     pthread_mutex_unlock(&store->gate);
     return rc;
 }
 
-MDB_txn *sse_lmdb_gate_enter(sse_store_t *store, int idle)
+int sse_lmdb_gate_enter(sse_store_t *store, sse_lmdb_who_e who, MDB_txn **idle)
 {
-    MDB_txn *txn = NULL;
+    int is_open;
 
     pthread_mutex_lock(&store->gate);
-    while (store->alone) {
-        pthread_cond_wait(&store->gate_moved, &store->gate);
-    }
-    ++store->active;
-    if (idle && store->idle_count) {
-        txn = store->idle[--store->idle_count];
+    is_open = wait_for_alone(store, who);
+    store->active += is_open;
+    if (idle) {
+        *idle = is_open && store->idle_count ? store->idle[--store->idle_count]
+                                             : NULL;
     }
     pthread_mutex_unlock(&store->gate);
-    return txn;
+    return is_open ? 0 : EAGAIN;
 }
 
 void sse_lmdb_gate_leave(sse_store_t *store, MDB_txn *txn)
@@ -100,15 +118,49 @@ void sse_lmdb_gate_leave(sse_store_t *store, MDB_txn *txn)
     pthread_mutex_unlock(&store->gate);
 }
 
-void sse_lmdb_enter(sse_store_t *store) { sse_lmdb_gate_enter(store, 0); }
+void sse_lmdb_enter(sse_store_t *store)
+{
+    sse_lmdb_gate_enter(store, SSE_LMDB_WRITER, NULL);
+}
 
 void sse_lmdb_leave(sse_store_t *store) { sse_lmdb_gate_leave(store, NULL); }
+
+MDB_env *sse_lmdb_gate_wait_begin(sse_store_t *store)
+{
+    MDB_env *env;
+
+    pthread_mutex_lock(&store->gate);
+    env = store->env;
+    store->beginning = 1;
+    if (!--store->active && store->alone) {
+        pthread_cond_broadcast(&store->gate_moved);
+    }
+    pthread_mutex_unlock(&store->gate);
+    return env;
+}
+
+int sse_lmdb_gate_wait_end(sse_store_t *store, MDB_env *env)
+{
+    int is_current;
+
+    pthread_mutex_lock(&store->gate);
+    wait_for_alone(store, SSE_LMDB_WRITER);
+    is_current = store->env == env;
+    if (is_current) {
+        store->beginning = 0;
+        ++store->active;
+    }
+    pthread_mutex_unlock(&store->gate);
+    return is_current;
+}
 
 void sse_lmdb_readers_clear(sse_store_t *store)
 {
     int dead;
 
-    sse_lmdb_gate_enter(store, 0);
+    if (sse_lmdb_gate_enter(store, SSE_LMDB_READER, NULL)) {
+        return;
+    }
     if (store->env) {
         mdb_reader_check(store->env, &dead);
     }

@@ -193,8 +193,7 @@ sse_inspect_e sse_inspect_open(sse_inspect_t *in, const char *dir)
     in->conf->dir = in->conf->runtime = dir;
     in->store->conf = in->conf;
     pthread_mutex_init(&in->store->gate, NULL);
-    pthread_cond_init(&in->store->gate_moved, NULL);
-    pthread_mutex_init(&in->store->queue, NULL);
+    sse_lmdb_cond_init(&in->store->gate_moved);
     result = env_open(in);
     return result == SSE_INSPECT_OK ? dbs_open(in) : result;
 }

@@ -41,7 +41,8 @@ static int path_of(const sse_store_conf_t *conf, const char *name, char *path)
     return len < PATH_MAX_LEN ? 0 : ENAMETOOLONG;
 }
 
-int sse_lmdb_place_reserve(const sse_store_conf_t *conf)
+int sse_lmdb_place_reserve(const sse_store_conf_t *conf,
+                           const apr_uint32_t **lock)
 {
     char path[PATH_MAX_LEN];
     int fd, rc = path_of(conf, "lock.mdb", path);
@@ -54,8 +55,14 @@ int sse_lmdb_place_reserve(const sse_store_conf_t *conf)
         return errno;
     }
     rc = posix_fallocate(fd, 0, LOCK_BYTES);
+    if (rc == EOPNOTSUPP || rc == EINVAL) {
+        rc = 0;
+    }
+    else if (!rc) {
+        *lock = sse_lmdb_lock_map(fd);
+    }
     close(fd);
-    return rc == EOPNOTSUPP || rc == EINVAL ? 0 : rc;
+    return rc;
 }
 
 static int identify(const sse_store_conf_t *conf, const char *name,
@@ -195,6 +202,15 @@ static int start_again(sse_store_t *store, sse_lmdb_who_e who)
     return rc;
 }
 
+/* A process must not have a lock file open twice, as LMDB closes it for both. */
+static int is_locked_here(const sse_store_t *store)
+{
+    sse_lmdb_file_t file;
+
+    return store->beginning && !identify(store->conf, names[1], &file) &&
+           file.dev == store->files[1].dev && file.ino == store->files[1].ino;
+}
+
 /* Nobody is active. */
 static int move(sse_store_t *store, sse_lmdb_who_e who)
 {
@@ -202,6 +218,9 @@ static int move(sse_store_t *store, sse_lmdb_who_e who)
 
     if (!found) {
         return 0; /* somebody else has done it */
+    }
+    if (is_locked_here(store)) {
+        return EAGAIN;
     }
     if (!sse_lmdb_place_may_move(store, who)) {
         return store->why ? store->why : found;

@@ -328,7 +328,11 @@ static apr_status_t prepare(job_t *job)
     if (check == MAP_FAILED) {
         return sse_lmdb_prepare_refuse(job, errno, "cannot be checked");
     }
+    check->lock = -1;
     rv = check_and_replace(job, check);
+    if (check->lock >= 0) {
+        sse_lmdb_lock_know(check->lock);
+    }
     munmap((void *)check, sizeof(*check));
     return rv;
 }

@@ -99,43 +99,66 @@ static int tidy_channel(sse_lmdb_write_t *w, int *steps)
     return sse_lmdb_channel_done(w);
 }
 
-static int tidy_some(sse_store_t *store, apr_time_t now, int max, int *more)
-{
-    sse_lmdb_write_t w;
-    int steps, rc = sse_lmdb_write_begin(&w, store);
+/** What the writer is asked to do. */
+typedef struct {
+    apr_time_t now;
+    int max;
+    int more; /**< out */
+} tidy_t;
 
-    if (rc) {
-        return rc;
-    }
-    w.now = now;
-    rc = sse_lmdb_expire(&w, max, more);
+static int tidy_some(sse_lmdb_write_t *w, void *baton)
+{
+    tidy_t *tidy = baton;
+    int steps, max = tidy->max, rc;
+
+    w->now = tidy->now;
+    tidy->more = 0;
+    rc = sse_lmdb_expire(w, max, &tidy->more);
     while (!rc && max > 0) {
         steps = 0;
-        rc = tidy_channel(&w, &steps);
+        rc = tidy_channel(w, &steps);
         max -= steps;
     }
-    if (rc && rc != MDB_NOTFOUND) {
-        sse_lmdb_write_abort(&w);
-        return rc;
+    tidy->more |= !rc;
+    return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
+static int nothing(sse_lmdb_write_t *w, void *baton) { return 0; }
+
+static int ask_writer(sse_store_t *store,
+                      int (*fn)(sse_lmdb_write_t *w, void *baton), void *baton)
+{
+    sse_lmdb_request_t request;
+
+    memset(&request, 0, sizeof(request));
+    request.also = fn;
+    request.baton = baton;
+    request.is_alone = 1; /* with a time of its own */
+    return sse_lmdb_submit(store, &request, SSE_LMDB_TIDY);
+}
+
+/* Whether the files are in place; a writer may put them there. */
+static int look_for_files(sse_store_t *store)
+{
+    int rc = sse_lmdb_gate_enter(store, SSE_LMDB_READER, NULL);
+
+    if (!rc) {
+        rc = sse_lmdb_place_look(store);
+        sse_lmdb_leave(store);
     }
-    *more |= !rc;
-    return sse_lmdb_write_commit(&w);
+    return rc ? ask_writer(store, nothing, NULL) : 0;
 }
 
 apr_status_t sse_lmdb_tidy(sse_store_t *store, apr_time_t now, int *more)
 {
     sse_lmdb_state_t state;
+    tidy_t tidy = {now, TIDY_MAX, 0};
     MDB_txn *txn;
-    int rc, max = TIDY_MAX;
+    int rc;
 
     *more = 0;
     sse_lmdb_readers_clear(store);
-    sse_lmdb_enter(store);
-    rc = sse_lmdb_place_look(store);
-    sse_lmdb_leave(store);
-    if (rc) {
-        rc = sse_lmdb_place_move(store, SSE_LMDB_WRITER);
-    }
+    rc = look_for_files(store);
     if (rc || (rc = sse_lmdb_read_begin(store, &txn, &state))) {
         return sse_lmdb_status(rc);
     }
@@ -145,9 +168,10 @@ apr_status_t sse_lmdb_tidy(sse_store_t *store, apr_time_t now, int *more)
         return sse_lmdb_status(rc == MDB_NOTFOUND ? 0 : rc);
     }
     do {
-        rc = tidy_some(store, now, max, more);
+        rc = ask_writer(store, tidy_some, &tidy);
         /* What frees pages copies some first: try with fewer. */
-    } while (rc == MDB_MAP_FULL && (max /= 8));
+    } while (rc == MDB_MAP_FULL && (tidy.max /= 8));
+    *more = tidy.more;
     if (rc == MDB_MAP_FULL) {
         /* Readers hold the free pages, for a moment. */
         *more = 1;

@@ -154,7 +154,9 @@ typedef struct sse_store_provider_t {
      * @return APR_SUCCESS; APR_ENOSPC: the disk is full; SSE_STORE_ESIZE: no
      *         room, even after the oldest events were given up;
      *         SSE_STORE_EGONE; EROFS: the disk is read-only; APR_EINVAL: a
-     *         channel or a pubkey of a length that is not allowed; else the
+     *         channel or a pubkey of a length that is not allowed;
+     *         SSE_STORE_EBUSY: nothing was published, as another process keeps
+     *         the store locked: after 5 s, or at once, see limit(); else the
      *         cause.  What failed for want of a disk goes on by itself when
      *         there is one again
      */
@@ -216,6 +218,10 @@ typedef struct sse_store_provider_t {
      * @param more out: there is more to do; call again soon
      */
     apr_status_t (*tidy)(sse_store_t *store, apr_time_t now, int *more);
+
+    /** How many of this child's threads may wait in append() and forget() while
+     *  the store takes nothing; the others do not.  No limit unless called. */
+    void (*limit)(sse_store_t *store, int publishers);
 
     /** What has happened since the last call that the administrator should
      *  read, a text that lives for ever; or NULL. */

@@ -119,6 +119,11 @@ static const char *sse_lmdb_directory(const sse_store_conf_t *conf)
     return conf->dir;
 }
 
+static void sse_lmdb_limit(sse_store_t *store, int publishers)
+{
+    sse_writer_limit(store->writer, publishers);
+}
+
 static const char *sse_lmdb_news(sse_store_t *store)
 {
     return __atomic_exchange_n(&store->news, NULL, __ATOMIC_ACQ_REL);
@@ -129,5 +134,6 @@ const sse_store_provider_t sse_store_lmdb = {
     sse_lmdb_test,   sse_lmdb_directory, sse_lmdb_open,
     sse_lmdb_append, sse_lmdb_forget,    sse_lmdb_last,
     sse_lmdb_look,   sse_lmdb_tail,      sse_lmdb_history,
-    sse_lmdb_follow, sse_lmdb_tidy,      sse_lmdb_news,
+    sse_lmdb_follow, sse_lmdb_tidy,      sse_lmdb_limit,
+    sse_lmdb_news,
 };

@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod_sse: Server-Sent Events for Apache httpd.
+ * See LICENSE for the terms. */
+
+/* Another process has LMDB's writer lock and does not let go: who publishes is
+ * told in time, nothing of that is published later, and readers see nothing of
+ * it at all. */
+
+#include <lmdb.h>
+#include <pthread.h>
+#include <signal.h>
+
+#include "store.h"
+#include "store/sse_lmdb.h"
+
+#define PUBLISHERS 8
+#define LIMIT      2
+
+/** A process that holds the lock until it is killed or its input ends. */
+typedef struct {
+    pid_t pid;
+    int in;
+} holder_t;
+
+static const char *path_of(apr_pool_t *pool, const char *name)
+{
+    return apr_pstrcat(pool, test_dir, "/", name, NULL);
+}
+
+static void hold_until_end(const char *path, int in, int out)
+{
+    MDB_env *env;
+    MDB_txn *txn;
+    char c;
+
+    if (mdb_env_create(&env) || mdb_env_set_maxdbs(env, SSE_DB_COUNT) ||
+        mdb_env_open(env, path, MDB_NOSYNC | MDB_NOTLS, 0600) ||
+        mdb_txn_begin(env, NULL, 0, &txn) || write(out, "h", 1) != 1) {
+        _exit(1);
+    }
+    while (read(in, &c, 1) > 0) {
+    }
+    mdb_txn_abort(txn);
+    _exit(0);
+}
+
+static holder_t hold(const char *path)
+{
+    int in[2], out[2];
+    holder_t holder;
+    char c;
+
+    if (pipe(in) || pipe(out)) {
+        perror("pipe");
+    }
+    fflush(stdout);
+    if (!(holder.pid = fork())) {
+        close(in[1]);
+        hold_until_end(path, in[0], out[1]);
+    }
+    close(in[0]);
+    close(out[1]);
+    holder.in = in[1];
+    ok(read(out[0], &c, 1) == 1, "another process holds the lock");
+    close(out[0]);
+    return holder;
+}
+
+static void let_go(holder_t *holder)
+{
+    close(holder->in);
+    is_num(wait_for(holder->pid), 0, "it lets go");
+}
+
+/** Waits until it may begin, and notes how long it took. */
+typedef struct {
+    sse_store_t *store;
+    const char *data;
+    apr_status_t rv;
+    apr_interval_time_t took;
+    pthread_t thread;
+} publisher_t;
+
+static void *append_one(void *baton)
+{
+    publisher_t *publisher = baton;
+    sse_append_t append = item("c", publisher->data, NULL, &keep_all);
+    apr_time_t began = apr_time_now();
+
+    publisher->rv = P->append(publisher->store, &append, 1);
+    publisher->took = apr_time_now() - began;
+    return NULL;
+}
+
+static apr_status_t append_here(sse_store_t *store, const char *data,
+                                apr_interval_time_t *took)
+{
+    publisher_t publisher = {0};
+
+    publisher.store = store;
+    publisher.data = data;
+    append_one(&publisher);
+    *took = publisher.took;
+    return publisher.rv;
+}
+
+static void start(publisher_t *publishers, int n, sse_store_t *store)
+{
+    int i;
+
+    for (i = 0; i < n; ++i) {
+        publishers[i].store = store;
+        publishers[i].data = "never";
+        pthread_create(&publishers[i].thread, NULL, append_one, &publishers[i]);
+    }
+}
+
+/* @return how many were refused before that time */
+static int finish(publisher_t *publishers, int n, apr_interval_time_t soon,
+                  int *refused)
+{
+    int i, early = 0;
+
+    *refused = 0;
+    for (i = 0; i < n; ++i) {
+        pthread_join(publishers[i].thread, NULL);
+        *refused += publishers[i].rv == SSE_STORE_EBUSY;
+        early += publishers[i].took < soon;
+    }
+    return early;
+}
+
+/* What does not write goes on. */
+static void test_readers(sse_store_t *store)
+{
+    apr_time_t began = apr_time_now();
+    sse_position_t position;
+    sse_slice_t key = text("c");
+    sse_id_t id;
+    int more;
+
+    is_num(P->last(store, &id), APR_SUCCESS, "it can be read");
+    is_num(P->look(store, &key, 1, 1, &position), APR_SUCCESS, "looked at");
+    is_str(history_of(store, "c", 0, NULL), "before ", "and caught up with");
+    ok(apr_time_now() - began < apr_time_from_sec(1), "without waiting");
+    began = apr_time_now();
+    is_num(P->tidy(store, apr_time_now() + apr_time_from_sec(3600), &more),
+           SSE_STORE_EBUSY, "housekeeping gives up");
+    ok(apr_time_now() - began < apr_time_from_sec(4), "in time");
+}
+
+static void test_locked(void)
+{
+    apr_pool_t *pool = test_pool();
+    sse_store_t *store = test_store("locked", "16m", pool);
+    publisher_t publishers[PUBLISHERS];
+    static const sse_history_t brief = {10, 1, 0};
+    apr_interval_time_t took;
+    holder_t holder;
+    int early, refused;
+
+    P->limit(store, LIMIT);
+    publish(store, "c", "before", &keep_all);
+    publish(store, "old", "x", &brief);
+    holder = hold(path_of(pool, "locked"));
+    start(publishers, PUBLISHERS, store);
+    apr_sleep(apr_time_from_msec(1500));
+    is_num(append_here(store, "never", &took), SSE_STORE_EBUSY,
+           "one more is refused");
+    ok(took < apr_time_from_sec(1), "at once");
+    test_readers(store);
+    early = finish(publishers, PUBLISHERS, apr_time_from_sec(3), &refused);
+    is_num(refused, PUBLISHERS, "all are refused");
+    is_num(early, PUBLISHERS - LIMIT, "those beyond the limit soon");
+    let_go(&holder);
+    is_num(append_here(store, "after", &took), APR_SUCCESS, "then it goes on");
+    is_str(history_of(store, "c", 0, NULL), "before after ",
+           "nothing of what was refused was published");
+    apr_pool_destroy(pool);
+}
+
+/* Those that wait are written for when the lock is free in time; and a process
+ * that dies with it lets go. */
+static void test_in_time(void)
+{
+    apr_pool_t *pool = test_pool();
+    sse_store_t *store = test_store("in-time", "16m", pool);
+    publisher_t publishers[PUBLISHERS];
+    holder_t holder = hold(path_of(pool, "in-time"));
+    int early, refused;
+
+    start(publishers, PUBLISHERS, store);
+    apr_sleep(apr_time_from_msec(300));
+    kill(holder.pid, SIGKILL);
+    early = finish(publishers, PUBLISHERS, apr_time_from_sec(3), &refused);
+    is_num(refused, 0, "the lock is free in time: all are published");
+    is_num(early, PUBLISHERS, "soon");
+    is_num(wait_for(holder.pid), -SIGKILL, "the holder has died");
+    close(holder.in);
+    is_str(history_of(store, "c", 0, NULL),
+           "never never never never never never never never ", "once each");
+    apr_pool_destroy(pool);
+}
+
+/* A child begins while the lock is held. */
+static void test_opened(void)
+{
+    apr_pool_t *pool = test_pool();
+    sse_store_conf_t *conf = test_conf(pool, "opened", "16m", "off");
+    apr_pool_t *own = test_pool();
+    sse_store_t *store = test_open(conf, own);
+    apr_time_t began;
+    holder_t holder;
+
+    publish(store, "c", "before", &keep_all);
+    apr_pool_destroy(own);
+    holder = hold(path_of(pool, "opened"));
+    began = apr_time_now();
+    is_num(P->open(&store, conf, pool), APR_SUCCESS, "it can be opened");
+    ok(!P->news(store), "and used");
+    ok(apr_time_now() - began < apr_time_from_sec(1), "without waiting");
+    is_str(history_of(store, "c", 0, NULL), "before ", "and read");
+    let_go(&holder);
+    ok(publish(store, "c", "after", &keep_all), "and written to");
+    apr_pool_destroy(pool);
+}
+
+/* The administrator moves what hangs out of the way. */
+static void test_moved(void)
+{
+    apr_pool_t *pool = test_pool();
+    sse_store_t *store = test_store("moved/store", "16m", pool);
+    sse_store_conf_t *conf = test_conf(pool, "moved/store", "16m", "off");
+    holder_t holder = hold(path_of(pool, "moved/store"));
+    publisher_t publisher;
+    apr_interval_time_t took;
+    const char *notice;
+    int refused;
+
+    P->limit(store, 1);
+    start(&publisher, 1, store);
+    apr_sleep(apr_time_from_msec(200));
+    rename(path_of(pool, "moved/store"), path_of(pool, "moved/away"));
+    is_num(test_prepare(conf, &notice, pool), APR_SUCCESS, "another directory");
+    finish(&publisher, 1, 0, &refused);
+    is_num(append_here(store, "here", &took), APR_SUCCESS,
+           "is used while a thread still hangs in the old one");
+    ok(took < apr_time_from_sec(2), "at once");
+    is_str(history_of(store, "c", 0, NULL), "here ", "and read");
+    let_go(&holder);
+    is_num(append_here(store, "there", &took), APR_SUCCESS, "and goes on");
+    apr_pool_destroy(pool);
+}
+
+int main(void)
+{
+    test_begin();
+    test_locked();
+    test_in_time();
+    test_opened();
+    test_moved();
+    return test_end();
+}
