@@ -49,6 +49,7 @@ sub log_file {
 #   port     instead of the module's
 #   timeout  the longest any wait here lasts unless told otherwise, 10 s
 #   rcvbuf   the size of the socket's receive buffer
+#   maxseg   the largest segment it takes
 #   from     the address to connect from, "127.0.0.2"
 sub open_stream {
     my($path, %opt) = @_;
@@ -145,7 +146,8 @@ package SSETest::Stream;
 use Errno qw(EAGAIN EWOULDBLOCK EINTR);
 use IO::Select ();
 use IO::Socket::INET ();
-use Socket qw(SOL_SOCKET SO_LINGER SO_RCVBUF);
+use Socket qw(inet_aton pack_sockaddr_in
+              IPPROTO_TCP SOL_SOCKET SO_LINGER SO_RCVBUF TCP_MAXSEG);
 use Time::HiRes qw(time);
 
 sub new {
@@ -166,6 +168,7 @@ sub new {
     }, $class;
     $self->{port} = $port;
     $self->{rcvbuf} = $opt{rcvbuf};
+    $self->{maxseg} = $opt{maxseg};
     $self->{from} = $opt{from};
     $self->{sock} = $self->connect_to($port, $opt{tls} // $module =~ /_ssl$/);
     $self->send_bytes($opt{raw} // $self->request_text($port, \%opt));
@@ -178,12 +181,16 @@ sub connect_to {
     my($self, $port, $tls) = @_;
 
     my $addr = Apache::Test::vars('remote_addr') || '127.0.0.1';
-    my @size = $self->{rcvbuf}
-        ? (Sockopts => [[SOL_SOCKET, SO_RCVBUF, pack 'l', $self->{rcvbuf}]])
-        : ();
-    my $sock = IO::Socket::INET->new(PeerAddr => $addr, PeerPort => $port,
+    my $sock = IO::Socket::INET->new(Proto => 'tcp',
                                      LocalAddr => $self->{from},
-                                     Timeout => $self->{timeout}, @size)
+                                     Timeout => $self->{timeout})
+        or die "a socket: $@";
+    # Both are told to the other side as the connection begins.
+    setsockopt($sock, SOL_SOCKET, SO_RCVBUF, pack "l", $self->{rcvbuf})
+        or die "SO_RCVBUF: $!" if $self->{rcvbuf};
+    setsockopt($sock, IPPROTO_TCP, TCP_MAXSEG, pack "l", $self->{maxseg})
+        or die "TCP_MAXSEG: $!" if $self->{maxseg};
+    $sock->connect(pack_sockaddr_in($port, inet_aton($addr)))
         or die "connect to $addr:$port: $@";
     if ($tls) {
         require IO::Socket::SSL;
@@ -378,6 +385,14 @@ sub fill {
         }
         return 0 if time >= $end;
     }
+}
+
+# Bytes that the caller has taken from the socket come first.
+sub unread {
+    my($self, $bytes) = @_;
+
+    $self->{in} .= $bytes;
+    $self->take;
 }
 
 sub at_eof {
