@@ -47,7 +47,7 @@ typedef enum {
     SSE_CLOSE_RESET = 2,       /**< TCP RST, HTTP/2 RST_STREAM */
     SSE_CLOSE_WRITE_ERROR = 3, /**< writing failed first */
     SSE_CLOSE_DEAD_PEER = 4,   /**< nothing acknowledged for SSEDeadPeer */
-    SSE_CLOSE_SLOW_CLIENT = 5, /**< SSEQueue overran */
+    SSE_CLOSE_SLOW_CLIENT = 5, /**< took nothing for SSEQueue's time */
     SSE_CLOSE_MAX_AGE = 6,     /**< SSEMaxAge */
     SSE_CLOSE_SERVER = 7,      /**< the application, or a deleted channel */
     SSE_CLOSE_COMPLETE = 8,    /**< a watched response ended normally */

@@ -174,7 +174,8 @@ refused_in_limit('SSEMaxEventSize 1k',
 
 # SSEQueue
 passes("SSEQueue $_")
-    for '1k', '256k close', '1024 drop', '1g DROP', '1048576 Close';
+    for '1k', '256k close', '1024 drop', '1g DROP', '1048576 Close',
+        '1k close 0', '64k drop 100ms', '64k close 24h', '1m drop 5';
 for my $value (qw(0 1023 2g -256k 256kb 256q close 1.5k
                   18446744073709551616)) {
     refused("SSEQueue $value", "SSEQueue: '$value' is not allowed; allowed is "
@@ -185,8 +186,11 @@ refused("SSEQueue 256k $_",
     for qw(keep drops 1k);
 refused('SSEQueue 256k ""', "SSEQueue: an argument is empty ('')");
 refused('SSEQueue ""', "SSEQueue: an argument is empty ('')");
-refused('SSEQueue', 'SSEQueue takes one or two arguments, bytes [close|drop]');
-refused('SSEQueue 1k drop 1', 'SSEQueue takes one or two arguments, bytes');
+refused("SSEQueue 256k close $_", "SSEQueue: '$_' is not allowed; allowed is "
+        . '0 (no limit) or 100ms to 24h: a whole number with ms, s, mi')
+    for qw(99ms 25h -1 10sec never 1.5s);
+refused('SSEQueue', 'SSEQueue takes one to three arguments, bytes [close|drop]');
+refused('SSEQueue 1k drop 1 2', 'SSEQueue takes one to three arguments, bytes');
 refused_in_limit('SSEQueue 1k', 'SSEQueue cannot stand in');
 
 # SSEHistory

@@ -26,8 +26,6 @@ APLOG_USE_MODULE(sse);
 #define SSE_COUNT_MAX         APR_INT64_C(1000000000)
 #define SSE_HISTORY_AGE_MAX   apr_time_from_sec(365 * 24 * 60 * 60)
 #define SSE_HISTORY_BYTES_MAX (APR_INT64_C(1024) << 30)
-#define SSE_QUEUE_MIN         (APR_INT64_C(1) << 10)
-#define SSE_QUEUE_MAX         (APR_INT64_C(1) << 30)
 #define SSE_CALLBACK_MAX      256
 #define SSE_EVENT_MAX         (APR_INT64_C(64) << 20)
 
@@ -64,7 +62,7 @@ static const char *sse_conf_words(const cmd_parms *cmd, const char *args,
     if (!(*words)->nelts || (*words)->nelts > max) {
         return apr_psprintf(cmd->pool, "%s takes %s, %s", cmd->cmd->name,
                             max == INT_MAX ? "at least one argument"
-                                           : "one or two arguments",
+                                           : "one to three arguments",
                             cmd->cmd->errmsg);
     }
     return NULL;
@@ -429,30 +427,24 @@ static const char *sse_conf_set_queue(cmd_parms *cmd, void *dir_conf,
 {
     sse_dir_conf_t *conf = dir_conf;
     const char *wrong = sse_conf_check_limit(cmd);
+    sse_conf_queue_t queue = {0, 0, SSE_UNSET};
     apr_array_header_t *words;
-    const char *const *argv;
-    apr_int64_t n;
-    int drop = 0;
+    const char *allowed, *word;
 
     if (!wrong) {
-        wrong = sse_conf_words(cmd, args, 2, &words);
+        wrong = sse_conf_words(cmd, args, 3, &words);
     }
     if (wrong) {
         return wrong;
     }
-    argv = (const char *const *)words->elts;
-    if (!sse_conf_parse_size(argv[0], &n) || n < SSE_QUEUE_MIN ||
-        n > SSE_QUEUE_MAX) {
-        return sse_conf_refuse(cmd, argv[0], "1k to 1g: " SSE_CONF_SIZE_UNITS);
+    allowed = sse_conf_parse_queue((const char *const *)words->elts,
+                                   words->nelts, &queue, &word);
+    if (allowed) {
+        return sse_conf_refuse(cmd, word, allowed);
     }
-    if (words->nelts == 2) {
-        drop = sse_conf_parse_either(argv[1], "close", "drop");
-    }
-    if (drop < 0) {
-        return sse_conf_refuse(cmd, argv[1], "close or drop after the bytes");
-    }
-    conf->queue_bytes = (apr_off_t)n;
-    conf->queue_drop = drop;
+    conf->queue_bytes = (apr_off_t)queue.bytes;
+    conf->queue_drop = queue.drop;
+    conf->queue_time = queue.time;
     return NULL;
 }
 
@@ -559,8 +551,8 @@ const command_rec sse_conf_commands[] = {
                   "close or keep: one that shut down its sending side"),
     AP_INIT_RAW_ARGS(
         "SSEQueue", sse_conf_set_queue, NULL, SSE_ANYWHERE,
-        "bytes [close|drop], such as 256k close: what may wait for "
-        "one slow client, and what is done then"),
+        "bytes [close|drop] [time], such as 256k close 30s: what may wait in "
+        "memory for one client, and what is done with one that is slow"),
     AP_INIT_TAKE1("SSEMaxAge", sse_conf_set_time, (void *)&sse_time_max_age,
                   SSE_ANYWHERE,
                   "a time such as 1h: a stream's longest life; 0 is no limit"),

@@ -89,6 +89,38 @@ int sse_conf_parse_either(const char *text, const char *zero, const char *one)
     return !ap_cstr_casecmp(text, one) ? 1 : -1;
 }
 
+/* Less than a tenth of a second is a mistaken unit. */
+#define QUEUE_MIN      (APR_INT64_C(1) << 10)
+#define QUEUE_MAX      (APR_INT64_C(1) << 30)
+#define QUEUE_TIME_MIN apr_time_from_msec(100)
+#define QUEUE_TIME_MAX apr_time_from_sec(24 * 3600)
+
+const char *sse_conf_parse_queue(const char *const *words, int n,
+                                 sse_conf_queue_t *queue, const char **wrong)
+{
+    *wrong = words[0];
+    if (!sse_conf_parse_size(words[0], &queue->bytes) ||
+        queue->bytes < QUEUE_MIN || queue->bytes > QUEUE_MAX) {
+        return "1k to 1g: " SSE_CONF_SIZE_UNITS;
+    }
+    if (n > 1) {
+        *wrong = words[1];
+        queue->drop = sse_conf_parse_either(words[1], "close", "drop");
+        if (queue->drop < 0) {
+            return "close or drop after the bytes";
+        }
+    }
+    if (n > 2) {
+        *wrong = words[2];
+        if (!sse_conf_parse_time(words[2], &queue->time) ||
+            (queue->time &&
+             (queue->time < QUEUE_TIME_MIN || queue->time > QUEUE_TIME_MAX))) {
+            return "0 (no limit) or 100ms to 24h: " SSE_CONF_TIME_UNITS;
+        }
+    }
+    return NULL;
+}
+
 int sse_conf_has_word(const apr_array_header_t *words, const char *word)
 {
     int i;

@@ -33,6 +33,18 @@ int sse_conf_parse_time(const char *text, apr_int64_t *microseconds);
  *  and fits */
 int sse_conf_parse_size(const char *text, apr_int64_t *bytes);
 
+/** What SSEQueue says. */
+typedef struct {
+    apr_int64_t bytes;
+    int drop;
+    apr_int64_t time; /**< microseconds; as it was where none is given */
+} sse_conf_queue_t;
+
+/** bytes [close|drop] [time]. @return NULL, or what is allowed instead of the
+ *  wrong one of these n words */
+const char *sse_conf_parse_queue(const char *const *words, int n,
+                                 sse_conf_queue_t *queue, const char **wrong);
+
 /** One of two words, in either case. @return 0 or 1; -1: it is neither */
 int sse_conf_parse_either(const char *text, const char *zero, const char *one);
 

@@ -17,10 +17,9 @@ APLOG_USE_MODULE(sse);
 
 /* Records of the log that one turn takes; then the loop sees to others. */
 #define TURN_RECORDS 1000
-/* And bytes that somebody listens to, about: then the streams write.  All of
- * them share these bytes, so that more costs little memory, and less would have
- * streams write for each small event between another channel's large ones. */
-#define TURN_BYTES (4 * 1024 * 1024)
+/* And bytes that somebody listens to, about: then the streams write.  More
+ * would overrun the queue of a stream whose client reads as fast as comes. */
+#define TURN_BYTES (64 * 1024)
 /* How often a child does the store's housekeeping. */
 #define TIDY_MSEC 5000
 /* How often a failing store is complained of. */
@@ -91,7 +90,7 @@ static void fan_out(sse_hub_t *hub, const sse_record_t *record)
             if (!buf) {
                 buf = sse_hub_format(record);
             }
-            sse_hub_push(listener->subscription, buf);
+            sse_hub_push(listener->subscription, buf, record->id);
         }
     }
     if (buf) {

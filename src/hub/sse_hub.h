@@ -15,8 +15,13 @@
  * A subscription joins where its client left off: it reads its channels'
  * history up to what was the newest id when the request came, then the log up
  * to where the hub is, a piece at a time as its stream drains, and is live from
- * then on.  So nothing comes twice and nothing is missing, and a client that
- * reads slowly waits in the store, not in memory.
+ * then on.  So nothing comes twice and nothing is missing.
+ *
+ * One whose stream has no room for an event that a turn gives it falls behind:
+ * it is live no more, and reads on from that event in the same way, until it
+ * has caught up.  So a client that reads slowly waits in the store, not in
+ * memory, whenever that begins; a burst costs each stream no more than its
+ * queue's bytes.
  *
  * Threads: the loop's, but for sse_hub_create() and sse_subscription_create().
  */

@@ -57,8 +57,9 @@ void sse_hub_leave(sse_hub_t *hub, sse_listener_t *listener);
 /** Whether a turn is to give it this event of its channel. */
 int sse_hub_wants(const sse_listener_t *listener, sse_id_t id);
 
-/** Give it an event of a turn. */
-void sse_hub_push(sse_subscription_t *sub, sse_buf_t *buf);
+/** Give it an event of a turn, of this id.  If its stream's queue has no room,
+ *  it is live no more, and reads that event from the store. */
+void sse_hub_push(sse_subscription_t *sub, sse_buf_t *buf, sse_id_t id);
 
 /** What came after the hub's position is missing in the log, up to that id: it
  *  looks into its channels' histories for it.  An id below the position: an

@@ -84,7 +84,7 @@ static void push_id(sse_subscription_t *sub, sse_id_t id)
 
 static void push_missed(sse_subscription_t *sub, sse_subscribed_t *place)
 {
-    missed_t missed = {{sub, {0}, 0}, place, sub->after, 0};
+    missed_t missed = {{sub, {0}, 0, 0, 0}, place, sub->after, 0};
     sse_id_t last;
     apr_status_t rv;
 

@@ -81,7 +81,7 @@ int sse_subscription_leave(sse_subscription_t *sub, sse_subscribed_t *place)
         return 1;
     }
     sse_subscription_tell_gap(sub);
-    sse_stream_end(sub->stream, SSE_CLOSE_SERVER, APR_SUCCESS);
+    sse_stream_dismiss(sub->stream, SSE_CLOSE_SERVER);
     return 0;
 }
 
@@ -130,12 +130,11 @@ void sse_hub_end_all(sse_hub_t *hub)
     while ((sub = hub->ending) != NULL) {
         hub->ending = sub->next_ending;
         sub->is_ending = 0;
-        if (!sub->is_live) {
-            continue; /* it has yet to read up to there */
+        if (sub->is_live) {
+            sub->after = sse_id_later(sub->after, hub->position);
         }
-        if (sub->after < hub->position) {
-            sub->after = hub->position;
-        }
+        /* Else it has fallen behind since, and may have yet to read up to
+         * there. */
         sse_subscription_leave_ended(sub);
     }
 }

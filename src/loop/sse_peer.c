@@ -312,6 +312,22 @@ sse_peer_answer_e sse_peer_ask(int fd, apr_uint64_t now, apr_uint64_t dead,
     return now - tried >= dead ? SSE_PEER_DEAD : SSE_PEER_WAITED;
 }
 
+/* Linux 4.1; glibc's tcp_info ends before it. */
+apr_uint64_t sse_peer_acknowledged(int fd)
+{
+    struct {
+        struct tcp_info info;
+        apr_uint64_t pacing_rate, max_pacing_rate, bytes_acked;
+    } more;
+    socklen_t len = sizeof(more);
+
+    memset(&more, 0, sizeof(more));
+    if (fd < 0 || getsockopt(fd, IPPROTO_TCP, TCP_INFO, &more, &len)) {
+        return 0;
+    }
+    return len == sizeof(more) ? more.bytes_acked : 0;
+}
+
 sse_close_reason_e sse_peer_look(int fd, int half_keep)
 {
     struct pollfd pfd = {fd, half_keep ? 0 : POLLRDHUP, 0};

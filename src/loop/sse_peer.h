@@ -108,6 +108,9 @@ typedef enum {
 sse_peer_answer_e sse_peer_ask(int fd, apr_uint64_t now, apr_uint64_t dead,
                                apr_uint64_t *since);
 
+/** How many bytes the peer has acknowledged; 0 where that cannot be told. */
+apr_uint64_t sse_peer_acknowledged(int fd);
+
 /** How the peer has ended, or SSE_CLOSE_NONE.  Blocks nowhere. */
 sse_close_reason_e sse_peer_look(int fd, int half_keep);
 

@@ -22,6 +22,9 @@
 
 #include "sse_atomic.h"
 
+/* What is written of one stream's queue before others have their turn. */
+#define TAKES_MOST 4
+
 static int is_writing(const sse_stream_t *stream)
 {
     return (stream->phase == SSE_PHASE_OPEN ||
@@ -36,6 +39,7 @@ static void after_write(sse_stream_t *stream, apr_status_t rv)
     }
     else if (!sse_conn_is_flushed(stream->conn)) {
         sse_conn_want_write(stream->conn, 1);
+        sse_stream_stuck(stream);
     }
     else {
         sse_conn_want_write(stream->conn, 0);
@@ -56,12 +60,19 @@ static apr_status_t pass(sse_stream_t *stream)
     return rv == APR_SUCCESS ? sse_conn_write(stream->conn) : rv;
 }
 
-/* Until nothing waits or the socket is full. */
+/* Until nothing waits or the socket is full; but an application may send as
+ * fast as this writes, and there are other streams. */
 static void write_queue(sse_stream_t *stream)
 {
+    int takes = 0;
+
     while (sse_stream_take(stream, stream->bb)) {
         after_write(stream, pass(stream));
         if (!sse_conn_is_flushed(stream->conn) || !is_writing(stream)) {
+            return;
+        }
+        if (++takes == TAKES_MOST) {
+            sse_stream_poke(stream);
             return;
         }
     }
@@ -132,6 +143,6 @@ static void async_finish(sse_stream_t *stream)
 }
 
 const sse_drive_t sse_drive_async = {async_attach, async_kick, async_cut,
-                                     async_finish, 0};
+                                     async_finish};
 
 void sse_async_init(sse_stream_t *stream) { stream->kick_task.run = on_kick; }

@@ -15,14 +15,22 @@
 
 #include "stream/sse_stream_private.h"
 
+#include <http_core.h>
 #include <http_protocol.h>
 
 #include "sse_atomic.h"
 
 /* How often an HTTP/2 stream's thread looks whether it was reset. */
 #define ABORT_POLL_MSEC 50
-/* On a busy machine a thread that has something to write may wait so long. */
-#define PATIENCE_NS 100000000
+/* What an HTTP/2 stream writes at a time: mod_http2 tells that it has taken
+ * something when it has taken all, and what it has not is what a slow client is
+ * known by. */
+#define PIECE_BYTES (16 * 1024)
+/* httpd's own Timeout ends a write whose socket takes nothing for so long, as
+ * that of a client that reads slowly does, since the kernel says that there is
+ * room when a third of the buffer is free.  It is the loop that says when it is
+ * over, and has the write fail.  poll() takes no more than 24 days. */
+#define NO_TIMEOUT apr_time_from_sec(20 * 24 * 3600)
 
 /* -- On the loop ----------------------------------------------------------- */
 
@@ -71,6 +79,7 @@ static apr_status_t wait_attach(sse_stream_t *stream)
     int fd = sse_conn_fd(c);
     apr_status_t rv;
 
+    sse_slow_watch(stream); /* nobody tells when a write takes long */
     if (fd < 0) {
         return APR_SUCCESS;
     }
@@ -112,7 +121,7 @@ static void wait_finish(sse_stream_t *stream)
 }
 
 const sse_drive_t sse_drive_wait = {wait_attach, wait_kick, wait_cut,
-                                    wait_finish, PATIENCE_NS};
+                                    wait_finish};
 
 /* Or the source has asked for this. */
 static int has_written(sse_stream_t *stream)
@@ -160,22 +169,53 @@ static sse_close_reason_e aborted_reason(const sse_stream_t *stream)
                : SSE_CLOSE_RESET;
 }
 
+/* The first piece of what is in bb; the rest stays there. */
+static apr_status_t pass_piece(sse_stream_t *stream, apr_bucket_brigade *bb)
+{
+    conn_rec *c = stream->r->connection;
+    apr_bucket *next = APR_BRIGADE_SENTINEL(bb);
+    apr_status_t rv;
+
+    if (c->master) {
+        apr_brigade_partition(bb, PIECE_BYTES, &next);
+    }
+    if (next != APR_BRIGADE_SENTINEL(bb)) {
+        apr_brigade_split_ex(bb, next, stream->rest);
+    }
+    APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_flush_create(c->bucket_alloc));
+    rv = ap_pass_brigade(stream->r->output_filters, bb);
+    apr_brigade_cleanup(bb);
+    APR_BRIGADE_CONCAT(bb, stream->rest);
+    return rv;
+}
+
+static apr_status_t pass(sse_stream_t *stream, apr_bucket_brigade *bb)
+{
+    apr_status_t rv;
+
+    do {
+        rv = pass_piece(stream, bb);
+        sse_stream_moved(stream);
+    } while (rv == APR_SUCCESS && !APR_BRIGADE_EMPTY(bb) &&
+             !sse_atomic_load(&stream->is_dead));
+    return rv;
+}
+
 static void write_out(sse_stream_t *stream)
 {
-    request_rec *r = stream->r;
-    conn_rec *c = r->connection;
+    conn_rec *c = stream->r->connection;
     apr_bucket_brigade *bb = stream->bb;
     apr_status_t rv = APR_SUCCESS;
     int is_out = !sse_atomic_load(&stream->is_dead);
 
     if (is_out) {
-        APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_flush_create(c->bucket_alloc));
         stream->guard->is_open = 1;
-        rv = ap_pass_brigade(r->output_filters, bb);
+        rv = pass(stream, bb);
         stream->guard->is_open = 0;
+        is_out = APR_BRIGADE_EMPTY(bb);
     }
     apr_brigade_cleanup(bb);
-    if (is_out && (rv != APR_SUCCESS || c->aborted)) {
+    if (rv != APR_SUCCESS || c->aborted) {
         is_out = 0;
         sse_atomic_store(&stream->is_dead, 1);
         sse_stream_end(stream,
@@ -259,20 +299,37 @@ static void send_end(sse_stream_t *stream)
     apr_brigade_cleanup(stream->bb);
 }
 
-void sse_wait_run(sse_stream_t *stream)
+static void run_without_timeout(sse_stream_t *stream)
 {
     conn_rec *c = stream->r->connection;
+    apr_socket_t *sock = c->master ? NULL : ap_get_conn_socket(c);
+    apr_interval_time_t had;
+
+    if (!sock || apr_socket_timeout_get(sock, &had) != APR_SUCCESS) {
+        wait_until_finished(stream);
+        return;
+    }
+    apr_socket_timeout_set(sock, NO_TIMEOUT);
+    wait_until_finished(stream);
+    apr_socket_timeout_set(sock, had);
+}
+
+void sse_wait_run(sse_stream_t *stream)
+{
+    request_rec *r = stream->r;
+    conn_rec *c = r->connection;
     sse_close_reason_e reason;
 
+    stream->rest = apr_brigade_create(r->pool, c->bucket_alloc);
     stream->kick_task.run = on_drained;
     stream->input_task.run = on_looked;
     sse_stream_acquire(stream); /* this thread's */
     sse_loop_post(stream->loop, &stream->attach_task);
-    wait_until_finished(stream);
+    run_without_timeout(stream);
     reason = sse_stream_reason(stream);
     sse_stream_log_late(stream);
     if (stream->headers) {
-        sse_headers_warn(stream->r, stream->headers);
+        sse_headers_warn(r, stream->headers);
     }
     if (!sse_reason_drains(reason)) {
         c->aborted = c->master ? c->aborted : 1;

@@ -17,6 +17,8 @@ APLOG_USE_MODULE(sse);
 
 /* What waits when we end a stream gets this long to be written. */
 #define DRAIN_MSEC 5000
+/* And so long where the child stops at once. */
+#define STOP_DRAIN_MSEC 200
 /* And a thread this long to leave the write that it is in. */
 #define CUT_MSEC 500
 /* How often a client that owes an answer is looked at in SSEDeadPeer. */
@@ -51,6 +53,11 @@ server_rec *sse_stream_server(const sse_stream_t *stream)
     return stream->server;
 }
 
+const sse_stream_opts_t *sse_stream_settings(const sse_stream_t *stream)
+{
+    return &stream->opts;
+}
+
 void *sse_stream_source(const sse_stream_t *stream)
 {
     return stream->phase <= SSE_PHASE_OPEN ? stream->source_baton : NULL;
@@ -59,7 +66,7 @@ void *sse_stream_source(const sse_stream_t *stream)
 int sse_reason_drains(sse_close_reason_e reason)
 {
     return reason == SSE_CLOSE_MAX_AGE || reason == SSE_CLOSE_SERVER ||
-           reason == SSE_CLOSE_SHUTDOWN;
+           reason == SSE_CLOSE_SHUTDOWN || reason == SSE_CLOSE_STOP;
 }
 
 void sse_stream_post(sse_stream_t *stream, sse_task_t *task)
@@ -81,7 +88,7 @@ apr_status_t sse_stream_ended_status(const sse_stream_t *stream)
                                                           : APR_EOF;
 }
 
-/* -- The timer: heartbeat, SSEMaxAge, SSEDeadPeer, draining ---------------- */
+/* -- The timer: heartbeat, SSEMaxAge, SSEDeadPeer, SSEQueue, draining ------ */
 
 static sse_buf_t *heartbeat; /* const after sse_streams_init() */
 
@@ -132,6 +139,13 @@ void sse_stream_written(sse_stream_t *stream)
     }
 }
 
+void sse_stream_stuck(sse_stream_t *stream)
+{
+    if (stream->phase == SSE_PHASE_OPEN && sse_slow_watch(stream)) {
+        arm(stream);
+    }
+}
+
 /* @return whether it is dead */
 static int ask(sse_stream_t *stream, apr_uint64_t now)
 {
@@ -156,10 +170,14 @@ static void on_timer(uv_timer_t *timer)
         return;
     }
     if (stream->deadline && now >= stream->deadline) {
-        sse_stream_end(stream, SSE_CLOSE_MAX_AGE, APR_SUCCESS);
+        sse_stream_dismiss(stream, SSE_CLOSE_MAX_AGE);
         return;
     }
     if (stream->owed && now >= stream->ask_at && ask(stream, now)) {
+        return;
+    }
+    if (sse_slow_look(stream, now)) {
+        sse_stream_end(stream, SSE_CLOSE_SLOW_CLIENT, APR_TIMEUP);
         return;
     }
     if (stream->opts.heartbeat &&
@@ -186,6 +204,9 @@ static void arm(sse_stream_t *stream)
     if (stream->owed && stream->ask_at < due) {
         due = stream->ask_at;
     }
+    if (stream->slow.look_at && stream->slow.look_at < due) {
+        due = stream->slow.look_at;
+    }
     if (due != APR_UINT64_MAX) {
         uv_timer_start(&stream->timer, on_timer, due > now ? due - now : 1, 0);
     }
@@ -198,16 +219,52 @@ static void on_timer_closed(uv_handle_t *handle)
 
 /* -- The end --------------------------------------------------------------- */
 
-apr_status_t sse_stream_end(sse_stream_t *stream, sse_close_reason_e reason,
-                            apr_status_t status)
+/* @return whether nobody did before: then the end has to be posted */
+static int set_reason(sse_stream_t *stream, sse_close_reason_e reason,
+                      apr_status_t status)
 {
     if (!sse_atomic_cas(&stream->reason, SSE_CLOSE_NONE, (int)reason)) {
-        return APR_EOF;
+        return 0;
     }
     stream->status = status;
     stream->closed = apr_time_now();
+    return 1;
+}
+
+apr_status_t sse_stream_end(sse_stream_t *stream, sse_close_reason_e reason,
+                            apr_status_t status)
+{
+    if (!set_reason(stream, reason, status)) {
+        return APR_EOF;
+    }
     sse_stream_post(stream, &stream->end_task);
     return APR_SUCCESS;
+}
+
+/* Half to one and a half of what the client was told first. */
+static void push_retry(sse_stream_t *stream)
+{
+    sse_fields_t fields = SSE_FIELDS_NONE;
+    apr_int64_t retry = apr_time_as_msec(stream->opts.retry);
+    sse_buf_t *buf;
+
+    if (retry) {
+        fields.retry =
+            retry / 2 + (apr_int64_t)((double)retry * sse_streams_spread());
+        buf = sse_buf_format(&fields, 0);
+        sse_stream_add_last(stream, buf);
+        sse_buf_release(buf);
+    }
+}
+
+/* A waiting drive's thread may find at once that it cannot write that: by then
+ * there is a reason. */
+void sse_stream_dismiss(sse_stream_t *stream, sse_close_reason_e reason)
+{
+    if (set_reason(stream, reason, APR_SUCCESS)) {
+        push_retry(stream);
+        sse_stream_post(stream, &stream->end_task);
+    }
 }
 
 /* User code that has the request may still be at it, though told. */
@@ -275,8 +332,10 @@ static void tell(sse_stream_t *stream)
 static void on_end(sse_task_t *task)
 {
     sse_stream_t *stream = sse_owner_of(task, sse_stream_t, end_task);
-    int drains = sse_reason_drains(sse_stream_reason(stream)) &&
-                 sse_streams_leaving() != SSE_LEAVE_AT_ONCE;
+    sse_close_reason_e reason = sse_stream_reason(stream);
+    int drains = sse_reason_drains(reason) &&
+                 (reason == SSE_CLOSE_STOP ||
+                  sse_streams_leaving() != SSE_LEAVE_AT_ONCE);
 
     if (stream->phase == SSE_PHASE_NEW) {
         stream->ended_early = 1; /* on_attach() goes on from here */
@@ -286,7 +345,9 @@ static void on_end(sse_task_t *task)
         if (drains && !sse_atomic_load(&stream->is_dead) &&
             !sse_stream_is_drained(stream)) {
             stream->phase = SSE_PHASE_DRAINING;
-            uv_timer_start(&stream->timer, on_timer, DRAIN_MSEC, 0);
+            uv_timer_start(
+                &stream->timer, on_timer,
+                reason == SSE_CLOSE_STOP ? STOP_DRAIN_MSEC : DRAIN_MSEC, 0);
             /* What was sent before the loop had it has nobody's kick yet. */
             stream->drive->kick(stream);
         }

@@ -16,6 +16,12 @@
  * until the request is let go, each open libuv handle one more.  The request
  * is whole until the stream_close hook has returned.
  *
+ * What waits: SSEQueue bounds it for what its source feeds it, and for what an
+ * application sends.  A source whose push is refused reads on from where it has
+ * its events when on_drained() comes: memory is not where a client that reads
+ * slowly waits.  Nobody's stream is ended because much waits, but because none
+ * of it goes out for the queue's time (sse_stream_slow.c).
+ *
  * The end: whoever sets the reason, by one compare-and-swap, has ended it; all
  * later ends do nothing.  The loop then stops feeding, lets what waits drain
  * where the reason allows it, has the end told, and lets the request go.
@@ -53,7 +59,8 @@ typedef struct {
     apr_interval_time_t dead_peer;
     apr_interval_time_t max_age;
     apr_size_t queue_bytes;
-    int queue_drop;
+    int queue_drop;                 /**< never end a slow client's stream */
+    apr_interval_time_t queue_time; /**< without progress; 0: no limit */
     int half_keep;
 } sse_stream_opts_t;
 
@@ -88,8 +95,8 @@ void sse_stream_release(sse_stream_t *stream);          /**< any thread */
 
 /** What to do when more waits than SSEQueue allows. */
 typedef enum {
-    SSE_PUSH_ALWAYS, /**< send it all the same: catching up, comments */
-    SSE_PUSH_POLICY, /**< close or drop, as SSEQueue says */
+    SSE_PUSH_ALWAYS, /**< send it all the same: a piece of what is caught up
+                          on, when nothing waits; comments */
     SSE_PUSH_BOUNDED /**< refuse */
 } sse_push_e;
 
@@ -109,6 +116,13 @@ apr_status_t sse_stream_push(sse_stream_t *stream, sse_buf_t *buf,
 apr_status_t sse_stream_end(sse_stream_t *stream, sse_close_reason_e reason,
                             apr_status_t status);
 
+/**
+ * End it for a reason that ends many others as well: its client is told when to
+ * come back, half to one and a half of SSERetry from now, so that not all of
+ * them come at one time.  loop.
+ */
+void sse_stream_dismiss(sse_stream_t *stream, sse_close_reason_e reason);
+
 /** Why it ended, or SSE_CLOSE_NONE.  Any thread. */
 sse_close_reason_e sse_stream_reason(const sse_stream_t *stream);
 
@@ -118,6 +132,9 @@ apr_status_t sse_stream_ended_status(const sse_stream_t *stream);
 
 /** The host it belongs to.  Any thread. */
 server_rec *sse_stream_server(const sse_stream_t *stream);
+
+/** Its settings, which do not change.  Any thread. */
+const sse_stream_opts_t *sse_stream_settings(const sse_stream_t *stream);
 
 /** Whether nothing waits to be written.  Any thread. */
 int sse_stream_is_drained(sse_stream_t *stream);
@@ -133,7 +150,7 @@ void *sse_stream_source(const sse_stream_t *stream);
 /** What a child that leaves does with its streams. */
 typedef enum {
     SSE_STAY = 0,
-    SSE_LEAVE_GRACEFUL, /**< end them, spread over a second, with retry */
+    SSE_LEAVE_GRACEFUL, /**< end them, spread over a second */
     SSE_LEAVE_AT_ONCE
 } sse_leave_e;
 

@@ -49,12 +49,17 @@ typedef struct {
     /** loop: the end was told, or needs no telling: let the request go.  Drops
      *  the drive's reference, and counts the stream down after that. */
     void (*finish)(sse_stream_t *stream);
-    /** A write that takes longer is its client's doing.  One of the loop that
-     *  is not over has a full socket; a thread may just wait for its CPU. */
-    apr_uint64_t patience; /* ns */
 } sse_drive_t;
 
 typedef struct sse_conn_t sse_conn_t;
+
+/** Whether a client takes what waits for it; see sse_stream_slow.c. */
+typedef struct {
+    apr_uint64_t look_at;  /* when to look again; 0: nothing waits */
+    apr_uint64_t limit;    /* ms without progress, this stream's own */
+    apr_uint64_t progress; /* how far it was at the last look */
+    apr_uint64_t since;    /* when that had changed */
+} sse_slow_t;
 
 /** What a client was sent. */
 typedef struct {
@@ -95,15 +100,13 @@ struct sse_stream_t {
     pthread_mutex_t lock;
     sse_queue_t queue;    /* lock */
     apr_size_t in_flight; /* lock: taken by the writer, not yet written out */
-    apr_uint32_t batch;   /* lock: the queue's first so many will follow that */
-    apr_uint64_t taken;   /* lock: uv_hrtime() when it began with all these */
+    apr_uint64_t moved;   /* lock: pieces that were written out */
     int has_written;      /* lock: since that was looked at */
-    int dropping;         /* lock: events were dropped since the last write */
-    sse_id_t dropped;     /* lock: the first of them that has an id */
 
-    apr_bucket_brigade *bb; /* writer: the one brigade, in r->pool */
-    sse_sent_t begun;       /* writer, under lock: with what is in flight */
-    sse_sent_t sent;        /* likewise: what was written out */
+    apr_bucket_brigade *bb;   /* writer: the one brigade, in r->pool */
+    apr_bucket_brigade *rest; /* writer: of HTTP/2, what follows a piece */
+    sse_sent_t begun;         /* writer, under lock: with what is in flight */
+    sse_sent_t sent;          /* likewise: what was written out */
 
     int is_dead; /* atomic: nothing more can be written */
 
@@ -119,6 +122,7 @@ struct sse_stream_t {
     int owed;                   /* loop: the client may owe an answer */
     apr_uint64_t ask_at;        /* loop: when to look whether it does */
     apr_uint64_t silent_since;  /* loop: see sse_peer_ask() */
+    sse_slow_t slow;            /* loop */
 
     /* The waiting drive. */
     sse_peer_t peer;     /* loop */
@@ -135,10 +139,16 @@ extern const sse_drive_t sse_drive_wait;
 /** Request thread: wait for the end and write what comes. */
 void sse_wait_run(sse_stream_t *stream);
 
+/** Any thread: the last bytes of a stream that has ended, behind what waits. */
+void sse_stream_add_last(sse_stream_t *stream, sse_buf_t *buf);
+
 /** writer: some of the waiting buffers, oldest first, as buckets at the end of
  *  bb.  Few at a time: should the connection break, those count as not sent.
  *  @return how many bytes */
 apr_size_t sse_stream_take(sse_stream_t *stream, apr_bucket_brigade *bb);
+
+/** writer: a piece of what was taken is out. */
+void sse_stream_moved(sse_stream_t *stream);
 
 /** writer: what was taken is out, or given up. */
 void sse_stream_wrote(sse_stream_t *stream, int is_out);
@@ -152,6 +162,17 @@ int sse_stream_fd(const sse_stream_t *stream);
 
 /** loop: something was written: the client owes an answer. */
 void sse_stream_written(sse_stream_t *stream);
+
+/** loop: something waits that its connection does not take. */
+void sse_stream_stuck(sse_stream_t *stream);
+
+/* sse_stream_slow.c: loop */
+
+/** From now on look whether what waits goes out. @return whether that is new */
+int sse_slow_watch(sse_stream_t *stream);
+/** Look, where it is time to.
+ *  @return whether nothing has gone out for the queue's time */
+int sse_slow_look(sse_stream_t *stream, apr_uint64_t now);
 
 /** loop: it was ended and something is still being written: tell of it now. */
 void sse_stream_cut_short(sse_stream_t *stream);

@@ -13,7 +13,6 @@
 #include <string.h>
 
 #include "sse_atomic.h"
-#include "stream/sse_gap.h"
 
 /* What is taken at a time to be written. */
 #define TAKE_BYTES (64 * 1024)
@@ -28,38 +27,11 @@ static int is_full(const sse_stream_t *stream, const sse_buf_t *buf)
     return waiting && waiting + buf->len > stream->opts.queue_bytes;
 }
 
-/* Under the lock.  What comes faster than anybody could write it, as one turn's
- * events do, is no sign of a client that reads slowly. */
-static int is_slow(const sse_stream_t *stream)
-{
-    apr_uint64_t patience = sse_atomic_load(&stream->drive)->patience;
-
-    return stream->in_flight &&
-           (!patience || uv_hrtime() - stream->taken >= patience);
-}
-
 /* Under the lock. */
-static int must_yield(const sse_stream_t *stream, const sse_buf_t *buf,
-                      sse_push_e how)
+static void enqueue(sse_stream_t *stream, sse_buf_t *buf)
 {
-    return how != SSE_PUSH_ALWAYS && is_full(stream, buf) &&
-           (how != SSE_PUSH_POLICY || is_slow(stream));
-}
-
-/* Under the lock.  What the socket is taking already cannot be dropped. */
-static void drop_oldest(sse_stream_t *stream, const sse_buf_t *buf)
-{
-    sse_buf_t *old;
-
-    while (is_full(stream, buf) &&
-           (old = sse_queue_take(&stream->queue)) != NULL) {
-        if (!stream->dropped) {
-            stream->dropped = old->id;
-        }
-        sse_buf_release(old);
-        stream->batch -= stream->batch > 0;
-        stream->dropping = 1;
-    }
+    sse_queue_add(&stream->queue, sse_buf_acquire(buf));
+    pthread_cond_signal(&stream->cond);
 }
 
 static apr_status_t add(sse_stream_t *stream, sse_buf_t *buf, sse_push_e how)
@@ -70,17 +42,11 @@ static apr_status_t add(sse_stream_t *stream, sse_buf_t *buf, sse_push_e how)
     if (sse_stream_reason(stream) != SSE_CLOSE_NONE) {
         rv = sse_stream_ended_status(stream);
     }
-    else if (must_yield(stream, buf, how)) {
-        if (how == SSE_PUSH_POLICY && stream->opts.queue_drop) {
-            drop_oldest(stream, buf);
-        }
-        else {
-            rv = APR_EAGAIN;
-        }
+    else if (how == SSE_PUSH_BOUNDED && is_full(stream, buf)) {
+        rv = APR_EAGAIN;
     }
-    if (rv == APR_SUCCESS) {
-        sse_queue_add(&stream->queue, sse_buf_acquire(buf));
-        pthread_cond_signal(&stream->cond);
+    else {
+        enqueue(stream, buf);
     }
     pthread_mutex_unlock(&stream->lock);
     return rv;
@@ -94,10 +60,14 @@ apr_status_t sse_stream_push(sse_stream_t *stream, sse_buf_t *buf,
     if (rv == APR_SUCCESS) {
         sse_atomic_load(&stream->drive)->kick(stream);
     }
-    else if (rv == APR_EAGAIN && how == SSE_PUSH_POLICY) {
-        sse_stream_end(stream, SSE_CLOSE_SLOW_CLIENT, rv);
-    }
     return rv;
+}
+
+void sse_stream_add_last(sse_stream_t *stream, sse_buf_t *buf)
+{
+    pthread_mutex_lock(&stream->lock);
+    enqueue(stream, buf);
+    pthread_mutex_unlock(&stream->lock);
 }
 
 int sse_stream_is_drained(sse_stream_t *stream)
@@ -111,21 +81,6 @@ int sse_stream_is_drained(sse_stream_t *stream)
 }
 
 /* -- Writing --------------------------------------------------------------- */
-
-/* Under the lock: where events were dropped, say so in their place.  A client
- * that had none before them is told the id in front of the first: it can resume
- * from there. */
-static sse_buf_t *gap_event(const sse_stream_t *stream)
-{
-    const sse_buf_t *first = sse_queue_first(&stream->queue);
-    sse_id_t after = stream->begun.id;
-
-    if (!after && stream->dropped) {
-        after = stream->dropped - 1;
-    }
-    return sse_gap_after(after, first ? first->id : 0,
-                         first && first->id ? first->id - 1 : 0);
-}
 
 static apr_size_t append(sse_stream_t *stream, apr_bucket_brigade *bb,
                          sse_buf_t *buf)
@@ -151,18 +106,8 @@ apr_size_t sse_stream_take(sse_stream_t *stream, apr_bucket_brigade *bb)
     sse_buf_t *buf;
 
     pthread_mutex_lock(&stream->lock);
-    if (stream->dropping) {
-        stream->dropping = 0;
-        taken += append(stream, bb, gap_event(stream));
-        stream->dropped = 0;
-    }
-    if (!stream->batch) {
-        stream->batch = stream->queue.count;
-        stream->taken = uv_hrtime();
-    }
-    while (stream->batch && taken < TAKE_BYTES) {
-        --stream->batch;
-        buf = sse_queue_take(&stream->queue);
+    while (taken < TAKE_BYTES &&
+           (buf = sse_queue_take(&stream->queue)) != NULL) {
         taken += append(stream, bb, buf);
     }
     stream->in_flight += taken;
@@ -188,10 +133,18 @@ static void count_sent(sse_stream_t *stream)
     }
 }
 
+void sse_stream_moved(sse_stream_t *stream)
+{
+    pthread_mutex_lock(&stream->lock);
+    ++stream->moved;
+    pthread_mutex_unlock(&stream->lock);
+}
+
 void sse_stream_wrote(sse_stream_t *stream, int is_out)
 {
     pthread_mutex_lock(&stream->lock);
     stream->in_flight = 0;
+    ++stream->moved;
     stream->has_written = 1;
     if (is_out) {
         count_sent(stream);

@@ -68,23 +68,6 @@ void sse_streams_count_down(void) { sse_atomic_sub(&all.count, 1); }
 
 /* -- Leaving --------------------------------------------------------------- */
 
-/* The client is sent to the next generation, not at the same time as all the
- * others: half to one and a half of what it was told first. */
-static void push_retry(sse_stream_t *stream)
-{
-    sse_fields_t fields = SSE_FIELDS_NONE;
-    apr_int64_t retry = apr_time_as_msec(stream->opts.retry);
-    sse_buf_t *buf;
-
-    if (retry) {
-        fields.retry =
-            retry / 2 + (apr_int64_t)((double)retry * sse_streams_spread());
-        buf = sse_buf_format(&fields, 0);
-        sse_stream_push(stream, buf, SSE_PUSH_ALWAYS);
-        sse_buf_release(buf);
-    }
-}
-
 /* Ended streams stay in the list until they are told of. */
 static void end_some(apr_uint32_t most)
 {
@@ -92,8 +75,7 @@ static void end_some(apr_uint32_t most)
 
     for (stream = all.first; stream && most; stream = stream->next) {
         if (sse_stream_reason(stream) == SSE_CLOSE_NONE) {
-            push_retry(stream);
-            sse_stream_end(stream, SSE_CLOSE_SHUTDOWN, APR_SUCCESS);
+            sse_stream_dismiss(stream, SSE_CLOSE_SHUTDOWN);
             --most;
         }
     }
@@ -112,7 +94,7 @@ static void end_all(sse_close_reason_e reason)
     sse_stream_t *stream;
 
     for (stream = all.first; stream; stream = stream->next) {
-        sse_stream_end(stream, reason, APR_SUCCESS);
+        sse_stream_dismiss(stream, reason);
         sse_stream_cut_short(stream);
     }
 }

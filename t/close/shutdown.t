@@ -20,7 +20,8 @@ use Time::HiRes qw(time);
 # A child of prefork has one stream, and the slots must do for two generations;
 # a thread of worker has one.
 my $prefork = have_apache_mpm('prefork');
-my $count = $prefork ? 30 : have_apache_mpm('worker') ? 100 : 200;
+my $worker = have_apache_mpm('worker');
+my $count = $prefork ? 30 : $worker ? 100 : 200;
 
 plan tests => 3 * 10 + 1 + 6, need_module('mod_sse', 'mod_sse_close',
                                       'mod_sse_block');
@@ -69,7 +70,8 @@ sub ending {
         (seen($_, 'close'))[0]{by} == 0
     });
     my $complete = grep { $_->wait_end(slowly(5)) && $_->is_complete } @streams;
-    ok t_cmp($complete, $reason eq 'shutdown' ? $count : 0,
+    # At once, worker closes its threads' connections before anybody is told.
+    ok t_cmp($complete, $reason eq 'shutdown' || !$worker ? $count : 0,
              "$name: how the responses end");
 
     # What blocks is waited for where the server leaves gracefully.

@@ -118,6 +118,9 @@ sub reset_stream {
     $self->write_bytes(frame(RST_STREAM, 0, $id, pack 'N', CANCEL));
 }
 
+# No window is opened for that stream any more.
+sub hold { $_[0]{streams}{$_[1]}{hold} = 1 }
+
 # What has come on a stream.
 sub body { return $_[0]{streams}{$_[1]}{body} }
 sub is_ended { return $_[0]{streams}{$_[1]}{ended} }
@@ -182,9 +185,9 @@ sub on_frame {
     elsif ($type == DATA && $stream) {
         $stream->{body} .= $payload;
         my $size = pack 'N', length $payload;
-        $self->write_bytes(frame(WINDOW_UPDATE, 0, 0, $size)
-                           . frame(WINDOW_UPDATE, 0, $id, $size))
-            if length $payload;
+        $self->write_bytes(frame(WINDOW_UPDATE, 0, 0, $size)) if length $payload;
+        $self->write_bytes(frame(WINDOW_UPDATE, 0, $id, $size))
+            if length $payload && !$stream->{hold};
     }
     elsif ($type == HEADERS && $stream) {
         $stream->{head} = 1;

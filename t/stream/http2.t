@@ -148,7 +148,8 @@ sub ends_of_ours {
     request('DELETE', $path);
     ok t_cmp($h2->wait_end($id, 5) && !$h2->is_reset($id), 1,
              'DELETE ends it in good order');
-    ok t_cmp($h2->body($id), qr/data: y\n\n\z/, 'with what was published');
+    ok t_cmp($h2->body($id), qr/data: y\n\nretry: \d+\n\n\z/,
+             'with what was published, and when to come back');
     ok t_cmp(ends($path, 'server'), 1, 'as "server"');
     push @logged, [$path, 'server'];
 

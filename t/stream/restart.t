@@ -24,7 +24,7 @@ my $count = $mpm eq 'prefork' ? 30 : 50;
 my $slow = $ENV{SSE_SAN} ? 3 : 1;
 
 my @tests = (\&graceful, \&graceful_tls, \&at_once, \&stopped);
-plan tests => 29, need_module('mod_sse', 'mod_ssl');
+plan tests => 31, need_module('mod_sse', 'mod_ssl');
 $_->() for @tests;
 ok no_streams();
 
@@ -174,6 +174,11 @@ sub ends_at_once {
     ok $how->();
     my $ended = grep { $_->wait_end(5) } @streams;
     ok t_cmp($ended, $count, "$name: all connections end");
+    # Worker has closed them by then.
+    my @retries = map { (read_all($_, 0))[1][-1] // 0 } @streams;
+    my $told_when = grep { $_ >= 1000 && $_ <= 3000 && $_ != 2000 } @retries;
+    ok t_cmp($told_when >= $count * 0.9 || have_apache_mpm('worker'), 1,
+             "$name: $told_when were told when to come back");
     my $gone = eventually { !grep { is_alive($_) } @children } 10;
     my $took = time - $began;
     ok t_cmp($gone, 1, "$name: the children are gone after $took s");

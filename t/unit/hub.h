@@ -6,7 +6,8 @@
  * @file hub.h
  * What the tests of the hub share: it and its subscriptions over a real store,
  * with a loop that runs when it is told, and streams that write down what they
- * are given and drain when they are told.
+ * are given, have room for as much as they are told, and drain when they are
+ * told.
  *
  * Threads: one.
  */
@@ -34,6 +35,9 @@ static const sse_history_t keep_one = {1, 0, 0};
 struct sse_stream_t {
     sse_subscription_t *sub; /* NULL: ended */
     int is_poked;
+    int waiting; /* events it was given since it was drained */
+    int room;    /* for so many; 0: for all */
+    sse_stream_opts_t opts;
     char text[1024]; /* what it was given */
 };
 
@@ -233,6 +237,11 @@ apr_status_t sse_stream_push(sse_stream_t *stream, sse_buf_t *buf,
     if (!stream->sub) {
         return APR_EOF;
     }
+    if (how == SSE_PUSH_BOUNDED && stream->room &&
+        stream->waiting >= stream->room) {
+        return APR_EAGAIN;
+    }
+    ++stream->waiting;
     block = strndup(buf->data, buf->len);
     write_down(stream->text + len, sizeof(stream->text) - len, block);
     free(block);
@@ -247,6 +256,16 @@ apr_status_t sse_stream_end(sse_stream_t *stream, sse_close_reason_e reason,
     snprintf(stream->text + len, sizeof(stream->text) - len, "end");
     stream->sub = NULL;
     return APR_SUCCESS;
+}
+
+void sse_stream_dismiss(sse_stream_t *stream, sse_close_reason_e reason)
+{
+    sse_stream_end(stream, reason, APR_SUCCESS);
+}
+
+const sse_stream_opts_t *sse_stream_settings(const sse_stream_t *stream)
+{
+    return &stream->opts;
 }
 
 void sse_stream_poke(sse_stream_t *stream) { stream->is_poked = 1; }
@@ -346,7 +365,7 @@ static inline void finish(sse_stream_t *stream, sse_subscription_t *sub)
 static inline void drain_once(sse_stream_t *stream)
 {
     if (stream->sub) {
-        stream->is_poked = 0;
+        stream->is_poked = stream->waiting = 0;
         sse_hub_source.on_drained(stream, stream->sub);
     }
 }

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod_sse: Server-Sent Events for Apache httpd.
+ * See LICENSE for the terms. */
+
+/**
+ * @file sse_stream_slow.c
+ * Who is too slow: a client that takes none of what waits for it for the time
+ * of its SSEQueue.
+ *
+ * How much waits says nothing: a burst fills any queue, and a client that reads
+ * gets through it.  Progress is what the client's machine has acknowledged, as
+ * a socket's buffer may hold megabytes that a slow client takes minutes to read
+ * before the connection takes more.  An HTTP/2 stream shares its connection
+ * with others: its progress is what mod_http2 has taken, in small pieces.
+ *
+ * Looked at a few times in the queue's time, and only while something waits.
+ * Each stream's own time is up to a quarter longer, so that those whom one
+ * burst stopped are not ended together.
+ *
+ * Threads: the loop's.
+ */
+
+#include "stream/sse_stream_private.h"
+
+/* How often in the queue's time. */
+#define LOOKS_PER_TIME 8
+
+/* It grows with everything that goes out. */
+static apr_uint64_t progress_of(sse_stream_t *stream)
+{
+    apr_uint64_t moved;
+
+    pthread_mutex_lock(&stream->lock);
+    moved = stream->moved;
+    pthread_mutex_unlock(&stream->lock);
+    if (!stream->r->connection->master) {
+        moved += sse_peer_acknowledged(sse_stream_fd(stream));
+    }
+    return moved;
+}
+
+static void look_later(sse_stream_t *stream, apr_uint64_t now)
+{
+    stream->slow.look_at = now + stream->slow.limit / LOOKS_PER_TIME + 1;
+}
+
+int sse_slow_watch(sse_stream_t *stream)
+{
+    sse_slow_t *slow = &stream->slow;
+    apr_uint64_t time = (apr_uint64_t)apr_time_as_msec(stream->opts.queue_time);
+
+    if (slow->look_at || !time || stream->opts.queue_drop) {
+        return 0;
+    }
+    if (!slow->limit) {
+        slow->limit =
+            time + (apr_uint64_t)((double)time / 4 * sse_streams_spread());
+    }
+    slow->progress = progress_of(stream);
+    slow->since = sse_loop_now(stream->loop);
+    look_later(stream, slow->since);
+    return 1;
+}
+
+/* A machine that does not answer at all is SSEDeadPeer's affair, which may
+ * give it longer. */
+static int is_silent(const sse_stream_t *stream)
+{
+    return stream->opts.dead_peer && stream->silent_since;
+}
+
+int sse_slow_look(sse_stream_t *stream, apr_uint64_t now)
+{
+    sse_slow_t *slow = &stream->slow;
+    apr_uint64_t progress;
+    int is_drained;
+
+    if (!slow->look_at || now < slow->look_at) {
+        return 0;
+    }
+    is_drained = sse_stream_is_drained(stream);
+    if (is_drained && stream->drive == &sse_drive_async) {
+        slow->look_at = 0;
+        return 0;
+    }
+    look_later(stream, now);
+    progress = progress_of(stream);
+    if (is_drained || progress != slow->progress || is_silent(stream)) {
+        slow->progress = progress;
+        slow->since = now;
+    }
+    return now - slow->since >= slow->limit;
+}
