@@ -72,6 +72,7 @@ sub heads {
     ok t_cmp(\%headers,
              { 'content-type' => 'text/event-stream',
                'cache-control' => 'no-store', 'x-accel-buffering' => 'no',
+               'x-content-type-options' => 'nosniff',
                'transfer-encoding' => 'chunked' }, 'and exactly these headers');
 }
 
