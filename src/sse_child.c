@@ -178,6 +178,10 @@ static int prepare_store(apr_pool_t *pconf, server_rec *s)
         ap_log_error(APLOG_MARK, APLOG_ERR, 0, s, "SSEStore: %s", problem);
         return HTTP_INTERNAL_SERVER_ERROR;
     }
+    problem = parent.provider->remark(parent.conf, pconf);
+    if (problem) {
+        ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, s, "SSEStore: %s", problem);
+    }
     rv = parent.provider->prepare(parent.conf, store_user(), store_group(),
                                   &notice, pconf);
     if (rv != APR_SUCCESS && is_restart()) {

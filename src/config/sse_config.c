@@ -117,16 +117,27 @@ const sse_history_t *sse_conf_server_history(const server_rec *s)
     return conf->history ? conf->history : &sse_default_history;
 }
 
+/* httpd 2.4 has no directory of its own for what is kept; later ones do. */
+const char *sse_conf_store_base(apr_pool_t *pool)
+{
+#if AP_MODULE_MAGIC_AT_LEAST(20180906, 2)
+    return ap_state_dir_relative(pool, "");
+#else
+    return ap_runtime_dir_relative(pool, "");
+#endif
+}
+
 const char *sse_conf_store(const server_rec *main_server, apr_pool_t *pool,
                            const sse_store_provider_t **provider,
                            sse_store_conf_t **store)
 {
     const sse_server_conf_t *conf = sse_conf_server(main_server);
-    const char *dir = ap_runtime_dir_relative(pool, "");
+    const char *dir = sse_conf_store_base(pool);
 
     *provider = conf->provider ? conf->provider : &sse_store_lmdb;
     if (!dir) {
-        return "DefaultRuntimeDir is no path that can be used";
+        return "DefaultRuntimeDir (DefaultStateDir in httpd 2.5) is no path "
+               "that can be used";
     }
     return (*provider)->configure(store, pool, dir, conf->store_argc,
                                   conf->store_argv);

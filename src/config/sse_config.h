@@ -90,6 +90,9 @@ const char *sse_conf_namespace(const server_rec *s, apr_pool_t *pool);
 /** Whether SSENamespace says so, for this host or for all. */
 int sse_conf_namespace_is_set(const server_rec *s);
 
+/** What a store's relative path is relative to; NULL: no path. */
+const char *sse_conf_store_base(apr_pool_t *pool);
+
 /** The store in force: provider and settings (defaults where nothing is set).
  *  @return NULL or what is wrong */
 const char *sse_conf_store(const server_rec *main_server, apr_pool_t *pool,

@@ -80,7 +80,7 @@ static const char *sse_conf_set_store(cmd_parms *cmd, void *dir_conf,
     apr_array_header_t *words;
     sse_store_conf_t *ignored;
     const char *const *argv;
-    const char *dir = ap_runtime_dir_relative(cmd->temp_pool, "");
+    const char *dir = sse_conf_store_base(cmd->temp_pool);
 
     if (!wrong) {
         wrong = sse_conf_words(cmd, args, INT_MAX, &words);

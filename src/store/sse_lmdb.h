@@ -152,6 +152,9 @@ struct sse_store_conf_t {
     const char *dir;     /**< absolute */
     const char *runtime; /**< absolute: where parents may be made */
     apr_uint64_t size;
+    int is_sized;      /**< size was set */
+    int is_cut;        /**< size is less than the default, for want of room */
+    apr_uint64_t room; /**< free where it is, with its own; 0: not known */
     int sync;
 };
 
@@ -447,6 +450,12 @@ apr_status_t sse_lmdb_history(sse_store_t *store, const sse_slice_t *channels,
 
 /* sse_lmdb_tidy.c */
 apr_status_t sse_lmdb_tidy(sse_store_t *store, apr_time_t now, int *more);
+
+/* sse_lmdb_size.c */
+#define SSE_LMDB_SIZE_MIN (APR_UINT64_C(1) << 20)
+/** Where none was set, what fits. */
+void sse_lmdb_size_default(sse_store_conf_t *conf, apr_pool_t *pool);
+const char *sse_lmdb_remark(const sse_store_conf_t *conf, apr_pool_t *pool);
 
 /* sse_lmdb_prepare.c: in the parent */
 apr_status_t sse_lmdb_prepare(const sse_store_conf_t *conf, apr_uid_t uid,

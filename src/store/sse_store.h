@@ -138,6 +138,10 @@ typedef struct sse_store_provider_t {
     const char *(*test)(const sse_store_conf_t *conf, apr_uid_t uid,
                         apr_gid_t gid, apr_pool_t *pool);
 
+    /** What the administrator should know of these settings at each start, in
+     *  pool; or NULL. */
+    const char *(*remark)(const sse_store_conf_t *conf, apr_pool_t *pool);
+
     /** The directory that is the store's own, for what belongs beside it. */
     const char *(*directory)(const sse_store_conf_t *conf);
 
@@ -231,8 +235,8 @@ typedef struct sse_store_provider_t {
 /** The provider of that name, or NULL. */
 const sse_store_provider_t *sse_store_provider(const char *name);
 
-/** LMDB: keys dir (default "sse"), size (bytes with k, m, g; default 1g, at
- *  least 1m), sync (on or off; off). */
+/** LMDB: keys dir (default "sse"), size (bytes with k, m, g, at least 1m;
+ *  default 1g, or a quarter of what is free if that is less), sync (on or off; off). */
 extern const sse_store_provider_t sse_store_lmdb;
 
 #endif /* SSE_STORE_H */

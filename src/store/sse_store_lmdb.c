@@ -11,7 +11,7 @@
 #include "store/sse_lmdb.h"
 
 #define SIZE_DEFAULT (APR_UINT64_C(1) << 30)
-#define SIZE_MIN     (APR_UINT64_C(1) << 20)
+#define SIZE_MIN     SSE_LMDB_SIZE_MIN
 #define SIZE_MAX_    (APR_UINT64_C(1) << 44)
 
 static int parse_size(const char *value, apr_uint64_t *size)
@@ -75,6 +75,7 @@ static const char *set_one(sse_store_conf_t *conf, apr_pool_t *pool,
         return set_dir(conf, pool, value + 1);
     }
     if (value && !strncmp(arg, "size=", 5)) {
+        conf->is_sized = 1;
         return parse_size(value + 1, &conf->size)
                    ? NULL
                    : apr_psprintf(pool,
@@ -110,6 +111,9 @@ static const char *sse_lmdb_configure(sse_store_conf_t **out, apr_pool_t *pool,
     for (i = 0; i < argc && !err; ++i) {
         err = set_one(conf, pool, argv[i]);
     }
+    if (!err) {
+        sse_lmdb_size_default(conf, pool);
+    }
     *out = conf;
     return err;
 }
@@ -130,10 +134,9 @@ static const char *sse_lmdb_news(sse_store_t *store)
 }
 
 const sse_store_provider_t sse_store_lmdb = {
-    "lmdb",          sse_lmdb_configure, sse_lmdb_prepare,
-    sse_lmdb_test,   sse_lmdb_directory, sse_lmdb_open,
-    sse_lmdb_append, sse_lmdb_forget,    sse_lmdb_last,
-    sse_lmdb_look,   sse_lmdb_tail,      sse_lmdb_history,
-    sse_lmdb_follow, sse_lmdb_tidy,      sse_lmdb_limit,
+    "lmdb",           sse_lmdb_configure, sse_lmdb_prepare, sse_lmdb_test,
+    sse_lmdb_remark,  sse_lmdb_directory, sse_lmdb_open,    sse_lmdb_append,
+    sse_lmdb_forget,  sse_lmdb_last,      sse_lmdb_look,    sse_lmdb_tail,
+    sse_lmdb_history, sse_lmdb_follow,    sse_lmdb_tidy,    sse_lmdb_limit,
     sse_lmdb_news,
 };

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod_sse: Server-Sent Events for Apache httpd.
+ * See LICENSE for the terms. */
+
+/* How large a store may become that nobody gave a size: not so large that it
+ * fills a small file system which others need as well. */
+
+#include <sys/mount.h>
+
+#include "store.h"
+#include "store/sse_lmdb.h"
+
+static sse_store_conf_t *configure(apr_pool_t *pool, const char *dir,
+                                   const char *setting)
+{
+    sse_store_conf_t *conf = NULL;
+    const char *argv[2];
+
+    argv[0] = apr_pstrcat(pool, "dir=", dir, NULL);
+    argv[1] = setting;
+    if (P->configure(&conf, pool, test_dir, setting ? 2 : 1, argv)) {
+        printf("Bail out! configure\n");
+        exit(1);
+    }
+    return conf;
+}
+
+static int is_near(apr_uint64_t got, apr_uint64_t want)
+{
+    return got <= want && got >= want - want / 4;
+}
+
+static void test_small(apr_pool_t *pool)
+{
+    sse_store_conf_t *conf = configure(pool, "disk/a/store", NULL);
+    const char *remark = P->remark(conf, pool);
+
+    ok(is_near(conf->size, 16 << 20), "a quarter of what is free");
+    ok(remark && strstr(remark, "disk/a/store") && strstr(remark, "may take 1"),
+       "and told, with the numbers");
+    printf("# %s\n", remark ? remark : "nothing");
+    conf = configure(pool, "disk/store", "size=32m");
+    ok(conf->size == 32 << 20 && !P->remark(conf, pool),
+       "a size that was set is what was set");
+    conf = configure(pool, "disk/store", "size=100m");
+    remark = P->remark(conf, pool);
+    ok(conf->size == 100 << 20 && remark && strstr(remark, "100m"),
+       "also where it does not fit, which is told");
+    printf("# %s\n", remark ? remark : "nothing");
+}
+
+/* What it has taken already is not taken from it at the next start. */
+static void test_again(apr_pool_t *pool)
+{
+    static char block[65536];
+    sse_store_conf_t *conf = configure(pool, "disk/again", NULL);
+    apr_uint64_t before = conf->size;
+    const char *notice;
+    sse_store_t *store;
+    apr_pool_t *own = test_pool();
+    int i;
+
+    is_num(test_prepare(conf, &notice, pool), APR_SUCCESS, "it is used");
+    P->open(&store, conf, own);
+    memset(block, 'x', sizeof(block) - 1);
+    for (i = 0; i < 400; ++i) {
+        if (!publish(store, "c", block, &keep_all)) {
+            break;
+        }
+    }
+    is_num(i, 400, "and never full");
+    apr_pool_destroy(own);
+    conf = configure(pool, "disk/again", NULL);
+    ok(is_near(conf->size, before + before / 16), "it keeps its size");
+}
+
+int main(void)
+{
+    apr_pool_t *pool;
+    const char *disk;
+    sse_store_conf_t *conf;
+
+    test_begin();
+    pool = test_pool();
+    disk = apr_pstrcat(pool, test_dir, "/disk", NULL);
+    conf = configure(pool, "large", "size=1g");
+    ok(conf->size == 1 << 30, "a size");
+    mkdir(disk, 0755);
+    if (mount("tmpfs", disk, "tmpfs", 0, "size=64m")) {
+        printf("# no tmpfs may be mounted here\n");
+    }
+    else {
+        test_small(pool);
+        test_again(pool);
+        is_num(umount(disk), 0, "nobody holds it any more");
+    }
+    return test_end();
+}
