@@ -344,7 +344,8 @@ static sse_watcher_t *create(request_rec *r, sse_notice_t *notice,
     watcher->mode = mode;
     watcher->fd = sse_conn_fd(r->connection);
     watcher->read_fd = -1;
-    watcher->half_keep = sse_conf_half_close_keep(r);
+    watcher->half_keep =
+        sse_conf_half_close_keep(r) && sse_conn_may_half_close(r);
     watcher->opened = apr_time_now();
     pthread_mutex_init(&watcher->lock, NULL);
     pthread_cond_init(&watcher->cond, NULL);

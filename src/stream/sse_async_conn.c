@@ -320,6 +320,12 @@ static void on_gone(sse_peer_t *peer, sse_close_reason_e reason,
 static void look_for_end(sse_conn_t *conn)
 {
     switch (sse_conn_look(conn->c, conn->bb)) {
+    case SSE_INPUT_HALF:
+        if (conn->peer.half_keep) {
+            sse_peer_want(&conn->peer, UV_READABLE, 0);
+            break;
+        }
+        /* fall through */
     case SSE_INPUT_END:
         sse_peer_want(&conn->peer, UV_READABLE, 0);
         on_gone(&conn->peer, SSE_CLOSE_CLIENT, APR_SUCCESS);

@@ -8,6 +8,8 @@
 #include <apr_portable.h>
 #include <http_core.h>
 #include <http_ssl.h>
+#include <string.h>
+#include <sys/socket.h>
 #include <util_filter.h>
 
 int sse_conn_fd(conn_rec *c)
@@ -23,8 +25,33 @@ int sse_conn_fd(conn_rec *c)
 
 int sse_conn_is_tls(conn_rec *c) { return ap_ssl_conn_is_ssl(c); }
 
+int sse_conn_may_half_close(request_rec *r)
+{
+    conn_rec *c = r->connection;
+    const char *version;
+
+    if (c->master || !ap_ssl_conn_is_ssl(c)) {
+        return 1;
+    }
+    version = ap_ssl_var_lookup(r->pool, r->server, c, r, "SSL_PROTOCOL");
+    return !version ||
+           (strcmp(version, "TLSv1.2") && strcmp(version, "TLSv1.1") &&
+            strcmp(version, "TLSv1") && strcmp(version, "SSLv3"));
+}
+
+/* The filters tell of close_notify and of FIN alike.  They take all there is at
+ * once, so that what the socket has left is a FIN that stands alone. */
+static int is_at_fin(conn_rec *c)
+{
+    int fd = sse_conn_fd(c);
+    char byte;
+
+    return fd >= 0 && recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
 sse_input_e sse_conn_look(conn_rec *c, apr_bucket_brigade *bb)
 {
+    int at_fin = is_at_fin(c);
     apr_status_t rv = ap_get_brigade(c->input_filters, bb, AP_MODE_SPECULATIVE,
                                      APR_NONBLOCK_READ, 1);
     sse_input_e found = SSE_INPUT_NONE;
@@ -34,7 +61,7 @@ sse_input_e sse_conn_look(conn_rec *c, apr_bucket_brigade *bb)
                                                          : SSE_INPUT_DATA;
     }
     else if (APR_STATUS_IS_EOF(rv)) {
-        found = SSE_INPUT_END;
+        found = at_fin ? SSE_INPUT_END : SSE_INPUT_HALF;
     }
     else if (rv != APR_SUCCESS && !APR_STATUS_IS_EAGAIN(rv)) {
         /* mod_reqtimeout's, or no TLS: the client may be there all the same,

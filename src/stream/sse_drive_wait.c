@@ -230,6 +230,11 @@ static void write_out(sse_stream_t *stream)
 static void look_at_input(sse_stream_t *stream)
 {
     switch (sse_conn_look(stream->r->connection, stream->bb)) {
+    case SSE_INPUT_HALF:
+        if (stream->opts.half_keep) {
+            break;
+        }
+        /* fall through */
     case SSE_INPUT_END:
         sse_stream_end(stream, SSE_CLOSE_CLIENT, APR_SUCCESS);
         break;

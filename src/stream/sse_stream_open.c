@@ -48,7 +48,7 @@ void sse_stream_opts(request_rec *r, sse_stream_opts_t *opts)
     opts->queue_bytes = (apr_size_t)sse_conf_queue_bytes(r);
     opts->queue_drop = sse_conf_queue_drop(r);
     opts->queue_time = sse_conf_queue_time(r);
-    opts->half_keep = sse_conf_half_close_keep(r);
+    opts->half_keep = sse_conf_half_close_keep(r) && sse_conn_may_half_close(r);
 }
 
 /* -- The head -------------------------------------------------------------- */

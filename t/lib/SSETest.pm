@@ -40,7 +40,8 @@ sub log_file {
 # A connection that has sent a request.  Options:
 #   method   GET
 #   module   a virtual host by its name in t/conf ("mod_sse_ssl")
-#   tls      1: speak TLS (on where the module's name ends in _ssl)
+#   tls      1: speak TLS (on where the module's name ends in _ssl); or as a
+#            version, 'TLSv1_2'
 #   host     the Host header; the port of the server is added
 #   headers  { Name => value }, or [ Name => value, ... ]
 #   body     sent with a Content-Length
@@ -175,7 +176,7 @@ sub new {
     return $self;
 }
 
-my $tls_context;
+my %tls_contexts;
 
 sub connect_to {
     my($self, $port, $tls) = @_;
@@ -195,9 +196,10 @@ sub connect_to {
     if ($tls) {
         require IO::Socket::SSL;
         # Reading the system's certificates for each takes 20 ms.
-        $tls_context //= IO::Socket::SSL::SSL_Context->new(
-            SSL_verify_mode => 0);
-        IO::Socket::SSL->start_SSL($sock, SSL_reuse_ctx => $tls_context,
+        $tls_contexts{$tls} //= IO::Socket::SSL::SSL_Context->new(
+            SSL_verify_mode => 0,
+            $tls eq '1' ? () : (SSL_version => $tls));
+        IO::Socket::SSL->start_SSL($sock, SSL_reuse_ctx => $tls_contexts{$tls},
                                    SSL_hostname => 'localhost',
                                    Timeout => $self->{timeout})
             or die "TLS to $addr:$port: " . IO::Socket::SSL::errstr();
