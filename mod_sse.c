@@ -66,6 +66,7 @@ static void register_hooks(apr_pool_t *p)
     sse_conn_register();
     sse_guard_register();
     sse_body_register();
+    sse_status_register();
     sse_backend_register();
     sse_api_register();
 }

@@ -149,3 +149,20 @@ apr_uint64_t sse_board_sum(sse_board_e number)
     }
     return sum > 0 ? (apr_uint64_t)sum : 0;
 }
+
+void sse_board_each(sse_board_fn *fn, void *baton)
+{
+    const slot_t *slot;
+    apr_int64_t streams;
+    apr_uint32_t i;
+    pid_t pid;
+
+    for (i = 0; board && i < board->slot_count; ++i) {
+        slot = &board->slots[i];
+        pid = sse_atomic_load(&slot->pid);
+        if (pid) {
+            streams = sse_atomic_load(&slot->numbers[SSE_BOARD_STREAMS]);
+            fn(baton, pid, streams > 0 ? (apr_uint64_t)streams : 0);
+        }
+    }
+}

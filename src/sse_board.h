@@ -62,4 +62,11 @@ void sse_board_add(sse_board_e number, int by);
 /** Over all children.  Counters of ended children are kept, gauges are not. */
 apr_uint64_t sse_board_sum(sse_board_e number);
 
+/** Of one child. */
+typedef void sse_board_fn(void *baton, pid_t pid, apr_uint64_t streams);
+
+/** Call fn for each child that has entered and not ended, also of the
+ *  generations before that are leaving.  Any thread. */
+void sse_board_each(sse_board_fn *fn, void *baton);
+
 #endif /* SSE_BOARD_H */

@@ -19,4 +19,7 @@
 /** The content handler hook: DECLINED unless the handler is "sse-status". */
 int sse_status_handler(request_rec *r);
 
+/** register_hooks: a block in mod_status' pages, where that is loaded. */
+void sse_status_register(void);
+
 #endif /* SSE_STATUS_H */
