@@ -12,9 +12,11 @@
 /* What mod_filter calls a filter that AddOutputFilterByType adds. */
 #define BY_TYPE "BYTYPE:"
 
-/* They pass on what they are given, or keep it until there is a FLUSH.  "sed"
- * is not among them: ExtFilterDefine takes any name, and that is a likely one.
- * Nor is INCLUDES, whose subrequests may be a CGI's. */
+/* They pass on what they are given, or keep it until there is a FLUSH, and they
+ * take no memory for each event.  "sed" is not among them: ExtFilterDefine takes
+ * any name, and that is a likely one.  Nor is INCLUDES, whose subrequests may be
+ * a CGI's; DUMPIO_OUT, which writes each event to the log; and xml2enc, which
+ * takes memory of the request for each brigade. */
 static const char *const trusted[] = {
     /* httpd's own, mod_ssl, mod_tls */
     "byterange", "chunk", "content_length", "core", "http_header",
@@ -23,9 +25,9 @@ static const char *const trusted[] = {
     /* mod_sse's */
     "sse_async", "sse_guard", "sse_hold",
     /* other modules of httpd */
-    "brotli_compress", "buffer", "deflate", "dumpio_out", "fixup_headers_err",
+    "brotli_compress", "buffer", "deflate", "fixup_headers_err",
     "fixup_headers_out", "inflate", "log_input_output", "logio_ttfb_out",
-    "mod_expires", "reqtimeout", "substitute", "xlateout", "xml2enc"};
+    "mod_expires", "reqtimeout", "substitute", "xlateout"};
 
 static int is_known(const char *name)
 {

@@ -29,14 +29,18 @@ my %mpm = (
 );
 my $is_event = ($ENV{SSE_MPM} || 'event') eq 'event';
 
-plan tests => 26, need_module('mod_sse', 'mod_deflate', 'mod_filter',
+plan tests => 32, need_module('mod_sse', 'mod_deflate', 'mod_filter',
                               'mod_ratelimit', 'mod_ext_filter');
+
+# Not the suite's.
+my $others = join '', map { "LoadModule ${_}_module $ENV{LIBEXECDIR}/mod_$_.so\n" }
+    qw(brotli buffer substitute charset_lite xml2enc);
 
 # 4 KB a second; a program that says nothing for a while.
 my $httpd = SSETestHttpd->new(
     mpm => $mpm{ $ENV{SSE_MPM} || 'event' },
     modules => [qw(deflate filter ratelimit ext_filter)],
-    conf => <<'EOI');
+    conf => $others . <<'EOI');
 Timeout 30
 ExtFilterDefine deaf mode=output cmd="/bin/sleep 5"
 FilterDeclare ours
@@ -60,6 +64,27 @@ FilterProvider deflate RATE_LIMIT "true"
 </Location>
 <Location "/c/deflate">
     SetOutputFilter DEFLATE
+</Location>
+<Location "/c/brotli">
+    SetOutputFilter BROTLI_COMPRESS
+</Location>
+<Location "/c/inflate">
+    SetOutputFilter DEFLATE;INFLATE
+</Location>
+<Location "/c/buffer">
+    SetOutputFilter BUFFER
+</Location>
+<Location "/c/substitute">
+    SetOutputFilter SUBSTITUTE
+    Substitute s/foo/bar/
+</Location>
+<Location "/c/charset">
+    CharsetSourceEnc ISO-8859-1
+    CharsetDefault UTF-8
+    CharsetOptions ImplicitAdd
+</Location>
+<Location "/c/xml2enc">
+    SetOutputFilter xml2enc
 </Location>
 <Location "/c/type-deflate">
     AddOutputFilterByType DEFLATE text/event-stream
@@ -157,7 +182,9 @@ sub takes_thread {
 
     my $re = qr/takes a thread: its output filter (\S+) may wait/;
     my $before = () = $httpd->lines($re);
-    my $stream = stream($channel, headers => { 'Accept-Encoding' => 'gzip' });
+    # mod_xml2enc keeps the first bytes back.
+    my $stream = open_stream("/c/$channel", port => $httpd->port,
+                             headers => { 'Accept-Encoding' => 'gzip' });
     eventually(sub { status()->{streams} == 1 }) or die 'no stream';
     my @lines = $httpd->lines($re);
     $stream->close;
@@ -175,7 +202,10 @@ sub who_takes_a_thread {
     my %filter = (free => 'none', off => 'none', deflate => 'none',
                   'type-deflate' => 'none', 'type-other' => 'none',
                   trusted => 'none', 'type-limit' => 'BYTYPE:RATE_LIMIT',
-                  declared => 'ours', 'same-name' => 'deflate');
+                  declared => 'ours', 'same-name' => 'deflate',
+                  (map { $_ => 'none' }
+                       qw(brotli inflate buffer substitute charset)),
+                  xml2enc => 'xml2enc');
     for my $channel (sort keys %filter) {
         ok t_cmp(takes_thread($channel), $is_event ? $filter{$channel} : 'none',
                  "$channel: what takes a thread");
