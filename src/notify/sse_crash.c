@@ -17,12 +17,17 @@
 #include "sse_atomic.h"
 #include "sse_board.h"
 #include "store/sse_registry.h"
+#include "store/sse_store.h"
 
 APLOG_USE_MODULE(sse);
 
 #define KEY_MAX 120
 /* Where there is no thread to look for the dead. */
 #define RETRY_MSEC 1000
+/* Where another process has the registry locked. */
+#define BUSY_WAIT apr_time_from_sec(1)
+/* How often a registry that does not work is complained of. */
+#define COMPLAIN_EVERY apr_time_from_sec(60)
 
 static struct {
     sse_registry_t *registry; /* const after child_init; NULL: nobody listens */
@@ -40,6 +45,30 @@ static apr_array_header_t *hooks(void)
 }
 
 int sse_crash_is_on(void) { return self.registry != NULL; }
+
+/* Whether it is time to complain. */
+static int may_complain(void)
+{
+    static apr_time_t last; /* atomic */
+    apr_time_t seen = sse_atomic_load(&last), now = apr_time_now();
+
+    return now - seen >= COMPLAIN_EVERY && sse_atomic_cas(&last, seen, now);
+}
+
+/* An error of the store's own has no text of the system's. */
+static apr_status_t for_log(apr_status_t rv)
+{
+    return rv >= APR_OS_START_USERERR ? 0 : rv;
+}
+
+static const char *advice(apr_status_t rv)
+{
+    return rv == SSE_STORE_EBUSY
+               ? "find who has open.mdb-lock in the store's directory open, "
+                 "and end what hangs"
+               : "see that the store's directory is there, has room, and "
+                 "belongs to the server's user";
+}
 
 /* -- Entries --------------------------------------------------------------- */
 
@@ -68,10 +97,12 @@ void sse_crash_opened(request_rec *r)
         apr_pstrcat(r->pool, time, "\n", apr_table_get(r->notes, "sse-channel"),
                     "\n", r->useragent_ip, NULL);
     rv = sse_registry_add(self.registry, key_of(buf, r), sse_slice(text));
-    if (rv != APR_SUCCESS) {
-        ap_log_rerror(APLOG_MARK, APLOG_WARNING, rv, r,
+    if (rv != APR_SUCCESS && may_complain()) {
+        ap_log_rerror(APLOG_MARK, APLOG_WARNING, for_log(rv), r,
                       "cannot register the stream: if this child is killed, "
-                      "nobody will be told of its end");
+                      "nobody will be told of its end; %s.  Not told again for "
+                      "a minute",
+                      advice(rv));
     }
 }
 
@@ -137,19 +168,22 @@ static void tell(void *baton, sse_slice_t key, sse_slice_t value)
     apr_pool_destroy(crash.pool);
 }
 
-static void claim_dead(void)
+/* @return whether it is worth trying again */
+static int claim_dead(void)
 {
     apr_pool_t *pool;
     apr_status_t rv;
 
     apr_pool_create(&pool, NULL);
     rv = sse_registry_claim(self.registry, is_alive, tell, NULL, pool);
-    if (rv != APR_SUCCESS) {
-        ap_log_error(APLOG_MARK, APLOG_ERR, rv, self.server,
-                     "cannot look for the streams of dead children: see that "
-                     "the store's directory belongs to the server's user");
+    if (rv != APR_SUCCESS && may_complain()) {
+        ap_log_error(APLOG_MARK, APLOG_ERR, for_log(rv), self.server,
+                     "cannot look for the streams of dead children: %s.  Not "
+                     "told again for a minute",
+                     advice(rv));
     }
     apr_pool_destroy(pool);
+    return rv == SSE_STORE_EBUSY;
 }
 
 /* One at a time.  Those that die meanwhile have their turn before it
@@ -160,7 +194,9 @@ static void claim(sse_job_t *job)
 
     do {
         rung = sse_atomic_load(&self.rung);
-        claim_dead();
+        while (claim_dead()) {
+            apr_sleep(BUSY_WAIT);
+        }
     } while (!sse_atomic_cas(&self.rung, rung, 0));
 }
 

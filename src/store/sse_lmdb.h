@@ -267,6 +267,8 @@ const apr_uint32_t *sse_lmdb_lock_map(int fd);
 void sse_lmdb_lock_unmap(const apr_uint32_t *words);
 /** Look at that from here on, and at what was looked at no more. */
 void sse_lmdb_lock_use(sse_store_t *store, const apr_uint32_t *words);
+int sse_lmdb_lock_looks_free(const apr_uint32_t *words);
+/** The same, for what the store looks at. */
 int sse_lmdb_lock_is_free(sse_store_t *store);
 /** In a write transaction: find out where the lock is. @return to give to ... */
 int sse_lmdb_lock_find(const apr_uint32_t *words);

@@ -96,14 +96,19 @@ void sse_lmdb_lock_use(sse_store_t *store, const apr_uint32_t *words)
     pthread_mutex_unlock(&store->peek);
 }
 
+int sse_lmdb_lock_looks_free(const apr_uint32_t *words)
+{
+    int i = sse_lmdb_lock_place();
+
+    return words && i >= 0 && !__atomic_load_n(&words[i], __ATOMIC_RELAXED);
+}
+
 int sse_lmdb_lock_is_free(sse_store_t *store)
 {
-    int i = sse_lmdb_lock_place(), is_free = 0;
+    int is_free;
 
     pthread_mutex_lock(&store->peek);
-    if (store->lock && i >= 0) {
-        is_free = !__atomic_load_n(&store->lock[i], __ATOMIC_RELAXED);
-    }
+    is_free = sse_lmdb_lock_looks_free(store->lock);
     pthread_mutex_unlock(&store->peek);
     return is_free;
 }

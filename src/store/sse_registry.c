@@ -7,6 +7,7 @@
 #include <apr_strings.h>
 #include <apr_tables.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <lmdb.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -15,26 +16,46 @@
 #include <unistd.h>
 
 #include "sse_atomic.h"
+#include "store/sse_lmdb.h"
 
 #define MAP_SIZE (64u << 20)
 /* How often the path is looked at. */
 #define CHECK_EVERY apr_time_from_msec(100)
+/* How long one waits for another process, how many do while it does not get on,
+ * and how long what was posted is waited for at the end. */
+#define ADD_WAIT    apr_time_from_sec(1)
+#define CLAIM_WAIT  apr_time_from_sec(5)
+#define WAITERS_MAX 4
+#define CLOSE_WAIT  apr_time_from_msec(500)
 
 /** What opening yields. */
 typedef struct {
     MDB_env *env;
     MDB_dbi db;
-    dev_t dev; /* which file it is */
+    const apr_uint32_t *words; /* see sse_lmdb_lock_map() */
+    dev_t dev;                 /* which file it is */
     ino_t ino;
 } file_t;
 
 struct sse_registry_t {
-    const char *path;  /* const */
-    sse_slice_t owner; /* const: "owner/" */
+    char *path;           /* const */
+    sse_slice_t owner;    /* const: "owner/" */
+    sse_writer_t *writer; /* const */
     pthread_rwlock_t lock;
-    file_t file;        /* under lock: read to use it, write to change it */
-    apr_time_t checked; /* atomic: when the path was looked at */
+    file_t file;        /* writer: changes it, under lock for others */
+    apr_time_t checked; /* writer: when the path was looked at */
 };
+
+/** What the writer does, in a transaction. */
+typedef struct change_t {
+    sse_writer_job_t job; /* first */
+    int (*fn)(const file_t *file, MDB_txn *txn, struct change_t *change);
+    sse_slice_t key, value;
+    sse_registry_alive_fn *is_alive;
+    void *baton;
+    apr_array_header_t *taken;
+    apr_pool_t *pool;
+} change_t;
 
 static apr_status_t status_of(int rc)
 {
@@ -46,12 +67,41 @@ static apr_status_t status_of(int rc)
     case ENOSPC:
     case EDQUOT:
         return APR_ENOSPC;
+    case EBUSY:
+        return SSE_STORE_EBUSY;
     default:
         return rc > 0 ? rc : APR_EGENERAL;
     }
 }
 
 /* -- Opening --------------------------------------------------------------- */
+
+static const char *lock_of(const char *path, char *buf, apr_size_t size)
+{
+    apr_snprintf(buf, size, "%s-lock", path);
+    return buf;
+}
+
+/* To look at the lock, before LMDB opens it. */
+static const apr_uint32_t *map_lock(const char *path)
+{
+    const apr_uint32_t *words = NULL;
+    char lock[4096];
+    int fd = open(lock_of(path, lock, sizeof(lock)),
+                  O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+    if (fd >= 0) {
+        words = sse_lmdb_lock_map(fd);
+        close(fd);
+    }
+    return words;
+}
+
+static void close_file(file_t *file)
+{
+    mdb_env_close(file->env);
+    sse_lmdb_lock_unmap(file->words);
+}
 
 static int open_env(file_t *file, const char *path)
 {
@@ -60,6 +110,7 @@ static int open_env(file_t *file, const char *path)
     if (rc) {
         return rc;
     }
+    file->words = map_lock(path);
     mdb_env_set_mapsize(file->env, MAP_SIZE);
     rc = mdb_env_open(file->env, path, MDB_NOSUBDIR | MDB_NOSYNC | MDB_NOTLS,
                       0600);
@@ -67,15 +118,16 @@ static int open_env(file_t *file, const char *path)
         rc = mdb_reader_check(file->env, &dead);
     }
     if (rc) {
-        mdb_env_close(file->env);
+        close_file(file);
     }
     return rc;
 }
 
+/* The file's one database is always there: that takes no writer's lock. */
 static int open_db(file_t *file)
 {
     MDB_txn *txn;
-    int rc = mdb_txn_begin(file->env, NULL, 0, &txn);
+    int rc = mdb_txn_begin(file->env, NULL, MDB_RDONLY, &txn);
 
     if (rc) {
         return rc;
@@ -109,12 +161,6 @@ static int is_damage(int rc)
            rc == MDB_CORRUPTED || rc == MDB_PANIC;
 }
 
-static const char *lock_of(const char *path, char *buf, apr_size_t size)
-{
-    apr_snprintf(buf, size, "%s-lock", path);
-    return buf;
-}
-
 static int open_file(file_t *file, const char *path)
 {
     char lock[4096];
@@ -129,7 +175,7 @@ static int open_file(file_t *file, const char *path)
         return rc;
     }
     if ((rc = open_db(file)) || (rc = identify(file))) {
-        mdb_env_close(file->env);
+        close_file(file);
     }
     return rc;
 }
@@ -138,20 +184,37 @@ static apr_status_t on_pool_gone(void *baton)
 {
     sse_registry_t *registry = baton;
 
-    mdb_env_close(registry->file.env);
-    pthread_rwlock_destroy(&registry->lock);
-    return APR_SUCCESS;
+    if (sse_writer_destroy(registry->writer, CLOSE_WAIT)) {
+        close_file(&registry->file);
+        pthread_rwlock_destroy(&registry->lock);
+        free(registry->path);
+        free((void *)registry->owner.ptr);
+        free(registry);
+    }
+    return APR_SUCCESS; /* or the process ends without it */
 }
+
+static void serve(void *baton);
+static int is_free(void *baton);
 
 apr_status_t sse_registry_open(sse_registry_t **out, const char *dir,
                                const char *owner, apr_pool_t *pool)
 {
-    sse_registry_t *registry = apr_pcalloc(pool, sizeof(*registry));
-    int rc;
+    /* A thread may use it when the pool is gone. */
+    sse_registry_t *registry = calloc(1, sizeof(*registry));
+    int rc = ENOMEM;
 
-    registry->path = apr_pstrcat(pool, dir, "/open.mdb", NULL);
-    registry->owner = sse_slice(apr_pstrcat(pool, owner, "/", NULL));
+    if (!registry ||
+        !(registry->writer = sse_writer_create(serve, is_free, registry))) {
+        free(registry);
+        return rc;
+    }
+    sse_writer_limit(registry->writer, WAITERS_MAX);
+    registry->path = strdup(apr_pstrcat(pool, dir, "/open.mdb", NULL));
+    registry->owner = sse_slice(strdup(apr_pstrcat(pool, owner, "/", NULL)));
     if ((rc = open_file(&registry->file, registry->path))) {
+        sse_writer_destroy(registry->writer, 0);
+        free(registry);
         return status_of(rc);
     }
     pthread_rwlock_init(&registry->lock, NULL);
@@ -246,44 +309,85 @@ static int is_moved(const sse_registry_t *registry)
            st.st_ino != registry->file.ino;
 }
 
-/* With the lock for writing. */
+/* By the writer. */
 static void take_up(sse_registry_t *registry)
 {
-    file_t file;
+    file_t file, old = registry->file;
 
     if (!is_moved(registry) || open_file(&file, registry->path)) {
         return;
     }
     if (move_to(registry, &file)) {
-        mdb_env_close(file.env);
+        close_file(&file);
         return;
     }
-    mdb_env_close(registry->file.env);
+    pthread_rwlock_wrlock(&registry->lock);
     registry->file = file;
+    pthread_rwlock_unlock(&registry->lock);
+    close_file(&old);
 }
 
-/* Begin to use the file, which is the one at the path wherever there is one. */
-static void enter(sse_registry_t *registry)
+/* The file is the one at the path, wherever there is one. */
+static void find_file(sse_registry_t *registry)
 {
     apr_time_t now = apr_time_now();
-    apr_time_t checked = sse_atomic_load(&registry->checked);
 
-    pthread_rwlock_rdlock(&registry->lock);
-    if ((now - checked < CHECK_EVERY && now >= checked) ||
-        !sse_atomic_cas(&registry->checked, checked, now) ||
-        !is_moved(registry)) {
-        return;
+    if (now - registry->checked >= CHECK_EVERY || now < registry->checked) {
+        registry->checked = now;
+        take_up(registry);
     }
-    pthread_rwlock_unlock(&registry->lock);
-    pthread_rwlock_wrlock(&registry->lock);
-    take_up(registry);
-    pthread_rwlock_unlock(&registry->lock);
-    pthread_rwlock_rdlock(&registry->lock);
 }
 
-static void leave(sse_registry_t *registry)
+/* -- Writing --------------------------------------------------------------- */
+
+static int is_free(void *baton)
 {
-    pthread_rwlock_unlock(&registry->lock);
+    const sse_registry_t *registry = baton;
+
+    return sse_lmdb_lock_looks_free(registry->file.words);
+}
+
+static int want_one(void *baton, const sse_writer_job_t *job)
+{
+    int *count = baton;
+
+    return !(*count)++;
+}
+
+static int do_change(const file_t *file, MDB_txn *txn, change_t *change)
+{
+    int rc = change->fn(file, txn, change);
+
+    if (rc) {
+        mdb_txn_abort(txn);
+        return rc;
+    }
+    return mdb_txn_commit(txn);
+}
+
+/* While the lock is waited for, nobody's change is in hand. */
+static void serve(void *baton)
+{
+    sse_registry_t *registry = baton;
+    sse_writer_job_t *job;
+    MDB_txn *txn = NULL;
+    int count = 0, word, rc;
+
+    find_file(registry);
+    rc = mdb_txn_begin(registry->file.env, NULL, 0, &txn);
+    job = sse_writer_take(registry->writer, want_one, &count);
+    if (job && !rc) {
+        word = sse_lmdb_lock_find(registry->file.words);
+        rc = do_change(&registry->file, txn, (change_t *)job);
+        sse_lmdb_lock_found(registry->file.words, word);
+    }
+    else if (!rc) {
+        mdb_txn_abort(txn);
+    }
+    if (job) {
+        job->rc = rc;
+        sse_writer_finish(registry->writer, job);
+    }
 }
 
 /* -- Entries --------------------------------------------------------------- */
@@ -297,52 +401,50 @@ static MDB_val val_of(sse_slice_t slice)
     return val;
 }
 
-/* value NULL: take it away. */
-static int change_in(const file_t *file, sse_slice_t key,
-                     const sse_slice_t *value)
+static int put(const file_t *file, MDB_txn *txn, change_t *change)
 {
-    MDB_val k = val_of(key), v;
-    MDB_txn *txn;
-    int rc = mdb_txn_begin(file->env, NULL, 0, &txn);
+    MDB_val key = val_of(change->key), val = val_of(change->value);
 
-    if (rc) {
-        return rc;
-    }
-    if (value) {
-        v = val_of(*value);
-        rc = mdb_put(txn, file->db, &k, &v, 0);
-    }
-    else {
-        rc = mdb_del(txn, file->db, &k, NULL);
-        rc = rc == MDB_NOTFOUND ? 0 : rc;
-    }
-    if (rc) {
-        mdb_txn_abort(txn);
-        return rc;
-    }
-    return mdb_txn_commit(txn);
+    return mdb_put(txn, file->db, &key, &val, 0);
 }
 
-static apr_status_t change(sse_registry_t *registry, sse_slice_t key,
-                           const sse_slice_t *value)
+static int del(const file_t *file, MDB_txn *txn, change_t *change)
 {
-    int rc;
+    MDB_val key = val_of(change->key);
+    int rc = mdb_del(txn, file->db, &key, NULL);
 
-    enter(registry);
-    rc = change_in(&registry->file, key, value);
-    leave(registry);
-    return status_of(rc);
+    return rc == MDB_NOTFOUND ? 0 : rc;
 }
 
 apr_status_t sse_registry_add(sse_registry_t *registry, sse_slice_t key,
                               sse_slice_t value)
 {
-    return change(registry, key, &value);
+    change_t change = {0};
+    int rc;
+
+    change.fn = put;
+    change.key = key;
+    change.value = value;
+    rc = sse_writer_submit(registry->writer, &change.job, ADD_WAIT);
+    return status_of(rc ? rc : change.job.rc);
 }
+
+static void on_removed(sse_writer_job_t *job) { free(job); }
 
 apr_status_t sse_registry_remove(sse_registry_t *registry, sse_slice_t key)
 {
-    return change(registry, key, NULL);
+    change_t *change = calloc(1, sizeof(*change) + key.len);
+
+    if (!change) {
+        return APR_ENOMEM;
+    }
+    memcpy(change + 1, key.ptr, key.len);
+    change->fn = del;
+    change->key.ptr = (const char *)(change + 1);
+    change->key.len = key.len;
+    change->job.on_done = on_removed;
+    sse_writer_post(registry->writer, &change->job);
+    return APR_SUCCESS;
 }
 
 /* -- Claiming -------------------------------------------------------------- */
@@ -440,31 +542,17 @@ static int look(const file_t *file, sse_registry_alive_fn *is_alive,
     return rc;
 }
 
-static int take(const file_t *file, sse_registry_alive_fn *is_alive,
-                void *baton, apr_array_header_t *taken, apr_pool_t *pool)
+static int take(const file_t *file, MDB_txn *txn, change_t *change)
 {
-    MDB_txn *txn;
     MDB_cursor *cursor;
-    int rc = look(file, is_alive, baton, pool);
+    int rc = mdb_cursor_open(txn, file->db, &cursor);
 
-    if (rc == MDB_NOTFOUND) {
-        return 0;
-    }
-    /* If it could not look, the lock is worth it. */
-    rc = mdb_txn_begin(file->env, NULL, 0, &txn);
-    if (rc) {
-        return rc;
-    }
-    rc = mdb_cursor_open(txn, file->db, &cursor);
     if (!rc) {
-        rc = take_dead(cursor, is_alive, baton, taken, pool);
+        rc = take_dead(cursor, change->is_alive, change->baton, change->taken,
+                       change->pool);
         mdb_cursor_close(cursor);
     }
-    if (rc) {
-        mdb_txn_abort(txn);
-        return rc;
-    }
-    return mdb_txn_commit(txn);
+    return rc;
 }
 
 apr_status_t sse_registry_claim(sse_registry_t *registry,
@@ -473,11 +561,23 @@ apr_status_t sse_registry_claim(sse_registry_t *registry,
                                 apr_pool_t *pool)
 {
     apr_array_header_t *taken = apr_array_make(pool, 16, sizeof(entry_t));
+    change_t change = {0};
     int i, rc;
 
-    enter(registry);
-    rc = take(&registry->file, is_alive, baton, taken, pool);
-    leave(registry);
+    pthread_rwlock_rdlock(&registry->lock);
+    rc = is_moved(registry) ? 0 : look(&registry->file, is_alive, baton, pool);
+    pthread_rwlock_unlock(&registry->lock);
+    if (rc == MDB_NOTFOUND) {
+        return APR_SUCCESS;
+    }
+    /* If it could not look, the lock is worth it. */
+    change.fn = take;
+    change.is_alive = is_alive;
+    change.baton = baton;
+    change.taken = taken;
+    change.pool = pool;
+    rc = sse_writer_submit(registry->writer, &change.job, CLAIM_WAIT);
+    rc = rc ? rc : change.job.rc;
     for (i = 0; !rc && i < taken->nelts; ++i) {
         fn(baton, APR_ARRAY_IDX(taken, i, entry_t).key,
            APR_ARRAY_IDX(taken, i, entry_t).value);

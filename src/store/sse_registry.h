@@ -52,6 +52,7 @@ typedef void sse_registry_fn(void *baton, sse_slice_t key, sse_slice_t value);
  * Take away all entries whose owner is dead, and call fn for each of them: of
  * all processes that claim at the same time one gets it.  Where there are none,
  * it waits for no writer.
+ * Waits no longer than 5 s for another process, then SSE_STORE_EBUSY.
  */
 apr_status_t sse_registry_claim(sse_registry_t *registry,
                                 sse_registry_alive_fn *is_alive,

@@ -85,12 +85,17 @@ sse_writer_t *sse_writer_create(sse_writer_fn *fn, sse_writer_free_fn *is_free,
     return writer;
 }
 
+static int want_thread(sse_writer_t *writer);
+
 int sse_writer_destroy(sse_writer_t *writer, apr_interval_time_t patience)
 {
     struct timespec until = at_time(steady_now() + patience);
     int rc = 0, is_over;
 
     pthread_mutex_lock(&writer->lock);
+    if (writer->head) {
+        want_thread(writer);
+    }
     writer->stop = 1;
     pthread_cond_broadcast(&writer->work);
     while (writer->threads && !rc) {
@@ -139,7 +144,13 @@ static int take_turn(sse_writer_t *writer)
 /* With the lock, and nobody writes: who is the first sees to that. */
 static void hand_on(sse_writer_t *writer)
 {
-    if (writer->head && !writer->turn) {
+    if (!writer->head || writer->turn) {
+        return;
+    }
+    if (writer->head->on_done) {
+        want_thread(writer); /* or who comes next sees to it */
+    }
+    else {
         pthread_cond_signal(&writer->head->moved);
     }
 }
@@ -153,14 +164,17 @@ static void *run(void *baton)
 
     free(baton);
     pthread_mutex_lock(&writer->lock);
-    while (writer->current == thread.number && !writer->stop) {
+    while (writer->current == thread.number &&
+           (!writer->stop || (writer->head && writer->is_wanted))) {
         if (writer->is_wanted && writer->head && !writer->turn) {
             take_turn(writer);
         }
         else {
             writer->is_wanted = 0;
             hand_on(writer);
-            pthread_cond_wait(&writer->work, &writer->lock);
+            if (!writer->is_wanted) {
+                pthread_cond_wait(&writer->work, &writer->lock);
+            }
         }
     }
     if (!--writer->threads) {
@@ -232,7 +246,7 @@ static int place_of(const sse_writer_t *writer, const sse_writer_job_t *job)
     int place = 0;
 
     for (other = writer->head; other && other != job; other = other->next) {
-        ++place;
+        place += !other->on_done;
     }
     return place;
 }
@@ -327,21 +341,41 @@ static int admit(sse_writer_t *writer, apr_time_t now)
     return 0;
 }
 
+/* With the lock. */
+static void enqueue(sse_writer_t *writer, sse_writer_job_t *job)
+{
+    job->rc = 0;
+    job->state = SSE_JOB_WAITING;
+    job->next = NULL;
+    *writer->tail = job;
+    writer->tail = &job->next;
+    writer->waiting += !job->on_done;
+}
+
+void sse_writer_post(sse_writer_t *writer, sse_writer_job_t *job)
+{
+    pthread_mutex_lock(&writer->lock);
+    if (!writer->head) {
+        writer->moved = steady_now();
+    }
+    enqueue(writer, job);
+    if (!writer->turn && !write_here(writer)) {
+        want_thread(writer);
+    }
+    pthread_mutex_unlock(&writer->lock);
+}
+
 int sse_writer_submit(sse_writer_t *writer, sse_writer_job_t *job,
                       apr_interval_time_t patience)
 {
     apr_time_t now = steady_now();
     int rc;
 
-    job->rc = 0;
-    job->state = SSE_JOB_WAITING;
-    job->next = NULL;
+    job->on_done = NULL;
     pthread_mutex_lock(&writer->lock);
     if (!(rc = admit(writer, now))) {
         cond_init(&job->moved);
-        *writer->tail = job;
-        writer->tail = &job->next;
-        ++writer->waiting;
+        enqueue(writer, job);
         rc = wait_for(writer, job, writer->waiting - 1, now + patience);
         pthread_cond_destroy(&job->moved);
     }
@@ -360,7 +394,7 @@ sse_writer_job_t *sse_writer_take(sse_writer_t *writer,
     first = writer->head;
     for (job = first; job && want(baton, job); job = job->next) {
         job->state = SSE_JOB_TAKEN;
-        --writer->waiting;
+        writer->waiting -= !job->on_done;
         last = job;
     }
     if (last) {
@@ -382,8 +416,10 @@ void sse_writer_return(sse_writer_t *writer, sse_writer_job_t *jobs)
     pthread_mutex_lock(&writer->lock);
     for (job = jobs; job; job = job->next) {
         job->state = SSE_JOB_WAITING;
-        pthread_cond_signal(&job->moved); /* its time runs again */
-        ++writer->waiting;
+        if (!job->on_done) {
+            pthread_cond_signal(&job->moved); /* its time runs again */
+            ++writer->waiting;
+        }
         last = job;
     }
     last->next = writer->head;
@@ -403,7 +439,12 @@ void sse_writer_finish(sse_writer_t *writer, sse_writer_job_t *jobs)
     for (; jobs; jobs = next) {
         next = jobs->next;
         jobs->state = SSE_JOB_DONE;
-        pthread_cond_signal(&jobs->moved);
+        if (jobs->on_done) {
+            jobs->on_done(jobs);
+        }
+        else {
+            pthread_cond_signal(&jobs->moved);
+        }
     }
     pthread_mutex_unlock(&writer->lock);
 }

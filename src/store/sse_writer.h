@@ -40,9 +40,12 @@ typedef struct sse_writer_job_t sse_writer_job_t;
 
 typedef enum { SSE_JOB_WAITING, SSE_JOB_TAKEN, SSE_JOB_DONE } sse_job_state_e;
 
-/** The beginning of a job; on the stack of who waits for it. */
+/** The beginning of a job; on the stack of who waits for it, or posted. */
 struct sse_writer_job_t {
-    int rc;                 /**< what came of it, when it is DONE */
+    int rc; /**< what came of it, when it is DONE */
+    /** NULL, or who is called when it is done, instead of waited for: quick,
+     *  and not calling the writer. */
+    void (*on_done)(sse_writer_job_t *job);
     sse_job_state_e state;  /**< under lock */
     sse_writer_job_t *next; /**< under lock; the writer's while it is taken */
     pthread_cond_t moved;
@@ -56,7 +59,8 @@ typedef int sse_writer_free_fn(void *baton);
 /** @return NULL: no memory */
 sse_writer_t *sse_writer_create(sse_writer_fn *fn, sse_writer_free_fn *is_free,
                                 void *baton);
-/** @return whether its thread is over, within that time; if it is not, all that
+/** What was posted is done first.
+ *  @return whether its thread is over, within that time; if it is not, all that
  *          it uses must be left as it is, and so is the writer */
 int sse_writer_destroy(sse_writer_t *writer, apr_interval_time_t patience);
 
@@ -67,6 +71,10 @@ void sse_writer_limit(sse_writer_t *writer, int limit);
  *          not be; the same, EAGAIN: no thread can be made */
 int sse_writer_submit(sse_writer_t *writer, sse_writer_job_t *job,
                       apr_interval_time_t patience);
+
+/** Have it done some time; job->on_done is set, and the job its own until then.
+ *  Waits for nobody. */
+void sse_writer_post(sse_writer_t *writer, sse_writer_job_t *job);
 
 /** The writer hangs in something that is given up: another one goes on. */
 void sse_writer_abandon(sse_writer_t *writer);

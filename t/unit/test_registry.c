@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "store/sse_registry.h"
+#include "store/sse_store.h"
 #include "tap.h"
 
 static apr_pool_t *pool;
@@ -352,6 +353,75 @@ static void test_moved(void)
     apr_pool_destroy(own);
 }
 
+static void hold_until_end(int in, int out)
+{
+    MDB_env *env;
+    MDB_txn *txn;
+    char c;
+
+    if (mdb_env_create(&env) ||
+        mdb_env_open(env, apr_pstrcat(pool, dir, "/open.mdb", NULL),
+                     MDB_NOSUBDIR | MDB_NOSYNC | MDB_NOTLS, 0600) ||
+        mdb_txn_begin(env, NULL, 0, &txn) || write(out, "h", 1) != 1) {
+        _exit(1);
+    }
+    while (read(in, &c, 1) > 0) {
+    }
+    mdb_txn_abort(txn);
+    _exit(0);
+}
+
+/* Another process has the lock: who opens a stream waits for a moment, and who
+ * closes one not at all. */
+static void test_locked(void)
+{
+    int in[2], out[2], status;
+    apr_pool_t *own, *other;
+    sse_registry_t *registry, *second;
+    apr_time_t began;
+    claim_t claim;
+    pid_t pid;
+    char c;
+
+    apr_pool_create(&own, pool);
+    apr_pool_create(&other, pool);
+    registry = open_registry(own);
+    claim_of(registry, &claim, NULL);
+    add(registry, "1.a/x", "one");
+    add(registry, "1.a/y", "two");
+    if (pipe(in) || pipe(out)) {
+        perror("pipe");
+    }
+    fflush(stdout);
+    if (!(pid = fork())) {
+        close(in[1]);
+        hold_until_end(in[0], out[1]);
+    }
+    close(in[0]);
+    ok(read(out[0], &c, 1) == 1, "another process holds the lock");
+
+    began = apr_time_now();
+    is_num(add(registry, "1.a/z", "three"), SSE_STORE_EBUSY,
+           "an entry is refused");
+    ok(apr_time_now() - began < apr_time_from_sec(4), "in time");
+    began = apr_time_now();
+    is_num(sse_registry_remove(registry, sse_slice("1.a/y")), APR_SUCCESS,
+           "one is taken out, some time");
+    is_num(claim_of(registry, &claim, "none"), APR_SUCCESS, "nobody is dead");
+    is_num(sse_registry_open(&second, dir, "3.c", other), APR_SUCCESS,
+           "another child opens it");
+    ok(apr_time_now() - began < apr_time_from_sec(1), "without waiting");
+    apr_pool_destroy(other);
+
+    close(in[1]);
+    is_num(waitpid(pid, &status, 0), pid, "it lets go");
+    is_num(add(registry, "1.a/w", "four"), APR_SUCCESS, "it goes on");
+    claim_of(registry, &claim, NULL);
+    is_str(claim.found, "1.a/w=four 1.a/x=one ",
+           "with what was wanted before, but for what was refused");
+    apr_pool_destroy(own);
+}
+
 int main(void)
 {
     apr_initialize();
@@ -366,6 +436,7 @@ int main(void)
     test_full();
     test_entries();
     test_moved();
+    test_locked();
     apr_pool_destroy(pool);
     if (chdir(dir) || unlink("open.mdb") || unlink("open.mdb-lock") ||
         chdir("/") || rmdir(dir)) {
