@@ -152,6 +152,9 @@ $(builddir)/unit/test_board: $(addprefix $(builddir)/obj/src/,sse_board.o \
 
 $(builddir)/unit/test_workers: $(builddir)/obj/src/loop/sse_workers.o
 
+$(builddir)/unit/test_log: $(addprefix $(builddir)/obj/src/loop/,sse_log.o \
+                             sse_workers.o)
+
 $(builddir)/unit/%: $(builddir)/obj/t/unit/%.o $(UNIT_OBJS)
 	$(call say,LD $@)
 	@mkdir -p $(@D)

@@ -22,7 +22,7 @@ use Time::HiRes qw(sleep time);
 # One child's threads, of which half run such requests.
 use constant { THREADS => 4, SLOW => 6, SIZE => 9_000_000 };
 
-plan tests => 1 + 2 * (SLOW + 2 + SLOW * 3 + 2 + 3) + 1,
+plan tests => 1 + 2 * (SLOW + 2 + SLOW * 3 + 2 + 3 + 4) + 1,
     need_module('mod_sse', 'mod_ssl');
 
 my $event = ($ENV{SSE_MPM} || 'event') eq 'event';
@@ -39,7 +39,7 @@ my $certs = "$vars->{sslca}/$vars->{sslcaorg}";
 my $tls_port = $vars->{port} + 46;
 my $httpd = SSETestHttpd->new(
     modules => ['ssl', 'socache_shmcb'],
-    $event ? (mpm => "StartServers 1\nServerLimit 1\nThreadsPerChild @{[THREADS]}\n"
+    $event ? (mpm => "StartServers 1\nServerLimit 4\nThreadsPerChild @{[THREADS]}\n"
                   . "MaxRequestWorkers @{[THREADS]}\n"
                   . "AsyncRequestWorkerFactor 400\n") : (),
     conf => <<"EOI");
@@ -65,6 +65,7 @@ for (['plain', @port], ['TLS', port => $tls_port, tls => 1]) {
     ($way, @opt) = @$_;
     slow();
     gone();
+    restarted();
 }
 rmdir_root();
 ok t_cmp(join('', $httpd->complaints(qr/AH00484|AH10159/)), '',
@@ -129,6 +130,26 @@ sub gone {
     ok t_cmp($before, 0, "$way: what is being written is not logged");
     $_->reset for @conns;
     logged(qr{^/large\?\?gone-$way 200 \d+ X }, SLOW, 'as cut off');
+}
+
+# What has begun is sent to its end, and the child goes when it is.
+sub restarted {
+    my @conns = map { after_stream("restart-$_") } 1 .. SLOW;
+    $_->again("/large?restart-$way")->head for @conns;
+    sleep 0.3;
+    my @old = $httpd->children;
+    ok t_cmp($httpd->restart('USR1'), 1, "$way: a graceful restart");
+    sleep 0.5;
+    my $whole = grep { $_->wait_end(slowly(10))
+                       && md5_hex($_->{body}) eq md5_hex($content) } @conns;
+    ok t_cmp($whole, SLOW, "$way: all downloads are whole");
+    my $closed = grep { $_->again(undef); $_->fill(time + slowly(5)); $_->is_ended }
+        @conns;
+    ok t_cmp($closed, SLOW, "$way: and their connections end");
+    $_->close for @conns;
+    my %old = map { $_ => 1 } @old;
+    ok t_cmp(eventually(sub { !grep { $old{$_} } $httpd->children }, slowly(15)),
+             1, "$way: the old child has gone");
 }
 
 sub rmdir_root {
