@@ -26,7 +26,7 @@ typedef struct {
     apr_size_t len; /**< of it in use */
     apr_size_t limit;
     const char *too_large;
-    apr_pool_t *pool;
+    request_rec *r;
     sse_problem_t *problem;
 } sse_body_buffer_t;
 
@@ -44,9 +44,10 @@ int sse_problem_set(sse_problem_t *problem, apr_pool_t *pool, int status,
     return status;
 }
 
-int sse_problem_no_memory(sse_problem_t *problem, apr_pool_t *pool)
+int sse_problem_no_memory(request_rec *r, sse_problem_t *problem)
 {
-    return sse_problem_set(problem, pool, HTTP_SERVICE_UNAVAILABLE,
+    apr_table_setn(r->err_headers_out, "Retry-After", "5");
+    return sse_problem_set(problem, r->pool, HTTP_SERVICE_UNAVAILABLE,
                            "the server has no memory left for this; try again "
                            "later, or send less at once");
 }
@@ -229,7 +230,7 @@ static apr_status_t sse_body_buffer_free(void *data)
 
 static int sse_body_too_large(sse_body_buffer_t *buffer)
 {
-    return sse_problem_set(buffer->problem, buffer->pool,
+    return sse_problem_set(buffer->problem, buffer->r->pool,
                            HTTP_REQUEST_ENTITY_TOO_LARGE, "%s",
                            buffer->too_large);
 }
@@ -242,7 +243,7 @@ static int sse_body_buffer_add(void *baton, const char *buf, apr_size_t len)
         return sse_body_too_large(buffer);
     }
     if (!sse_room_double(&buffer->room, buffer->len + len)) {
-        return sse_problem_no_memory(buffer->problem, buffer->pool);
+        return sse_problem_no_memory(buffer->r, buffer->problem);
     }
     memcpy(buffer->room.ptr + buffer->len, buf, len);
     buffer->len += len;
@@ -261,7 +262,7 @@ int sse_body_whole(request_rec *r, apr_size_t limit, const char *too_large,
     *len = 0;
     buffer->limit = limit;
     buffer->too_large = too_large;
-    buffer->pool = r->pool;
+    buffer->r = r;
     buffer->problem = problem;
     if (is_told && (apr_uint64_t)length > limit) {
         return sse_body_too_large(buffer);

@@ -32,8 +32,8 @@ int sse_problem_set(sse_problem_t *problem, apr_pool_t *pool, int status,
                     const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
-/** There is no memory. @return 503 */
-int sse_problem_no_memory(sse_problem_t *problem, apr_pool_t *pool);
+/** There is no memory: to be tried again later. @return 503 */
+int sse_problem_no_memory(request_rec *r, sse_problem_t *problem);
 
 /** Some of the body. @return OK to go on, else the status to stop with */
 typedef int sse_body_fn(void *baton, const char *buf, apr_size_t len);

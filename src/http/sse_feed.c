@@ -113,7 +113,7 @@ static int sse_feed_on_body(void *baton, const char *buf, apr_size_t len)
         status = sse_feed_too_large(post);
     }
     else if (rv == APR_ENOMEM) {
-        status = sse_problem_no_memory(&post->problem, post->r->pool);
+        status = sse_problem_no_memory(post->r, &post->problem);
     }
     else if (rv != APR_SUCCESS) {
         status = post->problem.status;

@@ -152,7 +152,7 @@ static int sse_json_event(sse_post_t *post, sse_slice_t text,
     apr_status_t rv = sse_json_check(text, &error);
 
     if (rv == APR_ENOMEM) {
-        return sse_problem_no_memory(&post->problem, post->r->pool);
+        return sse_problem_no_memory(post->r, &post->problem);
     }
     if (rv != APR_SUCCESS) {
         return sse_post_refuse(post, HTTP_BAD_REQUEST,

@@ -246,7 +246,7 @@ static int sse_post_wait(sse_post_t *post, const sse_fields_t *event)
     if (!sse_room_double(&post->waiting,
                          (apr_size_t)(post->n_waiting + channels) *
                              sizeof(*items))) {
-        return sse_problem_no_memory(&post->problem, post->r->pool);
+        return sse_problem_no_memory(post->r, &post->problem);
     }
     items = (sse_append_t *)(void *)post->waiting.ptr;
     for (i = 0; i < channels; ++i) {
