@@ -6,10 +6,13 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <time.h>
 
+/* Looks at a lock that is not free, before the thread waits for it. */
+#define SPINS 20
 /* Nothing was taken or finished for so long: it does not get on. */
 #define STALL apr_time_from_msec(500)
 
@@ -121,9 +124,23 @@ void sse_writer_limit(sse_writer_t *writer, int limit)
 
 /* -- Writing --------------------------------------------------------------- */
 
+/* Another child mostly lets go within some microseconds, sooner than the thread
+ * could be woken. */
+static int is_free_soon(sse_writer_t *writer)
+{
+    int i;
+
+    for (i = 0; i < SPINS && !writer->is_free(writer->baton); ++i) {
+        sched_yield();
+    }
+    return i < SPINS;
+}
+
 /* With the lock, which is let go meanwhile.
+ * @param may_wait as the thread may
+ * @param done out: whether there was no need for it
  * @return whether the turn was not given to another one meanwhile */
-static int take_turn(sse_writer_t *writer)
+static int take_turn(sse_writer_t *writer, int may_wait, int *done)
 {
     unsigned int turn;
 
@@ -132,7 +149,10 @@ static int take_turn(sse_writer_t *writer)
     }
     turn = writer->turn = writer->turns;
     pthread_mutex_unlock(&writer->lock);
-    writer->fn(writer->baton);
+    *done = may_wait || is_free_soon(writer);
+    if (*done) {
+        writer->fn(writer->baton);
+    }
     pthread_mutex_lock(&writer->lock);
     if (writer->turn != turn) {
         return 0;
@@ -161,13 +181,14 @@ static void *run(void *baton)
 {
     thread_t thread = *(thread_t *)baton;
     sse_writer_t *writer = thread.writer;
+    int done;
 
     free(baton);
     pthread_mutex_lock(&writer->lock);
     while (writer->current == thread.number &&
            (!writer->stop || (writer->head && writer->is_wanted))) {
         if (writer->is_wanted && writer->head && !writer->turn) {
-            take_turn(writer);
+            take_turn(writer, 1, &done);
         }
         else {
             writer->is_wanted = 0;
@@ -266,16 +287,19 @@ static void withdraw(sse_writer_t *writer, sse_writer_job_t *job)
     hand_on(writer);
 }
 
-/* With the lock, and nobody writes.  @return whether something was written */
+/* With the lock, which may be let go meanwhile, and nobody writes.
+ * @return whether something has moved; else it takes the thread */
 static int write_here(sse_writer_t *writer)
 {
-    if (writer->is_wanted || !writer->is_free(writer->baton)) {
+    int done;
+
+    if (writer->is_wanted) {
         return 0;
     }
-    if (take_turn(writer)) {
+    if (take_turn(writer, 0, &done) && done) {
         hand_on(writer);
     }
-    return 1;
+    return done;
 }
 
 /* Wait until something moves, or it is time to leave.
@@ -313,7 +337,7 @@ static int wait_for(sse_writer_t *writer, sse_writer_job_t *job, int place,
             continue;
         }
         if (!writer->turn) {
-            if (write_here(writer)) {
+            if (write_here(writer) || job->state != SSE_JOB_WAITING) {
                 continue;
             }
             rc = want_thread(writer);
