@@ -103,7 +103,7 @@ $(builddir)/obj/%.o: %.c Makefile | need-apxs
 $(TOOL): $(builddir)/obj/tool/sse_store.o $(LIB_OBJS)
 	$(call say,LD $@)
 	$(Q)$(CC) $(SANFLAGS) -Wl,-z,relro -Wl,-z,now $(LDFLAGS) -o $@ $^ \
-	    $(APR_LIBS) -llmdb -lpthread $(LDLIBS)
+	    $(APU_LIBS) $(APR_LIBS) -llmdb -lpthread $(LDLIBS)
 
 need-apxs:
 	@command -v $(APXS) >/dev/null || { echo >&2 "$(APXS) is missing:\

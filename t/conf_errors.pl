@@ -367,6 +367,7 @@ refused_in_limit('SSENamespace a', 'SSENamespace not allowed in <Limit');
 
 # SSEStore
 passes("SSEStore $_") for 'lmdb', 'lmdb dir=sse size=1g sync=off',
+    'lmdb namespace=1%', 'lmdb size=64m namespace=100%',
     qq(lmdb "dir=$dir/with a blank" sync=on), 'lmdb size=1m',
     'lmdb dir=../elsewhere';
 refused("SSEStore $_", "SSEStore: '$_' is not allowed; allowed is the store's "
@@ -374,7 +375,8 @@ refused("SSEStore $_", "SSEStore: '$_' is not allowed; allowed is the store's "
     for qw(redis memory dir=sse), 'LM';
 refused("SSEStore lmdb $_", "SSEStore lmdb: $_")
     for qw(size=1 size=0 size=-1m size=1x size= size=1mb sync=yes sync= colour
-           shards=4);
+           shards=4 namespace= namespace=0% namespace=101% namespace=25
+           namespace=2.5% namespace=% namespace=a);
 refused('SSEStore lmdb size=12parsecs', 'size=12parsecs is not a size; allowed '
         . 'are bytes, with k, m or g if you like, from 1m to');
 refused('SSEStore lmdb dir="sse"', 'put the marks around the whole setting');
@@ -395,7 +397,10 @@ for (["SSEStore lmdb dir=$dir/plain", 'Not a directory'],
         'refused: ' . name_of($text) or diag "exit status $status\n$said";
 }
 refused('SSEStore lmdb sync=maybe', 'allowed are sync=on and sync=off');
-refused('SSEStore lmdb colour=red', 'allowed are dir=, size= and sync=');
+refused('SSEStore lmdb colour=red',
+        'allowed are dir=, size=, sync= and namespace=');
+refused('SSEStore lmdb namespace=25', 'namespace=25 is not a part of the '
+        . 'store; allowed are namespace=1% to namespace=100%');
 refused('SSEStore lmdb ""', "SSEStore: an argument is empty ('')");
 refused('SSEStore', 'SSEStore takes at least one argument, where events live');
 refused('SSEStore ""', "SSEStore: an argument is empty ('')");

@@ -188,7 +188,7 @@ my $before = slurp("$dir/data.mdb");
     ($status, $out, $err) = tool('stat');
     my %stat = $out =~ /^(\w+): (\d+)/gm;
     is("$status$err", 0, 'stat, by SSE_STORE');
-    is($stat{version}, 1, 'version');
+    is($stat{version}, 2, 'version');
     is($stat{origin}, $first - 1, 'origin');
     is($stat{last}, $first + 13, 'last id');
     is($stat{channels}, 7, 'channels');
@@ -247,7 +247,7 @@ is(names("$top/copy"), 'data.mdb', 'gets none');
 # -- of another version
 make('version', 'fill', 'version');
 for my $command ('list', 'stat', 'check', 'dump /events/two') {
-    refused("$command, another version", 3, qr/version 9.*reads version 1/,
+    refused("$command, another version", 3, qr/version 9.*reads version 2/,
             '-d', "$top/version", split ' ', $command);
 }
 

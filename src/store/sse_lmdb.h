@@ -21,6 +21,12 @@
  *             later than needed; an early one is put off when it comes up.
  *   graves    number -> nothing: a forgotten channel's old number, whose index
  *             entries are taken away piece by piece
+ *   floors    bucket -> id: the highest id that a removed channel of this bucket
+ *             of keys has lost, see sse_lmdb_floor.c
+ *   owners    owner -> sse_lmdb_owner_t: what the channels of one owner take
+ *   weights   parent, class, number -> key: the owners (parent 0) and each one's
+ *             channels (parent: the owner's number) by what they take, see
+ *             sse_lmdb_owner.c
  *
  * An event's way: events + index, then (out of the history) events + doomed,
  * then gone.  Every transaction leaves all of the above true.
@@ -28,10 +34,20 @@
  * A forgotten channel gets a new number, so that forgetting costs the same
  * however much there was.
  *
+ * Whose a channel is: its owner is what its key has up to the first NUL, and
+ * with it.  The module puts a host's namespace there.
+ *
  * Room: what the databases' pages take is known exactly (mdb_stat()), and kept
- * below "soft" of the map by evicting the oldest log records, whosever they
- * are.  The rest of the map is for copy-on-write and for pages which readers
- * still hold; LMDB gives a freed page out again two transactions later.
+ * below "soft" of the map by giving up records: those that only linger, as far
+ * as they take more than an eighth; then the largest owner's, of its largest
+ * channel the oldest.  So who publishes much gives up his own.  The rest of the
+ * map is for copy-on-write and for pages which readers still hold; LMDB gives a
+ * freed page out again two transactions later.  What each record is said to
+ * take, sse_lmdb_room(), is the same when it comes and when it goes, and sums
+ * are changed in the transaction that changes what they are of.
+ *
+ * Time: records have the store's own, which runs on from the newest record as
+ * time passes, however the machine's clock is set: see sse_lmdb_clock.c.
  *
  * Threads and locks.  An environment belongs to one process and is never held
  * across a fork.  Two mutexes in each process, never held together:
@@ -70,7 +86,7 @@
 #include "store/sse_writer.h"
 
 #define SSE_LMDB_MAGIC   0x65737373u
-#define SSE_LMDB_VERSION 1
+#define SSE_LMDB_VERSION 2 /**< 1: see sse_lmdb_upgrade.c */
 
 /** One per thread that reads at the same moment, over all children. */
 #define SSE_LMDB_READERS 8192
@@ -80,6 +96,8 @@
 /** How much one transaction does besides what it was asked for. */
 #define SSE_LMDB_TRIM_MAX  4096 /**< events out of one channel's history */
 #define SSE_LMDB_EVICT_MAX 1024 /**< records given up for room */
+/** The part of the room below "soft" in which records may linger. */
+#define SSE_LMDB_LINGER_PART 8
 /** Times that one append waits for readers before it gives up more. */
 #define SSE_LMDB_WAITS 10
 
@@ -92,6 +110,9 @@ enum {
     SSE_DB_DOOMED,
     SSE_DB_DUE,
     SSE_DB_GRAVES,
+    SSE_DB_FLOORS,
+    SSE_DB_OWNERS,
+    SSE_DB_WEIGHTS,
     SSE_DB_COUNT
 };
 
@@ -102,9 +123,17 @@ typedef struct {
     apr_uint32_t version;
     sse_id_t origin;
     sse_id_t last;
-    sse_id_t floor;           /**< highest id that a removed channel lost */
-    apr_uint64_t next_number; /**< of channels; none is used twice */
+    sse_id_t floor;           /**< of all buckets: what went before there were
+                                   any */
+    apr_uint64_t next_number; /**< of channels and owners; none is used twice */
     apr_uint64_t txn;         /**< LMDB's number of the one that wrote this */
+    apr_time_t time;          /**< the store's, when this was written */
+    apr_uint64_t ticks;       /**< the machine's then, of this boot */
+    apr_uint64_t boot;        /**< which one it was; 0: not known */
+    apr_uint64_t lingering;   /**< room of the records that are in no history */
+    unsigned char secret[16]; /**< nobody can aim at a bucket */
+    apr_uint32_t floor_bits;  /**< buckets: 2 to the power of this */
+    apr_uint32_t unused;
 } sse_lmdb_state_t;
 
 typedef struct {
@@ -120,12 +149,21 @@ typedef struct {
     apr_interval_time_t max_age; /**< as the last publisher said */
     apr_uint64_t max_bytes;
     apr_uint64_t max_count;
+    apr_uint64_t room;   /**< that its history takes */
+    apr_uint64_t weight; /**< class of its entry in weights; 0: no history */
 } sse_lmdb_channel_t;
+
+typedef struct {
+    apr_uint64_t number;
+    apr_uint64_t room;     /**< of its channels' histories and of themselves */
+    apr_uint64_t channels; /**< it goes with the last one */
+    apr_uint64_t weight;   /**< class of its entry in weights */
+} sse_lmdb_owner_t;
 
 typedef struct {
     apr_time_t time;
     apr_uint32_t bytes; /**< data and event name */
-    apr_uint32_t keyed; /**< it has a publisher's key */
+    apr_uint32_t keyed; /**< bytes of its publisher's key; 0: it has none */
 } sse_lmdb_entry_t;
 
 /** Before the bytes of a log record. */
@@ -156,6 +194,7 @@ struct sse_store_conf_t {
     int is_cut;        /**< size is less than the default, for want of room */
     apr_uint64_t room; /**< free where it is, with its own; 0: not known */
     int sync;
+    int share; /**< percent of the room that one owner may take */
 };
 
 /** data.mdb and lock.mdb: which file it is, whatever its name. */
@@ -170,6 +209,7 @@ struct sse_store_t {
     const sse_store_conf_t *conf; /**< const after open */
     apr_uint64_t soft;            /**< pages; const after open */
     unsigned int psize;           /**< bytes of a page; const after open */
+    apr_uint64_t boot;            /**< this boot; const after open */
 
     /** What an environment is: const while somebody is active. */
     MDB_env *env; /**< NULL: there is none, see why */
@@ -215,12 +255,16 @@ typedef enum {
 typedef struct {
     sse_store_t *store;
     MDB_txn *txn;
-    apr_time_t now;
+    apr_time_t now; /**< the store's time */
     sse_lmdb_state_t state;
     int used; /**< a channel is at hand; written back when another is wanted */
     sse_lmdb_channel_t channel;
     apr_size_t key_len;
     char key[SSE_STORE_KEY_MAX];
+    int has_owner; /**< likewise; the channel's, if there is one at hand */
+    sse_lmdb_owner_t owner;
+    apr_size_t owner_len;
+    char owner_key[SSE_STORE_KEY_MAX];
 } sse_lmdb_write_t;
 
 /* sse_lmdb_env.c: environment and transactions */
@@ -235,9 +279,6 @@ int sse_lmdb_opening_lock(const char *dir, apr_interval_time_t patience,
                           int *fd);
 int sse_lmdb_env_open(MDB_env **env, const sse_store_conf_t *conf,
                       apr_interval_time_t patience, const apr_uint32_t **lock);
-/** In a write transaction: the databases, made if there is nothing yet, the
- *  origin then being the time, but above that id. */
-int sse_lmdb_dbs_open(MDB_txn *txn, MDB_dbi *db, sse_id_t above);
 apr_status_t sse_lmdb_open(sse_store_t **store, const sse_store_conf_t *conf,
                            apr_pool_t *pool);
 /** Open the environment and its databases, which a writer makes where there are
@@ -341,6 +382,11 @@ int sse_lmdb_event_parse(sse_id_t id, const MDB_val *val,
 int sse_lmdb_event_get(sse_store_t *store, MDB_txn *txn, sse_id_t id,
                        sse_lmdb_event_t *event);
 apr_size_t sse_lmdb_event_size(const sse_lmdb_event_t *event);
+/** The same, of an event that is in a history. */
+apr_size_t sse_lmdb_entry_size(const sse_lmdb_entry_t *entry,
+                               apr_size_t key_len);
+/** What an event of that size takes, with its entries, about. */
+apr_uint64_t sse_lmdb_room(const sse_store_t *store, apr_size_t size);
 int sse_lmdb_event_put(sse_lmdb_write_t *w, const sse_lmdb_event_t *event);
 int sse_lmdb_channel_get(sse_store_t *store, MDB_txn *txn, sse_slice_t key,
                          sse_lmdb_channel_t *channel);
@@ -365,16 +411,38 @@ int sse_lmdb_channel_trim(sse_lmdb_write_t *w, int *left);
 int sse_lmdb_channel_remove(sse_lmdb_write_t *w);
 /** The channel at hand is known by a new number, with nothing in it. */
 int sse_lmdb_channel_bury(sse_lmdb_write_t *w);
-/** An event that left the index: to doomed, or out of the log. */
-int sse_lmdb_event_leave(sse_lmdb_write_t *w, apr_uint64_t number, sse_id_t id,
-                         const sse_lmdb_entry_t *entry);
+/** Write back all that is at hand. */
+int sse_lmdb_flush(sse_lmdb_write_t *w);
+/** Take the oldest of its history away, max at most.
+ *  @param is_urgent out of the log at once, else they linger
+ *  @param n out: how many went */
+int sse_lmdb_channel_cut(sse_lmdb_write_t *w, int is_urgent, int max, int *n);
 
-/* sse_lmdb_evict.c: what goes */
+/* sse_lmdb_expire.c: what goes by itself */
+/** An event that left the index: to doomed, or out of the log.
+ *  @param is_gone out: it is out of the log */
+int sse_lmdb_event_leave(sse_lmdb_write_t *w, apr_uint64_t number, sse_id_t id,
+                         const sse_lmdb_entry_t *entry, int is_urgent,
+                         int *is_gone);
+/** Put a record that is in no history into doomed. */
+int sse_lmdb_doom(sse_lmdb_write_t *w, sse_id_t id, apr_time_t since);
 /** Take old doomed records out of the log and empty graves, max steps. */
 int sse_lmdb_expire(sse_lmdb_write_t *w, int max, int *left);
-/** Give up the oldest records until at most that many pages are used.
+/** The same, some.
+ *  @param is_early also doomed records that may linger yet, the oldest first
+ *  @param n out: how many went */
+int sse_lmdb_expire_some(sse_lmdb_write_t *w, int is_early, int max, int *n);
+
+/* sse_lmdb_evict.c: what is given up */
+/** Give up records until at most that many pages are used.
+ *  @param lingering room that those that only linger may take before others
+ *         are given up
  *  @param count in: how many at most; out: how many it were */
-int sse_lmdb_evict(sse_lmdb_write_t *w, apr_uint64_t pages, int *count);
+int sse_lmdb_evict(sse_lmdb_write_t *w, apr_uint64_t pages,
+                   apr_uint64_t lingering, int *count);
+/** The owner at hand takes more than it may: its own go.  Nothing is at hand
+ *  afterwards but where it returns at once. */
+int sse_lmdb_bound(sse_lmdb_write_t *w);
 /** After MDB_MAP_FULL, with no transaction, before trying again: wait for
  *  readers that hold what was freed, a quarter of a second in all; if there are
  *  none give up a quarter of what is kept.
@@ -489,5 +557,7 @@ typedef struct {
 /** Open the store, make it if it is not there, and look through it. */
 void sse_lmdb_check(const sse_store_conf_t *conf,
                     volatile sse_lmdb_check_t *check);
+
+#include "store/sse_lmdb_sums.h"
 
 #endif /* SSE_LMDB_H */

@@ -15,14 +15,14 @@ typedef sse_lmdb_request_t request_t;
 
 static int add_record(sse_lmdb_write_t *w, const sse_lmdb_event_t *event)
 {
-    sse_id_t id = event->record.id;
-    MDB_val key = {sizeof(id), &id}, val = {sizeof(w->now), &w->now};
     int rc = sse_lmdb_event_put(w, event);
 
     /* Of no history: it only lingers. */
     if (!rc &&
         (event->record.kind == SSE_RECORD_FORGET || !w->channel.max_count)) {
-        rc = mdb_put(w->txn, w->store->db[SSE_DB_DOOMED], &key, &val, 0);
+        w->state.lingering +=
+            sse_lmdb_room(w->store, sse_lmdb_event_size(event));
+        rc = sse_lmdb_doom(w, event->record.id, w->now);
     }
     return rc;
 }
@@ -39,7 +39,7 @@ static int add_entry(sse_lmdb_write_t *w, const sse_lmdb_event_t *event)
     entry.time = record->time;
     entry.bytes =
         (apr_uint32_t)(record->fields.data.len + record->fields.event.len);
-    entry.keyed = event->pubkey.ptr != NULL;
+    entry.keyed = (apr_uint32_t)event->pubkey.len;
     sse_lmdb_pair_set(buf, channel->number, record->id);
     rc = mdb_put(w->txn, w->store->db[SSE_DB_INDEX], &key, &val, 0);
     if (!rc && entry.keyed) {
@@ -50,6 +50,7 @@ static int add_entry(sse_lmdb_write_t *w, const sse_lmdb_event_t *event)
         channel->first_time = record->time;
     }
     channel->bytes += entry.bytes;
+    sse_lmdb_owner_grow(w, sse_lmdb_room(w->store, sse_lmdb_event_size(event)));
     return rc;
 }
 
@@ -83,10 +84,10 @@ static int put_item(sse_lmdb_write_t *w, sse_append_t *item)
 {
     sse_lmdb_channel_t *channel = &w->channel;
     sse_lmdb_event_t event;
-    int rc = sse_lmdb_channel_use(w, item->channel, 1);
+    int rc = sse_lmdb_bound(w);
 
     item->duplicate = 0;
-    if (rc) {
+    if (rc || (rc = sse_lmdb_channel_use(w, item->channel, 1))) {
         return rc;
     }
     channel->max_count = item->history->count;
@@ -159,7 +160,7 @@ static int put_request(sse_lmdb_write_t *w, request_t *request)
     for (i = 0; i < request->n && !rc; ++i) {
         rc = put_item(w, &request->items[i]);
     }
-    return rc;
+    return rc ? rc : sse_lmdb_bound(w);
 }
 
 /* Keep below the soft limit.  Most of the time a few records make the room, in
@@ -169,10 +170,11 @@ int sse_lmdb_keep_room(sse_lmdb_write_t *w, apr_uint64_t need, int *again)
 {
     apr_uint64_t soft = w->store->soft, goal = soft > need ? soft - need : 0;
     apr_uint64_t used;
+    apr_uint64_t lingering = soft * w->store->psize / SSE_LMDB_LINGER_PART;
     int rc, count = SSE_LMDB_EVICT_MAX;
 
     *again = 0;
-    rc = sse_lmdb_evict(w, goal, &count);
+    rc = sse_lmdb_evict(w, goal, lingering, &count);
     if (!rc) {
         rc = sse_lmdb_pages_used(w->store, w->txn, &used);
     }

@@ -7,17 +7,19 @@
 
 #include "store/sse_lmdb.h"
 
-static void make_new(sse_lmdb_write_t *w)
+static int make_new(sse_lmdb_write_t *w, sse_slice_t key)
 {
     memset(&w->channel, 0, sizeof(w->channel));
     w->channel.number = w->state.next_number++;
+    sse_lmdb_owner_add(w, 1);
     /* It may have been here before, and removed. */
-    w->channel.evicted = w->state.floor;
+    return sse_lmdb_floor_get(w->store, w->txn, &w->state, key,
+                              &w->channel.evicted);
 }
 
 int sse_lmdb_channel_use(sse_lmdb_write_t *w, sse_slice_t key, int create)
 {
-    int rc;
+    int rc, is_new;
 
     if (w->used) {
         if (w->key_len == key.len && !memcmp(w->key, key.ptr, key.len)) {
@@ -28,16 +30,21 @@ int sse_lmdb_channel_use(sse_lmdb_write_t *w, sse_slice_t key, int create)
         }
     }
     rc = sse_lmdb_channel_get(w->store, w->txn, key, &w->channel);
-    if (rc == MDB_NOTFOUND && create) {
-        make_new(w);
-        rc = 0;
+    is_new = rc == MDB_NOTFOUND && create;
+    if ((rc && !is_new) || (rc = sse_lmdb_owner_use(w, key))) {
+        return rc;
     }
-    if (!rc) {
-        memcpy(w->key, key.ptr, key.len);
-        w->key_len = key.len;
-        w->used = 1;
-    }
-    return rc;
+    memcpy(w->key, key.ptr, key.len);
+    w->key_len = key.len;
+    w->used = 1;
+    return is_new ? make_new(w, key) : 0;
+}
+
+int sse_lmdb_flush(sse_lmdb_write_t *w)
+{
+    int rc = w->used ? sse_lmdb_channel_done(w) : 0;
+
+    return rc ? rc : sse_lmdb_owner_done(w);
 }
 
 static int due_del(sse_lmdb_write_t *w)
@@ -88,33 +95,11 @@ int sse_lmdb_channel_done(sse_lmdb_write_t *w)
 
     w->used = 0;
     if ((rc = sse_lmdb_channel_trim(w, &left)) ||
-        (rc = due_put(w, left ? w->now : due_time(&w->channel)))) {
+        (rc = due_put(w, left ? w->now : due_time(&w->channel))) ||
+        (rc = sse_lmdb_weight_put(w))) {
         return rc;
     }
     return mdb_put(w->txn, w->store->db[SSE_DB_CHANNELS], &key, &val, 0);
-}
-
-int sse_lmdb_event_leave(sse_lmdb_write_t *w, apr_uint64_t number, sse_id_t id,
-                         const sse_lmdb_entry_t *entry)
-{
-    apr_time_t since = entry->time;
-    MDB_val key = {sizeof(id), &id}, val = {sizeof(since), &since};
-    sse_lmdb_event_t event;
-    int rc;
-
-    if (entry->keyed) {
-        rc = sse_lmdb_event_get(w->store, w->txn, id, &event);
-        if (!rc && event.pubkey.ptr) {
-            rc = sse_lmdb_key_del(w, number, event.pubkey, id);
-        }
-        if (rc) {
-            return rc == MDB_NOTFOUND ? MDB_CORRUPTED : rc;
-        }
-    }
-    if (since + SSE_STORE_LINGER <= w->now) {
-        return sse_lmdb_del(w, SSE_DB_EVENTS, &id, sizeof(id));
-    }
-    return mdb_put(w->txn, w->store->db[SSE_DB_DOOMED], &key, &val, 0);
 }
 
 static int over(const sse_lmdb_channel_t *channel, apr_time_t now)
@@ -141,32 +126,44 @@ static int set_first(sse_lmdb_channel_t *channel, const MDB_val *key,
 
 /* Take the first entry away; the cursor then stands before the next. */
 static int drop_first(sse_lmdb_write_t *w, MDB_cursor *cursor,
-                      const sse_lmdb_entry_t *entry)
+                      const sse_lmdb_entry_t *entry, int is_urgent)
 {
     sse_lmdb_channel_t *channel = &w->channel;
-    int rc = mdb_cursor_del(cursor, 0);
+    apr_uint64_t room =
+        sse_lmdb_room(w->store, sse_lmdb_entry_size(entry, w->key_len));
+    int is_gone, rc = mdb_cursor_del(cursor, 0);
 
     channel->count--;
     channel->bytes -= entry->bytes;
     channel->evicted = channel->first;
-    return rc ? rc
-              : sse_lmdb_event_leave(w, channel->number, channel->first, entry);
+    sse_lmdb_owner_shrink(w, room);
+    if (!rc) {
+        rc = sse_lmdb_event_leave(w, channel->number, channel->first, entry,
+                                  is_urgent, &is_gone);
+    }
+    if (!rc && !is_gone) {
+        w->state.lingering += room;
+    }
+    return rc;
 }
 
-int sse_lmdb_channel_trim(sse_lmdb_write_t *w, int *left)
+/** How much of a history is to go. */
+typedef struct {
+    int max;       /**< events at most */
+    int is_forced; /**< also what is within its limits; 2: without lingering */
+    int n;         /**< out: so many went */
+} cut_t;
+
+/* Until the limits are met, or it is enough. */
+static int cut_some(sse_lmdb_write_t *w, cut_t *cut)
 {
     sse_lmdb_channel_t *channel = &w->channel;
     unsigned char buf[16];
     MDB_val key = {sizeof(buf), buf}, val;
     sse_lmdb_entry_t entry;
     MDB_cursor *cursor;
-    int rc, n = 0;
+    int rc = mdb_cursor_open(w->txn, w->store->db[SSE_DB_INDEX], &cursor);
 
-    *left = 0;
-    if (!channel->count || !over(channel, w->now)) {
-        return 0;
-    }
-    rc = mdb_cursor_open(w->txn, w->store->db[SSE_DB_INDEX], &cursor);
     if (rc) {
         return rc;
     }
@@ -174,16 +171,11 @@ int sse_lmdb_channel_trim(sse_lmdb_write_t *w, int *left)
     rc = mdb_cursor_get(cursor, &key, &val, MDB_SET_RANGE);
     for (;;) {
         if (rc || (rc = set_first(channel, &key, &val, &entry)) ||
-            !over(channel, w->now)) {
+            cut->n == cut->max || (!cut->is_forced && !over(channel, w->now)) ||
+            (rc = drop_first(w, cursor, &entry, cut->is_forced > 1))) {
             break;
         }
-        if (n++ == SSE_LMDB_TRIM_MAX) {
-            *left = 1;
-            break;
-        }
-        if ((rc = drop_first(w, cursor, &entry))) {
-            break;
-        }
+        ++cut->n;
         if (!channel->count) {
             channel->first = 0;
             break;
@@ -194,16 +186,42 @@ int sse_lmdb_channel_trim(sse_lmdb_write_t *w, int *left)
     return rc == MDB_NOTFOUND ? MDB_CORRUPTED : rc;
 }
 
+int sse_lmdb_channel_trim(sse_lmdb_write_t *w, int *left)
+{
+    cut_t cut = {SSE_LMDB_TRIM_MAX, 0, 0};
+    int rc;
+
+    *left = 0;
+    if (!w->channel.count || !over(&w->channel, w->now)) {
+        return 0;
+    }
+    rc = cut_some(w, &cut);
+    *left = cut.n == cut.max && w->channel.count && over(&w->channel, w->now);
+    return rc;
+}
+
+int sse_lmdb_channel_cut(sse_lmdb_write_t *w, int is_urgent, int max, int *n)
+{
+    cut_t cut = {max, 1 + is_urgent, 0};
+    int rc = cut_some(w, &cut);
+
+    *n = cut.n;
+    return rc;
+}
+
 int sse_lmdb_channel_remove(sse_lmdb_write_t *w)
 {
     sse_lmdb_channel_t *channel = &w->channel;
+    sse_slice_t key = {w->key, w->key_len};
     int rc = due_del(w);
 
     w->used = 0;
-    if (channel->evicted > w->state.floor) {
-        w->state.floor = channel->evicted;
+    if (rc || (rc = sse_lmdb_weight_del(w)) ||
+        (rc = sse_lmdb_floor_raise(w, key, channel->evicted))) {
+        return rc;
     }
-    return rc ? rc : sse_lmdb_del(w, SSE_DB_CHANNELS, w->key, w->key_len);
+    sse_lmdb_owner_add(w, -1);
+    return sse_lmdb_del(w, SSE_DB_CHANNELS, w->key, w->key_len);
 }
 
 int sse_lmdb_channel_bury(sse_lmdb_write_t *w)
@@ -213,9 +231,12 @@ int sse_lmdb_channel_bury(sse_lmdb_write_t *w)
     MDB_val key = {sizeof(number), &number}, val = {1, (void *)""};
     int rc = due_del(w);
 
-    if (rc) {
+    if (rc || (rc = sse_lmdb_weight_del(w))) {
         return rc;
     }
+    /* Its events linger until its grave is empty. */
+    w->state.lingering += channel->room;
+    sse_lmdb_owner_shrink(w, channel->room);
     if (channel->count) {
         rc = mdb_put(w->txn, w->store->db[SSE_DB_GRAVES], &key, &val, 0);
     }

@@ -12,7 +12,6 @@
 
 #include <stddef.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stddef.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -62,6 +61,9 @@ static int state_get(walk_t *k, volatile sse_lmdb_check_t *check)
         return MDB_CORRUPTED;
     }
     check->last = k->state.last;
+    if (sse_lmdb_is_old(k->state.version, val.mv_size)) {
+        return 0; /* it is upgraded when its databases are opened */
+    }
     if (k->state.version != SSE_LMDB_VERSION) {
         check->result = SSE_CHECK_VERSION;
         return MDB_VERSION_MISMATCH;
@@ -96,7 +98,7 @@ static int index_ok(walk_t *k, const MDB_val *key, const MDB_val *val)
 
 static int value_ok(walk_t *k, int db, const MDB_val *key, const MDB_val *val)
 {
-    apr_uint64_t a, b;
+    apr_uint64_t a, b, c;
 
     switch (db) {
     case SSE_DB_EVENTS:
@@ -113,6 +115,12 @@ static int value_ok(walk_t *k, int db, const MDB_val *key, const MDB_val *val)
         return sse_lmdb_pair_get(key, &a, &b) && val->mv_size > 0;
     case SSE_DB_GRAVES:
         return sse_lmdb_id_get(key, &a);
+    case SSE_DB_FLOORS:
+        return sse_lmdb_id_get(key, &a) && sse_lmdb_id_get(val, &b);
+    case SSE_DB_OWNERS:
+        return val->mv_size == sizeof(sse_lmdb_owner_t);
+    case SSE_DB_WEIGHTS:
+        return sse_lmdb_weight_get(key, &a, &b, &c) && val->mv_size > 0;
     default:
         return 1;
     }
@@ -237,18 +245,6 @@ static int fill_up(walk_t *k)
     return pwrite(fd, "", 1, size - 1) == 1 ? 0 : errno;
 }
 
-/* What this boot of the machine is called; "" where it has no name. */
-static void boot_name(char name[64])
-{
-    int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? 0 : read(fd, name, 63);
-
-    name[n > 0 ? n : 0] = '\0';
-    if (fd >= 0) {
-        close(fd);
-    }
-}
-
 static int boot_is_new(walk_t *k, const char *name)
 {
     MDB_val key = {4, (void *)"boot"}, val;
@@ -287,7 +283,15 @@ static int open_dbs(walk_t *k, volatile sse_lmdb_check_t *check)
             rc = state_get(k, check);
         }
     }
-    return rc ? rc : sse_lmdb_dbs_open(k->txn, k->db, check->last);
+    if (rc) {
+        return rc;
+    }
+    rc = sse_lmdb_dbs_open(k->txn, k->db, check->last);
+    if (rc == MDB_MAP_FULL && check->last) {
+        /* No room to upgrade it in. */
+        check->result = SSE_CHECK_VERSION;
+    }
+    return rc;
 }
 
 /* What has to be done while nobody else writes. */
@@ -331,7 +335,7 @@ static int check_env(walk_t *k, volatile sse_lmdb_check_t *check)
     if ((rc = begin(k, check)) || (rc = walk_begin(k))) {
         return rc;
     }
-    boot_name(name);
+    sse_lmdb_boot_name(name);
     booted = boot_is_new(k, name);
     k->all |= booted;
     check->is_in = 1;

@@ -19,16 +19,6 @@
 /* How long a store that is closed waits for its writer. */
 #define CLOSE_WAIT apr_time_from_msec(500)
 
-static const struct {
-    const char *name;
-    unsigned int flags;
-} databases[SSE_DB_COUNT] = {
-    {"meta", 0},     {"events", MDB_INTEGERKEY},
-    {"channels", 0}, {"index", 0},
-    {"keys", 0},     {"doomed", MDB_INTEGERKEY},
-    {"due", 0},      {"graves", MDB_INTEGERKEY},
-};
-
 apr_status_t sse_lmdb_status(int rc)
 {
     switch (rc) {
@@ -128,37 +118,6 @@ int sse_lmdb_env_open(MDB_env **out, const sse_store_conf_t *conf,
     }
     *out = env;
     return 0;
-}
-
-static int open_all(MDB_txn *txn, MDB_dbi *db, unsigned int create)
-{
-    int i, rc = 0;
-
-    for (i = 0; i < SSE_DB_COUNT && !rc; ++i) {
-        rc = mdb_dbi_open(txn, databases[i].name, databases[i].flags | create,
-                          &db[i]);
-    }
-    return rc;
-}
-
-int sse_lmdb_dbs_open(MDB_txn *txn, MDB_dbi *db, sse_id_t above)
-{
-    sse_lmdb_state_t state;
-    MDB_val key = {5, (void *)"state"}, val = {sizeof(state), &state};
-    sse_id_t now = (sse_id_t)apr_time_now();
-    MDB_stat st;
-    int rc = mdb_env_stat(mdb_txn_env(txn), &st);
-
-    if (rc || st.ms_entries) {
-        return rc ? rc : open_all(txn, db, 0);
-    }
-    memset(&state, 0, sizeof(state));
-    state.magic = SSE_LMDB_MAGIC;
-    state.version = SSE_LMDB_VERSION;
-    state.origin = state.last = now > above ? now : above + 1;
-    state.next_number = 1;
-    rc = open_all(txn, db, MDB_CREATE);
-    return rc ? rc : mdb_put(txn, db[SSE_DB_META], &key, &val, 0);
 }
 
 static int state_get(sse_store_t *store, MDB_txn *txn, sse_lmdb_state_t *state)
@@ -308,7 +267,7 @@ int sse_lmdb_write_begin(sse_lmdb_write_t *w, sse_store_t *store)
     int rc, tries = 0;
 
     w->store = store;
-    w->used = 0;
+    w->used = w->has_owner = 0;
     for (;;) {
         sse_lmdb_enter(store);
         rc = sse_lmdb_place_look(store);
@@ -326,7 +285,6 @@ int sse_lmdb_write_begin(sse_lmdb_write_t *w, sse_store_t *store)
             return rc;
         }
     }
-    w->now = apr_time_now();
     rc = state_get(store, w->txn, &w->state);
     if (!rc && w->state.txn >= mdb_txn_id(w->txn)) {
         /* The lock file is not the data file's: write nothing. */
@@ -334,8 +292,10 @@ int sse_lmdb_write_begin(sse_lmdb_write_t *w, sse_store_t *store)
     }
     if (rc) {
         sse_lmdb_write_abort(w);
+        return rc;
     }
-    return rc;
+    w->now = sse_lmdb_clock_set(store, &w->state);
+    return 0;
 }
 
 void sse_lmdb_write_abort(sse_lmdb_write_t *w)
@@ -382,7 +342,7 @@ static int why_eio(sse_store_t *store)
 int sse_lmdb_write_commit(sse_lmdb_write_t *w)
 {
     MDB_val key = {5, (void *)"state"}, val = {sizeof(w->state), &w->state};
-    int rc = w->used ? sse_lmdb_channel_done(w) : 0;
+    int rc = sse_lmdb_flush(w);
 
     w->state.txn = mdb_txn_id(w->txn);
     if (!rc) {
@@ -447,7 +407,7 @@ static int open_dbs_there(sse_store_t *store)
     }
     if (!(rc = mdb_dbi_open(txn, NULL, 0, &all)) &&
         !(rc = mdb_stat(txn, all, &st))) {
-        rc = st.ms_entries ? open_all(txn, store->db, 0) : ENOENT;
+        rc = st.ms_entries ? sse_lmdb_dbs_find(txn, store->db) : ENOENT;
     }
     if (rc) {
         mdb_txn_abort(txn);
@@ -555,6 +515,7 @@ apr_status_t sse_lmdb_open(sse_store_t **out, const sse_store_conf_t *conf,
     }
     store->conf = conf;
     store->has_place = 1;
+    store->boot = sse_lmdb_boot();
     store->psize = (unsigned int)sysconf(_SC_PAGESIZE);
     store->soft = sse_lmdb_soft(conf->size / store->psize);
     pthread_mutex_init(&store->gate, NULL);

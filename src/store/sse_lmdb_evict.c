@@ -2,239 +2,80 @@
  * mod_sse: Server-Sent Events for Apache httpd.
  * See LICENSE for the terms. */
 
-/* What goes: records that lingered long enough, forgotten channels, and, when
- * room runs out, the oldest of all. */
+/* What is given up when room runs out.  Records that only linger are there for
+ * children that have not read them yet, and a child that misses them goes by the
+ * histories: so they may take a part of the room, and beyond it go first.  Then
+ * it is the turn of who takes most. */
 
 #include <stdlib.h>
 
 #include "store/sse_lmdb.h"
 
-static int expire_doomed(sse_lmdb_write_t *w, int *max)
-{
-    MDB_cursor *cursor;
-    MDB_val key, val;
-    sse_id_t id;
-    apr_time_t since;
-    int rc = mdb_cursor_open(w->txn, w->store->db[SSE_DB_DOOMED], &cursor);
+/* Records are given up so many at a time, then it is seen whether that will
+ * do. */
+#define SOME 8
 
+/* The oldest of the largest channel of the largest owner, or of this one. */
+static int give_up(sse_lmdb_write_t *w, const sse_slice_t *owner, int is_urgent,
+                   int *n)
+{
+    int rc = sse_lmdb_weight_find(w, owner);
+
+    *n = 1;
     if (rc) {
         return rc;
     }
-    rc = mdb_cursor_get(cursor, &key, &val, MDB_FIRST);
-    while (!rc && *max) {
-        if (!sse_lmdb_id_get(&key, &id) || val.mv_size != sizeof(since)) {
-            rc = MDB_CORRUPTED;
-            break;
-        }
-        memcpy(&since, val.mv_data, sizeof(since));
-        if (since + SSE_STORE_LINGER > w->now) {
-            break;
-        }
-        --*max;
-        if ((rc = mdb_cursor_del(cursor, 0)) ||
-            (rc = sse_lmdb_del(w, SSE_DB_EVENTS, &id, sizeof(id)))) {
-            break;
-        }
-        rc = mdb_cursor_get(cursor, &key, &val, MDB_NEXT);
-    }
-    mdb_cursor_close(cursor);
-    return rc == MDB_NOTFOUND ? 0 : rc;
+    return w->channel.count ? sse_lmdb_channel_cut(w, is_urgent, SOME, n)
+                            : sse_lmdb_channel_remove(w);
 }
 
-/* Take away what is left in the index of a number nobody has any more. */
-static int empty_grave(sse_lmdb_write_t *w, apr_uint64_t grave, int *max)
+/* @param n out: how many went; 0: there is nothing left */
+static int evict_next(sse_lmdb_write_t *w, apr_uint64_t lingering, int *n)
 {
-    unsigned char buf[16];
-    MDB_val key = {sizeof(buf), buf}, val;
-    sse_lmdb_entry_t entry;
-    apr_uint64_t number, id;
-    MDB_cursor *cursor;
-    int rc = mdb_cursor_open(w->txn, w->store->db[SSE_DB_INDEX], &cursor);
+    int rc = sse_lmdb_expire_some(w, w->state.lingering > lingering, SOME, n);
 
-    if (rc) {
-        return rc;
+    if (!rc && !*n) {
+        rc = give_up(w, NULL, 1, n);
     }
-    sse_lmdb_pair_set(buf, grave, 0);
-    rc = mdb_cursor_get(cursor, &key, &val, MDB_SET_RANGE);
-    while (!rc && *max) {
-        if (!sse_lmdb_pair_get(&key, &number, &id) ||
-            !sse_lmdb_entry_get(&val, &entry)) {
-            rc = MDB_CORRUPTED;
-            break;
-        }
-        if (number != grave) {
-            rc = MDB_NOTFOUND;
-            break;
-        }
-        --*max;
-        if ((rc = mdb_cursor_del(cursor, 0)) ||
-            (rc = sse_lmdb_event_leave(w, grave, id, &entry))) {
-            break;
-        }
-        rc = mdb_cursor_get(cursor, &key, &val, MDB_NEXT);
-    }
-    mdb_cursor_close(cursor);
     if (rc == MDB_NOTFOUND) {
-        rc = sse_lmdb_del(w, SSE_DB_GRAVES, &grave, sizeof(grave));
+        rc = sse_lmdb_expire_some(w, 1, SOME, n);
     }
     return rc;
 }
 
-static int empty_graves(sse_lmdb_write_t *w, int *max)
-{
-    MDB_cursor *cursor;
-    MDB_val key, val;
-    apr_uint64_t number;
-    int rc;
-
-    while (*max) {
-        rc = mdb_cursor_open(w->txn, w->store->db[SSE_DB_GRAVES], &cursor);
-        if (rc) {
-            return rc;
-        }
-        rc = mdb_cursor_get(cursor, &key, &val, MDB_FIRST);
-        if (!rc && !sse_lmdb_id_get(&key, &number)) {
-            rc = MDB_CORRUPTED;
-        }
-        mdb_cursor_close(cursor);
-        if (rc) {
-            return rc == MDB_NOTFOUND ? 0 : rc;
-        }
-        if ((rc = empty_grave(w, number, max))) {
-            return rc;
-        }
-    }
-    return 0;
-}
-
-int sse_lmdb_expire(sse_lmdb_write_t *w, int max, int *left)
-{
-    int rc;
-
-    /* Half for each, so that neither waits for ever behind the other. */
-    int half = max / 2;
-
-    if ((rc = expire_doomed(w, &half))) {
-        return rc;
-    }
-    max = max - max / 2 + half;
-    rc = empty_graves(w, &max);
-    *left = !max || !half;
-    return rc;
-}
-
-/* The first that is left of the history of the channel at hand. */
-static int find_first(sse_lmdb_write_t *w, sse_id_t from)
-{
-    sse_lmdb_channel_t *channel = &w->channel;
-    unsigned char buf[16];
-    MDB_val key = {sizeof(buf), buf}, val;
-    sse_lmdb_entry_t entry;
-    apr_uint64_t number;
-    MDB_cursor *cursor;
-    int rc;
-
-    rc = mdb_cursor_open(w->txn, w->store->db[SSE_DB_INDEX], &cursor);
-    if (rc) {
-        return rc;
-    }
-    sse_lmdb_pair_set(buf, channel->number, from);
-    rc = mdb_cursor_get(cursor, &key, &val, MDB_SET_RANGE);
-    if (!rc && sse_lmdb_pair_get(&key, &number, &channel->first) &&
-        number == channel->number && sse_lmdb_entry_get(&val, &entry)) {
-        channel->first_time = entry.time;
-    }
-    else if (!rc || rc == MDB_NOTFOUND) {
-        rc = MDB_CORRUPTED;
-    }
-    mdb_cursor_close(cursor);
-    return rc;
-}
-
-/* The channel of an event that is given up loses it. */
-static int evict_entry(sse_lmdb_write_t *w, const sse_lmdb_event_t *event)
-{
-    unsigned char buf[16];
-    MDB_val key = {sizeof(buf), buf}, val;
-    sse_lmdb_channel_t *channel = &w->channel;
-    MDB_dbi index = w->store->db[SSE_DB_INDEX];
-    sse_id_t id = event->record.id;
-    sse_lmdb_entry_t entry;
-    int rc;
-
-    sse_lmdb_pair_set(buf, event->number, id);
-    if ((rc = mdb_get(w->txn, index, &key, &val))) {
-        return rc == MDB_NOTFOUND
-                   ? sse_lmdb_del(w, SSE_DB_DOOMED, &id, sizeof(id))
-                   : rc;
-    }
-    if (!sse_lmdb_entry_get(&val, &entry)) {
-        return MDB_CORRUPTED;
-    }
-    if (event->pubkey.ptr &&
-        (rc = sse_lmdb_key_del(w, event->number, event->pubkey, id))) {
-        return rc;
-    }
-    if ((rc = mdb_del(w->txn, index, &key, NULL))) {
-        return rc;
-    }
-    rc = sse_lmdb_channel_use(w, event->record.channel, 0);
-    if (rc || channel->number != event->number) {
-        return rc == MDB_NOTFOUND ? 0 : rc; /* its grave */
-    }
-    channel->count--;
-    channel->bytes -= entry.bytes;
-    channel->evicted = id;
-    channel->first = 0;
-    if (!channel->count) {
-        return 0;
-    }
-    return find_first(w, id + 1);
-}
-
-static int evict_oldest(sse_lmdb_write_t *w)
-{
-    sse_lmdb_event_t event;
-    char copy[SSE_STORE_KEY_MAX + SSE_STORE_PUBKEY_MAX];
-    MDB_cursor *cursor;
-    MDB_val key, val;
-    sse_id_t id = 0;
-    int rc = mdb_cursor_open(w->txn, w->store->db[SSE_DB_EVENTS], &cursor);
-
-    if (rc) {
-        return rc;
-    }
-    rc = mdb_cursor_get(cursor, &key, &val, MDB_FIRST);
-    mdb_cursor_close(cursor);
-    if (rc) {
-        return rc;
-    }
-    if (!sse_lmdb_id_get(&key, &id) || sse_lmdb_event_parse(id, &val, &event)) {
-        return MDB_CORRUPTED;
-    }
-    /* Slices into the map do not survive the writing that follows. */
-    memcpy(copy, event.record.channel.ptr, event.record.channel.len);
-    event.record.channel.ptr = copy;
-    if (event.pubkey.ptr) {
-        memcpy(copy + SSE_STORE_KEY_MAX, event.pubkey.ptr, event.pubkey.len);
-        event.pubkey.ptr = copy + SSE_STORE_KEY_MAX;
-    }
-    rc = evict_entry(w, &event);
-    return rc ? rc : sse_lmdb_del(w, SSE_DB_EVENTS, &id, sizeof(id));
-}
-
-int sse_lmdb_evict(sse_lmdb_write_t *w, apr_uint64_t pages, int *count)
+int sse_lmdb_evict(sse_lmdb_write_t *w, apr_uint64_t pages,
+                   apr_uint64_t lingering, int *count)
 {
     apr_uint64_t used;
-    int rc, max = *count;
+    int rc, n, max = *count;
 
-    for (*count = 0; *count < max; ++*count) {
+    for (*count = 0; *count < max; *count += n) {
         if ((rc = sse_lmdb_pages_used(w->store, w->txn, &used)) ||
-            used <= pages || (rc = evict_oldest(w))) {
-            return rc == MDB_NOTFOUND ? 0 : rc;
+            used <= pages || (rc = evict_next(w, lingering, &n)) || !n) {
+            return rc;
         }
     }
     return 0;
+}
+
+int sse_lmdb_bound(sse_lmdb_write_t *w)
+{
+    char copy[SSE_STORE_KEY_MAX];
+    sse_slice_t owner = {copy, w->owner_len};
+    apr_uint64_t limit = w->store->soft * w->store->psize / 100 *
+                         (apr_uint64_t)w->store->conf->share;
+    int rc = 0, n, rounds = 0;
+
+    if (w->store->conf->share >= 100 || !w->has_owner ||
+        w->owner.room <= limit) {
+        return 0;
+    }
+    memcpy(copy, w->owner_key, w->owner_len);
+    while (!rc && w->has_owner && w->owner.room > limit &&
+           rounds++ < SSE_LMDB_EVICT_MAX / SOME) {
+        rc = give_up(w, &owner, 0, &n);
+    }
+    return rc == MDB_NOTFOUND ? 0 : rc;
 }
 
 /* @param count in: how many at most; out: how many went */
@@ -246,7 +87,7 @@ static int evict_some(sse_store_t *store, apr_uint64_t pages, int *count)
     if (rc) {
         return rc;
     }
-    rc = sse_lmdb_evict(&w, pages, count);
+    rc = sse_lmdb_evict(&w, pages, 0, count);
     if (rc) {
         sse_lmdb_write_abort(&w);
         return rc;

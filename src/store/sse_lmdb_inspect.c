@@ -192,6 +192,7 @@ sse_inspect_e sse_inspect_open(sse_inspect_t *in, const char *dir)
     }
     in->conf->dir = in->conf->runtime = dir;
     in->store->conf = in->conf;
+    in->store->boot = sse_lmdb_boot();
     pthread_mutex_init(&in->store->gate, NULL);
     sse_lmdb_cond_init(&in->store->gate_moved);
     result = env_open(in);
@@ -319,8 +320,8 @@ static int count_from(sse_store_t *store, MDB_txn *txn, apr_uint64_t number,
     return rc == MDB_NOTFOUND ? 0 : rc;
 }
 
-static int channel_take(sse_store_t *store, MDB_txn *txn, const MDB_val *key,
-                        const MDB_val *val, channels_t *to)
+static int channel_take(sse_store_t *store, MDB_txn *txn, apr_time_t now,
+                        const MDB_val *key, const MDB_val *val, channels_t *to)
 {
     sse_inspect_channel_t *out = &to->items[to->count].channel;
     char *copy = to->items[to->count].key;
@@ -339,7 +340,9 @@ static int channel_take(sse_store_t *store, MDB_txn *txn, const MDB_val *key,
     out->bytes = channel.bytes;
     out->last = channel.last;
     out->last_time = channel.last_time;
-    rc = sse_lmdb_first_kept(store, txn, &channel, apr_time_now(), &out->first);
+    /* As the machine's clock has it now. */
+    out->last_time += apr_time_now() - now;
+    rc = sse_lmdb_first_kept(store, txn, &channel, now, &out->first);
     if (rc) {
         return rc == MDB_NOTFOUND ? MDB_CORRUPTED : rc;
     }
@@ -389,7 +392,8 @@ static int channels_read(sse_store_t *store, sse_slice_t from, int after,
                 to->more = 1;
                 break;
             }
-            if ((rc = channel_take(store, txn, &key, &val, to))) {
+            if ((rc = channel_take(store, txn, sse_lmdb_now(store, &state),
+                                   &key, &val, to))) {
                 break;
             }
         }

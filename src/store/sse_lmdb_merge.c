@@ -30,7 +30,7 @@ typedef struct {
 typedef struct {
     sse_id_t after;
     sse_id_t upto;
-    sse_id_t floor; /**< the highest id that a channel which is gone has lost */
+    const sse_lmdb_state_t *state;
 } range_t;
 
 static int before(const merge_t *m, int a, int b)
@@ -155,7 +155,7 @@ static int is_news(sse_id_t lost, sse_id_t upto, sse_id_t *known)
 static int merge_open(merge_t *m, const sse_slice_t *channels, int n,
                       const range_t *range, sse_id_t *known, int *gap)
 {
-    apr_time_t now = apr_time_now();
+    apr_time_t now = sse_lmdb_now(m->store, range->state);
     sse_lmdb_channel_t channel;
     sse_id_t after = range->after, first, from, lost;
     int i, rc = 0;
@@ -167,9 +167,10 @@ static int merge_open(merge_t *m, const sse_slice_t *channels, int n,
     for (i = 0; i < n && !rc; ++i) {
         rc = sse_lmdb_channel_get(m->store, m->txn, channels[i], &channel);
         if (rc == MDB_NOTFOUND) {
-            *gap |= after < range->floor && is_news(range->floor, range->upto,
-                                                    known ? known + i : NULL);
-            rc = 0;
+            rc = sse_lmdb_floor_get(m->store, m->txn, range->state, channels[i],
+                                    &lost);
+            *gap |= !rc && after < lost &&
+                    is_news(lost, range->upto, known ? known + i : NULL);
             continue;
         }
         if (rc || merge_knows(m, channel.number) ||
@@ -237,7 +238,7 @@ apr_status_t sse_lmdb_tail(sse_store_t *store, const sse_slice_t *channels,
                            int n, apr_int64_t count, sse_id_t *after)
 {
     sse_lmdb_state_t state;
-    range_t range = {0, 0, 0};
+    range_t range = {0, 0, &state};
     merge_t m;
     int rc, gap = 0;
 
@@ -300,7 +301,7 @@ apr_status_t sse_lmdb_history(sse_store_t *store, const sse_slice_t *channels,
 {
     apr_status_t stopped = APR_SUCCESS;
     sse_lmdb_state_t state;
-    range_t range = {after, upto, 0};
+    range_t range = {after, upto, &state};
     merge_t m;
     int rc;
 
@@ -313,7 +314,6 @@ apr_status_t sse_lmdb_history(sse_store_t *store, const sse_slice_t *channels,
         return sse_lmdb_status(rc);
     }
     *gap = after < state.origin; /* of another store */
-    range.floor = state.floor;
     rc = merge_open(&m, channels, n, &range, known, gap);
     if (!rc) {
         upto = upto < state.last ? upto : state.last;

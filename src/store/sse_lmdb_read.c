@@ -137,9 +137,13 @@ static int look_at(sse_store_t *store, MDB_txn *txn, sse_slice_t key,
     sse_id_t first, lost;
     int rc = sse_lmdb_channel_get(store, txn, key, &channel);
 
+    if (rc == MDB_NOTFOUND) {
+        rc = sse_lmdb_floor_get(store, txn, state, key, &lost);
+        position->gap |= !rc && after < lost;
+        return rc;
+    }
     if (rc) {
-        position->gap |= after < state->floor;
-        return rc == MDB_NOTFOUND ? 0 : rc;
+        return rc;
     }
     if ((rc = sse_lmdb_first_kept(store, txn, &channel, now, &first)) ||
         (rc = sse_lmdb_gap(store, txn, &channel, first, after, &lost))) {
@@ -156,7 +160,7 @@ apr_status_t sse_lmdb_look(sse_store_t *store, const sse_slice_t *channels,
                            int n, sse_id_t after, sse_position_t *position)
 {
     sse_lmdb_state_t state;
-    apr_time_t now = apr_time_now();
+    apr_time_t now;
     MDB_txn *txn;
     int i, rc;
 
@@ -166,6 +170,7 @@ apr_status_t sse_lmdb_look(sse_store_t *store, const sse_slice_t *channels,
     if ((rc = sse_lmdb_read_begin(store, &txn, &state))) {
         return sse_lmdb_status(rc);
     }
+    now = sse_lmdb_now(store, &state);
     position->last = state.last;
     position->oldest = 0;
     position->gap = after < state.origin || after > state.last;

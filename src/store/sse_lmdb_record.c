@@ -122,6 +122,23 @@ apr_size_t sse_lmdb_event_size(const sse_lmdb_event_t *event)
            record->fields.event.len + record->fields.data.len;
 }
 
+apr_size_t sse_lmdb_entry_size(const sse_lmdb_entry_t *entry,
+                               apr_size_t key_len)
+{
+    return sizeof(sse_lmdb_header_t) + key_len + entry->keyed + entry->bytes;
+}
+
+apr_uint64_t sse_lmdb_room(const sse_store_t *store, apr_size_t size)
+{
+    apr_uint64_t room = size;
+
+    if (size > store->psize / 2 - 64) {
+        /* LMDB gives it pages of its own. */
+        room = (room + 16 + store->psize - 1) / store->psize * store->psize;
+    }
+    return room + 64; /* and its entries */
+}
+
 static char *add(char *p, sse_slice_t slice)
 {
     if (slice.ptr && slice.len) {

@@ -41,6 +41,13 @@ static int first_due(sse_store_t *store, MDB_txn *txn, apr_time_t now,
     return *due <= now ? 0 : MDB_NOTFOUND;
 }
 
+/* The store's time for a caller who says what time it is. */
+static apr_time_t time_for(const sse_store_t *store,
+                           const sse_lmdb_state_t *state, apr_time_t now)
+{
+    return sse_lmdb_now(store, state) + (now - apr_time_now());
+}
+
 /* @return 0: there is something; or MDB_NOTFOUND */
 static int look_for_work(sse_store_t *store, MDB_txn *txn, apr_time_t now)
 {
@@ -111,7 +118,7 @@ static int tidy_some(sse_lmdb_write_t *w, void *baton)
     tidy_t *tidy = baton;
     int steps, max = tidy->max, rc;
 
-    w->now = tidy->now;
+    w->now = time_for(w->store, &w->state, tidy->now);
     tidy->more = 0;
     rc = sse_lmdb_expire(w, max, &tidy->more);
     while (!rc && max > 0) {
@@ -162,7 +169,7 @@ apr_status_t sse_lmdb_tidy(sse_store_t *store, apr_time_t now, int *more)
     if (rc || (rc = sse_lmdb_read_begin(store, &txn, &state))) {
         return sse_lmdb_status(rc);
     }
-    rc = look_for_work(store, txn, now);
+    rc = look_for_work(store, txn, time_for(store, &state, now));
     sse_lmdb_read_end(store, txn);
     if (rc) {
         return sse_lmdb_status(rc == MDB_NOTFOUND ? 0 : rc);

@@ -20,11 +20,13 @@ typedef struct {
     sse_store_t *store;
     MDB_txn *txn;
     sse_lmdb_state_t state;
-    const char *why; /**< what is wrong with the entry at hand */
-    int db;          /**< being walked */
-    apr_uint64_t n;  /**< entries of it so far */
-    size_t snapshot; /**< number of the one it was begun in */
-    size_t len;      /**< bytes of the last entry's key; 0: none yet */
+    const char *why;        /**< what is wrong with the entry at hand */
+    int db;                 /**< being walked */
+    apr_uint64_t n;         /**< entries of it so far */
+    size_t snapshot;        /**< number of the one it was begun in */
+    apr_uint64_t sum;       /**< of what lingers, in that snapshot */
+    sse_lmdb_owner_t owner; /**< of the channels at hand: what they sum up to */
+    size_t len;             /**< bytes of the last entry's key; 0: none yet */
     union {
         apr_uint64_t align;
         char bytes[SSE_STORE_KEY_MAX + 1];
@@ -32,7 +34,8 @@ typedef struct {
 } verify_t;
 
 static const char *const names[SSE_DB_COUNT] = {
-    "meta", "events", "channels", "index", "keys", "doomed", "due", "graves"};
+    "meta", "events", "channels", "index",  "keys",   "doomed",
+    "due",  "graves", "floors",   "owners", "weights"};
 
 /* @return MDB_CORRUPTED, for why */
 static int wrong(verify_t *v, const char *why)
@@ -102,19 +105,20 @@ static int entry_verify(verify_t *v, const MDB_val *key, const MDB_val *val)
     if (!rc && (event.number != number || event.record.time != entry.time ||
                 event.record.fields.data.len + event.record.fields.event.len !=
                     entry.bytes ||
-                (event.pubkey.ptr != NULL) != (entry.keyed != 0))) {
+                event.pubkey.len != entry.keyed)) {
         return wrong(v, "an entry that says other things than its event");
     }
     return rc;
 }
 
 /* The channel's part of the index is what the channel says it is. */
-static int history_verify(verify_t *v, const sse_lmdb_channel_t *channel)
+static int history_verify(verify_t *v, const sse_lmdb_channel_t *channel,
+                          apr_size_t key_len)
 {
     unsigned char buf[16];
     MDB_val key = {sizeof(buf), buf}, val;
     MDB_cursor_op op = MDB_SET_RANGE;
-    apr_uint64_t number, count = 0, bytes = 0;
+    apr_uint64_t number, count = 0, bytes = 0, room = 0;
     sse_lmdb_entry_t entry;
     sse_id_t id, first = 0;
     MDB_cursor *cursor;
@@ -131,6 +135,7 @@ static int history_verify(verify_t *v, const sse_lmdb_channel_t *channel)
         }
         first = first ? first : id;
         bytes += entry.bytes;
+        room += sse_lmdb_room(v->store, sse_lmdb_entry_size(&entry, key_len));
         if (++count > channel->count) {
             break;
         }
@@ -140,9 +145,85 @@ static int history_verify(verify_t *v, const sse_lmdb_channel_t *channel)
         return rc;
     }
     return count == channel->count && bytes == channel->bytes &&
-                   first == channel->first
+                   room == channel->room && first == channel->first
                ? 0
                : wrong(v, "a channel whose history is not what it says");
+}
+
+static int owner_get(verify_t *v, sse_slice_t key, sse_lmdb_owner_t *owner)
+{
+    sse_slice_t slice = sse_lmdb_owner_of(key);
+    MDB_val val;
+    int rc = has(v, SSE_DB_OWNERS, (void *)slice.ptr, slice.len, &val);
+
+    if (rc == MDB_NOTFOUND || (!rc && val.mv_size != sizeof(*owner))) {
+        return wrong(v, "a channel of an owner that is not known");
+    }
+    if (!rc) {
+        memcpy(owner, val.mv_data, sizeof(*owner));
+    }
+    return rc;
+}
+
+/* There is an entry in weights, in a class that is about right. */
+static int weight_verify(verify_t *v, apr_uint64_t parent, apr_uint64_t number,
+                         apr_uint64_t class, apr_uint64_t room)
+{
+    unsigned int wanted = sse_lmdb_weight_class(room);
+    MDB_val key, val;
+    MDB_cursor *cursor;
+    unsigned char buf[17], pair[16];
+    int rc;
+
+    sse_lmdb_pair_set(pair, parent, number);
+    memcpy(buf, pair, 8);
+    buf[8] = (unsigned char)class;
+    memcpy(buf + 9, pair + 8, 8);
+    key.mv_data = buf;
+    key.mv_size = sizeof(buf);
+    if ((rc = mdb_cursor_open(v->txn, v->store->db[SSE_DB_WEIGHTS], &cursor))) {
+        return rc;
+    }
+    rc = mdb_cursor_get(cursor, &key, &val, MDB_SET);
+    mdb_cursor_close(cursor);
+    if (rc == MDB_NOTFOUND || class < wanted || class > wanted + 1) {
+        return wrong(v, "a part whose size is filed wrongly");
+    }
+    return rc;
+}
+
+/* An owner's channels come one after the other: when all of them are of one
+ * snapshot, their sum is what the owner says. */
+static int owner_sum(verify_t *v, const MDB_val *key,
+                     const sse_lmdb_channel_t *channel,
+                     const sse_lmdb_owner_t *owner)
+{
+    if (v->owner.number != owner->number) {
+        memset(&v->owner, 0, sizeof(v->owner));
+        v->owner.number = owner->number;
+    }
+    v->owner.channels++;
+    v->owner.room += channel->room + sse_lmdb_channel_room(key->mv_size);
+    return v->snapshot == mdb_txn_id(v->txn) &&
+                   (v->owner.channels > owner->channels ||
+                    (v->owner.channels == owner->channels &&
+                     v->owner.room != owner->room))
+               ? wrong(v, "channels that are not what their owner says")
+               : 0;
+}
+
+static int channel_owner_verify(verify_t *v, const MDB_val *key,
+                                const sse_lmdb_channel_t *channel)
+{
+    sse_slice_t name = {key->mv_data, key->mv_size};
+    sse_lmdb_owner_t owner;
+    int rc = owner_get(v, name, &owner);
+
+    if (rc || (rc = weight_verify(v, owner.number, channel->number,
+                                  channel->weight, channel->room))) {
+        return rc;
+    }
+    return owner_sum(v, key, channel, &owner);
 }
 
 static int channel_verify(verify_t *v, const MDB_val *key, const MDB_val *val)
@@ -172,7 +253,8 @@ static int channel_verify(verify_t *v, const MDB_val *key, const MDB_val *val)
             return rc;
         }
     }
-    return history_verify(v, &channel);
+    rc = history_verify(v, &channel, key->mv_size);
+    return rc ? rc : channel_owner_verify(v, key, &channel);
 }
 
 static int key_verify(verify_t *v, const MDB_val *key, const MDB_val *val)
@@ -206,6 +288,7 @@ static int doomed_verify(verify_t *v, const MDB_val *key, const MDB_val *val)
         return wrong(v, "an entry that is none");
     }
     rc = has(v, SSE_DB_EVENTS, &id, sizeof(id), &event);
+    v->sum += rc ? 0 : sse_lmdb_room(v->store, event.mv_size);
     return rc == MDB_NOTFOUND ? wrong(v, "an entry without its event") : rc;
 }
 
@@ -238,6 +321,62 @@ static int grave_verify(verify_t *v, const MDB_val *key, const MDB_val *val)
                : wrong(v, "a number that was never given");
 }
 
+static int floor_verify(verify_t *v, const MDB_val *key, const MDB_val *val)
+{
+    apr_uint64_t bucket;
+    sse_id_t id;
+
+    return sse_lmdb_id_get(key, &bucket) && sse_lmdb_id_get(val, &id) &&
+                   !(bucket >> v->state.floor_bits) && id <= v->state.last
+               ? 0
+               : wrong(v, "an entry that is none");
+}
+
+static int owner_verify(verify_t *v, const MDB_val *key, const MDB_val *val)
+{
+    sse_lmdb_owner_t owner;
+
+    if (val->mv_size != sizeof(owner)) {
+        return wrong(v, "an owner that is none");
+    }
+    memcpy(&owner, val->mv_data, sizeof(owner));
+    if (!owner.number || owner.number >= v->state.next_number ||
+        !owner.channels) {
+        return wrong(v, "an owner with numbers that cannot be");
+    }
+    return weight_verify(v, 0, owner.number, owner.weight, owner.room);
+}
+
+/* What is filed knows of it. */
+static int filed_verify(verify_t *v, const MDB_val *key, const MDB_val *val)
+{
+    apr_uint64_t parent, class, number;
+    sse_slice_t name = {val->mv_data, val->mv_size};
+    sse_lmdb_channel_t channel;
+    sse_lmdb_owner_t owner;
+    int rc;
+
+    if (!sse_lmdb_weight_get(key, &parent, &class, &number) ||
+        !sse_lmdb_channels_ok(&name, 1)) {
+        return wrong(v, "an entry that is none");
+    }
+    if ((rc = owner_get(v, name, &owner))) {
+        return rc;
+    }
+    if (!parent) {
+        return owner.number == number && owner.weight == class
+                   ? 0
+                   : wrong(v, "an entry of which its owner does not know");
+    }
+    rc = sse_lmdb_channel_get(v->store, v->txn, name, &channel);
+    if (rc == MDB_NOTFOUND ||
+        (!rc && (owner.number != parent || channel.number != number ||
+                 channel.weight != class))) {
+        return wrong(v, "an entry of which its channel does not know");
+    }
+    return rc;
+}
+
 static int entry_any(verify_t *v, const MDB_val *key, const MDB_val *val)
 {
     return 0;
@@ -247,8 +386,9 @@ typedef int verify_fn(verify_t *v, const MDB_val *key, const MDB_val *val);
 
 /* In the order of the SSE_DB_*. */
 static verify_fn *const verifiers[SSE_DB_COUNT] = {
-    entry_any,  event_verify,  channel_verify, entry_verify,
-    key_verify, doomed_verify, due_verify,     grave_verify};
+    entry_any,    event_verify,  channel_verify, entry_verify,
+    key_verify,   doomed_verify, due_verify,     grave_verify,
+    floor_verify, owner_verify,  filed_verify};
 
 /* One entry: its key comes after the last one's, and it is sound. */
 static int step(verify_t *v, const MDB_val *key, const MDB_val *val)
@@ -295,10 +435,24 @@ static int count_verify(verify_t *v)
     MDB_stat st;
     int rc = mdb_stat(v->txn, v->store->db[v->db], &st);
 
-    if (!rc && v->snapshot == mdb_txn_id(v->txn) && st.ms_entries != v->n) {
+    if (rc || v->snapshot != mdb_txn_id(v->txn)) {
+        return rc;
+    }
+    if (st.ms_entries != v->n) {
         return wrong(v, "not as many entries as it says");
     }
-    return rc;
+    if (v->db != SSE_DB_DOOMED) {
+        return 0;
+    }
+    /* Graves count, too, until they are empty. */
+    rc = mdb_stat(v->txn, v->store->db[SSE_DB_GRAVES], &st);
+    if (rc) {
+        return rc;
+    }
+    return v->sum > v->state.lingering ||
+                   (!st.ms_entries && v->sum != v->state.lingering)
+               ? wrong(v, "records that take more or less than is said")
+               : 0;
 }
 
 /* @param more out: the walk is not at its end */
@@ -379,6 +533,8 @@ static int piece(verify_t *v, int free_pages, int *more)
             return rc;
         }
         if (!v->len) {
+            v->sum = 0;
+            memset(&v->owner, 0, sizeof(v->owner));
             v->snapshot = mdb_txn_id(v->txn);
         }
         rc = v->state.last < v->state.origin

@@ -21,7 +21,10 @@
  * publisher said.  An event that falls out of its channel's history stays in
  * the log for SSE_STORE_LINGER so that every child still reads it.
  *
- * Channels are opaque keys of 1 to SSE_STORE_KEY_MAX bytes.
+ * Channels are opaque keys of 1 to SSE_STORE_KEY_MAX bytes.  What a key has up to
+ * its first NUL byte names its owner, whose channels share what the store has
+ * room for: where that is not enough, the owner that takes most gives up events
+ * first, and of these the channel that takes most.
  *
  * Threads: prepare() in the parent.  All else in a child, on any thread, also
  * at the same time.  No function calls back into the module except through the
@@ -156,7 +159,7 @@ typedef struct sse_store_provider_t {
      * return they will not be lost (see the provider's settings).  What falls
      * out of the channels' histories goes in the same transaction.
      * @return APR_SUCCESS; APR_ENOSPC: the disk is full; SSE_STORE_ESIZE: no
-     *         room, even after the oldest events were given up;
+     *         room, even after events were given up;
      *         SSE_STORE_EGONE; EROFS: the disk is read-only; APR_EINVAL: a
      *         channel or a pubkey of a length that is not allowed;
      *         SSE_STORE_EBUSY: nothing was published, as another process keeps
@@ -236,7 +239,9 @@ typedef struct sse_store_provider_t {
 const sse_store_provider_t *sse_store_provider(const char *name);
 
 /** LMDB: keys dir (default "sse"), size (bytes with k, m, g, at least 1m;
- *  default 1g, or a quarter of what is free if that is less), sync (on or off; off). */
+ *  default 1g, or a quarter of what is free if that is less), sync (on or off;
+ *  off), namespace (percent of the room that one owner's channels may take;
+ *  100). */
 extern const sse_store_provider_t sse_store_lmdb;
 
 #endif /* SSE_STORE_H */

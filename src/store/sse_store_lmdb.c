@@ -44,6 +44,18 @@ static int parse_size(const char *value, apr_uint64_t *size)
     return 1;
 }
 
+static int parse_share(const char *value, int *share)
+{
+    const char *p = value;
+    int n = 0;
+
+    for (; apr_isdigit(*p) && n <= 100; ++p) {
+        n = n * 10 + (*p - '0');
+    }
+    *share = n;
+    return n >= 1 && n <= 100 && !strcmp(p, "%");
+}
+
 static const char *set_dir(sse_store_conf_t *conf, apr_pool_t *pool,
                            const char *value)
 {
@@ -91,9 +103,17 @@ static const char *set_one(sse_store_conf_t *conf, apr_pool_t *pool,
                    : apr_psprintf(pool, "%s: allowed are sync=on and sync=off",
                                   arg);
     }
+    if (value && !strncmp(arg, "namespace=", 10)) {
+        return parse_share(value + 1, &conf->share)
+                   ? NULL
+                   : apr_psprintf(pool,
+                                  "%s is not a part of the store; allowed are "
+                                  "namespace=1%% to namespace=100%%",
+                                  arg);
+    }
     return apr_psprintf(pool,
                         "%s is no setting of the store lmdb; allowed are "
-                        "dir=, size= and sync=",
+                        "dir=, size=, sync= and namespace=",
                         arg);
 }
 
@@ -107,6 +127,7 @@ static const char *sse_lmdb_configure(sse_store_conf_t **out, apr_pool_t *pool,
 
     conf->runtime = apr_pstrdup(pool, dir);
     conf->size = SIZE_DEFAULT;
+    conf->share = 100;
     err = set_dir(conf, pool, "sse");
     for (i = 0; i < argc && !err; ++i) {
         err = set_one(conf, pool, argv[i]);

@@ -2,8 +2,8 @@
  * mod_sse: Server-Sent Events for Apache httpd.
  * See LICENSE for the terms. */
 
-/* The store without room: a full map gives up the oldest, a full disk says so
- * and recovers, and no reader fails. */
+/* The store without room: a full map gives up what there is most of, a full
+ * disk says so and recovers, and no reader fails. */
 
 #include <pthread.h>
 #include <signal.h>
@@ -122,31 +122,33 @@ static void test_too_large(void)
     apr_pool_destroy(pool);
 }
 
-/* The oldest of all channels goes first. */
+/* Of one owner's channels the largest gives up its oldest. */
 static void test_fair(void)
 {
     apr_pool_t *pool = test_pool();
     sse_store_t *store = test_store("fair", "1m", pool);
-    sse_append_t a = item("old", "x", "key", &keep_all);
-    sse_id_t first;
+    sse_append_t a = item("large", "x", "key", &keep_all);
+    sse_id_t first, before;
     int i, failed = 0;
 
+    publish(store, "small", "x", &keep_all);
     P->append(store, &a, 1);
     first = a.id;
-    publish(store, "old", "x", &keep_all);
     for (i = 0; i < 2000; ++i) {
-        a = large("new", 1000);
+        a = large("large", 1000);
         failed |= P->append(store, &a, 1) != APR_SUCCESS;
     }
+    before = a.id;
     is_num(failed, 0, "all were taken");
-    is_str(history_of(store, "old", 0, NULL), "", "the oldest went");
-    is_num(gap_of(store, "old", first), 1, "with a gap");
-    is_num(gap_of(store, "old", first + 1), 0, "up to its last");
-    a = item("old", "x", "key", &keep_all);
+    is_str(history_of(store, "small", 0, NULL), "x ", "the small one stays");
+    is_num(gap_of(store, "small", first - 2), 0, "without a gap");
+    is_num(gap_of(store, "large", first), 1, "the large one has one");
+    is_num(gap_of(store, "large", before - 1), 0, "before its newest");
+    a = item("large", "x", "key", &keep_all);
     P->append(store, &a, 1);
-    is_num(a.duplicate, 0, "and with its key");
+    is_num(a.duplicate, 0, "what went took its key with it");
     tidy_all(store, apr_time_now() + apr_time_from_sec(3600));
-    ok(readable(store, "new") > 50, "the newest stay");
+    ok(readable(store, "large") > 50, "the newest stay");
     apr_pool_destroy(pool);
 }
 
