@@ -3,8 +3,9 @@
  * See LICENSE for the terms. */
 
 /* Whether a connection's current_thread is the thread that runs its hooks, as
- * mod_lua trusts it to be.  The handler "sse-thread" answers "own" or "other's";
- * what is logged and freed later says so in error_log:
+ * mod_lua trusts it to be.  The handler "sse-thread" answers "own" or "other's",
+ * or that another request which runs has the same connection's number, by which
+ * mod_cgid knows them.  What is logged and freed later says so in error_log:
  *
  *     thread QUERY log=own
  */
@@ -94,13 +95,28 @@ static int on_close(conn_rec *c)
     return DECLINED;
 }
 
+/* The numbers of what runs in this process. */
+static char running[65536]; /* atomic */
+
+static const char *is_alone(conn_rec *c)
+{
+    char *mine = &running[(unsigned long)c->id % sizeof(running)];
+
+    if (__atomic_exchange_n(mine, 1, __ATOMIC_ACQ_REL)) {
+        return "number taken";
+    }
+    apr_sleep(20000);
+    __atomic_store_n(mine, 0, __ATOMIC_RELEASE);
+    return whose(c);
+}
+
 static int thread_handler(request_rec *r)
 {
     if (!r->handler || strcmp(r->handler, "sse-thread")) {
         return DECLINED;
     }
     ap_set_content_type(r, "text/plain");
-    ap_rputs(whose(r->connection), r);
+    ap_rputs(is_alone(r->connection), r);
     return OK;
 }
 

@@ -172,7 +172,7 @@ apr_status_t sse_workers_reserve(sse_workers_e kind)
 
 /* One that waits counts once only, though it may have been woken and not run
  * yet.  Where no more can be made, those that there are will come to it. */
-static apr_status_t add(workers_t *workers, sse_job_t *job)
+static apr_status_t add(workers_t *workers, sse_job_t *job, int always)
 {
     sigset_t before;
     int err = 0;
@@ -181,7 +181,7 @@ static apr_status_t add(workers_t *workers, sse_job_t *job)
     if (workers->queued >= workers->idle && workers->threads < workers->most) {
         err = start(workers);
     }
-    if (workers->threads) {
+    if (workers->threads || always) {
         job->next = NULL;
         *workers->last = job;
         workers->last = &job->next;
@@ -195,12 +195,12 @@ static apr_status_t add(workers_t *workers, sse_job_t *job)
 
 void sse_workers_do(sse_workers_e kind, sse_job_t *job)
 {
-    add(&kinds[kind], job);
+    add(&kinds[kind], job, 1);
 }
 
 apr_status_t sse_workers_try(sse_workers_e kind, sse_job_t *job)
 {
-    return add(&kinds[kind], job);
+    return add(&kinds[kind], job, 0);
 }
 
 /* -- The end --------------------------------------------------------------- */

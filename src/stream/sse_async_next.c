@@ -32,6 +32,7 @@
 static struct {
     sse_loop_t *loop;  /* const after child_init */
     apr_uint32_t most; /* likewise */
+    int thread_limit;  /* likewise: the scoreboard's */
     apr_uint32_t busy; /* atomic: connections that are HANDING or SERVING */
     sse_task_t free_task;
     TAILQ_HEAD(sse_conn_list, sse_conn_t) idle, waiting, flushing; /* loop */
@@ -52,12 +53,11 @@ static int my_thread(int child)
 {
     static __thread int found = -2;
     worker_score score;
-    int i, most = 0;
+    int i;
 
     if (found == -2) {
         found = -1;
-        ap_mpm_query(AP_MPMQ_HARD_LIMIT_THREADS, &most);
-        for (i = 0; i < most && found < 0; ++i) {
+        for (i = 0; i < all.thread_limit && found < 0; ++i) {
             ap_copy_scoreboard_worker(&score, child, i);
             if (apr_os_thread_equal(score.tid, apr_os_thread_current())) {
                 found = i;
@@ -67,7 +67,10 @@ static int my_thread(int child)
     return found;
 }
 
-static void set_score(sse_conn_t *conn)
+/* As the MPM does: the scoreboard's entry, and the connection's number, which
+ * another one may have by now that began on the same thread.  mod_cgid knows
+ * requests by it. */
+static void take_place(sse_conn_t *conn)
 {
     int child = my_child(), thread = child < 0 ? -1 : my_thread(child);
 
@@ -81,6 +84,7 @@ static void set_score(sse_conn_t *conn)
         ap_create_sb_handle(&conn->sbh, conn->c->pool, child, thread);
     }
     conn->c->sbh = conn->sbh;
+    conn->c->id = (long)child * all.thread_limit + thread;
     ap_update_child_status(conn->sbh, SERVER_BUSY_READ, NULL);
 }
 
@@ -120,7 +124,7 @@ static void serve(void *baton)
     conn->state = SSE_CONN_SERVING;
     conn->pass_flush = 1;
     c->current_thread = sse_thread_here();
-    set_score(conn);
+    take_place(conn);
     if (conn->is_writing) {
         c->cs->state = CONN_STATE_WRITE_COMPLETION;
         write_left(conn);
@@ -263,6 +267,7 @@ void sse_conns_init(sse_loop_t *loop)
     int threads = 0;
 
     ap_mpm_query(AP_MPMQ_MAX_THREADS, &threads);
+    ap_mpm_query(AP_MPMQ_HARD_LIMIT_THREADS, &all.thread_limit);
     all.loop = loop;
     all.most = threads > 1 ? threads / 2 : 1;
     all.free_task.run = on_free;
