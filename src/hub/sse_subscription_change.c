@@ -9,6 +9,8 @@
 
 /* Records of the log that are looked through at a time. */
 #define MISSED_RECORDS 4096
+/* And bytes of the history. */
+#define MISSED_BYTES (1024 * 1024)
 
 /** A change on its way to the loop.  malloc'ed. */
 typedef struct {
@@ -49,6 +51,29 @@ static apr_status_t on_missed(void *baton, const sse_record_t *record)
     return APR_SUCCESS;
 }
 
+/* The log has lost records, and maybe none of this channel: its history knows. */
+static apr_status_t read_kept(missed_t *missed)
+{
+    sse_subscription_t *sub = missed->reading.sub;
+    sse_hub_t *hub = sub->hub;
+    sse_slice_t key = sse_subscribed_key(missed->place);
+    sse_id_t next = missed->place->since, from = 0;
+    apr_status_t rv = APR_SUCCESS;
+    int gap;
+
+    sse_queue_clear(&missed->reading.found);
+    while (rv == APR_SUCCESS && next > from && next < missed->upto) {
+        from = next;
+        rv = hub->provider->history(hub->store, &key, 1, from, missed->upto,
+                                    MISSED_BYTES, on_missed, missed, NULL,
+                                    &next, &gap);
+        if (gap) {
+            sse_subscription_owe_gap(sub, from);
+        }
+    }
+    return rv;
+}
+
 static apr_status_t read_missed(missed_t *missed)
 {
     sse_subscription_t *sub = missed->reading.sub;
@@ -61,6 +86,9 @@ static apr_status_t read_missed(missed_t *missed)
         from = next;
         rv = hub->provider->follow(hub->store, from, MISSED_RECORDS, on_missed,
                                    missed, &next, &gap);
+        if (gap && next >= from) {
+            return read_kept(missed);
+        }
         if (gap) {
             sse_subscription_owe_gap(sub, from);
         }

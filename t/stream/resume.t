@@ -20,7 +20,7 @@ use Time::HiRes qw(sleep time);
 
 my @tests = (\&in_order, \&many_reconnecting, \&replay, \&history, \&gaps,
              \&hostile_ids, \&several_channels, \&over_restarts);
-plan tests => 91, need_module('mod_sse');
+plan tests => 92, need_module('mod_sse');
 $_->() for @tests;
 
 sub path { return "/stream/$_[0]-$$" }
@@ -218,6 +218,11 @@ sub history {
     ok !$stream->next_event(0.1);
     ok t_cmp(gap(after($path, $ids[0])), { after => $ids[0], oldest => undef },
              'nothing is kept, and that is told');
+    # A client that comes back after that has the gap's own id.
+    my $told = after($path, $ids[0])->next_event(5) // {};
+    $stream = after($path, $told->{id});
+    $stream->next_block(5);
+    ok t_cmp($stream->next_event(0.1), undef, 'once');
     $stream = after($path, $ids[2]);
     $stream->next_block(5);
     ok !$stream->next_event(0.1);

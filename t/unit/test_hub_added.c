@@ -186,6 +186,31 @@ static void test_added_gap(void)
     end();
 }
 
+/* The log has a hole by then, and the channel has lost nothing. */
+static void test_added_hole(void)
+{
+    sse_stream_t stream;
+    sse_subscription_t *sub;
+
+    begin("hole");
+    subscribe(&stream, "a", 0);
+    sub = stream.sub;
+    add_channel(&stream, "b");
+    publish(store, "b", "one", &keep_all);
+    publish(store, "c", "other", &keep_none);
+    publish(store, "b", "two", &keep_all);
+    bell->fn(bell);
+    forget_old();
+    run_tasks();
+    drain(&stream);
+    has(&stream, "1=one 3=two ", "hole: all that was published, and no gap");
+    publish(store, "b", "live", &keep_all);
+    ring();
+    has(&stream, "4=live ", "hole: then what is new");
+    finish(&stream, sub);
+    end();
+}
+
 int main(void)
 {
     test_begin();
@@ -195,5 +220,6 @@ int main(void)
     test_added_behind();
     test_added_ended();
     test_added_gap();
+    test_added_hole();
     return test_end();
 }
