@@ -12,7 +12,7 @@
 #                 ARGS=-verbose
 # make check-unit check-conf check-fuzz check-valgrind test-browser lint
 # make bench      what it costs and how fast it is, in build/bench/results.txt
-#                 (SCENARIOS="idle close latency fanout publish long resume slow")
+#                 (SCENARIOS="idle close latency fanout publish long resume slow burst")
 # make bench-close  how soon a client's close is told
 # make soak       restarts and crashes under load: nothing is lost
 #                 (SOAK_SECONDS=600, SOAK_SEED=; see docs/operations.md)

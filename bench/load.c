@@ -26,6 +26,7 @@ static const struct {
     {"latency", scenario_latency}, {"fanout", scenario_fanout},
     {"publish", scenario_publish}, {"long", scenario_long},
     {"resume", scenario_resume},   {"slow", scenario_slow},
+    {"burst", scenario_burst},
 };
 
 void die(const char *format, ...)

@@ -71,6 +71,8 @@ struct conn_t {
 };
 
 void net_start(int port);
+/** SO_RCVBUF of those that are opened from now; 0: the kernel's. */
+void net_receive(int bytes);
 void net_open(conn_t *conn, const conn_events_t *events, void *baton);
 /** @param bytes must stay until the response has come */
 void net_send(conn_t *conn, const char *bytes, size_t len);
@@ -190,6 +192,7 @@ void scenario_publish(const target_t *target);
 void scenario_long(const target_t *target);
 void scenario_resume(const target_t *target);
 void scenario_slow(const target_t *target);
+void scenario_burst(const target_t *target);
 
 /** What the server tells of closes (load_close.c). */
 struct bench_close_log_t;

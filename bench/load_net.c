@@ -28,6 +28,7 @@ static struct {
     int epoll;
     struct sockaddr_in server;
     unsigned int opened;
+    int receive; /* SO_RCVBUF of new ones; 0: the kernel's */
     char buf[256 * 1024];
 } net;
 
@@ -79,6 +80,10 @@ void net_open(conn_t *conn, const conn_events_t *events, void *baton)
         die("socket: %s (see ulimit -n)", strerror(errno));
     }
     bind_source(conn->fd);
+    if (net.receive) {
+        setsockopt(conn->fd, SOL_SOCKET, SO_RCVBUF, &net.receive,
+                   sizeof(net.receive));
+    }
     if (connect(conn->fd, (struct sockaddr *)&net.server, sizeof(net.server))) {
         die("connect: %s", strerror(errno));
     }
@@ -89,6 +94,8 @@ void net_open(conn_t *conn, const conn_events_t *events, void *baton)
     fcntl(conn->fd, F_SETFL, O_NONBLOCK);
     watch(conn, EPOLL_CTL_ADD, EPOLLIN);
 }
+
+void net_receive(int bytes) { net.receive = bytes; }
 
 void net_close(conn_t *conn)
 {

@@ -5,7 +5,7 @@
 # "make bench": each scenario against an httpd of its own.
 #
 #   bench/run.sh [SCENARIO ...]    idle close latency fanout publish long resume
-#                                  slow
+#                                  slow burst
 #
 # HTTPD: the program.  LIBEXECDIR: its modules.  What is printed is also kept in
 # build/bench/results.txt.
@@ -123,7 +123,7 @@ complaints() {
 
 scenario() {
     case $1 in
-    idle|close|long|resume|slow) start 1 ;;
+    idle|close|long|resume|slow|burst) start 1 ;;
     latency|fanout|publish) start 2 ;;
     *) die "there is no scenario $1" ;;
     esac
@@ -146,7 +146,7 @@ all() {
 }
 
 [ $# -gt 0 ] || set -- idle close latency fanout publish long resume \
-    slow
+    slow burst
 rm -f "$run/out"
 mkfifo "$run/out" || exit 1
 tee "$results" <"$run/out" &
