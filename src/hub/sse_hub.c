@@ -17,23 +17,15 @@ APLOG_USE_MODULE(sse);
 
 /* Records of the log that one turn takes; then the loop sees to others. */
 #define TURN_RECORDS 1000
-/* And bytes that somebody listens to, about: then the streams write.  More
- * would overrun the queue of a stream whose client reads as fast as comes. */
-#define TURN_BYTES (64 * 1024)
+/* And bytes that somebody listens to, about: then the streams write.  That may
+ * be more than their queues have room for: whoever has more to come than that
+ * reads it from the store, and the hub goes on to others' events.  With less,
+ * these would wait until all of a burst is written to all of its streams. */
+#define TURN_BYTES (4 * 1024 * 1024)
 /* How often a child does the store's housekeeping. */
 #define TIDY_MSEC 5000
 /* How often a failing store is complained of. */
 #define COMPLAIN_EVERY apr_time_from_sec(60)
-
-sse_buf_t *sse_hub_format(const sse_record_t *record)
-{
-    sse_fields_t fields = record->fields;
-    char id[24];
-
-    apr_snprintf(id, sizeof(id), "%" APR_UINT64_T_FMT, record->id);
-    fields.id = sse_slice(id);
-    return sse_buf_format(&fields, record->id);
-}
 
 sse_id_t sse_hub_known(sse_hub_t *hub, sse_id_t id)
 {
@@ -88,7 +80,7 @@ static void fan_out(sse_hub_t *hub, const sse_record_t *record)
          listener = listener->next) {
         if (sse_hub_wants(listener, record->id)) {
             if (!buf) {
-                buf = sse_hub_format(record);
+                buf = sse_formats_get(&hub->formats, record);
             }
             sse_hub_push(listener->subscription, buf, record->id);
         }
@@ -233,6 +225,7 @@ static void on_tidy(uv_timer_t *timer)
 {
     sse_hub_t *hub = sse_owner_of(timer, sse_hub_t, tidy);
 
+    sse_formats_clear(&hub->formats);
     if (!sse_channels_is_empty(hub->channels)) {
         turn(hub);
     }

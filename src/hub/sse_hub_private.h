@@ -14,6 +14,7 @@
 #define SSE_HUB_PRIVATE_H
 
 #include "hub/sse_channels.h"
+#include "hub/sse_formats.h"
 #include "hub/sse_hub.h"
 #include "loop/sse_wakeup.h"
 #include "loop/sse_workers.h"
@@ -28,6 +29,7 @@ struct sse_hub_t {
                                 listens; else any that was */
     int has_skipped;            /* loop: subscriptions may have a gap to tell */
     sse_subscription_t *ending; /* loop: a channel of theirs ended this turn */
+    sse_formats_t formats;      /* loop */
     apr_size_t turn_bytes;      /* loop: pushed in this turn */
     apr_time_t complained;      /* loop */
     sse_wakeup_t wakeup;        /* loop: heard while somebody listens */
@@ -36,9 +38,6 @@ struct sse_hub_t {
     sse_job_t tidy_job;
     sse_task_t turn_task;
 };
-
-/** The event as it goes on the wire, with its id. */
-sse_buf_t *sse_hub_format(const sse_record_t *record);
 
 /** Log, once a minute, that the store fails. */
 void sse_hub_complain(sse_hub_t *hub, apr_status_t rv, const char *what);

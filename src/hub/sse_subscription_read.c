@@ -56,7 +56,8 @@ static int is_stale(sse_reading_t *reading, const sse_record_t *record)
 
 void sse_reading_keep(sse_reading_t *reading, const sse_record_t *record)
 {
-    sse_queue_add(&reading->found, sse_hub_format(record));
+    sse_queue_add(&reading->found,
+                  sse_formats_get(&reading->sub->hub->formats, record));
 }
 
 static void find(sse_reading_t *reading, const sse_record_t *record)
