@@ -27,6 +27,8 @@ typedef enum {
     SSE_BOARD_OPENED,  /**< since the child began */
     SSE_BOARD_EVENTS,  /**< published */
     SSE_BOARD_REFUSED, /**< streams beyond a limit */
+    SSE_BOARD_STALLED, /**< publishers now that wait for a store which takes
+                            nothing */
     SSE_BOARD_NUMBERS
 } sse_board_e;
 

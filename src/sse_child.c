@@ -310,7 +310,26 @@ static int query(int what)
     return ap_mpm_query(what, &answer) == APR_SUCCESS && answer;
 }
 
-/* Of this child's threads so many may wait for a store that takes nothing. */
+/* A child of prefork has one publisher at a time: so a quarter of all children
+ * may wait for a store that takes nothing. */
+static int may_stay(int by)
+{
+    int children = 0;
+
+    sse_board_add(SSE_BOARD_STALLED, by);
+    if (by < 0) {
+        return 0;
+    }
+    ap_mpm_query(AP_MPMQ_MAX_DAEMONS, &children);
+    if (sse_board_sum(SSE_BOARD_STALLED) * 4 <=
+        (apr_uint64_t)(children > 4 ? children : 4)) {
+        return 1;
+    }
+    sse_board_add(SSE_BOARD_STALLED, -1);
+    return 0;
+}
+
+/* Of this child's threads so many may. */
 static int publishers(void)
 {
     int threads = 0;
@@ -325,7 +344,8 @@ static apr_status_t start_hub(sse_child_t *child, apr_pool_t *pool)
 
     rv = parent.provider->open(&child->store, parent.conf, pool);
     if (rv == APR_SUCCESS) {
-        parent.provider->limit(child->store, publishers());
+        parent.provider->limit(child->store, publishers(),
+                               query(AP_MPMQ_IS_THREADED) ? NULL : may_stay);
         /* One that the others do not know would be told of while it lives. */
         if (child->is_counted) {
             sse_crash_init(child->server, child->loop, parent.ended,

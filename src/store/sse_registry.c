@@ -209,7 +209,7 @@ apr_status_t sse_registry_open(sse_registry_t **out, const char *dir,
         free(registry);
         return rc;
     }
-    sse_writer_limit(registry->writer, WAITERS_MAX);
+    sse_writer_limit(registry->writer, WAITERS_MAX, NULL);
     registry->path = strdup(apr_pstrcat(pool, dir, "/open.mdb", NULL));
     registry->owner = sse_slice(strdup(apr_pstrcat(pool, owner, "/", NULL)));
     if ((rc = open_file(&registry->file, registry->path))) {

@@ -86,6 +86,10 @@ typedef struct {
  *          reading function returns, and that record counts as not read */
 typedef apr_status_t sse_store_fn(void *baton, const sse_record_t *record);
 
+/** Whether one more may wait for a store that takes nothing (1); he waits no
+ *  more (-1).  Any thread, under locks: quick. */
+typedef int sse_store_stay_fn(int by);
+
 /** One event to append. */
 typedef struct {
     sse_slice_t channel;
@@ -227,8 +231,10 @@ typedef struct sse_store_provider_t {
     apr_status_t (*tidy)(sse_store_t *store, apr_time_t now, int *more);
 
     /** How many of this child's threads may wait in append() and forget() while
-     *  the store takes nothing; the others do not.  No limit unless called. */
-    void (*limit)(sse_store_t *store, int publishers);
+     *  the store takes nothing; the others do not.  No limit unless called.
+     *  @param may_stay NULL, or asked for those, too */
+    void (*limit)(sse_store_t *store, int publishers,
+                  sse_store_stay_fn *may_stay);
 
     /** What has happened since the last call that the administrator should
      *  read, a text that lives for ever; or NULL. */

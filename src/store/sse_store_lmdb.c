@@ -144,9 +144,10 @@ static const char *sse_lmdb_directory(const sse_store_conf_t *conf)
     return conf->dir;
 }
 
-static void sse_lmdb_limit(sse_store_t *store, int publishers)
+static void sse_lmdb_limit(sse_store_t *store, int publishers,
+                           sse_store_stay_fn *may_stay)
 {
-    sse_writer_limit(store->writer, publishers);
+    sse_writer_limit(store->writer, publishers, may_stay);
 }
 
 static const char *sse_lmdb_news(sse_store_t *store)

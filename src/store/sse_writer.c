@@ -21,20 +21,21 @@ struct sse_writer_t {
     sse_writer_free_fn *is_free; /* const */
     void *baton;                 /* const */
     pthread_mutex_t lock;
-    pthread_cond_t work;     /* there is a job, or the thread shall end */
-    pthread_cond_t over;     /* a thread has ended */
-    sse_writer_job_t *head;  /* under lock */
-    sse_writer_job_t **tail; /* under lock */
-    int waiting;             /* under lock: jobs in the queue */
-    int limit;               /* under lock */
-    apr_time_t moved;        /* under lock: when something did, steady */
-    unsigned int turns;      /* under lock: how many there were */
-    unsigned int turn;       /* under lock: whose it is; 0: nobody writes */
-    int threads;             /* under lock: that are not over */
-    unsigned int current;    /* under lock: the number of the one in use */
-    int has_thread;          /* under lock: that one was made */
-    int is_wanted;           /* under lock: and shall write */
-    int stop;                /* under lock */
+    pthread_cond_t work;         /* there is a job, or the thread shall end */
+    pthread_cond_t over;         /* a thread has ended */
+    sse_writer_job_t *head;      /* under lock */
+    sse_writer_job_t **tail;     /* under lock */
+    int waiting;                 /* under lock: jobs in the queue */
+    int limit;                   /* under lock */
+    sse_store_stay_fn *may_stay; /* under lock; or NULL */
+    apr_time_t moved;            /* under lock: when something did, steady */
+    unsigned int turns;          /* under lock: how many there were */
+    unsigned int turn;           /* under lock: whose it is; 0: nobody writes */
+    int threads;                 /* under lock: that are not over */
+    unsigned int current;        /* under lock: the number of the one in use */
+    int has_thread;              /* under lock: that one was made */
+    int is_wanted;               /* under lock: and shall write */
+    int stop;                    /* under lock */
 };
 
 typedef struct {
@@ -115,10 +116,12 @@ int sse_writer_destroy(sse_writer_t *writer, apr_interval_time_t patience)
     return is_over;
 }
 
-void sse_writer_limit(sse_writer_t *writer, int limit)
+void sse_writer_limit(sse_writer_t *writer, int limit,
+                      sse_store_stay_fn *may_stay)
 {
     pthread_mutex_lock(&writer->lock);
     writer->limit = limit;
+    writer->may_stay = may_stay;
     pthread_mutex_unlock(&writer->lock);
 }
 
@@ -302,16 +305,30 @@ static int write_here(sse_writer_t *writer)
     return done;
 }
 
+/* Nothing has got on for a while.  @return whether this job waits on */
+static int stay(sse_writer_t *writer, sse_writer_job_t *job, int place)
+{
+    if (place >= writer->limit) {
+        return 0;
+    }
+    if (writer->may_stay && !job->stays) {
+        job->stays = writer->may_stay(1);
+        return job->stays;
+    }
+    return 1;
+}
+
 /* Wait until something moves, or it is time to leave.
  * @return 0; EBUSY: it is */
 static int wait_some(sse_writer_t *writer, sse_writer_job_t *job, int *place,
                      apr_time_t deadline)
 {
-    apr_time_t until = deadline;
+    int has_to_ask = writer->may_stay && !job->stays;
+    apr_time_t stalled = writer->moved + STALL, until = deadline;
     struct timespec at;
 
-    if (*place >= writer->limit && writer->moved + STALL < deadline) {
-        until = writer->moved + STALL;
+    if ((*place >= writer->limit || has_to_ask) && stalled < deadline) {
+        until = stalled;
     }
     at = at_time(until);
     if (!pthread_cond_timedwait(&job->moved, &writer->lock, &at) ||
@@ -319,10 +336,11 @@ static int wait_some(sse_writer_t *writer, sse_writer_job_t *job, int *place,
         return 0;
     }
     *place = place_of(writer, job);
-    return until == deadline ||
-                   (*place >= writer->limit && until == writer->moved + STALL)
-               ? EBUSY
-               : 0;
+    if (until == deadline) {
+        return EBUSY;
+    }
+    return until == writer->moved + STALL && !stay(writer, job, *place) ? EBUSY
+                                                                        : 0;
 }
 
 /* @param place how many are before it, or more */
@@ -370,6 +388,7 @@ static void enqueue(sse_writer_t *writer, sse_writer_job_t *job)
 {
     job->rc = 0;
     job->state = SSE_JOB_WAITING;
+    job->stays = 0;
     job->next = NULL;
     *writer->tail = job;
     writer->tail = &job->next;
@@ -401,6 +420,9 @@ int sse_writer_submit(sse_writer_t *writer, sse_writer_job_t *job,
         cond_init(&job->moved);
         enqueue(writer, job);
         rc = wait_for(writer, job, writer->waiting - 1, now + patience);
+        if (job->stays) {
+            writer->may_stay(-1);
+        }
         pthread_cond_destroy(&job->moved);
     }
     pthread_mutex_unlock(&writer->lock);

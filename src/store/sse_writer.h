@@ -33,7 +33,7 @@
 
 #include <pthread.h>
 
-#include <apr_time.h>
+#include "store/sse_store.h"
 
 typedef struct sse_writer_t sse_writer_t;
 typedef struct sse_writer_job_t sse_writer_job_t;
@@ -47,6 +47,7 @@ struct sse_writer_job_t {
      *  and not calling the writer. */
     void (*on_done)(sse_writer_job_t *job);
     sse_job_state_e state;  /**< under lock */
+    int stays;              /**< under lock: may_stay() allowed it */
     sse_writer_job_t *next; /**< under lock; the writer's while it is taken */
     pthread_cond_t moved;
 };
@@ -64,8 +65,11 @@ sse_writer_t *sse_writer_create(sse_writer_fn *fn, sse_writer_free_fn *is_free,
  *          it uses must be left as it is, and so is the writer */
 int sse_writer_destroy(sse_writer_t *writer, apr_interval_time_t patience);
 
-/** How many may wait while nothing gets on; the others do not. */
-void sse_writer_limit(sse_writer_t *writer, int limit);
+/** How many may wait while nothing gets on; the others do not.
+ *  @param may_stay NULL, or asked with 1 for one of those who would stay, and
+ *         told with -1 that he has left: quick, and not calling the writer */
+void sse_writer_limit(sse_writer_t *writer, int limit,
+                      sse_store_stay_fn *may_stay);
 
 /** Have it done.  @return 0: it is, see job->rc; EBUSY: it is not, and will
  *          not be; the same, EAGAIN: no thread can be made */

@@ -63,9 +63,7 @@ for my $answer (map { SSETest::Answer->new($_) } @waiting) {
     $error ||= ($answer->json // {})->{error};
 }
 ok t_cmp(\%code, { 503 => $posts }, 'all publishers are told to come again');
-# A child of prefork has one at a time.
-my $most = ($ENV{SSE_MPM} // '') eq 'prefork' ? 20 : 9;
-ok t_cmp(time - $began < slowly($most), 1, 'within some seconds');
+ok t_cmp(time - $began < slowly(9), 1, 'within some seconds');
 ok t_cmp($retry, 5, 'when');
 ok t_cmp($error, qr/another process has it locked; nothing was published/,
          'and why');

@@ -159,7 +159,7 @@ static void test_locked(void)
     holder_t holder;
     int early, refused;
 
-    P->limit(store, LIMIT);
+    P->limit(store, LIMIT, NULL);
     publish(store, "c", "before", &keep_all);
     publish(store, "old", "x", &brief);
     holder = hold(path_of(pool, "locked"));
@@ -237,7 +237,7 @@ static void test_moved(void)
     const char *notice;
     int refused;
 
-    P->limit(store, 1);
+    P->limit(store, 1, NULL);
     start(&publisher, 1, store);
     apr_sleep(apr_time_from_msec(200));
     rename(path_of(pool, "moved/store"), path_of(pool, "moved/away"));
