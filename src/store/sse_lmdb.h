@@ -311,7 +311,8 @@ void sse_lmdb_lock_use(sse_store_t *store, const apr_uint32_t *words);
 int sse_lmdb_lock_looks_free(const apr_uint32_t *words);
 /** The same, for what the store looks at. */
 int sse_lmdb_lock_is_free(sse_store_t *store);
-/** In a write transaction: find out where the lock is. @return to give to ... */
+/** In a write transaction: find out where the lock is. @return to give to
+ *  ... */
 int sse_lmdb_lock_find(const apr_uint32_t *words);
 /** ... this after it, on the same thread. */
 void sse_lmdb_lock_found(const apr_uint32_t *words, int i);

@@ -39,6 +39,7 @@ typedef struct {
     int fd;              /**< the directory that was reached */
     struct stat st;      /**< of it */
     const char *at;      /**< its name, without links */
+    int is_top;          /**< it is the root */
     const char *rest;    /**< the names that are still to go */
     int links;           /**< that were followed */
     const char *culprit; /**< NULL, or a directory which others can change */
@@ -124,12 +125,14 @@ static void step_to(walk_t *walk, int fd, const struct stat *st, const char *at)
     walk->fd = fd;
     walk->st = *st;
     walk->at = at;
+    walk->is_top = 0;
 }
 
 static int go_to_root(walk_t *walk)
 {
     walk->fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
     walk->at = "/";
+    walk->is_top = 1;
     return walk->fd < 0 || fstat(walk->fd, &walk->st) ? errno : 0;
 }
 
@@ -149,8 +152,8 @@ static const char *next_name(walk_t *walk)
 
 static const char *join(const walk_t *walk, const char *name)
 {
-    return apr_pstrcat(walk->job->pool, walk->at,
-                       strcmp(walk->at, "/") ? "/" : "", name, NULL);
+    return apr_pstrcat(walk->job->pool, walk->is_top ? "" : walk->at, "/", name,
+                       NULL);
 }
 
 static apr_status_t follow_link(walk_t *walk, const char *name)
@@ -401,6 +404,7 @@ apr_status_t sse_lmdb_dir_make(job_t *job)
 
     walk.job = job;
     walk.rest = job->conf->dir;
+    walk.at = "/";
     find_groups(&walk);
     rv = go_to_root(&walk);
     while (!rv && !job->is_missing && (name = next_name(&walk))) {

@@ -202,10 +202,10 @@ static int start_again(sse_store_t *store, sse_lmdb_who_e who)
     return rc;
 }
 
-/* A process must not have a lock file open twice, as LMDB closes it for both. */
+/* A process must not have a lock file open twice: LMDB closes it for both. */
 static int is_locked_here(const sse_store_t *store)
 {
-    sse_lmdb_file_t file;
+    sse_lmdb_file_t file = {0};
 
     return store->beginning && !identify(store->conf, names[1], &file) &&
            file.dev == store->files[1].dev && file.ino == store->files[1].ino;

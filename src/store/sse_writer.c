@@ -279,7 +279,7 @@ static void withdraw(sse_writer_t *writer, sse_writer_job_t *job)
 {
     sse_writer_job_t **link = &writer->head;
 
-    while (*link != job) {
+    while (*link && *link != job) {
         link = &(*link)->next;
     }
     *link = job->next;
@@ -457,20 +457,22 @@ sse_writer_job_t *sse_writer_take(sse_writer_t *writer,
 
 void sse_writer_return(sse_writer_t *writer, sse_writer_job_t *jobs)
 {
-    sse_writer_job_t *job, *last = NULL;
+    sse_writer_job_t *job = jobs;
 
     pthread_mutex_lock(&writer->lock);
-    for (job = jobs; job; job = job->next) {
+    for (;; job = job->next) {
         job->state = SSE_JOB_WAITING;
         if (!job->on_done) {
             pthread_cond_signal(&job->moved); /* its time runs again */
             ++writer->waiting;
         }
-        last = job;
+        if (!job->next) {
+            break;
+        }
     }
-    last->next = writer->head;
+    job->next = writer->head;
     if (!writer->head) {
-        writer->tail = &last->next;
+        writer->tail = &job->next;
     }
     writer->head = jobs;
     pthread_mutex_unlock(&writer->lock);

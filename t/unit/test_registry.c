@@ -229,7 +229,7 @@ static char answer_of(int fd, int msec)
  * take. */
 static void test_looks_first(void)
 {
-    int in[2], out[2], held[2];
+    int in[2] = {-1, -1}, out[2] = {-1, -1}, held[2] = {-1, -1};
     pid_t looker, holder;
 
     ok(!pipe(in) && !pipe(out) && !pipe(held), "pipes");
@@ -375,7 +375,7 @@ static void hold_until_end(int in, int out)
  * closes one not at all. */
 static void test_locked(void)
 {
-    int in[2], out[2], status;
+    int in[2] = {-1, -1}, out[2] = {-1, -1}, status;
     apr_pool_t *own, *other;
     sse_registry_t *registry, *second;
     apr_time_t began;

@@ -46,7 +46,7 @@ static void hold_until_end(const char *path, int in, int out)
 
 static holder_t hold(const char *path)
 {
-    int in[2], out[2];
+    int in[2] = {-1, -1}, out[2] = {-1, -1};
     holder_t holder;
     char c;
 
