@@ -86,6 +86,8 @@ ok t_cmp($stream->next_event->{data}, 'after',
 my $later = open_stream($path, @port, headers => { 'Last-Event-ID' => 1 });
 my @kept = map { ($later->next_event // {})->{data} // 'none' } 1 .. 3;
 ok t_cmp("@kept[1, 2]", 'before after', 'nor in the history');
-ok t_cmp((() = $httpd->complaints(qr/publishers are refused/)), 0,
+# httpd has its own words for threads that are few.
+my $expected = qr/publishers are refused|AH0028[67]|AH00484|AH00161/;
+ok t_cmp((() = $httpd->complaints($expected)), 0,
          'nothing else is in the log');
 ok t_cmp($httpd->stop, 1, 'it stops');
