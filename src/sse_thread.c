@@ -33,7 +33,7 @@ static apr_thread_t *known(void) { return ap_thread_current(); }
 
 static apr_status_t create(apr_thread_t **thread)
 {
-    /* Of this pool it wants to know no more than what happens without memory. */
+    /* Of this pool it takes what happens without memory, and nothing else. */
     return ap_thread_current_create(thread, NULL,
                                     ap_server_conf->process->pool);
 }

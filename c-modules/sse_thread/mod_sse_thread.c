@@ -3,9 +3,10 @@
  * See LICENSE for the terms. */
 
 /* Whether a connection's current_thread is the thread that runs its hooks, as
- * mod_lua trusts it to be.  The handler "sse-thread" answers "own" or "other's",
- * or that another request which runs has the same connection's number, by which
- * mod_cgid knows them.  What is logged and freed later says so in error_log:
+ * mod_lua trusts it to be.  The handler "sse-thread" answers "own" or
+ * "other's", or that another request which runs has the same connection's
+ * number, by which mod_cgid knows them.  What is logged and freed later says so
+ * in error_log:
  *
  *     thread QUERY log=own
  */

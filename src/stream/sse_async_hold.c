@@ -26,8 +26,8 @@
 #include <http_core.h>
 #include <http_request.h>
 
-/* What is passed on at a time: encrypted, it is below any FlushMaxThreshold that
- * makes sense. */
+/* What is passed on at a time: encrypted, it is below any FlushMaxThreshold
+ * that makes sense. */
 #define PIECE_BYTES (32 * 1024)
 
 static const char filter_name[] = "SSE_HOLD";

@@ -13,8 +13,8 @@
  * sends requests slowly cannot take all of a child's threads (where it has more
  * than one).  Who reads slowly takes none: what the socket does not take of a
  * response at once waits, as with the MPM, and a thread has its turn again when
- * there is room.  The thread's entry in the scoreboard is kept as the MPM would, so
- * that the parent counts it as busy.
+ * there is room.  The thread's entry in the scoreboard is kept as the MPM
+ * would, so that the parent counts it as busy.
  *
  * Threads: serve() the MPM's, the rest the loop's.
  */
@@ -105,8 +105,8 @@ static int process(sse_conn_t *conn)
     return c->cs->state != CONN_STATE_SUSPENDED;
 }
 
-/* As the MPM does, whatever takes long: what the socket takes now.  For the rest
- * the loop waits until it takes more. */
+/* As the MPM does, whatever takes long: what the socket takes now.  For the
+ * rest the loop waits until it takes more. */
 static void write_left(sse_conn_t *conn)
 {
     if (!sse_conn_is_flushed(conn)) {

@@ -8,9 +8,9 @@
  *
  * Over TLS a client shuts down its sending side by close_notify: since TLS 1.3
  * this says nothing about the other direction (RFC 8446, 6.1).  Before, the
- * answer to it was to be close_notify and the end, whatever was still to be sent
- * (RFC 5246, 7.2.1).  A FIN without close_notify is a truncation in all versions:
- * the client, or its network, has failed.
+ * answer to it was to be close_notify and the end, whatever was still to be
+ * sent (RFC 5246, 7.2.1).  A FIN without close_notify is a truncation in all
+ * versions: the client, or its network, has failed.
  *
  * Threads: the connection's owner.
  */

@@ -13,10 +13,10 @@
 #define BY_TYPE "BYTYPE:"
 
 /* They pass on what they are given, or keep it until there is a FLUSH, and they
- * take no memory for each event.  "sed" is not among them: ExtFilterDefine takes
- * any name, and that is a likely one.  Nor is INCLUDES, whose subrequests may be
- * a CGI's; DUMPIO_OUT, which writes each event to the log; and xml2enc, which
- * takes memory of the request for each brigade. */
+ * take no memory for each event.  "sed" is not among them: ExtFilterDefine
+ * takes any name, and that is a likely one.  Nor is INCLUDES, whose subrequests
+ * may be a CGI's; DUMPIO_OUT, which writes each event to the log; and xml2enc,
+ * which takes memory of the request for each brigade. */
 static const char *const trusted[] = {
     /* httpd's own, mod_ssl, mod_tls */
     "byterange", "chunk", "content_length", "core", "http_header",

@@ -6,9 +6,9 @@
  * @file sse_stream_log.c
  * The line that says how a stream ended.
  *
- * The log may be a pipe whose program reads no more, so the loop writes to none:
- * a worker does, while the end is being told, so that an end is in the log also
- * where a listener never returns.  The request is pinned meanwhile.
+ * The log may be a pipe whose program reads no more, so the loop writes to
+ * none: a worker does, while the end is being told, so that an end is in the
+ * log also where a listener never returns.  The request is pinned meanwhile.
  *
  * To log, httpd makes an id for the request, once, in the request's pool, which
  * a listener may be doing as well by then.  So the id is made at the beginning.

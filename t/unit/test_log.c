@@ -2,8 +2,9 @@
  * mod_sse: Server-Sent Events for Apache httpd.
  * See LICENSE for the terms. */
 
-/* src/loop/sse_log: lines are written in order, by another thread; while the log
- * takes none, nobody waits, few lines are kept, and the others are counted. */
+/* src/loop/sse_log: lines are written in order, by another thread; while the
+ * log takes none, nobody waits, few lines are kept, and the others are counted.
+ */
 
 #include <apr_time.h>
 #include <httpd.h>

@@ -2,10 +2,10 @@
  * mod_sse: Server-Sent Events for Apache httpd.
  * See LICENSE for the terms. */
 
-/* src/loop/sse_workers: what is given to them runs once, or never where that was
- * said, and never on the caller's thread; what blocks holds up nothing of its
- * kind while there may be another thread, and nothing of another kind; and a
- * thread that was reserved stays. */
+/* src/loop/sse_workers: what is given to them runs once, or never where that
+ * was said, and never on the caller's thread; what blocks holds up nothing of
+ * its kind while there may be another thread, and nothing of another kind; and
+ * a thread that was reserved stays. */
 
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
