@@ -19,7 +19,7 @@
 #include <http_config.h>
 #include <http_log.h>
 
-#include "hub/sse_hub.h"
+#include "hub/sse_hub_private.h"
 #include "loop/sse_wakeup.h"
 #include "loop/sse_workers.h"
 #include "store.h"
@@ -297,6 +297,7 @@ static inline void end(void)
 {
     ok(!was_reentered, "the store was not called from within itself");
     tasks = NULL;
+    sse_formats_clear(&hub->formats);
     apr_pool_destroy(pool);
 }
 

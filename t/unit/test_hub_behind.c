@@ -403,14 +403,14 @@ static void delete_one(int channel)
 
 static void open_model(model_t *m, int channels)
 {
-    char names[CHANNELS + 1] = "";
+    char names[CHANNELS + 1] = "", *end = names;
     int c;
 
     memset(m, 0, sizeof(*m));
     for (c = 0; c < CHANNELS; ++c) {
         m->since[c] = ~(sse_id_t)0;
         if (channels & (1 << c)) {
-            strcat(names, name_of(c));
+            *end++ = *name_of(c);
             m->since[c] = last_of(store) - origin;
         }
     }
