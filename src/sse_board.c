@@ -12,7 +12,7 @@
 #include "sse_shared.h"
 
 /* What these structures mean: to be raised when that changes. */
-#define LAYOUT 2
+#define LAYOUT 3
 
 typedef struct {
     pid_t pid;                              /* atomic; 0: free */
@@ -112,7 +112,8 @@ static void empty(slot_t *slot)
 
     for (n = 0; n < SSE_BOARD_NUMBERS; ++n) {
         value = __atomic_exchange_n(&slot->numbers[n], 0, __ATOMIC_ACQ_REL);
-        if (n != SSE_BOARD_STREAMS && n != SSE_BOARD_STALLED) {
+        if (n != SSE_BOARD_STREAMS && n != SSE_BOARD_STALLED &&
+            n != SSE_BOARD_THREADS) {
             sse_atomic_add(&board->ended.numbers[n], value);
         }
     }

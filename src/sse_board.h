@@ -29,6 +29,9 @@ typedef enum {
     SSE_BOARD_REFUSED, /**< streams beyond a limit */
     SSE_BOARD_STALLED, /**< publishers now that wait for a store which takes
                             nothing */
+    SSE_BOARD_THREADS, /**< that streams hold now */
+    SSE_BOARD_POLLED,  /**< streams beyond SSEMaxThreads that were sent what
+                            was due, and ended */
     SSE_BOARD_NUMBERS
 } sse_board_e;
 

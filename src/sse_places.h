@@ -6,7 +6,8 @@
  * @file sse_places.h
  * Who has how many of what is limited, counted over all children of a server.
  *
- * A key is what has a limit: the server, a host, a client's address.  A stream
+ * A key is what has a limit: the server, a host, a client's address, the
+ * processes of prefork.  A stream
  * takes a place under each of its keys, all of them or none, before it opens,
  * and gives them back when it is over.  A limit of N lets in N, whatever comes
  * at the same time, and refuses none below.
@@ -47,7 +48,8 @@ typedef enum {
     SSE_PLACE_SERVER = 1,
     SSE_PLACE_HOST,
     SSE_PLACE_CLIENT,
-    SSE_PLACE_KINDS = SSE_PLACE_CLIENT
+    SSE_PLACE_PROCESS, /**< prefork: the server's processes */
+    SSE_PLACE_KINDS = SSE_PLACE_PROCESS
 } sse_place_kind_e;
 
 typedef struct {

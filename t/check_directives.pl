@@ -23,7 +23,7 @@ sub read_file {
 
 my $header = read_file('src/config/sse_config.h');
 my $config = read_file('src/config/sse_config.c');
-my $source = read_file('src/config/sse_directives.c');
+my $source = join '', map { read_file($_) } glob 'src/config/sse_directives*.c';
 my $conf = read_file('conf/sse.conf');
 my $docs = read_file('docs/directives.md');
 
@@ -44,7 +44,7 @@ is scalar keys %reader, $rows, "each of the table's $rows rows is understood";
 sub context {
     my($name) = @_;
 
-    my($body) = $source =~ /^static [^;{}]*?\b$reader{$name}\(.*?^\{(.*?)^\}/ms
+    my($body) = $source =~ /^(?:static )?const char [^;{}]*?\b$reader{$name}\(.*?^\{(.*?)^\}/ms
         or return 'unknown: its function is not found';
     if ($where{$name} eq 'SSE_IN_SERVER') {
         return $body =~ /GLOBAL_ONLY/ ? 'server config'
@@ -145,6 +145,8 @@ for my $name (sort keys %said_by) {
 ($default{SSECallbackThreads}) =
     $header =~ /#define SSE_CALLBACK_THREADS (\d+)/;
 ($default{SSEMaxStreams}) = $header =~ /#define SSE_MAX_STREAMS (\d+)/;
+($default{SSEMaxThreads}) =
+    map { "$_%" } $header =~ /#define SSE_MAX_THREADS_PERCENT (\d+)/;
 is_deeply [sort keys %said], [sort keys %member],
     'each member of SSE_DIR_MEMBERS is set by a directive known here';
 

@@ -71,6 +71,9 @@ void *sse_conf_merge_server(apr_pool_t *pool, void *base, void *add)
         conf->ns = vhost->ns;
     }
     conf->max_streams = vhost->max_streams;
+    if (vhost->max_threads) {
+        conf->max_threads = vhost->max_threads;
+    }
     return conf;
 }
 
@@ -107,6 +110,47 @@ int sse_conf_callback_threads(const server_rec *main_server)
 int sse_conf_max_streams(const server_rec *s)
 {
     return sse_conf_server(s)->max_streams;
+}
+
+static int max_threads(const server_rec *s)
+{
+    int n = sse_conf_server(s)->max_threads;
+
+    return n ? n : -SSE_MAX_THREADS_PERCENT;
+}
+
+static int share_of(int threads, int percent)
+{
+    int n = (int)((apr_int64_t)threads * percent / 100);
+
+    return n > 1 ? n : 1;
+}
+
+int sse_conf_max_threads(const server_rec *s, int threads)
+{
+    int n = max_threads(s);
+
+    if (n < 0) {
+        return share_of(threads, -n);
+    }
+    return n < threads ? n : threads;
+}
+
+int sse_conf_max_threads_http2(const server_rec *s, int threads)
+{
+    int n = max_threads(s), most = share_of(threads, SSE_MAX_THREADS_PERCENT);
+
+    if (n < 0) {
+        return share_of(threads, -n);
+    }
+    return n < most ? n : most;
+}
+
+const char *sse_conf_max_threads_text(const server_rec *s, apr_pool_t *pool)
+{
+    int n = max_threads(s);
+
+    return n < 0 ? apr_psprintf(pool, "%d%%", -n) : apr_itoa(pool, n);
 }
 
 const sse_history_t *sse_conf_server_history(const server_rec *s)

@@ -76,6 +76,8 @@ typedef struct {
     const char *const *store_argv; /**< key=value each */
     int callback_threads;          /**< SSECallbackThreads; 0: not set */
     int max_streams;               /**< SSEMaxStreams; of this host alone */
+    int max_threads;               /**< SSEMaxThreads; below 0: per cent;
+                                        0: not set */
 } sse_server_conf_t;
 
 /** The longest namespace, so that it and a channel fit a store's key. */
@@ -108,6 +110,18 @@ int sse_conf_callback_threads(const server_rec *main_server);
 
 /** SSEMaxStreams as this host has it, which is not inherited; 0: no limit. */
 int sse_conf_max_streams(const server_rec *s);
+
+#define SSE_MAX_THREADS_PERCENT 75 /**< the default */
+
+/** SSEMaxThreads: of so many threads (prefork: processes), how many streams may
+ *  hold; at least one. */
+int sse_conf_max_threads(const server_rec *s, int threads);
+
+/** The same for the threads of mod_http2, of which a count leaves a quarter. */
+int sse_conf_max_threads_http2(const server_rec *s, int threads);
+
+/** SSEMaxThreads as it is written, for messages. */
+const char *sse_conf_max_threads_text(const server_rec *s, apr_pool_t *pool);
 
 /** What a channel keeps where no location says so: the host's SSEHistory. */
 const sse_history_t *sse_conf_server_history(const server_rec *s);

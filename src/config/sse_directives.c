@@ -18,12 +18,12 @@
 
 #include "config/sse_config.h"
 #include "config/sse_context.h"
+#include "config/sse_directives.h"
 #include "config/sse_values.h"
 #include "notify/sse_watcher.h"
 
 APLOG_USE_MODULE(sse);
 
-#define SSE_COUNT_MAX         APR_INT64_C(1000000000)
 #define SSE_HISTORY_AGE_MAX   apr_time_from_sec(365 * 24 * 60 * 60)
 #define SSE_HISTORY_BYTES_MAX (APR_INT64_C(1024) << 30)
 #define SSE_CALLBACK_MAX      256
@@ -36,8 +36,8 @@ APLOG_USE_MODULE(sse);
     "a name of 1 to " APR_STRINGIFY(                                           \
         SSE_CHANNEL_MAX) " bytes of UTF-8 without control characters"
 
-static const char *sse_conf_refuse(const cmd_parms *cmd, const char *value,
-                                   const char *allowed)
+const char *sse_conf_refuse(const cmd_parms *cmd, const char *value,
+                            const char *allowed)
 {
     return apr_psprintf(cmd->pool, "%s: '%s' is not allowed; allowed is %s",
                         cmd->cmd->name, value, allowed);
@@ -335,38 +335,6 @@ static const char *sse_conf_set_time(cmd_parms *cmd, void *dir_conf,
     return NULL;
 }
 
-static const char *sse_conf_read_limit(const cmd_parms *cmd, const char *arg,
-                                       int *limit)
-{
-    apr_int64_t n;
-
-    if (!sse_conf_parse_count(arg, &n) || n > SSE_COUNT_MAX) {
-        return sse_conf_refuse(cmd, arg,
-                               "0 (no limit) to 1000000000 open streams");
-    }
-    *limit = (int)n;
-    return NULL;
-}
-
-static const char *sse_conf_set_max_streams(cmd_parms *cmd, void *dir_conf,
-                                            const char *arg)
-{
-    sse_server_conf_t *conf =
-        ap_get_module_config(cmd->server->module_config, &sse_module);
-    const char *wrong = ap_check_cmd_context(cmd, NOT_IN_DIR_CONTEXT);
-
-    return wrong ? wrong : sse_conf_read_limit(cmd, arg, &conf->max_streams);
-}
-
-static const char *sse_conf_set_max_per_client(cmd_parms *cmd, void *dir_conf,
-                                               const char *arg)
-{
-    sse_dir_conf_t *conf = dir_conf;
-    const char *wrong = sse_conf_check_limit(cmd);
-
-    return wrong ? wrong : sse_conf_read_limit(cmd, arg, &conf->max_per_client);
-}
-
 static const char *sse_conf_set_half_close(cmd_parms *cmd, void *dir_conf,
                                            const char *arg)
 {
@@ -562,6 +530,10 @@ const command_rec sse_conf_commands[] = {
     AP_INIT_TAKE1("SSEMaxStreamsPerClient", sse_conf_set_max_per_client, NULL,
                   SSE_ANYWHERE,
                   "a count: the streams that one client may have; 0: no limit"),
+    AP_INIT_TAKE1("SSEMaxThreads", sse_conf_set_max_threads, NULL,
+                  SSE_IN_SERVER,
+                  "a count or a share such as 75%: the threads that streams "
+                  "may hold"),
     AP_INIT_TAKE1("SSEMaxEventSize", sse_conf_set_max_event, NULL, SSE_ANYWHERE,
                   "a size such as 64k: the largest event that is taken"),
     AP_INIT_RAW_ARGS("SSEAllowOrigin", sse_conf_set_origins, NULL, SSE_ANYWHERE,

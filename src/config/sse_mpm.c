@@ -184,15 +184,52 @@ static void tell_of_turnover(const server_rec *s)
     }
 }
 
+static int speaks_http2(server_rec *s)
+{
+    return numbers.h2_threads && (ap_is_allowed_protocol(NULL, NULL, s, "h2") ||
+                                  ap_is_allowed_protocol(NULL, NULL, s, "h2c"));
+}
+
+/* mod_http2 lets go of neither its own thread nor the MPM's while a stream is
+ * open. */
+static void warn_of_http2(const server_rec *s, apr_pool_t *ptemp)
+{
+    int share = sse_conf_max_threads(s, numbers.threads);
+
+    ap_log_error(
+        APLOG_MARK, APLOG_WARNING, 0, s,
+        "HTTP/2 is on for %s, which has streams: over it each holds a thread "
+        "of mod_http2, and its client one of the MPM. SSEMaxThreads %s lets a "
+        "child hold %d of %d threads of the MPM (ThreadsPerChild) and %d of %d "
+        "of mod_http2 (H2MaxWorkers), so that in the whole server %d clients "
+        "have a stream that stays, four each at most. The others poll, every "
+        "SSERetry. %s",
+        s->server_hostname ? s->server_hostname : "the server",
+        sse_conf_max_threads_text(s, ptemp), share, numbers.threads,
+        sse_conf_max_threads_http2(s, numbers.h2_threads), numbers.h2_threads,
+        share * numbers.children,
+        numbers.is_async
+            ? "Where streams have a host of their own with \"Protocols "
+              "http/1.1\" they hold no thread"
+            : "With the event MPM, and a host of their own for streams with "
+              "\"Protocols http/1.1\", they hold no thread");
+}
+
 void sse_mpm_warn(server_rec *main_server, apr_pool_t *ptemp)
 {
-    server_rec *s = main_server;
+    server_rec *s, *first = NULL, *http2 = NULL;
 
-    while (s && !host_has_streams(s, ptemp)) {
-        s = s->next;
+    for (s = main_server; s; s = s->next) {
+        if (host_has_streams(s, ptemp)) {
+            first = first ? first : s;
+            http2 = !http2 && speaks_http2(s) ? s : http2;
+        }
     }
-    if (s && numbers.is_threaded) {
+    if (first && numbers.is_threaded) {
         warn_of_spare(main_server);
         tell_of_turnover(main_server);
+    }
+    if (http2) {
+        warn_of_http2(http2, ptemp);
     }
 }

@@ -36,6 +36,17 @@ int sse_conf_parse_count(const char *text, apr_int64_t *count)
     return sse_conf_digits(text, count, &end) && !*end;
 }
 
+int sse_conf_parse_share(const char *text, apr_int64_t *n, int *is_percent)
+{
+    const char *end;
+
+    if (!sse_conf_digits(text, n, &end)) {
+        return 0;
+    }
+    *is_percent = *end == '%';
+    return !end[*is_percent];
+}
+
 /* httpd's reader looks at the unit's first letters only, and at an errno that
  * somebody else may have left behind. */
 int sse_conf_parse_time(const char *text, apr_int64_t *microseconds)

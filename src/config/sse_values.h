@@ -25,6 +25,9 @@
 /** Digits alone. @return whether it is one, and fits */
 int sse_conf_parse_count(const char *text, apr_int64_t *count);
 
+/** Digits, and a % behind them or not. @return whether it is that, and fits */
+int sse_conf_parse_share(const char *text, apr_int64_t *n, int *is_percent);
+
 /** Digits and one of httpd's units ("15s", "500ms", "5mi", "1h"), or digits
  *  alone: seconds. @return whether it is one, and fits */
 int sse_conf_parse_time(const char *text, apr_int64_t *microseconds);

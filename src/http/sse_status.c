@@ -28,9 +28,11 @@ int sse_status_handler(request_rec *r)
         r->pool,
         "{\"streams\":%" APR_UINT64_T_FMT ",\"opened\":%" APR_UINT64_T_FMT
         ",\"published\":%" APR_UINT64_T_FMT ",\"refused\":%" APR_UINT64_T_FMT
-        ",\"limit\":%d}",
+        ",\"limit\":%d,\"threads\":%" APR_UINT64_T_FMT
+        ",\"polled\":%" APR_UINT64_T_FMT "}",
         sse_board_sum(SSE_BOARD_STREAMS), sse_board_sum(SSE_BOARD_OPENED),
         sse_board_sum(SSE_BOARD_EVENTS), sse_board_sum(SSE_BOARD_REFUSED),
-        sse_conf_max_streams(ap_server_conf));
+        sse_conf_max_streams(ap_server_conf), sse_board_sum(SSE_BOARD_THREADS),
+        sse_board_sum(SSE_BOARD_POLLED));
     return sse_http_json(r, HTTP_OK, json, strlen(json));
 }

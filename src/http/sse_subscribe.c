@@ -23,6 +23,7 @@ typedef struct {
     int n;
     sse_id_t after;
     sse_id_t upto;
+    sse_id_t now;     /* it begins with what comes now, after this; or 0 */
     const char *lost; /* something after this is gone; or NULL */
 } start_t;
 
@@ -93,6 +94,7 @@ static apr_status_t start_anew(request_rec *r, const sse_child_t *child,
     apr_status_t rv = child->provider->last(child->store, &start->upto);
 
     start->after = start->upto;
+    start->now = replay == SSE_REPLAY_NONE ? start->upto : 0;
     if (rv == APR_SUCCESS && replay != SSE_REPLAY_NONE) {
         rv = child->provider->tail(child->store, start->keys, start->n,
                                    replay == SSE_REPLAY_ALL ? -1 : replay,
@@ -175,19 +177,39 @@ static int is_acceptable(request_rec *r)
     return sse_accept_quality(accept, "text", "event-stream") > 0;
 }
 
+static int answer_misdirected(request_rec *r)
+{
+    return sse_http_error(r, HTTP_MISDIRECTED_REQUEST,
+                          "this host has no HTTP/2, and the connection is "
+                          "another host's; make one to this host");
+}
+
+static int answer_full(request_rec *r, const char *why)
+{
+    if (!strncmp(why, "SSE", 3)) {
+        return sse_http_error(r, HTTP_SERVICE_UNAVAILABLE,
+                              "as many streams are open here as may be (%s); "
+                              "try again later",
+                              why);
+    }
+    return sse_http_error(r, HTTP_SERVICE_UNAVAILABLE,
+                          "the server has no thread for the callbacks of one "
+                          "more stream; try again later");
+}
+
 /* @param rv what sse_stream_run() returned: only where it refused, there surely
  *        is a request still */
 static int answer_refused(request_rec *r, int rv)
 {
     switch (rv) {
     case HTTP_SERVICE_UNAVAILABLE:
-        return sse_http_error(r, rv,
-                              "as many streams are open here as may be "
-                              "(SSEMaxStreams); try again later");
+        return answer_full(r, apr_table_get(r->notes, "sse-refused"));
     case HTTP_TOO_MANY_REQUESTS:
         return sse_http_error(r, rv,
                               "this address has as many streams open as it may "
                               "(SSEMaxStreamsPerClient); close one first");
+    case HTTP_MISDIRECTED_REQUEST:
+        return answer_misdirected(r);
     default:
         return rv;
     }
@@ -204,6 +226,7 @@ static int subscribe(request_rec *r, const sse_child_t *child,
     }
     sse_stream_opts(r, &plan.opts);
     plan.channels = names_of(r, channels);
+    plan.now = start.now;
     plan.source = &sse_hub_source;
     plan.baton = sse_subscription_create(child->hub, start.keys, start.n,
                                          start.after, start.upto, start.lost);
@@ -231,6 +254,9 @@ int sse_http_subscribe(request_rec *r)
         return sse_http_error(r, HTTP_SERVICE_UNAVAILABLE,
                               "the event store is not open in this server; "
                               "its error log says why");
+    }
+    if (r->header_only && sse_stream_is_misdirected(r)) {
+        return answer_misdirected(r);
     }
     if (r->header_only) {
         sse_stream_head(r);

@@ -316,6 +316,18 @@ static void on_drained(sse_stream_t *stream, void *baton)
     }
 }
 
+/* What is live has had all up to the hub's position, between its turns.  Where
+ * there is no channel the ids are an application's. */
+static int is_all_given(sse_stream_t *stream, void *baton, sse_id_t *upto)
+{
+    const sse_subscription_t *sub = baton;
+
+    if (sub->is_live && !sub->is_free) {
+        *upto = sse_id_later(sub->after, sub->hub->position);
+    }
+    return sub->is_live;
+}
+
 /* Where the stream was never attached, no listener is on a channel, and this
  * may be the request's thread. */
 static void on_ended(sse_stream_t *stream, void *baton)
@@ -330,4 +342,5 @@ static void on_ended(sse_stream_t *stream, void *baton)
     free(sub);
 }
 
-const sse_source_t sse_hub_source = {on_attached, on_drained, on_ended};
+const sse_source_t sse_hub_source = {on_attached, on_drained, is_all_given,
+                                     on_ended};

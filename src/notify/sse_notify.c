@@ -16,7 +16,7 @@ const char *sse_close_name(sse_close_reason_e reason)
     static const char *const names[] = {
         "none",        "client",  "reset",  "write-error", "dead-peer",
         "slow-client", "max-age", "server", "complete",    "shutdown",
-        "stop",        "crash",   "error"};
+        "stop",        "crash",   "error",  "poll"};
 
     return (unsigned)reason < sizeof(names) / sizeof(names[0]) ? names[reason]
                                                                : "unknown";

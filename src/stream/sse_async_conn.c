@@ -457,7 +457,8 @@ void sse_async_take(sse_conn_t *conn)
 sse_conn_t *sse_conn_of(request_rec *r, sse_loop_t *loop)
 {
     conn_rec *c = r->connection;
-    sse_conn_t *conn = ap_get_module_config(c->conn_config, &sse_module);
+    sse_conn_own_t *own = sse_conn_own(c);
+    sse_conn_t *conn = own->async;
 
     if (!conn) {
         conn = apr_pcalloc(c->pool, sizeof(*conn));
@@ -471,7 +472,7 @@ sse_conn_t *sse_conn_of(request_rec *r, sse_loop_t *loop)
         conn->take_task.run = on_take;
         conn->back_task.run = on_back;
         sse_async_add_filter(conn, r);
-        ap_set_module_config(c->conn_config, &sse_module, conn);
+        own->async = conn;
     }
     conn->server = r->server;
     return conn;
@@ -484,7 +485,8 @@ void sse_conn_expect(sse_conn_t *conn, sse_stream_t *stream)
 
 void sse_conn_suspended(conn_rec *c, request_rec *r)
 {
-    sse_conn_t *conn = ap_get_module_config(c->conn_config, &sse_module);
+    const sse_conn_own_t *own = sse_conn_own(c);
+    sse_conn_t *conn = own ? own->async : NULL;
 
     if (conn && conn->stream && c->cs->state == CONN_STATE_SUSPENDED) {
         sse_async_take(conn);

@@ -5,12 +5,33 @@
 #include "stream/sse_conn.h"
 
 #include <httpd.h>
+#include <http_config.h>
+#include <http_log.h>
 #include <apr_portable.h>
 #include <http_core.h>
 #include <http_ssl.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <util_filter.h>
+
+APLOG_USE_MODULE(sse);
+
+int sse_conn_pre_connection(conn_rec *c, void *csd)
+{
+    sse_conn_own_t *own;
+
+    if (!c->master) {
+        own = apr_pcalloc(c->pool, sizeof(*own));
+        sse_threads_init_conn(&own->threads);
+        ap_set_module_config(c->conn_config, &sse_module, own);
+    }
+    return OK;
+}
+
+sse_conn_own_t *sse_conn_own(conn_rec *c)
+{
+    return ap_get_module_config(c->conn_config, &sse_module);
+}
 
 int sse_conn_fd(conn_rec *c)
 {

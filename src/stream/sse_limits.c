@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "config/sse_config.h"
+#include "config/sse_mpm.h"
 #include "sse_atomic.h"
 #include "sse_board.h"
 #include "sse_shared.h"
@@ -21,10 +22,6 @@ APLOG_USE_MODULE(sse);
  * ever touched, 32 bytes each. */
 #define CLIENTS 131072
 #define TOTALS  16384
-
-/* Nothing says when there will be room: soon enough for a person, seldom enough
- * for a server that has its fill. */
-#define RETRY_AFTER "10"
 
 #define COMPLAIN_EVERY apr_time_from_sec(60)
 
@@ -93,6 +90,10 @@ static int wants_of(request_rec *r, sse_place_want_t *wants)
     if (in_host) {
         n += add_want(&wants[n], SSE_PLACE_HOST, host_name(r), in_host);
     }
+    if (!sse_mpm()->is_threaded) {
+        n += add_want(&wants[n], SSE_PLACE_PROCESS, "",
+                      sse_conf_max_threads(r->server, sse_mpm()->children));
+    }
     if (in_server) {
         n += add_want(&wants[n], SSE_PLACE_SERVER, "", in_server);
     }
@@ -122,6 +123,16 @@ static void complain(request_rec *r, const sse_place_want_t *want)
                       "minute",
                       want->limit, client_name(r));
     }
+    else if (want->key.kind == SSE_PLACE_PROCESS) {
+        ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r,
+                      "SSEMaxThreads %s: streams hold %u of the server's %d "
+                      "processes, and new ones are answered 503, so that the "
+                      "others can serve. Have more (MaxRequestWorkers), or the "
+                      "event MPM, where streams hold none. Not told again for "
+                      "a minute",
+                      sse_conf_max_threads_text(r->server, r->pool),
+                      want->limit, sse_mpm()->children);
+    }
     else {
         ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r,
                       "SSEMaxStreams %u: %s has as many open streams, and "
@@ -148,10 +159,23 @@ static void complain_full(request_rec *r, int is_client)
                         "told again for a minute");
 }
 
+static const char *directive_of(const sse_place_want_t *want)
+{
+    switch (want->key.kind) {
+    case SSE_PLACE_CLIENT:
+        return "SSEMaxStreamsPerClient";
+    case SSE_PLACE_PROCESS:
+        return "SSEMaxThreads";
+    default:
+        return "SSEMaxStreams";
+    }
+}
+
 static int refuse(request_rec *r, const sse_place_want_t *want)
 {
+    apr_table_setn(r->notes, "sse-refused", directive_of(want));
     sse_board_add(SSE_BOARD_REFUSED, 1);
-    apr_table_setn(r->err_headers_out, "Retry-After", RETRY_AFTER);
+    apr_table_setn(r->err_headers_out, "Retry-After", SSE_RETRY_AFTER);
     return want->key.kind == SSE_PLACE_CLIENT ? HTTP_TOO_MANY_REQUESTS
                                               : HTTP_SERVICE_UNAVAILABLE;
 }

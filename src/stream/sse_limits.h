@@ -5,6 +5,8 @@
 /**
  * @file sse_limits.h
  * SSEMaxStreams and SSEMaxStreamsPerClient: whether one more stream may open.
+ * With prefork, where a stream holds a process, SSEMaxThreads as well; for the
+ * threads of a child see sse_threads.h.
  *
  * The main server's SSEMaxStreams is the whole server's total, a virtual host's
  * is that host's own, and not inherited.  SSEMaxStreamsPerClient is that of
@@ -36,6 +38,10 @@
 
 #include "sse_places.h"
 
+/** Nothing says when there will be room: soon enough for a person, seldom
+ *  enough for a server that has its fill. */
+#define SSE_RETRY_AFTER "10"
+
 /** Parent: make what the children share, or find it again after a restart. */
 apr_status_t sse_limits_prepare(apr_pool_t *process_pool);
 
@@ -46,9 +52,10 @@ void sse_limits_ended(pid_t pid);
  * Take the places of one more stream.  Request thread.
  * @param place out: what sse_limits_give_back() is to be called with, once, if
  *        this returns OK
- * @return OK; HTTP_SERVICE_UNAVAILABLE: SSEMaxStreams is reached;
- *         HTTP_TOO_MANY_REQUESTS: SSEMaxStreamsPerClient is.  Retry-After is
- *         set then, and what an administrator has to know is logged
+ * @return OK; HTTP_SERVICE_UNAVAILABLE: SSEMaxStreams or SSEMaxThreads is
+ *         reached;
+ *         HTTP_TOO_MANY_REQUESTS: SSEMaxStreamsPerClient is.  Retry-After
+ *         and the log note sse-refused are set then, and what an administrator has to know is logged
  */
 int sse_limits_take(request_rec *r, sse_place_t *place);
 

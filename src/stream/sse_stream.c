@@ -66,7 +66,8 @@ void *sse_stream_source(const sse_stream_t *stream)
 int sse_reason_drains(sse_close_reason_e reason)
 {
     return reason == SSE_CLOSE_MAX_AGE || reason == SSE_CLOSE_SERVER ||
-           reason == SSE_CLOSE_SHUTDOWN || reason == SSE_CLOSE_STOP;
+           reason == SSE_CLOSE_SHUTDOWN || reason == SSE_CLOSE_STOP ||
+           reason == SSE_CLOSE_POLL;
 }
 
 void sse_stream_post(sse_stream_t *stream, sse_task_t *task)
@@ -101,10 +102,6 @@ void sse_stream_init_heartbeat(void)
 
 static void tell(sse_stream_t *stream);
 
-/* A heartbeat is due after so long a silence: a write need not touch the timer
- * for that, which finds out when it fires. */
-static void arm(sse_stream_t *stream);
-
 int sse_stream_fd(const sse_stream_t *stream)
 {
     conn_rec *c = stream->r->connection;
@@ -134,7 +131,7 @@ void sse_stream_written(sse_stream_t *stream)
     if (!stream->owed && stream->opts.dead_peer) {
         owe(stream, 1);
         if (stream->phase == SSE_PHASE_OPEN) {
-            arm(stream);
+            sse_stream_arm(stream);
         }
     }
 }
@@ -169,6 +166,10 @@ static void on_timer(uv_timer_t *timer)
         sse_stream_cut_short(stream);
         return;
     }
+    if (stream->deadline && now >= stream->deadline && stream->polls) {
+        sse_stream_poll_over(stream);
+        return;
+    }
     if (stream->deadline && now >= stream->deadline) {
         sse_stream_dismiss(stream, SSE_CLOSE_MAX_AGE);
         return;
@@ -188,10 +189,12 @@ static void on_timer(uv_timer_t *timer)
             sse_stream_push(stream, heartbeat, SSE_PUSH_ALWAYS);
         }
     }
-    arm(stream);
+    sse_stream_arm(stream);
 }
 
-static void arm(sse_stream_t *stream)
+/* A heartbeat is due after so long a silence: a write need not touch the timer
+ * for that, which finds out when it fires. */
+void sse_stream_arm(sse_stream_t *stream)
 {
     apr_uint64_t now = sse_loop_now(stream->loop), due = APR_UINT64_MAX;
 
@@ -378,6 +381,7 @@ void sse_stream_drained(sse_stream_t *stream)
     else if (stream->phase == SSE_PHASE_OPEN &&
              sse_stream_reason(stream) == SSE_CLOSE_NONE) {
         stream->source->on_drained(stream, stream->source_baton);
+        sse_stream_poll_drained(stream);
     }
 }
 
@@ -417,6 +421,8 @@ static void run_ready(sse_job_t *job)
     sse_stream_t *stream = sse_owner_of(job, sse_stream_t, ready_job);
 
     stream->ready(stream, stream->r, stream->ready_baton);
+    sse_atomic_store(&stream->is_readying, 0);
+    sse_stream_poke(stream);
     sse_notice_unpin(stream->notice);
     sse_stream_release(stream);
 }
@@ -425,6 +431,7 @@ static void start_ready(sse_stream_t *stream)
 {
     if (stream->ready && sse_notice_pin(stream->notice)) {
         sse_stream_acquire(stream);
+        sse_atomic_store(&stream->is_readying, 1);
         sse_workers_do(SSE_WORKERS_READY, &stream->ready_job);
     }
 }
@@ -439,6 +446,9 @@ static void on_attach(sse_task_t *task)
     sse_streams_add(stream);
     stream->phase = SSE_PHASE_OPEN;
     set_deadline(stream);
+    if (stream->polls) {
+        sse_stream_poll_begin(stream);
+    }
     rv = stream->drive->attach(stream);
     sse_stream_written(stream); /* the response's first bytes */
     if (rv != APR_SUCCESS) {
@@ -450,10 +460,11 @@ static void on_attach(sse_task_t *task)
                        rv);
     }
     if (sse_stream_reason(stream) == SSE_CLOSE_NONE) {
-        arm(stream);
+        sse_stream_arm(stream);
         stream->source->on_attached(stream, stream->source_baton);
         stream->drive->kick(stream);
         start_ready(stream);
+        sse_stream_poll_drained(stream);
     }
     else if (stream->ended_early) {
         sse_stream_acquire(stream);

@@ -39,6 +39,7 @@
 
 #include "loop/sse_loop.h"
 #include "mod_sse.h"
+#include "store/sse_store.h"
 #include "stream/sse_buf.h"
 
 /** What feeds a stream.  All on the loop. */
@@ -47,6 +48,10 @@ typedef struct {
     void (*on_attached)(sse_stream_t *stream, void *baton);
     /** Nothing waits any more; called after each time something did. */
     void (*on_drained)(sse_stream_t *stream, void *baton);
+    /** Whether it has given all that there is for now.
+     *  @param upto out: the id that a client which has all of that may come
+     *         back with; 0: the last it was sent */
+    int (*is_caught_up)(sse_stream_t *stream, void *baton, sse_id_t *upto);
     /** It takes no more.  Comes once for each stream that was created, also
      *  where on_attached never came; the baton may go. */
     void (*on_ended)(sse_stream_t *stream, void *baton);
@@ -73,6 +78,8 @@ typedef struct {
     const char *channels; /**< for the log note; lives as long as the request */
     const sse_source_t *source;
     void *baton;         /**< the source's */
+    sse_id_t now;        /**< a client that is sent nothing may come back with
+                              that id; 0: with its own */
     sse_ready_fn *ready; /**< run on a worker when it is open, or NULL */
     void *ready_baton;
 } sse_stream_plan_t;
@@ -81,10 +88,16 @@ typedef struct {
  * Send the head and run the stream.  Request thread; what it returns is what
  * the handler returns: SUSPENDED, or OK when all is over.  The request may be
  * gone by then, unless it was refused, with nothing sent and Retry-After set:
- * HTTP_SERVICE_UNAVAILABLE (SSEMaxStreams), HTTP_TOO_MANY_REQUESTS
- * (SSEMaxStreamsPerClient).
+ * HTTP_SERVICE_UNAVAILABLE (SSEMaxStreams, SSEMaxThreads),
+ * HTTP_TOO_MANY_REQUESTS (SSEMaxStreamsPerClient); the note sse-refused says
+ * which.  HTTP_MISDIRECTED_REQUEST, see below, is another such answer.
  */
 int sse_stream_run(request_rec *r, const sse_stream_plan_t *plan);
+
+/** Whether the request came over another host's HTTP/2 connection, and its own
+ *  host has no HTTP/2: answered 421, a browser makes a connection of its own.
+ *  Request thread. */
+int sse_stream_is_misdirected(request_rec *r);
 
 /** The head of a stream's response, without a stream (HEAD; a child that is
  *  leaving).  Request thread. */
@@ -122,6 +135,10 @@ apr_status_t sse_stream_end(sse_stream_t *stream, sse_close_reason_e reason,
  * them come at one time.  loop.
  */
 void sse_stream_dismiss(sse_stream_t *stream, sse_close_reason_e reason);
+
+/** Have it end, its client told to come again, as soon as it has been sent what
+ *  is due: its thread is needed.  Any thread. */
+void sse_stream_poll(sse_stream_t *stream);
 
 /** Why it ended, or SSE_CLOSE_NONE.  Any thread. */
 sse_close_reason_e sse_stream_reason(const sse_stream_t *stream);

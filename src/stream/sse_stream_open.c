@@ -20,7 +20,6 @@
 APLOG_USE_MODULE(sse);
 
 /* To a client that meets a child which can make no thread. */
-#define RETRY_AFTER    "10"
 #define COMPLAIN_EVERY apr_time_from_sec(60)
 
 /* A child that leaves sends its clients to the next one this soon. */
@@ -120,15 +119,21 @@ static void tell_of_filter(request_rec *r, const char *name)
 
 /* The loop may own a connection only where the MPM lets go of it, and where the
  * request is the connection's own: what ap_internal_redirect() or a subrequest
- * runs cannot be suspended, and an HTTP/2 stream has no socket.  And it may run
- * no filter that waits. */
-static int may_suspend(request_rec *r)
+ * runs cannot be suspended, and an HTTP/2 stream has no socket. */
+static int is_suspendable(request_rec *r)
 {
     conn_rec *c = r->connection;
+
+    return child.is_async && !c->master && c->cs &&
+           !c->clogging_input_filters && !r->main && !r->prev;
+}
+
+/* And it may run no filter that waits. */
+static int may_suspend(request_rec *r)
+{
     const char *waiting;
 
-    if (!child.is_async || c->master || !c->cs || c->clogging_input_filters ||
-        r->main || r->prev) {
+    if (!is_suspendable(r)) {
         return 0;
     }
     waiting = sse_filters_waiting(r);
@@ -162,6 +167,7 @@ static sse_stream_t *create(request_rec *r, const sse_stream_plan_t *plan,
     stream->bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
     stream->drive = may_suspend(r) ? &sse_drive_async : &sse_drive_wait;
     sse_stream_init_tasks(stream);
+    sse_stream_poll_init(stream, 0);
     if (stream->drive == &sse_drive_async) {
         sse_async_init(stream); /* stream_open may send already */
     }
@@ -263,7 +269,8 @@ static int reserve_threads(request_rec *r, const sse_stream_plan_t *plan)
                       "pids.max). Not told again for a minute");
     }
     sse_board_add(SSE_BOARD_REFUSED, 1);
-    apr_table_setn(r->err_headers_out, "Retry-After", RETRY_AFTER);
+    apr_table_setn(r->err_headers_out, "Retry-After", SSE_RETRY_AFTER);
+    apr_table_setn(r->notes, "sse-refused", "callbacks");
     return HTTP_SERVICE_UNAVAILABLE;
 }
 
@@ -274,42 +281,148 @@ static int is_gone(request_rec *r, const sse_stream_plan_t *plan, int fd)
             sse_peer_look(fd, plan->opts.half_keep) != SSE_CLOSE_NONE);
 }
 
-static int start(request_rec *r, const sse_stream_plan_t *plan)
+int sse_stream_is_misdirected(request_rec *r)
 {
-    conn_rec *c = r->connection;
-    int fd = sse_conn_fd(c), is_open, rv;
-    sse_stream_t *stream;
-    sse_place_t place;
+    conn_rec *c = r->connection->master;
 
-    if (is_gone(r, plan, fd)) {
-        return give_up(r, plan);
+    return c && !ap_is_allowed_protocol(c, r, r->server, ap_get_protocol(c));
+}
+
+/* No stream: its client is to come again, and then maybe to another child. */
+static int send_away(request_rec *r, const sse_stream_plan_t *plan,
+                     const char *retry)
+{
+    plan->source->on_ended(NULL, plan->baton);
+    sse_stream_head(r);
+    r->connection->keepalive = AP_CONN_CLOSE;
+    send_text(r, retry);
+    return OK;
+}
+
+/* In one to three seconds. */
+static const char *busy_retry(request_rec *r, const sse_stream_plan_t *plan)
+{
+    int retry = 1000 + (int)(apr_time_now() % 2000);
+
+    return plan->now ? apr_psprintf(r->pool,
+                                    "id: %" APR_UINT64_T_FMT "\nretry: %d\n\n",
+                                    plan->now, retry)
+                     : apr_psprintf(r->pool, "retry: %d\n\n", retry);
+}
+
+static sse_thread_e take_thread(request_rec *r, sse_thread_t *thread)
+{
+    conn_rec *c = r->connection->master;
+    sse_conn_own_t *own = c ? sse_conn_own(c) : NULL;
+
+    memset(thread, 0, sizeof(*thread));
+    if (is_suspendable(r) && !sse_filters_waiting(r)) {
+        return SSE_THREAD_NONE;
     }
-    if (sse_streams_leaving() != SSE_STAY) {
-        plan->source->on_ended(NULL, plan->baton);
-        sse_stream_head(r);
-        c->keepalive = AP_CONN_CLOSE;
-        send_text(r, LEAVING_RETRY);
-        return OK;
-    }
-    rv = reserve_threads(r, plan);
+    return sse_threads_take(r, own ? &own->threads : NULL, thread);
+}
+
+/* @return OK, or the answer; DONE: it was given */
+static int take(request_rec *r, const sse_stream_plan_t *plan,
+                sse_place_t *place, sse_thread_t *thread)
+{
+    int rv = reserve_threads(r, plan);
+
     if (rv == OK) {
-        rv = sse_limits_take(r, &place);
+        rv = sse_limits_take(r, place);
     }
     if (rv != OK) {
         plan->source->on_ended(NULL, plan->baton);
         return rv;
+    }
+    switch (take_thread(r, thread)) {
+    case SSE_THREAD_BUSY:
+        sse_limits_give_back(place);
+        send_away(r, plan, busy_retry(r, plan));
+        return DONE;
+    case SSE_THREAD_REFUSED:
+        sse_limits_give_back(place);
+        plan->source->on_ended(NULL, plan->baton);
+        apr_table_setn(r->err_headers_out, "Retry-After", SSE_RETRY_AFTER);
+        return HTTP_SERVICE_UNAVAILABLE;
+    default:
+        return OK;
+    }
+}
+
+/* Filters may have come or gone with the head.  What was taken is the stream's,
+ * if that holds a thread. */
+static void settle_thread(sse_stream_t *stream, sse_thread_t *thread)
+{
+    if (stream->drive == &sse_drive_async) {
+        sse_threads_give_back(thread, 0);
+        return;
+    }
+    if (thread->what == SSE_THREAD_NONE) {
+        sse_threads_force(stream->r, thread);
+    }
+    stream->polls = thread->what == SSE_THREAD_POLL;
+    sse_threads_bind(thread, stream);
+}
+
+/* Of one stream alone, its connection lives. */
+static int is_reset(request_rec *r)
+{
+    conn_rec *c = r->connection;
+    int fd = c->master ? sse_conn_fd(c->master) : -1;
+
+    return fd >= 0 && c->aborted && !c->master->aborted &&
+           sse_peer_look(fd, 0) == SSE_CLOSE_NONE;
+}
+
+/* The request may be gone when the loop has it, but not while this thread
+ * does. */
+static int open_stream(request_rec *r, const sse_stream_plan_t *plan,
+                       const sse_place_t *place, sse_thread_t *thread,
+                       int is_open)
+{
+    sse_stream_t *stream = create(r, plan, place);
+    int rv;
+
+    settle_thread(stream, thread);
+    sse_peer_probe(sse_stream_fd(stream), plan->opts.dead_peer,
+                   r->connection->master ? NULL : &stream->probing);
+    rv = run(stream, is_open);
+    if (thread->what != SSE_THREAD_NONE) {
+        sse_threads_give_back(thread, is_reset(r));
+    }
+    return rv;
+}
+
+static int start(request_rec *r, const sse_stream_plan_t *plan)
+{
+    sse_thread_t thread;
+    sse_place_t place;
+    int is_open, rv;
+
+    if (is_gone(r, plan, sse_conn_fd(r->connection))) {
+        return give_up(r, plan);
+    }
+    if (sse_streams_leaving() != SSE_STAY) {
+        return send_away(r, plan, LEAVING_RETRY);
+    }
+    if (sse_stream_is_misdirected(r)) {
+        plan->source->on_ended(NULL, plan->baton);
+        return HTTP_MISDIRECTED_REQUEST;
+    }
+    rv = take(r, plan, &place, &thread);
+    if (rv != OK) {
+        return rv == DONE ? OK : rv;
     }
     sse_stream_head(r);
     /* Until here, who watches the request tells of its end. */
     if (send_first(r, &plan->opts) != APR_SUCCESS ||
         !sse_watcher_disarm(r, &is_open)) {
         sse_limits_give_back(&place);
+        sse_threads_give_back(&thread, is_reset(r));
         return give_up(r, plan);
     }
-    stream = create(r, plan, &place);
-    sse_peer_probe(sse_stream_fd(stream), plan->opts.dead_peer,
-                   c->master ? NULL : &stream->probing);
-    return run(stream, is_open);
+    return open_stream(r, plan, &place, &thread, is_open);
 }
 
 /* From here on a stop finds all that it has to tell of with the loop.  The

@@ -26,6 +26,7 @@
 #include "stream/sse_notes.h"
 #include "stream/sse_queue.h"
 #include "stream/sse_stream.h"
+#include "stream/sse_threads.h"
 
 /** How far a stream is, on the loop.  Only forward. */
 typedef enum {
@@ -93,6 +94,9 @@ struct sse_stream_t {
     int log_late; /* loop, then who ends the request: the end's line is his */
     apr_time_t opened; /* const */
     sse_place_t place; /* loop, once attached: what limits count */
+    int polls;         /* loop, once attached: it ends when all that
+                                   is due was sent */
+    int is_readying;   /* atomic: "ready" has not returned */
 
     apr_status_t status; /* whoever ended it; read by the loop afterwards */
     apr_time_t closed;   /* likewise */
@@ -112,6 +116,7 @@ struct sse_stream_t {
 
     /* kick: write what waits, or find that nothing does */
     sse_task_t attach_task, kick_task, end_task, told_task, free_task;
+    sse_task_t poll_task;
 
     apr_uint64_t written;       /* loop: its clock at the last write */
     uv_timer_t timer;           /* loop: all that is due at some time */
@@ -190,6 +195,20 @@ void sse_stream_broken(sse_stream_t *stream, sse_close_reason_e reason,
 
 /** loop: whether what waits shall still be written when it ends like this. */
 int sse_reason_drains(sse_close_reason_e reason);
+
+/** loop: have its timer fire when something is due. */
+void sse_stream_arm(sse_stream_t *stream);
+
+/* sse_stream_poll.c: loop, but for the first */
+
+/** Request thread. */
+void sse_stream_poll_init(sse_stream_t *stream, int polls);
+/** It holds its thread for a moment from now on: sets its deadline. */
+void sse_stream_poll_begin(sse_stream_t *stream);
+/** Nothing waits, or "ready" has returned: if it polls, that may be all. */
+void sse_stream_poll_drained(sse_stream_t *stream);
+/** Its deadline has come. */
+void sse_stream_poll_over(sse_stream_t *stream);
 
 /* sse_streams.c: loop */
 void sse_streams_add(sse_stream_t *stream);

@@ -2,7 +2,7 @@
 # mod_sse: Server-Sent Events for Apache httpd.
 #
 # As much of an HTTP/2 client (RFC 9113) as the tests need: many streams on one
-# connection over TLS, and each reset alone.
+# connection, over TLS or (by prior knowledge) not, and each reset alone.
 #
 #   my $h2 = SSETestH2->new('mod_sse_ssl');
 #   my $id = $h2->get('/events/a');
@@ -28,9 +28,10 @@ use constant { DATA => 0, HEADERS => 1, RST_STREAM => 3, SETTINGS => 4,
 use constant { END_STREAM => 1, ACK => 1, END_HEADERS => 4 };
 use constant CANCEL => 8;
 
-# A virtual host by its name in t/conf; or "address:port".
+# A virtual host by its name in t/conf; or "address:port".  Options: plain (no
+# TLS), name (the host's, for TLS).
 sub new {
-    my($class, $module) = @_;
+    my($class, $module, %opt) = @_;
 
     my($addr, $port) = $module =~ /^(.+):(\d+)$/;
     if (!$port) {
@@ -42,18 +43,24 @@ sub new {
                                      Timeout => 10)
         or die "connect to $addr:$port: $@";
     setsockopt $sock, IPPROTO_TCP, TCP_NODELAY, 1;
-    IO::Socket::SSL->start_SSL($sock, SSL_verify_mode => 0, Timeout => 10,
-                               SSL_hostname => 'localhost',
-                               SSL_alpn_protocols => ['h2'])
-        or die 'TLS: ' . IO::Socket::SSL::errstr();
-    die 'the server does not speak HTTP/2'
-        if ($sock->alpn_selected // '') ne 'h2';
+    start_tls($sock, $opt{name} // 'localhost') unless $opt{plain};
     my $self = bless { sock => $sock, port => $port, in => '', next => 1,
-                       streams => {} }, $class;
+                       tls => !$opt{plain}, streams => {} }, $class;
     $self->write_bytes("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
                        . frame(SETTINGS, 0, 0, ''));
     $sock->blocking(0);
     return $self;
+}
+
+sub start_tls {
+    my($sock, $name) = @_;
+
+    IO::Socket::SSL->start_SSL($sock, SSL_verify_mode => 0, Timeout => 10,
+                               SSL_hostname => $name,
+                               SSL_alpn_protocols => ['h2'])
+        or die 'TLS: ' . IO::Socket::SSL::errstr();
+    die 'the server does not speak HTTP/2'
+        if ($sock->alpn_selected // '') ne 'h2';
 }
 
 sub frame {
@@ -96,14 +103,22 @@ sub write_bytes {
     return !length $bytes;
 }
 
-# A GET's stream id.  Headers as name, value, ...
+# A GET's stream id.  Headers as name, value, ...; ":host" is the host's name,
+# ":method" the method.
 sub get {
     my($self, $path, @headers) = @_;
 
+    my %own = (':host' => 'localhost', ':method' => 'GET');
+    while (@headers && exists $own{$headers[0]}) {
+        my($name, $value) = splice @headers, 0, 2;
+        $own{$name} = $value;
+    }
     my $id = $self->{next};
     $self->{next} += 2;
-    my $block = field(':method', 'GET') . field(':scheme', 'https')
-        . field(':path', $path) . field(':authority', "localhost:$self->{port}");
+    my $block = field(':method', $own{':method'})
+        . field(':scheme', $self->{tls} ? 'https' : 'http')
+        . field(':path', $path)
+        . field(':authority', "$own{':host'}:$self->{port}");
     while (my($name, $value) = splice @headers, 0, 2) {
         $block .= field($name, $value);
     }
@@ -147,7 +162,8 @@ sub read_until {
     while (!$done->()) {
         my $left = $end - time;
         return 0 if $left <= 0 || $self->{closed};
-        next unless $self->{sock}->pending || $select->can_read($left);
+        next unless $self->{tls} && $self->{sock}->pending
+            || $select->can_read($left);
         my $n = sysread $self->{sock}, $self->{in}, 65536, length $self->{in};
         if ($n) {
             $self->take_frames;
@@ -209,9 +225,11 @@ sub close {
 
 # RST, without a word of TLS.
 sub reset {
-    my $sock = delete $_[0]{sock} or return;
+    my $self = shift;
+
+    my $sock = delete $self->{sock} or return;
     setsockopt $sock, SOL_SOCKET, SO_LINGER, pack 'll', 1, 0;
-    $sock->close(SSL_no_shutdown => 1);
+    $self->{tls} ? $sock->close(SSL_no_shutdown => 1) : $sock->close;
 }
 
 1;

@@ -241,10 +241,14 @@ sub http2 {
         return;
     }
     my $path = path('client/h2');
+    # One connection may have four.
     my $h2 = SSETestH2->new('mod_sse_ssl');
-    my @ids = map { $h2->get($path) } 1 .. 5;
-    ok t_cmp((grep { $h2->wait_for($_, qr/^retry: 2000\n\n/, 5 * $slow) } @ids)
-             + 0, 5, 'HTTP/2: five streams');
+    my $other = SSETestH2->new('mod_sse_ssl');
+    my $first = qr/^retry: 2000\n\n/;
+    my @ids = map { $h2->get($path) } 1 .. 4;
+    ok t_cmp((grep { $h2->wait_for($_, $first, 5 * $slow) } @ids)
+             + $other->wait_for($other->get($path), $first, 5 * $slow),
+             5, 'HTTP/2: five streams');
     my $id = $h2->get($path);
     ok t_cmp($h2->wait_end($id, 5 * $slow), 1, 'the sixth is none');
     ok t_cmp($h2->body($id), qr/^\{"error":".*SSEMaxStreamsPerClient/,
@@ -258,7 +262,7 @@ sub http2 {
         $h2->body($id) =~ /^retry/;
     } 5 * $slow;
     ok t_cmp($open, 1, 'a reset one makes room');
-    $h2->close;
+    $_->close for $h2, $other;
     ok no_streams(5 * $slow);
 }
 
