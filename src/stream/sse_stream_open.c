@@ -19,7 +19,7 @@
 
 APLOG_USE_MODULE(sse);
 
-/* To a client that meets a child which can make no thread. */
+/* How often a child says that it can make no thread. */
 #define COMPLAIN_EVERY apr_time_from_sec(60)
 
 /* A child that leaves sends its clients to the next one this soon. */

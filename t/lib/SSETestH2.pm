@@ -141,6 +141,9 @@ sub body { return $_[0]{streams}{$_[1]}{body} }
 sub is_ended { return $_[0]{streams}{$_[1]}{ended} }
 sub is_reset { return $_[0]{streams}{$_[1]}{reset} }
 
+# Whether the server has closed the connection, as far as has been read.
+sub is_closed { return $_[0]{closed} }
+
 # Read until the stream's body has that.  False after the time.
 sub wait_for {
     my($self, $id, $re, $timeout) = @_;
