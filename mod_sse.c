@@ -59,6 +59,8 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_log_transaction(sse_watcher_log, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_pre_connection(sse_conn_pre_connection, NULL, NULL,
                            APR_HOOK_MIDDLE);
+    ap_hook_process_connection(sse_conn_process, NULL, NULL,
+                               APR_HOOK_REALLY_FIRST);
     ap_hook_handler(sse_http_handler, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_handler(sse_status_handler, NULL, NULL, APR_HOOK_MIDDLE);
     /* After it the connection is another thread's. */

@@ -6,6 +6,7 @@
 
 #include <httpd.h>
 #include <http_config.h>
+#include <http_connection.h>
 #include <http_log.h>
 #include <apr_portable.h>
 #include <http_core.h>
@@ -13,6 +14,8 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <util_filter.h>
+
+#include "config/sse_mpm.h"
 
 APLOG_USE_MODULE(sse);
 
@@ -26,6 +29,23 @@ int sse_conn_pre_connection(conn_rec *c, void *csd)
         ap_set_module_config(c->conn_config, &sse_module, own);
     }
     return OK;
+}
+
+/* There is no hook for when a thread lets go of a connection. */
+int sse_conn_process(conn_rec *c)
+{
+    sse_conn_own_t *own = sse_conn_own(c);
+    int rv;
+
+    if (!own || own->is_inside || !sse_mpm()->h2_threads) {
+        return DECLINED;
+    }
+    own->is_inside = 1;
+    sse_threads_enter();
+    rv = ap_run_process_connection(c);
+    sse_threads_leave();
+    own->is_inside = 0; /* not suspended before the hook has returned */
+    return rv;
 }
 
 sse_conn_own_t *sse_conn_own(conn_rec *c)

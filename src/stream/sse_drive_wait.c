@@ -259,6 +259,9 @@ static void wait_more(sse_stream_t *stream)
     if (c->aborted) {
         sse_stream_end(stream, aborted_reason(stream), APR_ECONNRESET);
     }
+    if (sse_threads_must_yield()) {
+        sse_stream_poll(stream);
+    }
     clock_gettime(CLOCK_REALTIME, &until);
     until.tv_nsec += ABORT_POLL_MSEC * 1000000L;
     until.tv_sec += until.tv_nsec / 1000000000L;

@@ -139,7 +139,7 @@ void sse_stream_written(sse_stream_t *stream)
 void sse_stream_stuck(sse_stream_t *stream)
 {
     if (stream->phase == SSE_PHASE_OPEN && sse_slow_watch(stream)) {
-        arm(stream);
+        sse_stream_arm(stream);
     }
 }
 

@@ -25,14 +25,21 @@ APLOG_USE_MODULE(sse);
 /* It changes its mind no more often. */
 #define CHANGE_EVERY apr_time_from_msec(100)
 
+/* How often it is looked whether all threads are busy. */
+#define LOOK_EVERY apr_time_from_msec(500)
+
 #define COMPLAIN_EVERY apr_time_from_sec(60)
 
 static struct {
     pthread_mutex_t lock;
-    int mpm;   /* lock: the MPM's threads that streams hold */
-    int http2; /* lock: mod_http2's */
-    int polls; /* lock: held for a moment */
-} all = {PTHREAD_MUTEX_INITIALIZER, 0, 0, 0};
+    int mpm;            /* lock: the MPM's threads that streams hold */
+    int http2;          /* lock: mod_http2's */
+    int polls;          /* lock: held for a moment */
+    int inside;         /* atomic: the MPM's threads that serve a connection */
+    apr_uint32_t turns; /* atomic: streams that have come or gone */
+    apr_time_t looked; /* atomic: when it was last looked whether all is busy */
+    apr_uint32_t seen; /* atomic: turns when all was busy; 0: it was not */
+} all = {PTHREAD_MUTEX_INITIALIZER, 0, 0, 0, 0, 0, 0, 0};
 
 /* -- How many there may be ------------------------------------------------- */
 
@@ -199,6 +206,7 @@ sse_thread_e sse_threads_take(request_rec *r, sse_threads_conn_t *conn,
     memset(thread, 0, sizeof(*thread));
     thread->conn = conn;
     thread->began = apr_time_now();
+    sse_atomic_add(&all.turns, 1);
     pthread_mutex_lock(&all.lock);
     thread->what = conn ? take_http2(r->server, thread) : take_mpm(r->server);
     pthread_mutex_unlock(&all.lock);
@@ -226,6 +234,29 @@ void sse_threads_bind(sse_thread_t *thread, sse_stream_t *stream)
     pthread_mutex_lock(&all.lock);
     thread->stream = sse_stream_acquire(stream);
     pthread_mutex_unlock(&all.lock);
+}
+
+/* -- When nothing moves ---------------------------------------------------- */
+
+void sse_threads_enter(void) { sse_atomic_add(&all.inside, 1); }
+
+void sse_threads_leave(void) { sse_atomic_sub(&all.inside, 1); }
+
+int sse_threads_must_yield(void)
+{
+    apr_time_t looked = sse_atomic_load(&all.looked), now = apr_time_now();
+    apr_uint32_t turns = sse_atomic_load(&all.turns), seen;
+
+    if (now - looked < LOOK_EVERY ||
+        !sse_atomic_cas(&all.looked, looked, now)) {
+        return 0;
+    }
+    seen = sse_atomic_load(&all.seen);
+    if (sse_atomic_load(&all.inside) < sse_mpm()->threads) {
+        turns = 0;
+    }
+    sse_atomic_store(&all.seen, turns);
+    return turns && turns == seen;
 }
 
 /* -- As mod_http2 reckons: under the lock ---------------------------------- */
@@ -313,6 +344,7 @@ void sse_threads_give_back(sse_thread_t *thread, int is_reset)
     if (thread->what != SSE_THREAD_HELD && thread->what != SSE_THREAD_POLL) {
         return;
     }
+    sse_atomic_add(&all.turns, 1);
     pthread_mutex_lock(&all.lock);
     all.polls -= thread->what == SSE_THREAD_POLL;
     if (thread->conn) {

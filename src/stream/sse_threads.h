@@ -91,6 +91,20 @@ sse_thread_e sse_threads_force(request_rec *r, sse_thread_t *thread);
 /** This stream is what it was taken for.  Request thread. */
 void sse_threads_bind(sse_thread_t *thread, sse_stream_t *stream);
 
+/** A thread of the MPM begins to serve a connection, or has let go of it. */
+void sse_threads_enter(void);
+void sse_threads_leave(void);
+
+/**
+ * Whether this stream had better end by sse_stream_poll(): all threads of the
+ * MPM are busy in this child, and no stream has come or gone for a while.  A
+ * thread of mod_http2 that finds nothing to do on one connection does not look
+ * at others (get_next() in h2_workers.c); as long as requests come that does not
+ * matter, but when connections that wait so hold the last threads of the MPM,
+ * none comes.  A thread that is let go of serves them.  The thread of a stream over HTTP/2, now and then.
+ */
+int sse_threads_must_yield(void);
+
 /** The stream's thread goes on: give back what was taken, once.  Request
  *  thread.
  *  @param is_reset whether the client has reset the stream, not left */
