@@ -249,6 +249,16 @@ for my $name (qw(SSEMaxStreams SSEMaxStreamsPerClient)) {
 passes("<Location /a>\nSSEMaxStreamsPerClient 5\n</Location>");
 refused_in_limit('SSEMaxStreamsPerClient 5',
                  'SSEMaxStreamsPerClient cannot stand in <Limit> or');
+for my $value (qw(1 100 1000000000 1% 75% 100%)) {
+    passes("SSEMaxThreads $value");
+}
+for my $value (qw(0 0% 101% -1 1.5 7_5 % 75%% 75%x 1000000001 many)) {
+    refused("SSEMaxThreads $value",
+            "SSEMaxThreads: '$value' is not allowed; allowed is 1 to "
+            . '1000000000 threads, or 1% to 100%');
+}
+passes("<VirtualHost *:1>\nSSEMaxThreads 10\n</VirtualHost>");
+refused("<Location /a>\nSSEMaxThreads 5\n</Location>", 'SSEMaxThreads', 2);
 refused("\n<$_>\nSSEMaxStreams 5\n</" . (split)[0] . '>',
         "SSEMaxStreams not allowed in <" . (split)[0] . "> context", 3)
     for 'Location /', 'Directory /', 'Files x';

@@ -77,9 +77,12 @@ sub one_reset {
              'and none of them was told');
     ok t_cmp(server_status()->{streams}, 3, 'three are counted');
 
+    # mod_http2 may serve four at a time now, of which one is for pages.
     my $new = $h2->get("$path-2");
-    ok $h2->wait_for($new, $first, 5);
+    ok $h2->wait_end($new, 5);
     publish("$path-2", 'new');
+    my($id) = $h2->body($new) =~ /^id: (\d+)\nretry: \d+\n\n\z/m;
+    $new = $h2->get("$path-2", 'last-event-id' => $id);
     ok t_cmp(has_event($h2, $new, 'new'), 1, 'a new one can take its place');
     $h2->close;
     ok t_cmp(eventually {
