@@ -27,6 +27,9 @@ APLOG_USE_MODULE(sse);
 
 /* How often it is looked whether all threads are busy. */
 #define LOOK_EVERY apr_time_from_msec(500)
+/* More than those that yield, and come again, make. */
+#define MANY_TURNS  12
+#define MOST_YIELDS 4
 
 #define COMPLAIN_EVERY apr_time_from_sec(60)
 
@@ -38,8 +41,10 @@ static struct {
     int inside;         /* atomic: the MPM's threads that serve a connection */
     apr_uint32_t turns; /* atomic: streams that have come or gone */
     apr_time_t looked; /* atomic: when it was last looked whether all is busy */
-    apr_uint32_t seen; /* atomic: turns when all was busy; 0: it was not */
-} all = {PTHREAD_MUTEX_INITIALIZER, 0, 0, 0, 0, 0, 0, 0};
+    apr_uint32_t seen; /* atomic: turns at that time */
+    apr_uint32_t yielded; /* lock: turns when some might yield, */
+    int yields;           /* lock: and how many still may */
+} all = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 /* -- How many there may be ------------------------------------------------- */
 
@@ -242,21 +247,50 @@ void sse_threads_enter(void) { sse_atomic_add(&all.inside, 1); }
 
 void sse_threads_leave(void) { sse_atomic_sub(&all.inside, 1); }
 
+/* Whether a connection has a thread of the MPM, and no stream; it may be one
+ * whose requests wait. */
+static int is_waiting(int *is_full)
+{
+    int inside = sse_atomic_load(&all.inside), held;
+
+    pthread_mutex_lock(&all.lock);
+    held = all.mpm;
+    pthread_mutex_unlock(&all.lock);
+    *is_full = inside >= sse_mpm()->threads;
+    return inside > held;
+}
+
+/* After many streams have come or gone some may have to, one after the other;
+ * else it may as well be a long download that takes the thread. */
+static int may_yield(apr_uint32_t turns)
+{
+    if (turns - all.yielded > MANY_TURNS) {
+        all.yields = MOST_YIELDS;
+        all.yielded = turns;
+    }
+    return all.yields > 0 && all.yields--;
+}
+
 int sse_threads_must_yield(void)
 {
     apr_time_t looked = sse_atomic_load(&all.looked), now = apr_time_now();
-    apr_uint32_t turns = sse_atomic_load(&all.turns), seen;
+    apr_uint32_t turns;
+    int is_full, must;
 
     if (now - looked < LOOK_EVERY ||
         !sse_atomic_cas(&all.looked, looked, now)) {
         return 0;
     }
-    seen = sse_atomic_load(&all.seen);
-    if (sse_atomic_load(&all.inside) < sse_mpm()->threads) {
-        turns = 0;
-    }
+    turns = sse_atomic_load(&all.turns);
+    must = is_waiting(&is_full) && turns == sse_atomic_load(&all.seen);
     sse_atomic_store(&all.seen, turns);
-    return turns && turns == seen;
+    if (!must) {
+        return 0;
+    }
+    pthread_mutex_lock(&all.lock);
+    must = is_full || may_yield(turns);
+    pthread_mutex_unlock(&all.lock);
+    return must;
 }
 
 /* -- As mod_http2 reckons: under the lock ---------------------------------- */

@@ -96,8 +96,9 @@ void sse_threads_enter(void);
 void sse_threads_leave(void);
 
 /**
- * Whether this stream had better end by sse_stream_poll(): all threads of the
- * MPM are busy in this child, and no stream has come or gone for a while.  A
+ * Whether this stream had better end by sse_stream_poll(): connections without
+ * a stream hold threads of the MPM in this child, all that are left of them or
+ * after many streams have come, and none has come or gone for a while.  A
  * thread of mod_http2 that finds nothing to do on one connection does not look
  * at others (get_next() in h2_workers.c); as long as requests come that does not
  * matter, but when connections that wait so hold the last threads of the MPM,
