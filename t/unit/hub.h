@@ -20,6 +20,7 @@
 #include <http_log.h>
 
 #include "hub/sse_hub_private.h"
+#include "loop/sse_log.h"
 #include "loop/sse_wakeup.h"
 #include "loop/sse_workers.h"
 #include "store.h"
