@@ -118,11 +118,14 @@ typedef void sse_close_fn(request_rec *r, const sse_close_t *close,
  * ready is not called.
  * @param ready called once the stream is open; or NULL
  * @return SUSPENDED, OK; HTTP_SERVICE_UNAVAILABLE: mod_sse is not running in
- *         this child (see the error log), or SSEMaxStreams is reached;
- *         HTTP_TOO_MANY_REQUESTS: SSEMaxStreamsPerClient is.  After these two
- *         no stream opens, ready is not called, nothing has been sent and the
- *         request is whole: return the status, or answer in a way of your own.
- *         Where a limit is reached, Retry-After is set in err_headers_out
+ *         this child (see the error log), or SSEMaxStreams or SSEMaxThreads is
+ *         reached; HTTP_TOO_MANY_REQUESTS: SSEMaxStreamsPerClient is;
+ *         HTTP_MISDIRECTED_REQUEST (421): it came over an HTTP/2 connection of
+ *         another host, and its own has no HTTP/2 (RFC 9110, 15.5.20).  After
+ *         these three no stream opens, ready is not called, nothing has been
+ *         sent and the request is whole: return the status, or answer in a way
+ *         of your own.  Where a limit is reached, Retry-After is set in
+ *         err_headers_out
  */
 APR_DECLARE_OPTIONAL_FN(int, sse_start,
                         (request_rec * r, sse_ready_fn *ready, void *baton));

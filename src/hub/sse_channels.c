@@ -24,9 +24,9 @@ struct sse_channels_t {
 };
 
 /* Who subscribes may choose the channels' names, and APR's own function takes
- * thousands of them to one value, whatever its seed: each event would go through
- * all of these.  SipHash, from apr-util, with a key that nobody knows, is made
- * against that. */
+ * thousands of them to one value, whatever its seed: each event would go
+ * through all of these.  SipHash, from apr-util, with a key that nobody knows,
+ * is made against that. */
 static unsigned char hash_key[APR_SIPHASH_KSIZE]; /* const once it was made */
 
 static unsigned int hash(const char *key, apr_ssize_t *len)

@@ -51,7 +51,7 @@ static apr_status_t on_missed(void *baton, const sse_record_t *record)
     return APR_SUCCESS;
 }
 
-/* The log has lost records, and maybe none of this channel: its history knows. */
+/* The log has lost records, maybe none of this channel: its history knows. */
 static apr_status_t read_kept(missed_t *missed)
 {
     sse_subscription_t *sub = missed->reading.sub;

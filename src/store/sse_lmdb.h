@@ -21,12 +21,12 @@
  *             later than needed; an early one is put off when it comes up.
  *   graves    number -> nothing: a forgotten channel's old number, whose index
  *             entries are taken away piece by piece
- *   floors    bucket -> id: the highest id that a removed channel of this bucket
- *             of keys has lost, see sse_lmdb_floor.c
+ *   floors    bucket -> id: the highest id that a removed channel of this
+ *             bucket of keys has lost, see sse_lmdb_floor.c
  *   owners    owner -> sse_lmdb_owner_t: what the channels of one owner take
- *   weights   parent, class, number -> key: the owners (parent 0) and each one's
- *             channels (parent: the owner's number) by what they take, see
- *             sse_lmdb_owner.c
+ *   weights   parent, class, number -> key: the owners (parent 0) and each
+ *             one's channels (parent: the owner's number) by what they take,
+ *             see sse_lmdb_owner.c
  *
  * An event's way: events + index, then (out of the history) events + doomed,
  * then gone.  Every transaction leaves all of the above true.

@@ -3,9 +3,9 @@
  * See LICENSE for the terms. */
 
 /* What is given up when room runs out.  Records that only linger are there for
- * children that have not read them yet, and a child that misses them goes by the
- * histories: so they may take a part of the room, and beyond it go first.  Then
- * it is the turn of who takes most. */
+ * children that have not read them yet, and a child that misses them goes by
+ * the histories: so they may take a part of the room, and beyond it go first.
+ * Then it is the turn of who takes most. */
 
 #include <stdlib.h>
 

@@ -6,9 +6,9 @@
  * after a while, and with it what it knew of the events it had.  Who comes back
  * to it later is to be told of a gap if something was lost after his id.  To
  * know that of each key that ever was is no option, one number for all would
- * tell everybody of gaps whenever any channel goes, so keys share buckets: many,
- * so that few share one.  A gap too many is told once, as the client's id moves
- * on with it.
+ * tell everybody of gaps whenever any channel goes, so keys share buckets:
+ * many, so that few share one.  A gap too many is told once, as the client's id
+ * moves on with it.
  *
  * A bucket has an entry when something of it has gone. */
 

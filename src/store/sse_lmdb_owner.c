@@ -6,9 +6,9 @@
  *
  * Each owner has a sum, and each owner and each channel an entry in weights by
  * the class of its own: the last entry of a parent is the largest of it, or
- * nearly.  Classes are four to the doubling.  An entry is moved up at once, down
- * only when it is two classes off, so that a history of about the same size
- * costs no writing there at all. */
+ * nearly.  Classes are four to the doubling.  An entry is moved up at once,
+ * down only when it is two classes off, so that a history of about the same
+ * size costs no writing there at all. */
 
 #include "store/sse_lmdb.h"
 

@@ -21,10 +21,10 @@
  * publisher said.  An event that falls out of its channel's history stays in
  * the log for SSE_STORE_LINGER so that every child still reads it.
  *
- * Channels are opaque keys of 1 to SSE_STORE_KEY_MAX bytes.  What a key has up to
- * its first NUL byte names its owner, whose channels share what the store has
- * room for: where that is not enough, the owner that takes most gives up events
- * first, and of these the channel that takes most.
+ * Channels are opaque keys of 1 to SSE_STORE_KEY_MAX bytes.  What a key has up
+ * to its first NUL byte names its owner, whose channels share what the store
+ * has room for: where that is not enough, the owner that takes most gives up
+ * events first, and of these the channel that takes most.
  *
  * Threads: prepare() in the parent.  All else in a child, on any thread, also
  * at the same time.  No function calls back into the module except through the

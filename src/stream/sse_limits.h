@@ -53,9 +53,9 @@ void sse_limits_ended(pid_t pid);
  * @param place out: what sse_limits_give_back() is to be called with, once, if
  *        this returns OK
  * @return OK; HTTP_SERVICE_UNAVAILABLE: SSEMaxStreams or SSEMaxThreads is
- *         reached;
- *         HTTP_TOO_MANY_REQUESTS: SSEMaxStreamsPerClient is.  Retry-After
- *         and the log note sse-refused are set then, and what an administrator has to know is logged
+ *         reached; HTTP_TOO_MANY_REQUESTS: SSEMaxStreamsPerClient is.
+ *         Retry-After and the log note sse-refused are set then, and what an
+ *         administrator has to know is logged
  */
 int sse_limits_take(request_rec *r, sse_place_t *place);
 

@@ -100,9 +100,10 @@ void sse_threads_leave(void);
  * a stream hold threads of the MPM in this child, all that are left of them or
  * after many streams have come, and none has come or gone for a while.  A
  * thread of mod_http2 that finds nothing to do on one connection does not look
- * at others (get_next() in h2_workers.c); as long as requests come that does not
- * matter, but when connections that wait so hold the last threads of the MPM,
- * none comes.  A thread that is let go of serves them.  The thread of a stream over HTTP/2, now and then.
+ * at others (get_next() in h2_workers.c); as long as requests come that does
+ * not matter, but when connections that wait so hold the last threads of the
+ * MPM, none comes.  A thread that is let go of serves them.  Called by the
+ * thread of a stream over HTTP/2, now and then.
  */
 int sse_threads_must_yield(void);
 

@@ -123,7 +123,7 @@ void ap_log_error_(const char *file, int line, int index, int level,
     printf("# %s\n", fmt);
 }
 
-/* -- The store, which says when it is called from within itself ------------- */
+/* -- The store, which says when it is called from within itself ------------ */
 
 static int is_reading, was_reentered;
 
