@@ -19,12 +19,9 @@
 #include "stream/sse_async_private.h"
 
 #include <apr_strings.h>
-#include <http_config.h>
 #include <http_log.h>
 
 APLOG_USE_MODULE(sse);
-
-extern module AP_MODULE_DECLARE_DATA sse_module;
 
 static int is_httpds(const char *protocol)
 {
@@ -48,10 +45,10 @@ static const char *without_httpds(apr_pool_t *pool, const char *list)
 
 int sse_conn_keep_protocol(request_rec *r)
 {
+    const sse_conn_own_t *own = sse_conn_own(r->connection);
     const char *wanted, *left;
 
-    if (r->main || r->prev ||
-        !ap_get_module_config(r->connection->conn_config, &sse_module)) {
+    if (r->main || r->prev || !own || !own->async) {
         return DECLINED;
     }
     wanted = apr_table_get(r->headers_in, "Upgrade");
