@@ -192,6 +192,7 @@ struct sse_store_conf_t {
     apr_uint64_t size;
     int is_sized;      /**< size was set */
     int is_cut;        /**< size is less than the default, for want of room */
+    int is_kept;       /**< size is what keeps all, for want of room, too */
     apr_uint64_t room; /**< free where it is, with its own; 0: not known */
     int sync;
     int share; /**< percent of the room that one owner may take */
@@ -416,8 +417,10 @@ int sse_lmdb_channel_bury(sse_lmdb_write_t *w);
 int sse_lmdb_flush(sse_lmdb_write_t *w);
 /** Take the oldest of its history away, max at most.
  *  @param is_urgent out of the log at once, else they linger
+ *  @param room no more once that much has gone
  *  @param n out: how many went */
-int sse_lmdb_channel_cut(sse_lmdb_write_t *w, int is_urgent, int max, int *n);
+int sse_lmdb_channel_cut(sse_lmdb_write_t *w, int is_urgent, int max,
+                         apr_uint64_t room, int *n);
 
 /* sse_lmdb_expire.c: what goes by itself */
 /** An event that left the index: to doomed, or out of the log.

@@ -149,15 +149,28 @@ static int drop_first(sse_lmdb_write_t *w, MDB_cursor *cursor,
 
 /** How much of a history is to go. */
 typedef struct {
-    int max;       /**< events at most */
-    int is_forced; /**< also what is within its limits; 2: without lingering */
-    int n;         /**< out: so many went */
+    int max;           /**< events at most */
+    apr_uint64_t room; /**< enough, once that much of it has gone */
+    int is_forced;     /**< also what is within its limits; 2: without
+                            lingering */
+    int n;             /**< out: so many went */
 } cut_t;
+
+/* @param left room of the history that may stay */
+static int is_enough(const sse_lmdb_write_t *w, const cut_t *cut,
+                     apr_uint64_t left)
+{
+    return cut->n == cut->max ||
+           (cut->is_forced ? cut->n && w->channel.room <= left
+                           : !over(&w->channel, w->now));
+}
 
 /* Until the limits are met, or it is enough. */
 static int cut_some(sse_lmdb_write_t *w, cut_t *cut)
 {
     sse_lmdb_channel_t *channel = &w->channel;
+    apr_uint64_t left =
+        channel->room > cut->room ? channel->room - cut->room : 0;
     unsigned char buf[16];
     MDB_val key = {sizeof(buf), buf}, val;
     sse_lmdb_entry_t entry;
@@ -171,7 +184,7 @@ static int cut_some(sse_lmdb_write_t *w, cut_t *cut)
     rc = mdb_cursor_get(cursor, &key, &val, MDB_SET_RANGE);
     for (;;) {
         if (rc || (rc = set_first(channel, &key, &val, &entry)) ||
-            cut->n == cut->max || (!cut->is_forced && !over(channel, w->now)) ||
+            is_enough(w, cut, left) ||
             (rc = drop_first(w, cursor, &entry, cut->is_forced > 1))) {
             break;
         }
@@ -188,7 +201,7 @@ static int cut_some(sse_lmdb_write_t *w, cut_t *cut)
 
 int sse_lmdb_channel_trim(sse_lmdb_write_t *w, int *left)
 {
-    cut_t cut = {SSE_LMDB_TRIM_MAX, 0, 0};
+    cut_t cut = {SSE_LMDB_TRIM_MAX, 0, 0, 0};
     int rc;
 
     *left = 0;
@@ -200,9 +213,10 @@ int sse_lmdb_channel_trim(sse_lmdb_write_t *w, int *left)
     return rc;
 }
 
-int sse_lmdb_channel_cut(sse_lmdb_write_t *w, int is_urgent, int max, int *n)
+int sse_lmdb_channel_cut(sse_lmdb_write_t *w, int is_urgent, int max,
+                         apr_uint64_t room, int *n)
 {
-    cut_t cut = {max, 1 + is_urgent, 0};
+    cut_t cut = {max, room, 1 + is_urgent, 0};
     int rc = cut_some(w, &cut);
 
     *n = cut.n;

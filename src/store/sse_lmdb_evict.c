@@ -11,13 +11,14 @@
 
 #include "store/sse_lmdb.h"
 
-/* Records are given up so many at a time, then it is seen whether that will
- * do. */
-#define SOME 8
+/* Records are given up so many at a time, or fewer where these have the room
+ * that is wanted, then it is seen whether that will do. */
+#define SOME   8
+#define ENOUGH 2 /**< pages: less is not worth a round */
 
 /* The oldest of the largest channel of the largest owner, or of this one. */
 static int give_up(sse_lmdb_write_t *w, const sse_slice_t *owner, int is_urgent,
-                   int *n)
+                   apr_uint64_t room, int *n)
 {
     int rc = sse_lmdb_weight_find(w, owner);
 
@@ -25,17 +26,23 @@ static int give_up(sse_lmdb_write_t *w, const sse_slice_t *owner, int is_urgent,
     if (rc) {
         return rc;
     }
-    return w->channel.count ? sse_lmdb_channel_cut(w, is_urgent, SOME, n)
+    /* Small ones go several at a time, as finding them costs something. */
+    if (room < ENOUGH * w->store->psize) {
+        room = ENOUGH * w->store->psize;
+    }
+    return w->channel.count ? sse_lmdb_channel_cut(w, is_urgent, SOME, room, n)
                             : sse_lmdb_channel_remove(w);
 }
 
-/* @param n out: how many went; 0: there is nothing left */
-static int evict_next(sse_lmdb_write_t *w, apr_uint64_t lingering, int *n)
+/* @param room that is wanted
+ * @param n out: how many went; 0: there is nothing left */
+static int evict_next(sse_lmdb_write_t *w, apr_uint64_t room,
+                      apr_uint64_t lingering, int *n)
 {
     int rc = sse_lmdb_expire_some(w, w->state.lingering > lingering, SOME, n);
 
     if (!rc && !*n) {
-        rc = give_up(w, NULL, 1, n);
+        rc = give_up(w, NULL, 1, room, n);
     }
     if (rc == MDB_NOTFOUND) {
         rc = sse_lmdb_expire_some(w, 1, SOME, n);
@@ -51,7 +58,10 @@ int sse_lmdb_evict(sse_lmdb_write_t *w, apr_uint64_t pages,
 
     for (*count = 0; *count < max; *count += n) {
         if ((rc = sse_lmdb_pages_used(w->store, w->txn, &used)) ||
-            used <= pages || (rc = evict_next(w, lingering, &n)) || !n) {
+            used <= pages ||
+            (rc = evict_next(w, (used - pages) * w->store->psize, lingering,
+                             &n)) ||
+            !n) {
             return rc;
         }
     }
@@ -73,7 +83,7 @@ int sse_lmdb_bound(sse_lmdb_write_t *w)
     memcpy(copy, w->owner_key, w->owner_len);
     while (!rc && w->has_owner && w->owner.room > limit &&
            rounds++ < SSE_LMDB_EVICT_MAX / SOME) {
-        rc = give_up(w, &owner, 0, &n);
+        rc = give_up(w, &owner, 0, w->owner.room - limit, &n);
     }
     return rc == MDB_NOTFOUND ? 0 : rc;
 }
@@ -118,7 +128,7 @@ static void evict_down_to(sse_store_t *store, apr_uint64_t pages)
             count = max;
             rc = 0;
         }
-    } while (!rc && count && count == max);
+    } while (!rc && count && count >= max);
 }
 
 /* LMDB tells its readers as lines of text, the last word of which is the number

@@ -11,7 +11,9 @@
 #define SMALL 50
 #define BATCH 4000
 
-static char block[4000];
+#define LARGE 300000
+
+static char block[LARGE];
 
 typedef struct {
     const char *owner; /* NULL: the key has none */
@@ -230,6 +232,25 @@ static void test_unbound(void)
     apr_pool_destroy(pool);
 }
 
+/* Large events: what goes is what there must be room for, and not more. */
+static void test_large(sse_store_t *store, const char *name, int spare)
+{
+    channel_t channel = {"a.example", "/large"};
+    int i, n, most = 0, least = 1000, failed = 0;
+
+    for (i = 0; i < 60; ++i) {
+        failed += flood(store, channel, 1, LARGE, &keep_all);
+        n = kept(store, channel);
+        most = n > most ? n : most;
+        least = i >= 40 && n < least ? n : least;
+    }
+    is_num(failed, 0, name);
+    ok(most < 40, "gives up some");
+    ok(most >= 8 && least >= most - spare, "but no more than it must");
+    printf("# %d to %d\n", least, most);
+    is_sound(name, "the store is sound");
+}
+
 /* All that can happen, in any order, and every sum is right. */
 static void test_sums(void)
 {
@@ -279,6 +300,8 @@ static void test_sums(void)
 
 int main(void)
 {
+    apr_pool_t *pool;
+
     test_begin();
     memset(block, 'x', sizeof(block));
     test_lingering("other", "a.example");
@@ -288,6 +311,10 @@ int main(void)
     test_many_channels();
     test_bound();
     test_unbound();
+    pool = test_pool();
+    test_large(shared("bound-large", "32m", "25%", pool), "bound-large", 1);
+    test_large(test_store("large", "16m", pool), "large", 2);
+    apr_pool_destroy(pool);
     test_sums();
     return test_end();
 }
