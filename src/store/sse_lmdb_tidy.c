@@ -41,13 +41,6 @@ static int first_due(sse_store_t *store, MDB_txn *txn, apr_time_t now,
     return *due <= now ? 0 : MDB_NOTFOUND;
 }
 
-/* The store's time for a caller who says what time it is. */
-static apr_time_t time_for(const sse_store_t *store,
-                           const sse_lmdb_state_t *state, apr_time_t now)
-{
-    return sse_lmdb_now(store, state) + (now - apr_time_now());
-}
-
 /* @return 0: there is something; or MDB_NOTFOUND */
 static int look_for_work(sse_store_t *store, MDB_txn *txn, apr_time_t now)
 {
@@ -108,7 +101,7 @@ static int tidy_channel(sse_lmdb_write_t *w, int *steps)
 
 /** What the writer is asked to do. */
 typedef struct {
-    apr_time_t now;
+    apr_interval_time_t ahead; /**< of the clock, is the caller's time */
     int max;
     int more; /**< out */
 } tidy_t;
@@ -118,7 +111,7 @@ static int tidy_some(sse_lmdb_write_t *w, void *baton)
     tidy_t *tidy = baton;
     int steps, max = tidy->max, rc;
 
-    w->now = time_for(w->store, &w->state, tidy->now);
+    w->now = sse_lmdb_now(w->store, &w->state) + tidy->ahead;
     tidy->more = 0;
     rc = sse_lmdb_expire(w, max, &tidy->more);
     while (!rc && max > 0) {
@@ -159,7 +152,8 @@ static int look_for_files(sse_store_t *store)
 apr_status_t sse_lmdb_tidy(sse_store_t *store, apr_time_t now, int *more)
 {
     sse_lmdb_state_t state;
-    tidy_t tidy = {now, TIDY_MAX, 0};
+    /* Once: the clock may be set while the writer is waited for. */
+    tidy_t tidy = {now - apr_time_now(), TIDY_MAX, 0};
     MDB_txn *txn;
     int rc;
 
@@ -169,7 +163,7 @@ apr_status_t sse_lmdb_tidy(sse_store_t *store, apr_time_t now, int *more)
     if (rc || (rc = sse_lmdb_read_begin(store, &txn, &state))) {
         return sse_lmdb_status(rc);
     }
-    rc = look_for_work(store, txn, time_for(store, &state, now));
+    rc = look_for_work(store, txn, sse_lmdb_now(store, &state) + tidy.ahead);
     sse_lmdb_read_end(store, txn);
     if (rc) {
         return sse_lmdb_status(rc == MDB_NOTFOUND ? 0 : rc);

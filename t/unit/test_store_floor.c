@@ -5,6 +5,7 @@
 /* What a channel that is gone has lost, the store's own time, and a store of an
  * earlier version. */
 
+#include <pthread.h>
 #include <stddef.h>
 #include <sys/time.h>
 
@@ -15,14 +16,15 @@
 #define MANY 1000
 
 /* The machine's clock, as somebody has set it. */
-static apr_time_t step;
+static apr_time_t step; /* atomic */
 
 apr_time_t apr_time_now(void)
 {
     struct timeval tv;
 
     gettimeofday(&tv, NULL);
-    return (apr_time_t)tv.tv_sec * APR_USEC_PER_SEC + tv.tv_usec + step;
+    return (apr_time_t)tv.tv_sec * APR_USEC_PER_SEC + tv.tv_usec +
+           __atomic_load_n(&step, __ATOMIC_SEQ_CST);
 }
 
 static const char *name_of(const char *kind, int i)
@@ -128,6 +130,40 @@ static void test_step(const char *name, apr_time_t by)
     is_num(P->look(store, &key, 1, last_of(store), &position), APR_SUCCESS,
            "looked");
     is_num(position.gap, 0, "with no gap for who has seen it");
+    step = 0;
+    apr_pool_destroy(pool);
+}
+
+static void *tidy_ahead(void *store)
+{
+    int more;
+
+    P->tidy(store, apr_time_now() + 2 * SSE_STORE_LINGER, &more);
+    return NULL;
+}
+
+/* The clock is set back while tidying waits for another process. */
+static void test_step_while_tidying(void)
+{
+    apr_pool_t *pool = test_pool();
+    sse_store_t *store = test_store("tidying", "64m", pool);
+    sse_lmdb_write_t w;
+    pthread_t thread;
+    int rc;
+
+    publish(store, "a", "first", &minute);
+    publish(store, "gone", "x", &keep_none);
+    rc = sse_lmdb_write_begin(&w, store);
+    pthread_create(&thread, NULL, tidy_ahead, store);
+    usleep(300000); /* it waits */
+    __atomic_store_n(&step, -apr_time_from_sec(3600), __ATOMIC_SEQ_CST);
+    if (!rc) {
+        sse_lmdb_write_abort(&w);
+    }
+    is_num(rc, 0, "the writer was kept waiting");
+    pthread_join(thread, NULL);
+    is_str(history_of(store, "a", 0, NULL), "first ",
+           "what is not old stays when the clock is set back meanwhile");
     step = 0;
     apr_pool_destroy(pool);
 }
@@ -327,6 +363,7 @@ int main(void)
     test_bits();
     test_step("the clock is set back", -apr_time_from_sec(3600));
     test_step("the clock is set ahead", apr_time_from_sec(400000000));
+    test_step_while_tidying();
     test_boot();
     test_upgrade();
     test_upgrade_in_child();
