@@ -74,6 +74,54 @@ static void test_again(apr_pool_t *pool)
     ok(is_near(conf->size, before + before / 16), "it keeps its size");
 }
 
+/* Others have filled the disk since: nothing is given up for that. */
+static void test_filled(apr_pool_t *pool)
+{
+    static char block[65536];
+    sse_store_conf_t *conf = configure(pool, "disk/filled", NULL);
+    apr_uint64_t before = conf->size, size;
+    const char *notice, *remark;
+    const char *other = apr_pstrcat(pool, test_dir, "/disk/other", NULL);
+    sse_store_t *store;
+    apr_pool_t *own = test_pool();
+    FILE *file = fopen(other, "w");
+    sse_id_t from;
+    int i, failed = 0;
+
+    test_prepare(conf, &notice, pool);
+    P->open(&store, conf, own);
+    memset(block, 'x', sizeof(block) - 1);
+    from = last_of(store);
+    for (i = 0; i < 80; ++i) {
+        failed += !publish(store, "c", block, &keep_all);
+    }
+    is_num(gap_of(store, "c", from), 0, "events that fit");
+    apr_pool_destroy(own);
+    while (fwrite(block, sizeof(block), 1, file) == 1) {
+    }
+    fclose(file);
+    if (truncate(other, 36 << 20)) {
+        perror(other);
+    }
+    conf = configure(pool, "disk/filled", NULL);
+    size = conf->size;
+    remark = P->remark(conf, pool);
+    ok(size > before / 2 && size <= before, "it is not made too small");
+    ok(remark && strstr(remark, "keeps what it has"), "and told");
+    printf("# %ld of %ld: %s\n", (long)size, (long)before,
+           remark ? remark : "nothing");
+    own = test_pool();
+    test_prepare(conf, &notice, pool);
+    P->open(&store, conf, own);
+    for (i = 0; i < 5; ++i) {
+        failed += !publish(store, "d", "x", &keep_all);
+    }
+    is_num(failed, 0, "all is taken");
+    is_num(gap_of(store, "c", from), 0, "and what was there is kept");
+    apr_pool_destroy(own);
+    unlink(other);
+}
+
 int main(void)
 {
     apr_pool_t *pool;
@@ -92,6 +140,8 @@ int main(void)
     else {
         test_small(pool);
         test_again(pool);
+        test_remove(apr_pstrcat(pool, disk, "/again", NULL));
+        test_filled(pool);
         is_num(umount(disk), 0, "nobody holds it any more");
     }
     return test_end();
