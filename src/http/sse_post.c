@@ -270,9 +270,10 @@ int sse_post_add(sse_post_t *post, const sse_fields_t *event)
     return status == OK ? sse_post_wait(post, &checked) : status;
 }
 
-int sse_post_store_failed(request_rec *r, apr_status_t rv,
-                          sse_problem_t *problem)
+static int sse_post_failed(request_rec *r, apr_status_t rv,
+                           const sse_ids_t *ids, sse_problem_t *problem)
 {
+    int some = ids && ids->made;
     const char *text;
     int status = HTTP_INSUFFICIENT_STORAGE;
 
@@ -291,16 +292,32 @@ int sse_post_store_failed(request_rec *r, apr_status_t rv,
         text = "the store's disk is read-only; try again later";
         break;
     case SSE_STORE_EBUSY:
-        apr_table_setn(r->err_headers_out, "Retry-After", SSE_POST_RETRY_AFTER);
+        /* Who obeys it without reading on would repeat the first events. */
+        if (!some) {
+            apr_table_setn(r->err_headers_out, "Retry-After",
+                           SSE_POST_RETRY_AFTER);
+        }
         status = HTTP_SERVICE_UNAVAILABLE;
-        text = "the store takes too long, or another process has it locked; "
-               "nothing was published, try again later";
+        text = some ? "the store takes too long, or another process has it "
+                      "locked; try again later"
+                    : "the store takes too long, or another process has it "
+                      "locked; nothing was published, try again later";
         break;
     default:
         status = HTTP_INTERNAL_SERVER_ERROR;
         text = "the event store failed; the server's error log says why";
     }
-    return sse_problem_set(problem, r->pool, status, "%s", text);
+    return sse_problem_set(problem, r->pool, status, "%s%s",
+                           some ? "what follows the ids named here was not "
+                                  "published: "
+                                : "",
+                           text);
+}
+
+int sse_post_store_failed(request_rec *r, apr_status_t rv,
+                          sse_problem_t *problem)
+{
+    return sse_post_failed(r, rv, NULL, problem);
 }
 
 int sse_post_flush(sse_post_t *post)
@@ -314,7 +331,7 @@ int sse_post_flush(sse_post_t *post)
     }
     rv = sse_child_append(items, post->n_waiting);
     if (rv != APR_SUCCESS) {
-        return sse_post_store_failed(post->r, rv, &post->problem);
+        return sse_post_failed(post->r, rv, post->ids, &post->problem);
     }
     for (i = 0; i < post->n_waiting; ++i) {
         sse_ids_add(post->ids, items[i].id);

@@ -122,7 +122,7 @@ int sse_form_read(sse_post_t *post);  /**< application/x-www-form-urlencoded */
 int sse_plain_read(sse_post_t *post); /**< text/plain, with the query string */
 
 /** Answer for a store that did not take something: 507 where there is no room,
- *  or no disk, for it, else 500. */
+ *  or no disk, for it, 503 where another process has it, else 500. */
 int sse_post_store_failed(request_rec *r, apr_status_t rv,
                           sse_problem_t *problem);
 

@@ -21,7 +21,7 @@ use Time::HiRes qw(sleep time);
 
 my $posts = 40;
 
-plan tests => 16, need need_module('mod_sse'),
+plan tests => 20, need need_module('mod_sse'),
     { 'liblmdb cannot be compiled against' => SSETestHold->can_hold };
 
 my $httpd = SSETestHttpd->new(conf => 'SSEHistory 1000');
@@ -32,6 +32,21 @@ my $path = '/c/locked';
 ok t_cmp(publish($path, 'before', @port)->code, 200, 'it works');
 my $stream = open_stream($path, @port);
 $stream->next_block;
+
+# A feed whose first event is published before.
+my $listener = open_stream('/c/feed', @port);
+$listener->next_block;
+my $feed = open_stream('/c/feed', @port, method => 'POST',
+                       timeout => slowly(20), close => 1,
+                       headers => { 'Content-Type' => 'text/event-stream',
+                                    'Transfer-Encoding' => 'chunked' });
+sub send_event {
+    my $event = "data: $_[0]\n\n";
+    $feed->send_bytes(sprintf "%x\r\n%s\r\n", length $event, $event);
+}
+send_event('one');
+ok t_cmp($listener->next_event->{data}, 'one', 'a feed has begun');
+
 my $hold = SSETestHold->new($httpd->{store});
 
 # All at once: on event and worker more than there are threads.
@@ -74,6 +89,17 @@ ok t_cmp((() = $httpd->lines(qr/publishers are refused: another process/)) > 0,
 my $deleted = request('DELETE', $path, @port, timeout => slowly(20));
 ok t_cmp($deleted->code, 503, 'a deletion is refused as well');
 ok t_cmp($deleted->header('Retry-After'), 5, 'with the time to come again');
+
+# What a feed has published before is not to be published again.
+send_event('two');
+$feed->send_bytes("0\r\n\r\n");
+my $partly = SSETest::Answer->new($feed);
+ok t_cmp($partly->code, 503, 'the rest of a feed is refused as well');
+ok t_cmp([scalar @{ $partly->json->{ids} }, $partly->header('Retry-After')],
+         [1, undef], 'with the id of what was published before');
+ok t_cmp($partly->json->{error},
+         qr/^what follows the ids named here was not published: /,
+         'and what that means');
 
 undef $hold;
 ok t_cmp(scalar(eventually {
