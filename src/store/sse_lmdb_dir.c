@@ -22,6 +22,7 @@
 #include <pwd.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <apr_strings.h>
@@ -46,7 +47,7 @@ typedef struct {
     struct stat who;     /**< of that */
     int made;            /**< the directory at fd is new */
     gid_t groups[GROUPS_MAX];
-    int n_groups;
+    int n_groups; /**< -1: they are too many */
 } walk_t;
 
 /* The children's user's groups: by them he may write to a directory. */
@@ -56,10 +57,13 @@ static void find_groups(walk_t *walk)
 
     walk->n_groups = GROUPS_MAX;
     pw = sse_lmdb_prepare_is_root(walk->job) ? getpwuid(walk->job->uid) : NULL;
-    if (!pw || getgrouplist(pw->pw_name, walk->job->gid, walk->groups,
-                            &walk->n_groups) < 0) {
+    if (!pw) {
         walk->groups[0] = walk->job->gid;
         walk->n_groups = 1;
+    }
+    else if (getgrouplist(pw->pw_name, walk->job->gid, walk->groups,
+                          &walk->n_groups) < 0) {
+        walk->n_groups = -1;
     }
 }
 
@@ -69,10 +73,32 @@ static int is_his_group(const walk_t *walk, gid_t gid)
 
     for (i = 0; i < walk->n_groups; ++i) {
         if (walk->groups[i] == gid) {
-            return sse_lmdb_prepare_is_root(walk->job);
+            return 1;
         }
     }
-    return 0;
+    return walk->n_groups < 0;
+}
+
+/* Whether the directory has an access control list, or might have: the group's
+ * bits are then the most that the list gives to anybody in it, and the group is
+ * not who has them.  A descriptor that is a path only has to be named. */
+static int has_list(const walk_t *walk)
+{
+    char path[64];
+    ssize_t n;
+
+    apr_snprintf(path, sizeof(path), "/proc/self/fd/%d", walk->fd);
+    n = getxattr(path, "system.posix_acl_access", NULL, 0);
+    return n > 0 || (n < 0 && errno != ENODATA && errno != ENOTSUP);
+}
+
+/* Whether the children's user may be one of those that the group's bits let
+ * write to the directory. */
+static int may_write_by_group(const walk_t *walk)
+{
+    return (walk->st.st_mode & S_IWGRP) &&
+           sse_lmdb_prepare_is_root(walk->job) &&
+           (is_his_group(walk, walk->st.st_gid) || has_list(walk));
 }
 
 static int is_trusted(uid_t uid) { return uid == 0 || uid == geteuid(); }
@@ -86,8 +112,7 @@ static int is_safe(const walk_t *walk, const struct stat *entry)
     if (!is_trusted(dir->st_uid)) {
         return 0;
     }
-    if (!(dir->st_mode & S_IWOTH) &&
-        !((dir->st_mode & S_IWGRP) && is_his_group(walk, dir->st_gid))) {
+    if (!(dir->st_mode & S_IWOTH) && !may_write_by_group(walk)) {
         return 1;
     }
     return (dir->st_mode & S_ISVTX) && (!entry || is_trusted(entry->st_uid));

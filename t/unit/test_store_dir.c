@@ -10,6 +10,7 @@
 #include <grp.h>
 #include <sched.h>
 #include <sys/mount.h>
+#include <sys/xattr.h>
 
 #include "store.h"
 
@@ -149,6 +150,39 @@ static void test_others(void)
     is_num(owner("staff/store"), NOBODY, "it is his");
 }
 
+/* An access control list that lets the user write: the mode shows that as the
+ * group's, and the group is root's. */
+static void test_list(void)
+{
+    static const struct {
+        apr_uint32_t version;
+        struct {
+            apr_uint16_t tag, perm;
+            apr_uint32_t id;
+        } entry[5];
+    } list = {2,
+              {{0x01, 7, ~0u},
+               {0x02, 7, NOBODY},
+               {0x04, 5, ~0u},
+               {0x10, 7, ~0u},
+               {0x20, 5, ~0u}}};
+    apr_pool_t *pool = test_pool();
+
+    make("listed", 0, 0, 0755);
+    make("listed/store", 0, 0, 0755);
+    if (setxattr(path_of(pool, "listed"), "system.posix_acl_access", &list,
+                 sizeof(list), 0)) {
+        printf("ok %d # SKIP no access control lists here\n", ++tap_count);
+    }
+    else {
+        is_refused("listed/store", "listed", "nor where a list lets him");
+        is_num(owner("listed/store"), 0, "and it stays root's");
+    }
+    make("plain", 0, 0, 0775);
+    is_made("plain/store", "root's group without a list is trusted");
+    apr_pool_destroy(pool);
+}
+
 /* As /tmp is: who makes a name there has it. */
 static void test_sticky(void)
 {
@@ -257,6 +291,7 @@ int main(void)
     test_renamed();
     test_his();
     test_others();
+    test_list();
     test_sticky();
     test_roots_link();
     test_file();
