@@ -7,18 +7,16 @@
 #include <apr_strings.h>
 #include <apr_tables.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <lmdb.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "sse_atomic.h"
 #include "store/sse_lmdb.h"
+#include "store/sse_registry_file.h"
 
-#define MAP_SIZE (64u << 20)
 /* How often the path is looked at. */
 #define CHECK_EVERY apr_time_from_msec(100)
 /* How long one waits for another process, how many do while it does not get on,
@@ -28,14 +26,7 @@
 #define WAITERS_MAX 4
 #define CLOSE_WAIT  apr_time_from_msec(500)
 
-/** What opening yields. */
-typedef struct {
-    MDB_env *env;
-    MDB_dbi db;
-    const apr_uint32_t *words; /* see sse_lmdb_lock_map() */
-    dev_t dev;                 /* which file it is */
-    ino_t ino;
-} file_t;
+typedef sse_registry_file_t file_t;
 
 struct sse_registry_t {
     char *path;           /* const */
@@ -76,116 +67,12 @@ static apr_status_t status_of(int rc)
 
 /* -- Opening --------------------------------------------------------------- */
 
-static const char *lock_of(const char *path, char *buf, apr_size_t size)
-{
-    apr_snprintf(buf, size, "%s-lock", path);
-    return buf;
-}
-
-/* To look at the lock, before LMDB opens it. */
-static const apr_uint32_t *map_lock(const char *path)
-{
-    const apr_uint32_t *words = NULL;
-    char lock[4096];
-    int fd = open(lock_of(path, lock, sizeof(lock)),
-                  O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-
-    if (fd >= 0) {
-        words = sse_lmdb_lock_map(fd);
-        close(fd);
-    }
-    return words;
-}
-
-static void close_file(file_t *file)
-{
-    mdb_env_close(file->env);
-    sse_lmdb_lock_unmap(file->words);
-}
-
-static int open_env(file_t *file, const char *path)
-{
-    int rc = mdb_env_create(&file->env), dead;
-
-    if (rc) {
-        return rc;
-    }
-    file->words = map_lock(path);
-    mdb_env_set_mapsize(file->env, MAP_SIZE);
-    rc = mdb_env_open(file->env, path, MDB_NOSUBDIR | MDB_NOSYNC | MDB_NOTLS,
-                      0600);
-    if (!rc) {
-        rc = mdb_reader_check(file->env, &dead);
-    }
-    if (rc) {
-        close_file(file);
-    }
-    return rc;
-}
-
-/* The file's one database is always there: that takes no writer's lock. */
-static int open_db(file_t *file)
-{
-    MDB_txn *txn;
-    int rc = mdb_txn_begin(file->env, NULL, MDB_RDONLY, &txn);
-
-    if (rc) {
-        return rc;
-    }
-    rc = mdb_dbi_open(txn, NULL, 0, &file->db);
-    if (rc) {
-        mdb_txn_abort(txn);
-        return rc;
-    }
-    return mdb_txn_commit(txn);
-}
-
-static int identify(file_t *file)
-{
-    struct stat st;
-    int fd, rc = mdb_env_get_fd(file->env, &fd);
-
-    if (!rc && fstat(fd, &st)) {
-        rc = errno;
-    }
-    if (!rc) {
-        file->dev = st.st_dev;
-        file->ino = st.st_ino;
-    }
-    return rc;
-}
-
-static int is_damage(int rc)
-{
-    return rc == MDB_INVALID || rc == MDB_VERSION_MISMATCH ||
-           rc == MDB_CORRUPTED || rc == MDB_PANIC;
-}
-
-static int open_file(file_t *file, const char *path)
-{
-    char lock[4096];
-    int rc = open_env(file, path);
-
-    if (is_damage(rc)) {
-        unlink(path);
-        unlink(lock_of(path, lock, sizeof(lock)));
-        rc = open_env(file, path);
-    }
-    if (rc) {
-        return rc;
-    }
-    if ((rc = open_db(file)) || (rc = identify(file))) {
-        close_file(file);
-    }
-    return rc;
-}
-
 static apr_status_t on_pool_gone(void *baton)
 {
     sse_registry_t *registry = baton;
 
     if (sse_writer_destroy(registry->writer, CLOSE_WAIT)) {
-        close_file(&registry->file);
+        sse_registry_file_close(&registry->file);
         pthread_rwlock_destroy(&registry->lock);
         free(registry->path);
         free((void *)registry->owner.ptr);
@@ -212,7 +99,7 @@ apr_status_t sse_registry_open(sse_registry_t **out, const char *dir,
     sse_writer_limit(registry->writer, WAITERS_MAX, NULL);
     registry->path = strdup(apr_pstrcat(pool, dir, "/open.mdb", NULL));
     registry->owner = sse_slice(strdup(apr_pstrcat(pool, owner, "/", NULL)));
-    if ((rc = open_file(&registry->file, registry->path))) {
+    if ((rc = sse_registry_file_open(&registry->file, registry->path))) {
         sse_writer_destroy(registry->writer, 0);
         free(registry);
         return status_of(rc);
@@ -301,12 +188,15 @@ static int move_to(const sse_registry_t *registry, const file_t *file)
     return mdb_txn_commit(txn);
 }
 
+/* A process must not have a lock file open twice: LMDB's locks are given up for
+ * both as soon as one is closed.  So a file is left only with its lock. */
 static int is_moved(const sse_registry_t *registry)
 {
     struct stat st;
 
-    return stat(registry->path, &st) || st.st_dev != registry->file.dev ||
-           st.st_ino != registry->file.ino;
+    return (stat(registry->path, &st) || st.st_dev != registry->file.dev ||
+            st.st_ino != registry->file.ino) &&
+           !sse_registry_file_is_lock(&registry->file, registry->path);
 }
 
 /* By the writer. */
@@ -314,17 +204,17 @@ static void take_up(sse_registry_t *registry)
 {
     file_t file, old = registry->file;
 
-    if (!is_moved(registry) || open_file(&file, registry->path)) {
+    if (!is_moved(registry) || sse_registry_file_open(&file, registry->path)) {
         return;
     }
     if (move_to(registry, &file)) {
-        close_file(&file);
+        sse_registry_file_close(&file);
         return;
     }
     pthread_rwlock_wrlock(&registry->lock);
     registry->file = file;
     pthread_rwlock_unlock(&registry->lock);
-    close_file(&old);
+    sse_registry_file_close(&old);
 }
 
 /* The file is the one at the path, wherever there is one. */

@@ -353,6 +353,51 @@ static void test_moved(void)
     apr_pool_destroy(own);
 }
 
+/* @return whether another process could lock the first byte of the lock file,
+ *         as LMDB does when nobody has it open */
+static int is_unlocked(void)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1};
+    int status = -1, fd;
+    pid_t pid;
+
+    fflush(stdout);
+    if (!(pid = fork())) {
+        fd = open(apr_pstrcat(pool, dir, "/open.mdb-lock", NULL), O_RDWR);
+        _exit(fd < 0 ? 2 : !fcntl(fd, F_SETLK, &lock));
+    }
+    waitpid(pid, &status, 0);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+/* One of the two files goes: the other one's lock is still this process's. */
+static void test_half_removed(void)
+{
+    apr_pool_t *own;
+    sse_registry_t *registry;
+    claim_t claim;
+
+    apr_pool_create(&own, pool);
+    registry = open_registry(own);
+    claim_of(registry, &claim, NULL);
+    is_num(is_unlocked(), 0, "the lock file is locked");
+    unlink(apr_pstrcat(pool, dir, "/open.mdb", NULL));
+    let_time_pass();
+    is_num(add(registry, "1.a/x", "one"), APR_SUCCESS, "without its file");
+    let_time_pass();
+    is_num(add(registry, "1.a/y", "two"), APR_SUCCESS, "it goes on");
+    is_num(is_unlocked(), 0, "and is locked");
+    unlink(apr_pstrcat(pool, dir, "/open.mdb-lock", NULL));
+    let_time_pass();
+    is_num(add(registry, "1.a/z", "three"), APR_SUCCESS, "both go");
+    is_num(access(apr_pstrcat(pool, dir, "/open.mdb", NULL), F_OK), 0,
+           "and are made anew");
+    is_num(is_unlocked(), 0, "and locked");
+    claim_of(registry, &claim, NULL);
+    is_str(claim.found, "1.a/x=one 1.a/y=two 1.a/z=three ", "with all entries");
+    apr_pool_destroy(own);
+}
+
 static void hold_until_end(int in, int out)
 {
     MDB_env *env;
@@ -436,6 +481,7 @@ int main(void)
     test_full();
     test_entries();
     test_moved();
+    test_half_removed();
     test_locked();
     apr_pool_destroy(pool);
     if (chdir(dir) || unlink("open.mdb") || unlink("open.mdb-lock") ||
