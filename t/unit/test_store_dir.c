@@ -230,11 +230,13 @@ static void test_file(void)
     apr_pool_destroy(pool);
 }
 
-/* With /etc/group of our own, which says that nobody is in a group. */
-static int join_group(apr_pool_t *pool)
+/* With /etc/group of our own, which says that nobody is in a group, and in so
+ * many others. */
+static int join_groups(apr_pool_t *pool, int others)
 {
     const char *path = path_of(pool, "etc-group");
     FILE *file;
+    int i;
 
     if (unshare(CLONE_NEWNS) ||
         mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL)) {
@@ -242,6 +244,9 @@ static int join_group(apr_pool_t *pool)
     }
     file = fopen(path, "w");
     fprintf(file, "root:x:0:\nnogroup:x:%d:\nsse:x:%d:nobody\n", NOBODY, GROUP);
+    for (i = 1; i <= others; ++i) {
+        fprintf(file, "more%d:x:%d:nobody\n", i, GROUP + i);
+    }
     fclose(file);
     return !mount(path, "/etc/group", NULL, MS_BIND, NULL);
 }
@@ -263,7 +268,7 @@ static void test_groups(void)
         sse_store_conf_t *conf = test_conf(pool, "grouped", "1m", "off");
         const char *notice = NULL;
 
-        if (!join_group(pool)) {
+        if (!join_groups(pool, 0)) {
             _exit(77);
         }
         _exit(P->test(conf, NOBODY, NOBODY, pool) ||
@@ -275,6 +280,36 @@ static void test_groups(void)
     }
     else {
         is_num(result, 0, "but for those who are in it, as httpd's user");
+    }
+    apr_pool_destroy(pool);
+}
+
+/* Who is in more groups than are looked at may be in any. */
+static void test_many_groups(void)
+{
+    apr_pool_t *pool = test_pool();
+    pid_t pid;
+    int result;
+
+    make("many", 0, GROUP - 1, 0775);
+    is_made("many/one", "a group that he is not in is trusted");
+    fflush(stdout);
+    if (!(pid = fork())) {
+        sse_store_conf_t *conf = test_conf(pool, "many/two", "1m", "off");
+        const char *notice = NULL;
+
+        if (!join_groups(pool, 300)) {
+            _exit(77);
+        }
+        _exit(!P->prepare(conf, NOBODY, NOBODY, &notice, pool));
+    }
+    result = wait_for(pid);
+    if (result == 77) {
+        printf("ok %d # SKIP no mount namespace here\n", ++tap_count);
+    }
+    else {
+        is_num(result, 0, "but not when he is in too many to tell");
+        is_num(owner("many/two"), -1, "and nothing is made there");
     }
     apr_pool_destroy(pool);
 }
@@ -296,5 +331,6 @@ int main(void)
     test_roots_link();
     test_file();
     test_groups();
+    test_many_groups();
     return test_end();
 }
