@@ -145,7 +145,8 @@ APR_DECLARE_OPTIONAL_FN(apr_status_t, sse_send,
  * longer to this one.  Any thread.  What is published after sse_subscribe() has
  * returned is delivered; the first of it may come behind younger events of the
  * stream's other channels, and then a block with only an id follows, so that
- * the client comes back to the right place.  Twice is once.
+ * the client comes back to the right place.  Twice is once.  What a stream has
+ * not been sent yet of a channel that it leaves is not sent.
  * @return APR_SUCCESS; APR_EINVAL: no channel name; APR_EOF, APR_ECONNABORTED:
  *         as for sse_send; else why the store cannot be read
  */

@@ -21,7 +21,7 @@ static sse_subscribed_t *place_init(sse_subscribed_t *place,
 {
     memset(place, 0, sizeof(*place));
     place->listener.subscription = sub;
-    place->since = since;
+    place->since = place->lost = since;
     place->len = key.len;
     memcpy(place->key, key.ptr, key.len);
     place->next = sub->places;

@@ -70,6 +70,7 @@ static int go_on(sse_subscribed_t *place, sse_id_t ended)
         return 0;
     }
     place->since = place->again;
+    place->lost = sse_id_later(place->lost, place->since);
     place->ended = place->again = 0;
     return 1;
 }

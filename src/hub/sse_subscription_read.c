@@ -179,7 +179,8 @@ static void forget_losses(sse_subscription_t *sub)
     sse_subscribed_t *place;
 
     for (place = sub->places; place; place = place->next) {
-        place->lost = sse_id_earlier(place->lost, sub->after);
+        place->lost =
+            sse_id_later(sse_id_earlier(place->lost, sub->after), place->since);
     }
 }
 
@@ -325,7 +326,7 @@ static int is_all_given(sse_stream_t *stream, void *baton, sse_id_t *upto)
     if (sub->is_live && !sub->is_free) {
         *upto = sse_id_later(sub->after, sub->hub->position);
     }
-    return sub->is_live;
+    return sub->is_live && !sub->gap;
 }
 
 /* Where the stream was never attached, no listener is on a channel, and this

@@ -126,6 +126,13 @@ void sse_log_later(const char *file, int number, int index, int level,
     free(line);
 }
 
+void sse_log_drop(void)
+{
+    pthread_mutex_lock(&lines.lock);
+    ++lines.dropped;
+    pthread_mutex_unlock(&lines.lock);
+}
+
 int sse_log_is_done(void)
 {
     int done;

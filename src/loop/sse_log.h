@@ -24,6 +24,9 @@ void sse_log_later(const char *file, int line, int module_index, int level,
                    apr_status_t status, const server_rec *s, const char *fmt,
                    ...) __attribute__((format(printf, 7, 8)));
 
+/** Count one line more among those that were dropped. */
+void sse_log_drop(void);
+
 /** Whether all has been written. */
 int sse_log_is_done(void);
 

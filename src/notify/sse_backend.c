@@ -14,24 +14,37 @@
 
 static ap_filter_rec_t *filter; /* const after register_hooks */
 
+/* The filter's; in the request's pool. */
+typedef struct {
+    struct sse_watcher_t *watcher;
+    request_rec *r;
+} sse_backend_t;
+
 /* mod_proxy takes APR_EOF for an end of the response after which the connection
- * is closed, without a word in the log. */
+ * is closed, without a word in the log.  So would mod_cache, and keep the first
+ * part for the whole. */
+static apr_status_t sse_backend_end(const sse_backend_t *backend)
+{
+    backend->r->no_cache = 1;
+    return APR_EOF;
+}
+
 static apr_status_t sse_backend_in(ap_filter_t *f, apr_bucket_brigade *bb,
                                    ap_input_mode_t mode, apr_read_type_e block,
                                    apr_off_t readbytes)
 {
-    struct sse_watcher_t *watcher = f->ctx;
+    const sse_backend_t *backend = f->ctx;
     apr_status_t rv;
 
     if (block == APR_BLOCK_READ &&
-        !sse_watcher_begin_read(watcher, sse_conn_fd(f->c))) {
-        return APR_EOF;
+        !sse_watcher_begin_read(backend->watcher, sse_conn_fd(f->c))) {
+        return sse_backend_end(backend);
     }
     rv = ap_get_brigade(f->next, bb, mode, block, readbytes);
-    if (block == APR_BLOCK_READ && !sse_watcher_end_read(watcher) &&
+    if (block == APR_BLOCK_READ && !sse_watcher_end_read(backend->watcher) &&
         rv != APR_SUCCESS) {
         apr_brigade_cleanup(bb);
-        rv = APR_EOF;
+        rv = sse_backend_end(backend);
     }
     return rv;
 }
@@ -40,9 +53,13 @@ static apr_status_t sse_backend_in(ap_filter_t *f, apr_bucket_brigade *bb,
 static int sse_backend_create_req(request_rec *r, request_rec *response)
 {
     struct sse_watcher_t *watcher = sse_watcher_of(r);
+    sse_backend_t *backend;
 
     if (watcher) {
-        ap_add_input_filter_handle(filter, watcher, response,
+        backend = apr_palloc(r->pool, sizeof(*backend));
+        backend->watcher = watcher;
+        backend->r = r;
+        ap_add_input_filter_handle(filter, backend, response,
                                    response->connection);
     }
     return DECLINED;

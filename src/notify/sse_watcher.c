@@ -434,9 +434,11 @@ struct sse_watcher_t *sse_watcher_of(request_rec *r)
     int aborts = 0;
 
     if (watcher) {
+        sse_signals_hold();
         pthread_mutex_lock(&watcher->lock);
         aborts = watcher->mode == SSE_WATCH_ABORT;
         pthread_mutex_unlock(&watcher->lock);
+        sse_signals_let_go();
     }
     return aborts ? watcher : NULL;
 }
@@ -445,10 +447,12 @@ int sse_watcher_begin_read(sse_watcher_t *watcher, int fd)
 {
     int is_cut;
 
+    sse_signals_hold();
     pthread_mutex_lock(&watcher->lock);
     is_cut = watcher->is_cut;
     watcher->read_fd = is_cut ? -1 : fd;
     pthread_mutex_unlock(&watcher->lock);
+    sse_signals_let_go();
     return !is_cut;
 }
 
@@ -456,10 +460,12 @@ int sse_watcher_end_read(sse_watcher_t *watcher)
 {
     int is_cut;
 
+    sse_signals_hold();
     pthread_mutex_lock(&watcher->lock);
     is_cut = watcher->is_cut;
     watcher->read_fd = -1;
     pthread_mutex_unlock(&watcher->lock);
+    sse_signals_let_go();
     return !is_cut;
 }
 

@@ -132,20 +132,47 @@ void sse_async_add_hold(sse_conn_t *conn, request_rec *r)
 
 /* -- Passing on ------------------------------------------------------------ */
 
-static void take_piece(sse_conn_t *conn, apr_bucket_brigade *piece)
+/* Two parts of a file share its descriptor, and apr-util before 1.6.2 gives that
+ * to the pool of what the core filter keeps of the first one, so that it is
+ * closed under the second.  So the piece is read: it is memory from then on.
+ * @return an error of the file's */
+static apr_status_t read_piece(apr_bucket *b, apr_size_t room)
+{
+    const char *data;
+    apr_size_t len;
+    apr_status_t rv;
+
+    if (!APR_BUCKET_IS_FILE(b)) {
+        if (b->length > room) {
+            apr_bucket_split(b, room);
+        }
+        return APR_SUCCESS;
+    }
+    /* Some of it becomes memory, and the rest another bucket. */
+    rv = apr_bucket_read(b, &data, &len, APR_BLOCK_READ);
+    if (rv == APR_SUCCESS && b->length > room) {
+        apr_bucket_split(b, room);
+    }
+    return rv;
+}
+
+static apr_status_t take_piece(sse_conn_t *conn, apr_bucket_brigade *piece)
 {
     apr_size_t room = PIECE_BYTES;
+    apr_status_t rv;
     apr_bucket *b;
 
     while (room && !APR_BRIGADE_EMPTY(conn->held)) {
         b = APR_BRIGADE_FIRST(conn->held);
-        if (b->length > room) {
-            apr_bucket_split(b, room);
+        rv = read_piece(b, room);
+        if (rv != APR_SUCCESS) {
+            return rv;
         }
         room -= b->length;
         APR_BUCKET_REMOVE(b);
         APR_BRIGADE_INSERT_TAIL(piece, b);
     }
+    return APR_SUCCESS;
 }
 
 /* Where it failed, who logs the request shall see that. */
@@ -167,8 +194,10 @@ void sse_async_pass_held(sse_conn_t *conn)
     rv = core(conn->core, NULL);
     while (rv == APR_SUCCESS && !c->data_in_output_filters &&
            !APR_BRIGADE_EMPTY(conn->held)) {
-        take_piece(conn, conn->bb);
-        rv = ap_pass_brigade(conn->hold->next, conn->bb);
+        rv = take_piece(conn, conn->bb);
+        if (rv == APR_SUCCESS) {
+            rv = ap_pass_brigade(conn->hold->next, conn->bb);
+        }
         apr_brigade_cleanup(conn->bb);
         if (rv == APR_SUCCESS) {
             rv = core(conn->core, NULL);

@@ -21,7 +21,16 @@
 #include <http_core.h>
 #include <http_log.h>
 
+#include "loop/sse_log.h"
+#include "sse_atomic.h"
+
 APLOG_USE_MODULE(sse);
+
+/* So many requests may wait for a log that takes nothing; of those that end
+ * meanwhile the access log tells. */
+#define WAITING_MOST 256
+
+static apr_uint32_t waiting; /* atomic */
 
 static const request_rec *main_request(const request_rec *r)
 {
@@ -61,22 +70,29 @@ static void run_log(sse_job_t *job)
     sse_stream_t *stream = sse_owner_of(job, sse_stream_t, log_job);
 
     log_end(stream);
+    sse_atomic_sub(&waiting, 1);
     sse_notice_unpin(stream->notice);
     sse_stream_release(stream);
 }
 
-/* @return whether a worker will do it */
+/* @return whether a worker will do it, or nobody */
 static int log_soon(sse_stream_t *stream)
 {
+    if (sse_atomic_load(&waiting) >= WAITING_MOST) {
+        sse_log_drop();
+        return 1;
+    }
     if (!stream->r->connection->log_id || !main_request(stream->r)->log_id ||
         !sse_notice_pin(stream->notice)) {
         return 0;
     }
     sse_stream_acquire(stream);
     stream->log_job.run = run_log;
+    sse_atomic_add(&waiting, 1);
     if (sse_workers_try(SSE_WORKERS_LOG, &stream->log_job) == APR_SUCCESS) {
         return 1;
     }
+    sse_atomic_sub(&waiting, 1);
     sse_notice_unpin(stream->notice);
     sse_stream_release(stream);
     return 0;
