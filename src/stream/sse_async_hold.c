@@ -132,9 +132,10 @@ void sse_async_add_hold(sse_conn_t *conn, request_rec *r)
 
 /* -- Passing on ------------------------------------------------------------ */
 
-/* Two parts of a file share its descriptor, and apr-util before 1.6.2 gives that
- * to the pool of what the core filter keeps of the first one, so that it is
- * closed under the second.  So the piece is read: it is memory from then on.
+/* Two parts of a file share its descriptor, and apr-util before 1.6.2 gives
+ * that to the pool of what the core filter keeps of the first one, so that it
+ * is closed under the second.  So the piece is read: it is memory from then
+ * on.
  * @return an error of the file's */
 static apr_status_t read_piece(apr_bucket *b, apr_size_t room)
 {
