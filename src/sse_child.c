@@ -115,8 +115,14 @@ static void note_outcome(apr_status_t rv)
 
 apr_status_t sse_child_append(sse_append_t *items, int n)
 {
-    apr_status_t rv = this_child->provider->append(this_child->store, items, n);
+    apr_status_t rv;
     int i, added = 0;
+
+    /* On prefork a signal's handler ends the process here and now, with the
+     * store in use. */
+    sse_signals_hold();
+    rv = this_child->provider->append(this_child->store, items, n);
+    sse_signals_let_go();
 
     note_outcome(rv);
     for (i = 0; rv == APR_SUCCESS && i < n; ++i) {
@@ -131,8 +137,11 @@ apr_status_t sse_child_append(sse_append_t *items, int n)
 
 apr_status_t sse_child_forget(sse_slice_t channel, sse_id_t *id)
 {
-    apr_status_t rv =
-        this_child->provider->forget(this_child->store, channel, id);
+    apr_status_t rv;
+
+    sse_signals_hold();
+    rv = this_child->provider->forget(this_child->store, channel, id);
+    sse_signals_let_go();
 
     note_outcome(rv);
     if (rv == APR_SUCCESS) {
