@@ -286,6 +286,9 @@ static int open_dbs(walk_t *k, volatile sse_lmdb_check_t *check)
     if (rc) {
         return rc;
     }
+    if (st.ms_entries && k->state.version != SSE_LMDB_VERSION) {
+        check->is_in = check->is_long = 1; /* each event is written anew */
+    }
     rc = sse_lmdb_dbs_open(k->txn, k->db, check->last);
     if (rc == MDB_MAP_FULL && check->last) {
         /* No room to upgrade it in. */
@@ -339,7 +342,7 @@ static int check_env(walk_t *k, volatile sse_lmdb_check_t *check)
     booted = boot_is_new(k, name);
     k->all |= booted;
     check->is_in = 1;
-    check->is_long = k->all;
+    check->is_long |= k->all;
     rc = walk(k, check);
     mdb_txn_abort(k->txn);
     if (!rc && booted) {
