@@ -310,6 +310,9 @@ void sse_lmdb_lock_unmap(const apr_uint32_t *words);
 /** Look at that from here on, and at what was looked at no more. */
 void sse_lmdb_lock_use(sse_store_t *store, const apr_uint32_t *words);
 int sse_lmdb_lock_looks_free(const apr_uint32_t *words);
+/** @return whether it looks free, within that time; 1 if nobody can tell, and
+ *          when who had it has died */
+int sse_lmdb_lock_wait(const apr_uint32_t *words, apr_interval_time_t patience);
 /** The same, for what the store looks at. */
 int sse_lmdb_lock_is_free(sse_store_t *store);
 /** In a write transaction: find out where the lock is. @return to give to

@@ -268,6 +268,9 @@ int sse_lmdb_write_begin(sse_lmdb_write_t *w, sse_store_t *store)
 
     w->store = store;
     w->used = w->has_owner = 0;
+    if (sse_writer_has_lost(store->writer)) {
+        return ECANCELED; /* given up in an earlier transaction */
+    }
     for (;;) {
         sse_lmdb_enter(store);
         rc = sse_lmdb_place_look(store);
@@ -417,10 +420,15 @@ static int open_dbs_there(sse_store_t *store)
     return mdb_txn_commit(txn);
 }
 
-static int make_dbs(sse_store_t *store, sse_id_t above)
+/* All others are kept out meanwhile: LMDB's lock, for which there is no
+ * time-out, is taken only when it looks free. */
+static int make_dbs(sse_store_t *store, const apr_uint32_t *lock,
+                    sse_id_t above)
 {
     MDB_txn *txn;
-    int rc = mdb_txn_begin(store->env, NULL, 0, &txn);
+    int rc = sse_lmdb_lock_wait(lock, SSE_LMDB_PATIENCE)
+                 ? mdb_txn_begin(store->env, NULL, 0, &txn)
+                 : EAGAIN;
 
     if (rc) {
         return rc;
@@ -433,13 +441,14 @@ static int make_dbs(sse_store_t *store, sse_id_t above)
     return mdb_txn_commit(txn);
 }
 
-static int open_dbs(sse_store_t *store, sse_lmdb_who_e who, sse_id_t above)
+static int open_dbs(sse_store_t *store, sse_lmdb_who_e who,
+                    const apr_uint32_t *lock, sse_id_t above)
 {
     int rc = open_dbs_there(store);
 
     /* None, or those of an earlier version. */
     return (rc == ENOENT || rc == MDB_NOTFOUND) && who == SSE_LMDB_WRITER
-               ? make_dbs(store, above)
+               ? make_dbs(store, lock, above)
                : rc;
 }
 
@@ -474,7 +483,7 @@ int sse_lmdb_env_start(sse_store_t *store, sse_lmdb_who_e who, sse_id_t above)
         return rc;
     }
     mdb_reader_check(store->env, &dead);
-    if ((rc = open_dbs(store, who, above)) || (rc = measure_env(store)) ||
+    if ((rc = open_dbs(store, who, lock, above)) || (rc = measure_env(store)) ||
         (rc = sse_lmdb_place_note(store))) {
         mdb_env_close(store->env);
         store->env = NULL;

@@ -24,7 +24,8 @@
 #include "store/sse_lmdb.h"
 
 /* The lock lies before the readers, who begin in the first page. */
-#define WORDS 256
+#define WORDS     256
+#define WAIT_STEP apr_time_from_msec(5)
 /* Beside the number: somebody waits; the owner has died. */
 #define FLAGS 0xC0000000u
 
@@ -101,6 +102,24 @@ int sse_lmdb_lock_looks_free(const apr_uint32_t *words)
     int i = sse_lmdb_lock_place();
 
     return words && i >= 0 && !__atomic_load_n(&words[i], __ATOMIC_RELAXED);
+}
+
+int sse_lmdb_lock_wait(const apr_uint32_t *words, apr_interval_time_t patience)
+{
+    apr_interval_time_t waited = 0;
+    int i = sse_lmdb_lock_place();
+
+    if (!words || i < 0) {
+        return 1;
+    }
+    while (!is_at(words, i, 0)) {
+        if (waited >= patience) {
+            return 0;
+        }
+        apr_sleep(WAIT_STEP);
+        waited += WAIT_STEP;
+    }
+    return 1;
 }
 
 int sse_lmdb_lock_is_free(sse_store_t *store)

@@ -236,5 +236,12 @@ static int move(sse_store_t *store, sse_lmdb_who_e who)
 
 int sse_lmdb_place_move(sse_store_t *store, sse_lmdb_who_e who)
 {
-    return sse_lmdb_alone(store, who, move);
+    int rc = sse_lmdb_alone(store, who, move);
+
+    /* Somebody is active for long: readers go on with what is open, and do not
+     * wait for that one each time. */
+    if (rc == EAGAIN && who == SSE_LMDB_READER) {
+        __atomic_store_n(&store->failed[0], apr_time_now(), __ATOMIC_RELAXED);
+    }
+    return rc;
 }

@@ -187,7 +187,10 @@ static void look_elsewhere(sse_store_t *store)
 {
     int rc;
 
-    sse_lmdb_enter(store);
+    /* Who opens may take long: this one has waited long enough. */
+    if (sse_lmdb_gate_enter(store, SSE_LMDB_READER, NULL)) {
+        return;
+    }
     rc = sse_lmdb_place_look(store);
     sse_lmdb_leave(store);
     if (rc) {

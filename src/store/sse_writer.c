@@ -31,6 +31,8 @@ struct sse_writer_t {
     apr_time_t moved;            /* under lock: when something did, steady */
     unsigned int turns;          /* under lock: how many there were */
     unsigned int turn;           /* under lock: whose it is; 0: nobody writes */
+    pthread_t whose;             /* under lock: the thread with the turn */
+    int inside;                  /* under lock: threads in the function */
     int threads;                 /* under lock: that are not over */
     unsigned int current;        /* under lock: the number of the one in use */
     int has_thread;              /* under lock: that one was made */
@@ -102,10 +104,10 @@ int sse_writer_destroy(sse_writer_t *writer, apr_interval_time_t patience)
     }
     writer->stop = 1;
     pthread_cond_broadcast(&writer->work);
-    while (writer->threads && !rc) {
+    while ((writer->threads || writer->inside) && !rc) {
         rc = pthread_cond_timedwait(&writer->over, &writer->lock, &until);
     }
-    is_over = !writer->threads;
+    is_over = !writer->threads && !writer->inside;
     pthread_mutex_unlock(&writer->lock);
     if (is_over) {
         pthread_cond_destroy(&writer->over);
@@ -151,12 +153,17 @@ static int take_turn(sse_writer_t *writer, int may_wait, int *done)
         ++writer->turns; /* 0 is nobody's */
     }
     turn = writer->turn = writer->turns;
+    writer->whose = pthread_self();
+    ++writer->inside;
     pthread_mutex_unlock(&writer->lock);
     *done = may_wait || is_free_soon(writer);
     if (*done) {
         writer->fn(writer->baton);
     }
     pthread_mutex_lock(&writer->lock);
+    if (!--writer->inside && writer->stop) {
+        pthread_cond_broadcast(&writer->over);
+    }
     if (writer->turn != turn) {
         return 0;
     }
@@ -250,6 +257,20 @@ static int want_thread(sse_writer_t *writer)
     return rc;
 }
 
+/* With the lock. */
+static void wake_waiting(sse_writer_t *writer)
+{
+    sse_writer_job_t *job;
+
+    for (job = writer->head; job; job = job->next) {
+        if (!job->on_done) {
+            pthread_cond_signal(&job->moved);
+        }
+    }
+}
+
+/* Not the first one's turn: the thread that hangs may be the publisher whose
+ * job is the first. */
 void sse_writer_abandon(sse_writer_t *writer)
 {
     pthread_mutex_lock(&writer->lock);
@@ -257,7 +278,9 @@ void sse_writer_abandon(sse_writer_t *writer)
     writer->has_thread = writer->is_wanted = 0;
     writer->turn = 0;
     writer->moved = steady_now();
-    hand_on(writer);
+    if (writer->head && want_thread(writer)) {
+        wake_waiting(writer);
+    }
     pthread_mutex_unlock(&writer->lock);
 }
 
@@ -430,6 +453,17 @@ int sse_writer_submit(sse_writer_t *writer, sse_writer_job_t *job,
 }
 
 /* -- For the function ------------------------------------------------------ */
+
+int sse_writer_has_lost(sse_writer_t *writer)
+{
+    int has_turn;
+
+    pthread_mutex_lock(&writer->lock);
+    has_turn = !writer->inside ||
+               (writer->turn && pthread_equal(writer->whose, pthread_self()));
+    pthread_mutex_unlock(&writer->lock);
+    return !has_turn;
+}
 
 sse_writer_job_t *sse_writer_take(sse_writer_t *writer,
                                   sse_writer_want_fn *want, void *baton)

@@ -61,7 +61,8 @@ typedef int sse_writer_free_fn(void *baton);
 sse_writer_t *sse_writer_create(sse_writer_fn *fn, sse_writer_free_fn *is_free,
                                 void *baton);
 /** What was posted is done first.
- *  @return whether its thread is over, within that time; if it is not, all that
+ *  @return whether no thread is in the function any more, within that time; if
+ *          one is, all that
  *          it uses must be left as it is, and so is the writer */
 int sse_writer_destroy(sse_writer_t *writer, apr_interval_time_t patience);
 
@@ -84,6 +85,10 @@ void sse_writer_post(sse_writer_t *writer, sse_writer_job_t *job);
 void sse_writer_abandon(sse_writer_t *writer);
 
 /* For the function. */
+
+/** @return whether this thread, in the function, was given up: another one
+ *          writes now, or will */
+int sse_writer_has_lost(sse_writer_t *writer);
 
 /** @return whether this job should be taken as well as those before it */
 typedef int sse_writer_want_fn(void *baton, const sse_writer_job_t *job);
