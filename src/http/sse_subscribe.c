@@ -227,6 +227,7 @@ static int subscribe(request_rec *r, const sse_child_t *child,
     sse_stream_opts(r, &plan.opts);
     plan.channels = names_of(r, channels);
     plan.now = start.now;
+    plan.can_poll = 1;
     plan.source = &sse_hub_source;
     plan.baton = sse_subscription_create(child->hub, start.keys, start.n,
                                          start.after, start.upto, start.lost);

@@ -259,7 +259,7 @@ static void wait_more(sse_stream_t *stream)
     if (c->aborted) {
         sse_stream_end(stream, aborted_reason(stream), APR_ECONNRESET);
     }
-    if (sse_threads_must_yield()) {
+    if (stream->can_poll && sse_threads_must_yield()) {
         sse_stream_poll(stream);
     }
     clock_gettime(CLOCK_REALTIME, &until);

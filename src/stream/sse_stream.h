@@ -80,6 +80,8 @@ typedef struct {
     void *baton;         /**< the source's */
     sse_id_t now;        /**< a client that is sent nothing may come back with
                               that id; 0: with its own */
+    int can_poll;        /**< its client misses nothing where the stream ends
+                              and it comes again with the last id */
     sse_ready_fn *ready; /**< run on a worker when it is open, or NULL */
     void *ready_baton;
 } sse_stream_plan_t;

@@ -159,6 +159,7 @@ static sse_stream_t *create(request_rec *r, const sse_stream_plan_t *plan,
     stream->source = plan->source;
     stream->source_baton = plan->baton;
     stream->ready = plan->ready;
+    stream->can_poll = plan->can_poll;
     stream->ready_baton = plan->ready_baton;
     stream->opened = apr_time_now();
     stream->place = *place;
@@ -310,7 +311,8 @@ static const char *busy_retry(request_rec *r, const sse_stream_plan_t *plan)
                      : apr_psprintf(r->pool, "retry: %d\n\n", retry);
 }
 
-static sse_thread_e take_thread(request_rec *r, sse_thread_t *thread)
+static sse_thread_e take_thread(request_rec *r, const sse_stream_plan_t *plan,
+                                sse_thread_t *thread)
 {
     conn_rec *c = r->connection->master;
     sse_conn_own_t *own = c ? sse_conn_own(c) : NULL;
@@ -319,7 +321,8 @@ static sse_thread_e take_thread(request_rec *r, sse_thread_t *thread)
     if (is_suspendable(r) && !sse_filters_waiting(r)) {
         return SSE_THREAD_NONE;
     }
-    return sse_threads_take(r, own ? &own->threads : NULL, thread);
+    return sse_threads_take(r, own ? &own->threads : NULL, plan->can_poll,
+                            thread);
 }
 
 /* @return OK, or the answer; DONE: it was given */
@@ -335,7 +338,7 @@ static int take(request_rec *r, const sse_stream_plan_t *plan,
         plan->source->on_ended(NULL, plan->baton);
         return rv;
     }
-    switch (take_thread(r, thread)) {
+    switch (take_thread(r, plan, thread)) {
     case SSE_THREAD_BUSY:
         sse_limits_give_back(place);
         send_away(r, plan, busy_retry(r, plan));
@@ -366,9 +369,8 @@ static void settle_thread(sse_stream_t *stream, sse_thread_t *thread)
 }
 
 /* Of one stream alone, its connection lives. */
-static int is_reset(request_rec *r)
+static int is_reset(conn_rec *c)
 {
-    conn_rec *c = r->connection;
     int fd = c->master ? sse_conn_fd(c->master) : -1;
 
     return fd >= 0 && c->aborted && !c->master->aborted &&
@@ -389,7 +391,7 @@ static int open_stream(request_rec *r, const sse_stream_plan_t *plan,
                    r->connection->master ? NULL : &stream->probing);
     rv = run(stream, is_open);
     if (thread->what != SSE_THREAD_NONE) {
-        sse_threads_give_back(thread, is_reset(r));
+        sse_threads_give_back(thread, is_reset(r->connection));
     }
     return rv;
 }
@@ -419,7 +421,7 @@ static int start(request_rec *r, const sse_stream_plan_t *plan)
     if (send_first(r, &plan->opts) != APR_SUCCESS ||
         !sse_watcher_disarm(r, &is_open)) {
         sse_limits_give_back(&place);
-        sse_threads_give_back(&thread, is_reset(r));
+        sse_threads_give_back(&thread, is_reset(r->connection));
         return give_up(r, plan);
     }
     return open_stream(r, plan, &place, &thread, is_open);

@@ -96,6 +96,7 @@ struct sse_stream_t {
     sse_place_t place; /* loop, once attached: what limits count */
     int polls;         /* loop, once attached: it ends when all that
                                    is due was sent */
+    int can_poll;      /* const: the plan's */
     int is_readying;   /* atomic: "ready" has not returned */
 
     apr_status_t status; /* whoever ended it; read by the loop afterwards */

@@ -12,6 +12,7 @@
 #include "config/sse_mpm.h"
 #include "sse_atomic.h"
 #include "sse_board.h"
+#include "sse_requests.h"
 #include "stream/sse_stream.h"
 
 APLOG_USE_MODULE(sse);
@@ -42,8 +43,9 @@ static struct {
     apr_uint32_t turns; /* atomic: streams that have come or gone */
     apr_time_t looked; /* atomic: when it was last looked whether all is busy */
     apr_uint32_t seen; /* atomic: turns at that time */
-    apr_uint32_t yielded; /* lock: turns when some might yield, */
-    int yields;           /* lock: and how many still may */
+    apr_uint32_t seen_requests; /* atomic: sse_requests_moves() then */
+    apr_uint32_t yielded;       /* lock: turns when some might yield, */
+    int yields;                 /* lock: and how many still may */
 } all = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 /* -- How many there may be ------------------------------------------------- */
@@ -102,8 +104,11 @@ static void unlink_thread(sse_thread_t *thread)
     }
 }
 
-static sse_thread_e take_poll(const server_rec *s)
+static sse_thread_e take_poll(const server_rec *s, int can_poll)
 {
+    if (!can_poll) {
+        return SSE_THREAD_REFUSED;
+    }
     if (all.polls >= poll_share(s)) {
         return SSE_THREAD_BUSY;
     }
@@ -117,7 +122,7 @@ static sse_thread_e take_http2(const server_rec *s, sse_thread_t *thread)
 
     if (conn->held >= conn_share(conn) || all.http2 >= http2_share(s) ||
         (!conn->held && all.mpm >= mpm_share(s))) {
-        return take_poll(s);
+        return take_poll(s, thread->can_poll);
     }
     ++all.http2;
     all.mpm += !conn->held;
@@ -148,6 +153,7 @@ static int may_log(void)
 /* What a single connection's own share does is no more than INFO. */
 static void complain(request_rec *r, const sse_thread_t *thread)
 {
+    int is_poll = thread->what != SSE_THREAD_REFUSED;
     int is_http2 = thread->conn != NULL;
 
     ap_log_rerror(
@@ -157,8 +163,7 @@ static void complain(request_rec *r, const sse_thread_t *thread)
         "Not told again for a minute",
         sse_atomic_load(&all.mpm), sse_mpm()->threads,
         sse_atomic_load(&all.http2), sse_mpm()->h2_threads,
-        is_http2 ? "that come over HTTP/2 get their events by polling"
-                 : "are answered 503",
+        is_poll ? "get their events by polling" : "are answered 503",
         is_http2 ? "With \"Protocols http/1.1\" on the host of the streams "
                    "they hold none"
                  : "Have more threads (MaxRequestWorkers, ThreadsPerChild), or "
@@ -206,10 +211,11 @@ void sse_threads_init_conn(sse_threads_conn_t *conn)
 }
 
 sse_thread_e sse_threads_take(request_rec *r, sse_threads_conn_t *conn,
-                              sse_thread_t *thread)
+                              int can_poll, sse_thread_t *thread)
 {
     memset(thread, 0, sizeof(*thread));
     thread->conn = conn;
+    thread->can_poll = can_poll;
     thread->began = apr_time_now();
     sse_atomic_add(&all.turns, 1);
     pthread_mutex_lock(&all.lock);
@@ -274,8 +280,8 @@ static int may_yield(apr_uint32_t turns)
 int sse_threads_must_yield(void)
 {
     apr_time_t looked = sse_atomic_load(&all.looked), now = apr_time_now();
-    apr_uint32_t turns;
-    int is_full, must;
+    apr_uint32_t turns, requests;
+    int is_full, is_quiet, must;
 
     if (now - looked < LOOK_EVERY ||
         !sse_atomic_cas(&all.looked, looked, now)) {
@@ -284,11 +290,15 @@ int sse_threads_must_yield(void)
     turns = sse_atomic_load(&all.turns);
     must = is_waiting(&is_full) && turns == sse_atomic_load(&all.seen);
     sse_atomic_store(&all.seen, turns);
+    /* Where requests come and go, none lie. */
+    requests = sse_requests_moves();
+    is_quiet = requests == sse_atomic_load(&all.seen_requests);
+    sse_atomic_store(&all.seen_requests, requests);
     if (!must) {
         return 0;
     }
     pthread_mutex_lock(&all.lock);
-    must = is_full || may_yield(turns);
+    must = is_full || (is_quiet && may_yield(turns));
     pthread_mutex_unlock(&all.lock);
     return must;
 }
@@ -330,7 +340,7 @@ static sse_stream_t *find_surplus(sse_threads_conn_t *conn)
     }
     for (thread = conn->first; thread && surplus > 0 && !found;
          thread = thread->next) {
-        if (!thread->is_told && thread->stream) {
+        if (!thread->is_told && thread->can_poll && thread->stream) {
             thread->is_told = 1;
             found = sse_stream_acquire(thread->stream);
         }

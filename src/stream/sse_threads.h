@@ -60,6 +60,7 @@ typedef struct sse_thread_t {
     struct sse_threads_conn_t *conn;   /* its HTTP/2 connection's, or NULL */
     sse_stream_t *stream;              /* lock: once it is bound; counted */
     apr_time_t began;                  /* when it was taken */
+    int can_poll;                      /* const: its client can come again */
     int is_told;                       /* lock: it was told to end */
     struct sse_thread_t *next, **prev; /* lock: of its connection's */
 } sse_thread_t;
@@ -79,10 +80,12 @@ void sse_threads_init_conn(sse_threads_conn_t *conn);
  * Take what a stream of the waiting drive needs.  Request thread.  What an
  * administrator has to know is logged.
  * @param conn of the connection's primary one, where that is HTTP/2; or NULL
+ * @param can_poll whether its client misses nothing by polling; where not, it
+ *        is refused instead
  * @param thread out: for sse_threads_give_back()
  */
 sse_thread_e sse_threads_take(request_rec *r, sse_threads_conn_t *conn,
-                              sse_thread_t *thread);
+                              int can_poll, sse_thread_t *thread);
 
 /** Where what sse_threads_take() would refuse is too late to be refused: take
  *  what there is, or something for a moment.  Request thread. */
