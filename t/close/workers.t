@@ -57,8 +57,8 @@ ok t_cmp($httpd->stop('TERM', slowly(20)), 1, 'it stops');
 
 # Before the server is stopped, whatever has happened.
 END {
-    local $?;
-    kill CONT => logger() if $pid_file && -e $pid_file;
+    local($?, $!);
+    kill CONT => loggers() if $pid_file && -e $pid_file;
 }
 
 # A log's program, with a pipe that holds 4 KB.
@@ -68,7 +68,7 @@ sub write_logger {
 my($log, $pid_file) = @ARGV;
 fcntl STDIN, 1031, 4096 or die "F_SETPIPE_SZ: $!";
 open my $out, '>>', $log or die "$log: $!";
-open my $pid, '>', $pid_file or die "$pid_file: $!";
+open my $pid, '>>', $pid_file or die "$pid_file: $!";
 print $pid "$$\n";
 close $pid;
 syswrite $out, $_ while sysread STDIN, $_, 4096;
@@ -76,10 +76,14 @@ EOI
     close $fh or die "$script: $!";
 }
 
-sub logger {
+# httpd starts it twice, as it reads its configuration twice, and the first one
+# ends again; either may be the last to write its number.
+sub loggers {
     open my $fh, '<', $pid_file or die "$pid_file: $!";
-    return <$fh> + 0;
+    return grep { kill 0 => $_ } map { $_ + 0 } <$fh>;
 }
+
+sub logger { return (loggers())[-1] // die "no logger is left\n" }
 
 sub lines {
     my $re = shift;

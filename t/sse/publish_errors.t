@@ -14,6 +14,7 @@ use Time::HiRes qw(time sleep);
 use Apache::Test;
 use Apache::TestUtil;
 use SSETest;
+use SSETestHttpd;
 
 my $FORM = 'application/x-www-form-urlencoded';
 my $JSON = 'application/json';
@@ -205,10 +206,10 @@ sub channel {
 
 # The events a new subscriber finds, after one more was published.
 sub stored {
-    my $path = shift;
+    my($path, @opt) = @_;
 
-    publish($path, "end $$");
-    my $stream = open_stream($path);
+    publish($path, "end $$", @opt);
+    my $stream = open_stream($path, @opt);
     my @events;
     while (my $event = $stream->next_event(5)) {
         last if $event->{data} eq "end $$";
@@ -375,11 +376,19 @@ for my $case (['POST', '/http/errordoc/x', 405, qr/SSEPublish On/],
              "ErrorDocument $status");
 }
 
-# A store that is full takes nothing, and says so.  Last, as it gives up what
-# it holds to make room.
+# A store that is full takes nothing, and says so.
 {
-    my $answer = publish('/http/huge/x', 'x' x (64 * 1024 * 1024),
+    my $httpd = SSETestHttpd->new(store => 'size=64m', conf => <<'EOI');
+<Location "/c/huge">
+    SSEMaxEventSize 64m
+    SSEReplay all
+</Location>
+EOI
+    $httpd->start or die 'it does not start';
+    my @port = (port => $httpd->port);
+    my $answer = publish('/c/huge', 'x' x (64 * 1024 * 1024), @port,
                          timeout => 60);
     is_error($answer, 507, qr/store is full/, 'more than the store holds');
-    ok !stored('/http/huge/x');
+    ok !stored('/c/huge', @port);
+    $httpd->stop;
 }
