@@ -4,7 +4,7 @@
 #
 # "make test": every part, then a summary whose last line is "N passed, N
 # failed".  Most of a part's time is waiting for what it tests, so LANES of them
-# (4) run side by side; what each has printed comes when it ends.
+# (5) run side by side; what each has printed comes when it ends.
 # PORT: the first of 400 that are used (8529).  FUZZ_SECONDS, SOAK_SECONDS,
 # MAKE.  PARTS: only these.
 
@@ -114,7 +114,7 @@ passed=0
 failed=0
 build || { echo 'the build failed: 0 passed, 1 failed' >&2; exit 1; }
 printf '%s\n' $parts | grep -v '^soak$' |
-    MAKE=$make PORT=$port xargs -P "${LANES:-4}" -n 1 "$0" --part
+    MAKE=$make PORT=$port xargs -P "${LANES:-5}" -n 1 "$0" --part
 case " $(echo $parts) " in
 *' soak '*) run soak ;;
 esac
