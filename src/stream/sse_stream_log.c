@@ -26,9 +26,10 @@
 
 APLOG_USE_MODULE(sse);
 
-/* So many requests may wait for a log that takes nothing; of those that end
- * meanwhile the access log tells. */
-#define WAITING_MOST 256
+/* So many requests may wait for a log that takes nothing: more than end at once
+ * while it takes all, fewer than would use up the child's memory.  Of those
+ * that end meanwhile the access log tells. */
+#define WAITING_MOST 10000
 
 static apr_uint32_t waiting; /* atomic */
 
