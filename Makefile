@@ -48,7 +48,7 @@ LIB_OBJS   := $(filter $(builddir)/obj/src/event/% $(builddir)/obj/src/store/%,\
 # Others that need nothing of httpd to be linked.
 UNIT_OBJS  := $(LIB_OBJS) $(addprefix $(builddir)/obj/src/,stream/sse_queue.o \
                 stream/sse_buf.o http/sse_accept.o hub/sse_channels.o \
-                sse_places.o)
+                stream/sse_h2_frames.o sse_places.o)
 UNIT_SRCS  := $(wildcard t/unit/test_*.c)
 UNIT_PROGS := $(UNIT_SRCS:t/unit/%.c=$(builddir)/unit/%)
 CONF_TESTS := $(wildcard t/check_*.pl t/*_errors.pl)

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod_sse: Server-Sent Events for Apache httpd.
+ * See LICENSE for the terms. */
+
+#include "stream/sse_h2_frames.h"
+
+#include <string.h>
+
+/* Frame types, RFC 9113, 6.2 and 6.4. */
+#define HEADERS    1
+#define RST_STREAM 3
+
+static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+#define PREFACE ((int)sizeof(preface) - 1)
+
+static apr_uint32_t number(const unsigned char *bytes, int n)
+{
+    apr_uint32_t value = 0;
+    int i;
+
+    for (i = 0; i < n; ++i) {
+        value = value << 8 | bytes[i];
+    }
+    return value;
+}
+
+/* Skip so many bytes, or as many as there are; how many. */
+static apr_size_t skip(const char **bytes, apr_size_t *len, apr_size_t most)
+{
+    apr_size_t n = *len < most ? *len : most;
+
+    *bytes += n;
+    *len -= n;
+    return n;
+}
+
+static sse_h2_sign_e read_preface(sse_h2_frames_t *frames, const char **bytes,
+                                  apr_size_t *len)
+{
+    const char *from = *bytes;
+    int n = (int)skip(bytes, len, (apr_size_t)(PREFACE - frames->preface));
+
+    if (memcmp(from, preface + frames->preface, (apr_size_t)n) != 0) {
+        return SSE_H2_OTHER;
+    }
+    frames->preface += n;
+    return frames->preface == PREFACE ? SSE_H2_PREFACE : SSE_H2_MORE;
+}
+
+/* A request's headers may be followed by trailers, with the same id. */
+static sse_h2_sign_e on_frame(sse_h2_frames_t *frames, apr_uint32_t *id)
+{
+    int type = frames->head[3];
+
+    frames->have = 0;
+    frames->payload = number(frames->head, 3);
+    *id = number(frames->head + 5, 4) & 0x7fffffff;
+    if (type == HEADERS && *id > frames->last) {
+        frames->last = *id;
+        return SSE_H2_REQUEST;
+    }
+    return type == RST_STREAM ? SSE_H2_RESET : SSE_H2_MORE;
+}
+
+sse_h2_sign_e sse_h2_frames_read(sse_h2_frames_t *frames, const char **bytes,
+                                 apr_size_t *len, apr_uint32_t *id)
+{
+    const int head = (int)sizeof(frames->head);
+    sse_h2_sign_e sign = SSE_H2_MORE;
+    const char *from;
+    int n;
+
+    if (frames->preface < PREFACE) {
+        return read_preface(frames, bytes, len);
+    }
+    while (*len && sign == SSE_H2_MORE) {
+        frames->payload -= (apr_uint32_t)skip(bytes, len, frames->payload);
+        from = *bytes;
+        n = (int)skip(bytes, len, (apr_size_t)(head - frames->have));
+        memcpy(frames->head + frames->have, from, (apr_size_t)n);
+        frames->have += n;
+        if (frames->have == head) {
+            sign = on_frame(frames, id);
+        }
+    }
+    return sign;
+}
