@@ -29,6 +29,7 @@
 #include "sse_signals.h"
 #include "stream/sse_conn.h"
 #include "stream/sse_guard.h"
+#include "stream/sse_h2_requests.h"
 #include "stream/sse_stream.h"
 
 static void register_rewrite(void)
@@ -59,8 +60,6 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_log_transaction(sse_watcher_log, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_pre_connection(sse_conn_pre_connection, NULL, NULL,
                            APR_HOOK_MIDDLE);
-    ap_hook_process_connection(sse_conn_process, NULL, NULL,
-                               APR_HOOK_REALLY_FIRST);
     ap_hook_handler(sse_http_handler, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_handler(sse_status_handler, NULL, NULL, APR_HOOK_MIDDLE);
     /* After it the connection is another thread's. */
@@ -69,6 +68,7 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_pre_close_connection(sse_signals_close, NULL, NULL,
                                  APR_HOOK_REALLY_FIRST);
     sse_conn_register();
+    sse_h2_register();
     sse_guard_register();
     sse_body_register();
     sse_status_register();

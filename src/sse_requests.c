@@ -7,12 +7,10 @@
 #include "sse_atomic.h"
 
 static apr_uint32_t count; /* atomic */
-static apr_uint32_t moves; /* atomic */
 
 static apr_status_t on_gone(void *baton)
 {
     sse_atomic_sub(&count, 1);
-    sse_atomic_add(&moves, 1);
     return APR_SUCCESS;
 }
 
@@ -20,7 +18,6 @@ int sse_requests_begin(request_rec *r)
 {
     if (!r->main && !r->prev) {
         sse_atomic_add(&count, 1);
-        sse_atomic_add(&moves, 1);
         apr_pool_cleanup_register(r->pool, NULL, on_gone,
                                   apr_pool_cleanup_null);
     }
@@ -28,5 +25,3 @@ int sse_requests_begin(request_rec *r)
 }
 
 apr_uint32_t sse_requests_count(void) { return sse_atomic_load(&count); }
-
-apr_uint32_t sse_requests_moves(void) { return sse_atomic_load(&moves); }

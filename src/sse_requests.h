@@ -23,7 +23,4 @@ int sse_requests_begin(request_rec *r);
 
 apr_uint32_t sse_requests_count(void);
 
-/** Goes up with each request that begins or ends. */
-apr_uint32_t sse_requests_moves(void);
-
 #endif /* SSE_REQUESTS_H */

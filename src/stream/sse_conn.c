@@ -15,7 +15,7 @@
 #include <sys/socket.h>
 #include <util_filter.h>
 
-#include "config/sse_mpm.h"
+#include "stream/sse_h2_requests.h"
 
 APLOG_USE_MODULE(sse);
 
@@ -27,25 +27,9 @@ int sse_conn_pre_connection(conn_rec *c, void *csd)
         own = apr_pcalloc(c->pool, sizeof(*own));
         sse_threads_init_conn(&own->threads);
         ap_set_module_config(c->conn_config, &sse_module, own);
+        sse_h2_follow(c);
     }
     return OK;
-}
-
-/* There is no hook for when a thread lets go of a connection. */
-int sse_conn_process(conn_rec *c)
-{
-    sse_conn_own_t *own = sse_conn_own(c);
-    int rv;
-
-    if (!own || own->is_inside || !sse_mpm()->h2_threads) {
-        return DECLINED;
-    }
-    own->is_inside = 1;
-    sse_threads_enter();
-    rv = ap_run_process_connection(c);
-    sse_threads_leave();
-    own->is_inside = 0; /* not suspended before the hook has returned */
-    return rv;
 }
 
 sse_conn_own_t *sse_conn_own(conn_rec *c)

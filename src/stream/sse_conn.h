@@ -30,15 +30,12 @@ typedef struct {
     struct sse_conn_t *async;   /**< of the asynchronous drive, or NULL; the
                                       connection's owner's */
     sse_threads_conn_t threads; /**< where it is HTTP/2; see there */
-    int is_inside;              /**< a thread serves it; that thread's */
+    struct sse_h2_conn_t *h2;   /**< what comes over it, where that is HTTP/2
+                                      from its first byte; or NULL */
 } sse_conn_own_t;
 
 /** pre_connection hook: make it.  The connection's thread. */
 int sse_conn_pre_connection(conn_rec *c, void *csd);
-
-/** process_connection hook, the first: run the others, and count the thread
- *  meanwhile.  The connection's thread. */
-int sse_conn_process(conn_rec *c);
 
 /** NULL: it is no client's, but one of mod_http2's own.  Any thread while the
  *  connection lives. */

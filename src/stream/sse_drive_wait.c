@@ -19,6 +19,7 @@
 #include <http_protocol.h>
 
 #include "sse_atomic.h"
+#include "stream/sse_h2_requests.h"
 
 /* How often an HTTP/2 stream's thread looks whether it was reset. */
 #define ABORT_POLL_MSEC 50
@@ -259,7 +260,7 @@ static void wait_more(sse_stream_t *stream)
     if (c->aborted) {
         sse_stream_end(stream, aborted_reason(stream), APR_ECONNRESET);
     }
-    if (stream->can_poll && sse_threads_must_yield()) {
+    if (stream->can_poll && sse_h2_must_yield()) {
         sse_stream_poll(stream);
     }
     clock_gettime(CLOCK_REALTIME, &until);

@@ -12,7 +12,6 @@
 #include "config/sse_mpm.h"
 #include "sse_atomic.h"
 #include "sse_board.h"
-#include "sse_requests.h"
 #include "stream/sse_stream.h"
 
 APLOG_USE_MODULE(sse);
@@ -26,26 +25,13 @@ APLOG_USE_MODULE(sse);
 /* It changes its mind no more often. */
 #define CHANGE_EVERY apr_time_from_msec(100)
 
-/* How often it is looked whether all threads are busy. */
-#define LOOK_EVERY apr_time_from_msec(500)
-/* More than those that yield, and come again, make. */
-#define MANY_TURNS  12
-#define MOST_YIELDS 4
-
 #define COMPLAIN_EVERY apr_time_from_sec(60)
 
 static struct {
     pthread_mutex_t lock;
-    int mpm;            /* lock: the MPM's threads that streams hold */
-    int http2;          /* lock: mod_http2's */
-    int polls;          /* lock: held for a moment */
-    int inside;         /* atomic: the MPM's threads that serve a connection */
-    apr_uint32_t turns; /* atomic: streams that have come or gone */
-    apr_time_t looked; /* atomic: when it was last looked whether all is busy */
-    apr_uint32_t seen; /* atomic: turns at that time */
-    apr_uint32_t seen_requests; /* atomic: sse_requests_moves() then */
-    apr_uint32_t yielded;       /* lock: turns when some might yield, */
-    int yields;                 /* lock: and how many still may */
+    int mpm;   /* lock: the MPM's threads that streams hold */
+    int http2; /* lock: mod_http2's */
+    int polls; /* lock: held for a moment */
 } all = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 /* -- How many there may be ------------------------------------------------- */
@@ -155,14 +141,18 @@ static void complain(request_rec *r, const sse_thread_t *thread)
 {
     int is_poll = thread->what != SSE_THREAD_REFUSED;
     int is_http2 = thread->conn != NULL;
+    int mpm, http2;
 
+    pthread_mutex_lock(&all.lock);
+    mpm = all.mpm;
+    http2 = all.http2;
+    pthread_mutex_unlock(&all.lock);
     ap_log_rerror(
         APLOG_MARK, APLOG_WARNING, 0, r,
         "SSEMaxThreads: streams hold as many of this child's threads as they "
         "may (%d of the MPM's %d, %d of mod_http2's %d), and new ones %s. %s. "
         "Not told again for a minute",
-        sse_atomic_load(&all.mpm), sse_mpm()->threads,
-        sse_atomic_load(&all.http2), sse_mpm()->h2_threads,
+        mpm, sse_mpm()->threads, http2, sse_mpm()->h2_threads,
         is_poll ? "get their events by polling" : "are answered 503",
         is_http2 ? "With \"Protocols http/1.1\" on the host of the streams "
                    "they hold none"
@@ -217,7 +207,6 @@ sse_thread_e sse_threads_take(request_rec *r, sse_threads_conn_t *conn,
     thread->conn = conn;
     thread->can_poll = can_poll;
     thread->began = apr_time_now();
-    sse_atomic_add(&all.turns, 1);
     pthread_mutex_lock(&all.lock);
     thread->what = conn ? take_http2(r->server, thread) : take_mpm(r->server);
     pthread_mutex_unlock(&all.lock);
@@ -247,60 +236,24 @@ void sse_threads_bind(sse_thread_t *thread, sse_stream_t *stream)
     pthread_mutex_unlock(&all.lock);
 }
 
-/* -- When nothing moves ---------------------------------------------------- */
-
-void sse_threads_enter(void) { sse_atomic_add(&all.inside, 1); }
-
-void sse_threads_leave(void) { sse_atomic_sub(&all.inside, 1); }
-
-/* Whether a connection has a thread of the MPM, and no stream; it may be one
- * whose requests wait. */
-static int is_waiting(int *is_full)
+int sse_threads_at_a_time(sse_threads_conn_t *conn)
 {
-    int inside = sse_atomic_load(&all.inside), held;
+    int n;
 
     pthread_mutex_lock(&all.lock);
-    held = all.mpm;
+    n = conn->at_a_time;
     pthread_mutex_unlock(&all.lock);
-    *is_full = inside >= sse_mpm()->threads;
-    return inside > held;
+    return n;
 }
 
-/* After many streams have come or gone some may have to, one after the other;
- * else it may as well be a long download that takes the thread. */
-static int may_yield(apr_uint32_t turns)
+int sse_threads_http2(void)
 {
-    if (turns - all.yielded > MANY_TURNS) {
-        all.yields = MOST_YIELDS;
-        all.yielded = turns;
-    }
-    return all.yields > 0 && all.yields--;
-}
+    int n;
 
-int sse_threads_must_yield(void)
-{
-    apr_time_t looked = sse_atomic_load(&all.looked), now = apr_time_now();
-    apr_uint32_t turns, requests;
-    int is_full, is_quiet, must;
-
-    if (now - looked < LOOK_EVERY ||
-        !sse_atomic_cas(&all.looked, looked, now)) {
-        return 0;
-    }
-    turns = sse_atomic_load(&all.turns);
-    must = is_waiting(&is_full) && turns == sse_atomic_load(&all.seen);
-    sse_atomic_store(&all.seen, turns);
-    /* Where requests come and go, none lie. */
-    requests = sse_requests_moves();
-    is_quiet = requests == sse_atomic_load(&all.seen_requests);
-    sse_atomic_store(&all.seen_requests, requests);
-    if (!must) {
-        return 0;
-    }
     pthread_mutex_lock(&all.lock);
-    must = is_full || (is_quiet && may_yield(turns));
+    n = all.http2;
     pthread_mutex_unlock(&all.lock);
-    return must;
+    return n;
 }
 
 /* -- As mod_http2 reckons: under the lock ---------------------------------- */
@@ -388,7 +341,6 @@ void sse_threads_give_back(sse_thread_t *thread, int is_reset)
     if (thread->what != SSE_THREAD_HELD && thread->what != SSE_THREAD_POLL) {
         return;
     }
-    sse_atomic_add(&all.turns, 1);
     pthread_mutex_lock(&all.lock);
     all.polls -= thread->what == SSE_THREAD_POLL;
     if (thread->conn) {

@@ -94,21 +94,12 @@ sse_thread_e sse_threads_force(request_rec *r, sse_thread_t *thread);
 /** This stream is what it was taken for.  Request thread. */
 void sse_threads_bind(sse_thread_t *thread, sse_stream_t *stream);
 
-/** A thread of the MPM begins to serve a connection, or has let go of it. */
-void sse_threads_enter(void);
-void sse_threads_leave(void);
+/** So many requests mod_http2 serves of this connection at a time.  Any
+ *  thread. */
+int sse_threads_at_a_time(sse_threads_conn_t *conn);
 
-/**
- * Whether this stream had better end by sse_stream_poll(): connections without
- * a stream hold threads of the MPM in this child, all that are left of them or
- * after many streams have come, and none has come or gone for a while.  A
- * thread of mod_http2 that finds nothing to do on one connection does not look
- * at others (get_next() in h2_workers.c); as long as requests come that does
- * not matter, but when connections that wait so hold the last threads of the
- * MPM, none comes.  A thread that is let go of serves them.  Called by the
- * thread of a stream over HTTP/2, now and then.
- */
-int sse_threads_must_yield(void);
+/** So many of mod_http2's threads streams hold.  Any thread. */
+int sse_threads_http2(void);
 
 /** The stream's thread goes on: give back what was taken, once.  Request
  *  thread.

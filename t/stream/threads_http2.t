@@ -206,7 +206,7 @@ sub many_connections {
 }
 
 # Ten connections of thirty streams each would take all of mod_http2's threads.
-# It may leave some of them lie for a while, see sse_threads_must_yield().
+# It may let some of them lie for a while, see sse_h2_requests.h.
 sub many_streams {
     my @all = map { connection() } 1 .. $loaded;
     my @ids = map { my $h2 = $_; [map { $h2->get('/c/lots') } 1 .. 30] } @all;

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod_sse: Server-Sent Events for Apache httpd.
+ * See LICENSE for the terms. */
+
+/**
+ * @file sse_h2_requests.h
+ * Requests over HTTP/2 that mod_http2 lets lie.
+ *
+ * A thread of mod_http2 goes to sleep when the connection that it looks at
+ * first has nothing for it, whatever others have (get_next() in h2_workers.c).
+ * So a request may lie although there are threads, until another request of
+ * this child ends.  Where all that are running are streams, that is never; so a
+ * stream that can be polled ends then, and its thread takes what lies.
+ *
+ * mod_http2 tells nobody what lies.  So an input filter on the connections of
+ * clients, above TLS, reads off the frames which requests have come, and the
+ * hook post_read_request tells which of them have begun.  What a client has
+ * reset, or the connection's share does not let begin, does not lie.  A request
+ * that mod_http2 has answered by itself seems to: for one that still waits when
+ * as many streams have ended as there were, no more do.
+ *
+ * Threads: tagged.  The lock is held with none but that of sse_threads in it.
+ */
+
+#ifndef SSE_H2_REQUESTS_H
+#define SSE_H2_REQUESTS_H
+
+#include <httpd.h>
+
+/** Of one connection; of its pool. */
+typedef struct sse_h2_conn_t sse_h2_conn_t;
+
+/** register_hooks: the filter, and the hook. */
+void sse_h2_register(void);
+
+/** pre_connection of a client's connection: look at what comes, in case it is
+ *  HTTP/2.  The connection's thread. */
+void sse_h2_follow(conn_rec *c);
+
+/**
+ * Whether a stream had better end by sse_stream_poll(), so that what lies
+ * begins.  Called by the threads of streams over HTTP/2, now and then; costs
+ * nothing as long as no request waits.
+ */
+int sse_h2_must_yield(void);
+
+#endif /* SSE_H2_REQUESTS_H */
