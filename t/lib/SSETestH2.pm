@@ -96,9 +96,17 @@ sub write_bytes {
     local $SIG{PIPE} = 'IGNORE';
     my $select = IO::Select->new($self->{sock});
     my $end = time + 10;
-    while (length $bytes && time < $end) {
+    while (length $bytes && time < $end && !$self->{is_broken}) {
         my $n = syswrite $self->{sock}, $bytes;
-        $n ? substr $bytes, 0, $n, '' : $select->can_write(0.1);
+        if ($n) {
+            substr $bytes, 0, $n, '';
+        }
+        elsif (!defined $n && !$!{EAGAIN} && !$!{EWOULDBLOCK}) {
+            $self->{is_broken} = 1; # what has come can be read all the same
+        }
+        else {
+            $select->can_write(0.1);
+        }
     }
     return !length $bytes;
 }
