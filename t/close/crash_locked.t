@@ -27,7 +27,9 @@ plan tests => 9, need need_module('mod_sse', 'mod_sse_crash'),
 
 my $log = Apache::Test::vars('t_logs') . '/crashes';
 unlink $log;
+# With worker all of the streams may be one child's.
 my $httpd = SSETestHttpd->new(c_modules => ['sse_crash'], conf => <<'EOI');
+SSEMaxThreads 100%
 <Location "/crash/">
     SetHandler sse
 </Location>
