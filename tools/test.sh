@@ -90,6 +90,10 @@ tell() {
     elif [ "$status" != 0 ] && [ "$bad" = 0 ]; then
         note="  failed beside its tests, see $out/$name.log"
         bad=1
+        {
+            echo "failed in $name, beside its tests; its log ends with:"
+            tail -n 60 "$out/$name.log"
+        } >>"$out/notes"
     fi
     passed=$((passed + good))
     failed=$((failed + bad))
