@@ -67,7 +67,7 @@ esac
 
 logs=$work/t/logs
 options=log_path=$logs/san
-export EXTRA_CFLAGS="-I$top -I$top/src"
+export EXTRA_CFLAGS="-I$top -I$top/src" HTTPD_APXS="$(command -v "$APXS")"
 export HTTPD_PRELOAD="$preload" HTTPD_WRAP="$wrap"
 export ASAN_OPTIONS=$options.asan:detect_leaks=0:abort_on_error=1
 export UBSAN_OPTIONS=$options.ubsan:print_stacktrace=1
@@ -84,7 +84,7 @@ unset MAKEFLAGS MFLAGS MAKELEVEL
 # interest only when it fails.
 cd "$work" || exit 1
 mkdir -p t/logs
-set -- -apxs "$(command -v "$APXS")" -httpd "$work/t/httpd.sh" \
+set -- -apxs "$work/t/apxs.sh" -httpd "$work/t/httpd.sh" \
     -httpd_conf "$work/load.conf" -port "$port" $ARGS
 if perl t/TEST.PL -configure "$@" >configure.log 2>&1 </dev/null; then
     perl t/TEST.PL "$@" $TESTS </dev/null
