@@ -260,7 +260,8 @@ static void wait_more(sse_stream_t *stream)
     if (c->aborted) {
         sse_stream_end(stream, aborted_reason(stream), APR_ECONNRESET);
     }
-    if (stream->can_poll && sse_h2_must_yield()) {
+    if (stream->can_poll && !stream->yields && sse_h2_must_yield()) {
+        stream->yields = 1;
         sse_stream_poll(stream);
     }
     clock_gettime(CLOCK_REALTIME, &until);

@@ -6,9 +6,11 @@
 
 #include <string.h>
 
-/* Frame types, RFC 9113, 6.2 and 6.4. */
-#define HEADERS    1
-#define RST_STREAM 3
+/* Frame types and a flag, RFC 9113, 6.2, 6.4 and 6.10. */
+#define HEADERS      1
+#define RST_STREAM   3
+#define CONTINUATION 9
+#define END_HEADERS  4
 
 static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 #define PREFACE ((int)sizeof(preface) - 1)
@@ -47,41 +49,66 @@ static sse_h2_sign_e read_preface(sse_h2_frames_t *frames, const char **bytes,
     return frames->preface == PREFACE ? SSE_H2_PREFACE : SSE_H2_MORE;
 }
 
-/* A request's headers may be followed by trailers, with the same id. */
-static sse_h2_sign_e on_frame(sse_h2_frames_t *frames, apr_uint32_t *id)
+/* A request's headers may be followed by trailers, with the same id.  Nothing
+ * comes between HEADERS and its CONTINUATIONs (4.3). */
+static int is_reset(sse_h2_frames_t *frames)
 {
-    int type = frames->head[3];
+    int type = frames->head[3], flags = frames->head[4];
 
     frames->have = 0;
     frames->payload = number(frames->head, 3);
-    *id = number(frames->head + 5, 4) & 0x7fffffff;
-    if (type == HEADERS && *id > frames->last) {
-        frames->last = *id;
+    frames->id = number(frames->head + 5, 4) & 0x7fffffff;
+    if (type == HEADERS) {
+        frames->is_new = frames->id > frames->last;
+        frames->last = frames->is_new ? frames->id : frames->last;
+    }
+    frames->is_whole = frames->is_new && (flags & END_HEADERS) &&
+                       (type == HEADERS || type == CONTINUATION);
+    return type == RST_STREAM;
+}
+
+/* Whether the last of a request's headers has come. */
+static int is_request(sse_h2_frames_t *frames)
+{
+    if (frames->payload || !frames->is_whole) {
+        return 0;
+    }
+    frames->is_whole = frames->is_new = 0;
+    return 1;
+}
+
+static sse_h2_sign_e read_frame(sse_h2_frames_t *frames, const char **bytes,
+                                apr_size_t *len)
+{
+    const int head = (int)sizeof(frames->head);
+    const char *from;
+    int n;
+
+    frames->payload -= (apr_uint32_t)skip(bytes, len, frames->payload);
+    if (is_request(frames)) {
         return SSE_H2_REQUEST;
     }
-    return type == RST_STREAM ? SSE_H2_RESET : SSE_H2_MORE;
+    from = *bytes;
+    n = (int)skip(bytes, len, (apr_size_t)(head - frames->have));
+    memcpy(frames->head + frames->have, from, (apr_size_t)n);
+    frames->have += n;
+    if (frames->have == head && is_reset(frames)) {
+        return SSE_H2_RESET;
+    }
+    return is_request(frames) ? SSE_H2_REQUEST : SSE_H2_MORE;
 }
 
 sse_h2_sign_e sse_h2_frames_read(sse_h2_frames_t *frames, const char **bytes,
                                  apr_size_t *len, apr_uint32_t *id)
 {
-    const int head = (int)sizeof(frames->head);
     sse_h2_sign_e sign = SSE_H2_MORE;
-    const char *from;
-    int n;
 
     if (frames->preface < PREFACE) {
         return read_preface(frames, bytes, len);
     }
     while (*len && sign == SSE_H2_MORE) {
-        frames->payload -= (apr_uint32_t)skip(bytes, len, frames->payload);
-        from = *bytes;
-        n = (int)skip(bytes, len, (apr_size_t)(head - frames->have));
-        memcpy(frames->head + frames->have, from, (apr_size_t)n);
-        frames->have += n;
-        if (frames->have == head) {
-            sign = on_frame(frames, id);
-        }
+        sign = read_frame(frames, bytes, len);
     }
+    *id = frames->id;
     return sign;
 }

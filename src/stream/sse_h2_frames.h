@@ -5,8 +5,8 @@
 /**
  * @file sse_h2_frames.h
  * What a client sends over HTTP/2 (RFC 9113, 3.4 and 4.1): the preface, then
- * frames.  Told is where a request begins and where one is reset; no frame is
- * checked or kept.
+ * frames.  Told is when all of a request's headers have come, and when one is reset; no
+ * frame is checked or kept.
  *
  * Threads: any, one at a time for each reader.
  */
@@ -22,14 +22,17 @@ typedef struct {
     int have;              /* bytes of head that have come */
     unsigned char head[9]; /* the frame's that is being read */
     apr_uint32_t payload;  /* bytes of the last frame that are to come */
-    apr_uint32_t last;     /* the highest id of a request */
+    apr_uint32_t id;       /* the last frame's */
+    apr_uint32_t last;     /* the highest of a request */
+    int is_new;            /* a request's headers are coming, */
+    int is_whole;          /* with this frame the last of them */
 } sse_h2_frames_t;
 
 typedef enum {
     SSE_H2_MORE,    /**< all was read */
     SSE_H2_PREFACE, /**< it is HTTP/2 */
     SSE_H2_OTHER,   /**< it is not: read no more */
-    SSE_H2_REQUEST, /**< a request begins */
+    SSE_H2_REQUEST, /**< all headers of a request have come */
     SSE_H2_RESET    /**< the client has reset a stream */
 } sse_h2_sign_e;
 

@@ -29,6 +29,7 @@ struct sse_h2_conn_t {
     sse_h2_frames_t frames;      /* the connection's thread's */
     sse_conn_own_t *own;         /* const */
     int running;                 /* lock: requests that have begun */
+    int blamed;                  /* lock: streams that have yielded for it */
     int count;                   /* lock: of those that wait */
     apr_uint32_t *waiting;       /* lock: their ids */
     sse_h2_conn_t *next, **prev; /* lock: of all */
@@ -42,7 +43,6 @@ static struct {
     apr_uint32_t looked; /* atomic: when that was last looked at, in ms */
     int did_lie;         /* lock: whether some seemed to lie then */
     int has_begun;       /* lock: whether one has begun since */
-    int yielded;         /* lock: streams that have, since one has begun */
 } all = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 typedef APR_OPTIONAL_FN_TYPE(http2_var_lookup) lookup_fn;
@@ -72,29 +72,21 @@ static void forget_id(sse_h2_conn_t *conn, apr_uint32_t id)
     }
 }
 
-static void forget_all(void)
+/* Whether some request lies: it would be let begin.  Where as many streams have
+ * yielded as there are threads, it waits for something else. */
+static int does_lie(int blame)
 {
     sse_h2_conn_t *conn;
+    int lies = 0;
 
     for (conn = all.first; conn; conn = conn->next) {
-        while (conn->count) {
-            forget(conn, 0);
-        }
-    }
-}
-
-/* One that would be let begin. */
-static int does_lie(void)
-{
-    sse_h2_conn_t *conn;
-
-    for (conn = all.first; conn; conn = conn->next) {
-        if (conn->count &&
+        if (conn->count && conn->blamed < sse_mpm()->h2_threads &&
             conn->running < sse_threads_at_a_time(&conn->own->threads)) {
-            return 1;
+            conn->blamed += blame;
+            lies = 1;
         }
     }
-    return 0;
+    return lies;
 }
 
 /* -- What comes ------------------------------------------------------------ */
@@ -213,7 +205,7 @@ static apr_status_t in_filter(ap_filter_t *f, apr_bucket_brigade *bb,
 
 void sse_h2_follow(conn_rec *c)
 {
-    if (sse_mpm()->h2_threads) {
+    if (!c->outgoing && sse_mpm()->h2_threads) {
         ap_add_input_filter_handle(
             filter, apr_pcalloc(c->pool, sizeof(sse_h2_conn_t)), NULL, c);
     }
@@ -239,21 +231,26 @@ static apr_uint32_t id_of(request_rec *r)
     return id ? (apr_uint32_t)strtoul(id, NULL, 10) : 0;
 }
 
-/* A connection of mod_http2's own ends before its client's does. */
-static int on_begin(request_rec *r)
+/* Once for each request that a client sends, whatever becomes of it.  A
+ * connection of mod_http2's own ends before its client's does. */
+static void on_begin(request_rec *r, conn_rec *c)
 {
-    conn_rec *master = r->connection->master;
-    sse_h2_conn_t *conn = master ? sse_conn_own(master)->h2 : NULL;
+    sse_h2_conn_t *conn = c->master ? sse_conn_own(c->master)->h2 : NULL;
+    apr_uint32_t id;
 
-    if (conn && lookup) {
-        pthread_mutex_lock(&all.lock);
-        forget_id(conn, id_of(r));
-        ++conn->running;
-        all.has_begun = 1;
-        pthread_mutex_unlock(&all.lock);
-        apr_pool_cleanup_register(r->pool, conn, on_end, apr_pool_cleanup_null);
+    if (!conn || !lookup) {
+        return;
     }
-    return DECLINED;
+    id = id_of(r);
+    pthread_mutex_lock(&all.lock);
+    forget_id(conn, id);
+    if (!conn->count) {
+        conn->blamed = 0;
+    }
+    ++conn->running;
+    all.has_begun = 1;
+    pthread_mutex_unlock(&all.lock);
+    apr_pool_cleanup_register(r->pool, conn, on_end, apr_pool_cleanup_null);
 }
 
 /* -- What lies ------------------------------------------------------------- */
@@ -271,21 +268,9 @@ static int look(void)
 {
     int did_lie = all.did_lie && !all.has_begun;
 
-    if (all.has_begun) {
-        all.yielded = 0;
-    }
     all.has_begun = 0;
-    all.did_lie = does_lie();
-    if (!did_lie || !all.did_lie) {
-        return 0;
-    }
-    if (all.yielded >= sse_threads_http2()) {
-        forget_all();
-        all.yielded = 0;
-        return 0;
-    }
-    ++all.yielded;
-    return 1;
+    all.did_lie = does_lie(did_lie);
+    return did_lie && all.did_lie;
 }
 
 int sse_h2_must_yield(void)
@@ -296,8 +281,8 @@ int sse_h2_must_yield(void)
     if (!sse_atomic_load(&all.waiting)) {
         return 0;
     }
+    looked = sse_atomic_load(&all.looked); /* first, so that it is not later */
     now = now_msec();
-    looked = sse_atomic_load(&all.looked);
     if (now - looked < LOOK_EVERY_MSEC ||
         !sse_atomic_cas(&all.looked, looked, now)) {
         return 0;
@@ -319,5 +304,5 @@ void sse_h2_register(void)
         ap_register_input_filter("SSE_H2_REQUESTS", in_filter, NULL,
                                  (ap_filter_type)(AP_FTYPE_CONNECTION + 3));
     ap_hook_optional_fn_retrieve(find_lookup, NULL, NULL, APR_HOOK_MIDDLE);
-    ap_hook_post_read_request(on_begin, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    ap_hook_pre_read_request(on_begin, NULL, NULL, APR_HOOK_MIDDLE);
 }

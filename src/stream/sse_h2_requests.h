@@ -14,10 +14,12 @@
  *
  * mod_http2 tells nobody what lies.  So an input filter on the connections of
  * clients, above TLS, reads off the frames which requests have come, and the
- * hook post_read_request tells which of them have begun.  What a client has
- * reset, or the connection's share does not let begin, does not lie.  A request
- * that mod_http2 has answered by itself seems to: for one that still waits when
- * as many streams have ended as there were, no more do.
+ * hook pre_read_request tells which of them have begun.  What a client has
+ * reset does not lie, nor what mod_http2 does not let begin beside the
+ * connection's others (by sse_threads' reckoning, which is rather too low: a
+ * request that lies then is not noticed).  What mod_http2 has refused by itself
+ * seems to lie; so for each connection no more streams end than mod_http2 has
+ * threads, until all it has sent has begun.
  *
  * Threads: tagged.  The lock is held with none but that of sse_threads in it.
  */

@@ -364,7 +364,7 @@ static void settle_thread(sse_stream_t *stream, sse_thread_t *thread)
     if (thread->what == SSE_THREAD_NONE) {
         sse_threads_force(stream->r, thread);
     }
-    stream->polls = thread->what == SSE_THREAD_POLL;
+    stream->polls = stream->yields = thread->what == SSE_THREAD_POLL;
     sse_threads_bind(thread, stream);
 }
 

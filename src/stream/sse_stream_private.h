@@ -97,6 +97,7 @@ struct sse_stream_t {
     int polls;         /* loop, once attached: it ends when all that
                                    is due was sent */
     int can_poll;      /* const: the plan's */
+    int yields;        /* its thread's: it ends so that others begin */
     int is_readying;   /* atomic: "ready" has not returned */
 
     apr_status_t status; /* whoever ended it; read by the loop afterwards */

@@ -246,16 +246,6 @@ int sse_threads_at_a_time(sse_threads_conn_t *conn)
     return n;
 }
 
-int sse_threads_http2(void)
-{
-    int n;
-
-    pthread_mutex_lock(&all.lock);
-    n = all.http2;
-    pthread_mutex_unlock(&all.lock);
-    return n;
-}
-
 /* -- As mod_http2 reckons: under the lock ---------------------------------- */
 
 /* m_be_annoyed(): 6, 4, 2.  It may change its mind less often than that. */

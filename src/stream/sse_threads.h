@@ -98,9 +98,6 @@ void sse_threads_bind(sse_thread_t *thread, sse_stream_t *stream);
  *  thread. */
 int sse_threads_at_a_time(sse_threads_conn_t *conn);
 
-/** So many of mod_http2's threads streams hold.  Any thread. */
-int sse_threads_http2(void);
-
 /** The stream's thread goes on: give back what was taken, once.  Request
  *  thread.
  *  @param is_reset whether the client has reset the stream, not left */

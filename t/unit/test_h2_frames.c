@@ -26,7 +26,7 @@ static void begin(void)
     input_len = PREFACE_LEN;
 }
 
-static void add(int type, apr_uint32_t id, apr_size_t payload)
+static void add_part(int type, int flags, apr_uint32_t id, apr_size_t payload)
 {
     unsigned char *at = (unsigned char *)input + input_len;
 
@@ -34,13 +34,19 @@ static void add(int type, apr_uint32_t id, apr_size_t payload)
     at[1] = (unsigned char)(payload >> 8);
     at[2] = (unsigned char)payload;
     at[3] = (unsigned char)type;
-    at[4] = 0x25;
+    at[4] = (unsigned char)flags;
     at[5] = (unsigned char)(id >> 24);
     at[6] = (unsigned char)(id >> 16);
     at[7] = (unsigned char)(id >> 8);
     at[8] = (unsigned char)id;
     memset(at + 9, 1, payload); /* as of many HEADERS, for who loses count */
     input_len += 9 + payload;
+}
+
+/* With all flags of HEADERS but PADDED. */
+static void add(int type, apr_uint32_t id, apr_size_t payload)
+{
+    add_part(type, 0x25, id, payload);
 }
 
 /* One word for each that is told, with reading pieces of so many bytes. */
@@ -122,6 +128,17 @@ int main(void)
     add(1, 0x80000001, 3); /* the reserved bit */
     add(3, 0x80000001, 4);
     is_told("preface;request 1;reset 1;", "the reserved bit does not count");
+
+    begin();
+    add_part(1, 1, 1, 100); /* not END_HEADERS */
+    add_part(9, 0, 1, 20);
+    is_told("preface;", "a request whose headers are coming is none yet");
+    add_part(9, 4, 1, 0);
+    add_part(1, 1, 3, 0);
+    add_part(9, 4, 3, 10);
+    is_told("preface;request 1;request 3;", "CONTINUATION");
+    input_len -= 1;
+    is_told("preface;request 1;", "all bytes of it");
 
     begin();
     add(0, 1, 0xfff);
