@@ -50,8 +50,8 @@ static sse_h2_sign_e read_preface(sse_h2_frames_t *frames, const char **bytes,
 }
 
 /* A request's headers may be followed by trailers, with the same id.  Nothing
- * comes between HEADERS and its CONTINUATIONs (4.3). */
-static int is_reset(sse_h2_frames_t *frames)
+ * comes between HEADERS and its CONTINUATIONs (4.3).  Whether it is a reset. */
+static int take_head(sse_h2_frames_t *frames)
 {
     int type = frames->head[3], flags = frames->head[4];
 
@@ -67,8 +67,8 @@ static int is_reset(sse_h2_frames_t *frames)
     return type == RST_STREAM;
 }
 
-/* Whether the last of a request's headers has come. */
-static int is_request(sse_h2_frames_t *frames)
+/* Whether the last of a request's headers has come; it is told once. */
+static int take_request(sse_h2_frames_t *frames)
 {
     if (frames->payload || !frames->is_whole) {
         return 0;
@@ -85,17 +85,17 @@ static sse_h2_sign_e read_frame(sse_h2_frames_t *frames, const char **bytes,
     int n;
 
     frames->payload -= (apr_uint32_t)skip(bytes, len, frames->payload);
-    if (is_request(frames)) {
+    if (take_request(frames)) {
         return SSE_H2_REQUEST;
     }
     from = *bytes;
     n = (int)skip(bytes, len, (apr_size_t)(head - frames->have));
     memcpy(frames->head + frames->have, from, (apr_size_t)n);
     frames->have += n;
-    if (frames->have == head && is_reset(frames)) {
+    if (frames->have == head && take_head(frames)) {
         return SSE_H2_RESET;
     }
-    return is_request(frames) ? SSE_H2_REQUEST : SSE_H2_MORE;
+    return take_request(frames) ? SSE_H2_REQUEST : SSE_H2_MORE;
 }
 
 sse_h2_sign_e sse_h2_frames_read(sse_h2_frames_t *frames, const char **bytes,

@@ -5,8 +5,8 @@
 /**
  * @file sse_h2_frames.h
  * What a client sends over HTTP/2 (RFC 9113, 3.4 and 4.1): the preface, then
- * frames.  Told is when all of a request's headers have come, and when one is reset; no
- * frame is checked or kept.
+ * frames.  Told is when all of a request's headers have come, and when one is
+ * reset; no frame is checked or kept.
  *
  * Threads: any, one at a time for each reader.
  */

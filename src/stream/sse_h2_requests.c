@@ -281,7 +281,7 @@ int sse_h2_must_yield(void)
     if (!sse_atomic_load(&all.waiting)) {
         return 0;
     }
-    looked = sse_atomic_load(&all.looked); /* first, so that it is not later */
+    looked = sse_atomic_load(&all.looked); /* first: it is not later than now */
     now = now_msec();
     if (now - looked < LOOK_EVERY_MSEC ||
         !sse_atomic_cas(&all.looked, looked, now)) {
