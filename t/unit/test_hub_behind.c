@@ -6,6 +6,7 @@
  * behind, read on from the store, and are live again.  Each event comes once
  * and in order, wherever that happens, or a gap is told. */
 
+#include "clock.h"
 #include "hub.h"
 
 static const sse_history_t keep_two = {2, 0, 0};
@@ -238,7 +239,7 @@ static void test_no_history(void)
 
 /* -- Leaving out what is old ----------------------------------------------- */
 
-#define OLD_USEC apr_time_from_msec(400)
+#define OLD_USEC apr_time_from_sec(400)
 
 static void test_drop(void)
 {
@@ -246,6 +247,7 @@ static void test_drop(void)
     sse_subscription_t *sub, *sub_resumed;
 
     begin("drop");
+    test_by_clock(store);
     go_live(&stream, "a", 1);
     sub = stream.sub;
     stream.opts.queue_drop = 1;
@@ -257,7 +259,7 @@ static void test_drop(void)
     publish_some("a", 4, &keep_all);
     ring();
     has(&stream, "4=x ", "drop: it falls behind");
-    apr_sleep(OLD_USEC + OLD_USEC / 4);
+    step += OLD_USEC + OLD_USEC / 4;
     publish(store, "a", "new", &keep_all);
     ring();
     drain(&stream);
@@ -266,7 +268,7 @@ static void test_drop(void)
     publish_some("a", 4, &keep_all);
     ring();
     has(&stream, "9=x ", "drop: live again");
-    apr_sleep(OLD_USEC + OLD_USEC / 4);
+    step += OLD_USEC + OLD_USEC / 4;
     drain(&stream);
     has(&stream, "gap(9,1) ", "drop: a gap that no event follows");
 
@@ -279,11 +281,12 @@ static void test_drop(void)
     stream.opts.queue_time = 0;
     publish_some("a", 3, &keep_all);
     ring();
-    apr_sleep(OLD_USEC);
+    step += OLD_USEC;
     drain(&stream);
     has(&stream, "13=x 14=x 15=x ", "drop: with no limit all is sent");
     finish(&stream, sub);
     finish(&resumed, sub_resumed);
+    step = 0;
     end();
 }
 

@@ -5,6 +5,7 @@
 /* The store in one process: what it keeps, and what it says of what it does
  * not. */
 
+#include "clock.h"
 #include "store.h"
 
 static apr_time_t later(apr_interval_time_t seconds)
@@ -200,7 +201,7 @@ static void test_limits(void)
 
 static void test_age(void)
 {
-    static const sse_history_t short_age = {100, 60000, 0};
+    static const sse_history_t short_age = {100, 60000000, 0};
     static const sse_history_t long_age = {100, 3600000000, 0};
     apr_pool_t *pool = test_pool();
     sse_store_t *store = test_store("age", "16m", pool);
@@ -210,13 +211,14 @@ static void test_age(void)
     sse_id_t id[4], start = last_of(store), after;
     int gap;
 
+    test_by_clock(store);
     id[0] = publish(store, "c", "0", &short_age);
     a = item("c", "1", "k", &short_age);
     P->append(store, &a, 1);
     id[1] = a.id;
     id[2] = publish(store, "e", "e", &short_age);
     is_str(history_of(store, "c", start, NULL), "0 1 ", "young enough");
-    apr_sleep(80000);
+    step += apr_time_from_sec(80);
     is_str(history_of(store, "c", start, &gap), "", "over their age");
     is_num(gap, 1, "which is a gap");
     is_num(gap_of(store, "c", id[0]), 1, "one after it has aged");
@@ -236,7 +238,7 @@ static void test_age(void)
     /* Raised just in time: what is still there counts again. */
     publish(store, "m", "0", &short_age);
     publish(store, "m", "1", &long_age);
-    apr_sleep(80000);
+    step += apr_time_from_sec(80);
     is_str(history_of(store, "m", start, NULL), "0 1 ", "a longer age");
     id[3] = publish(store, "m", "2", &short_age);
     is_str(history_of(store, "m", start, &gap), "2 ", "a shorter one");
@@ -246,13 +248,14 @@ static void test_age(void)
     is_str(history_of(store, "e", start, &gap), "", "aged before tidy");
     is_num(gap_of(store, "e", id[2] - 1), 1, "and a gap after tidy");
     is_num(gap_of(store, "e", id[2]), 0, "but not after it");
+    step = 0;
     apr_pool_destroy(pool);
 }
 
 /* Many of one channel, part of them over their age: found by halving. */
 static void test_age_many(void)
 {
-    static const sse_history_t age = {5000, 250000, 0};
+    static const sse_history_t age = {5000, 250000000, 0};
     apr_pool_t *pool = test_pool();
     sse_store_t *store = test_store("many", "16m", pool);
     sse_position_t position;
@@ -260,18 +263,19 @@ static void test_age_many(void)
     sse_id_t first = 0, start = last_of(store), after;
     int i, gap = 0;
 
+    test_by_clock(store);
     for (i = 0; i < 300; ++i) {
         publish(store, "c", "old", &age);
         publish(store, "other", "x", &age);
     }
-    apr_sleep(150000);
+    step += apr_time_from_sec(150);
     for (i = 0; i < 77; ++i) {
         sse_id_t id = publish(store, "c", "new", &age);
 
         first = first ? first : id;
         publish(store, "other", "x", &age);
     }
-    apr_sleep(120000);
+    step += apr_time_from_sec(120);
     P->look(store, &key, 1, start, &position);
     is_num(position.oldest, first, "the first that is young enough");
     is_num(position.gap, 1, "a gap before it");
@@ -282,6 +286,7 @@ static void test_age_many(void)
     is_num(strncmp(history_of(store, "c", start, &gap), "new ", 4), 0,
            "history begins there");
     is_num(gap, 1, "and tells");
+    step = 0;
     apr_pool_destroy(pool);
 }
 

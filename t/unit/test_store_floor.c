@@ -7,25 +7,12 @@
 
 #include <pthread.h>
 #include <stddef.h>
-#include <sys/time.h>
 
+#include "clock.h"
 #include "store.h"
-#include "store/sse_lmdb.h"
 #include "store/sse_lmdb_inspect.h"
 
 #define MANY 1000
-
-/* The machine's clock, as somebody has set it. */
-static apr_time_t step; /* atomic */
-
-apr_time_t apr_time_now(void)
-{
-    struct timeval tv;
-
-    gettimeofday(&tv, NULL);
-    return (apr_time_t)tv.tv_sec * APR_USEC_PER_SEC + tv.tv_usec +
-           __atomic_load_n(&step, __ATOMIC_SEQ_CST);
-}
 
 static const char *name_of(const char *kind, int i)
 {
