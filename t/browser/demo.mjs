@@ -157,6 +157,8 @@ async function testTwoTabs(context, url, make) {
        "the form publishes, and markup is shown as text");
     is(await pages[1].locator("#events .type").first().textContent(), "notice",
        "under its type");
+    await eventually(async () =>
+        /^Published/.test(await text(pages[0], "answer")));
     ok(/^Published as \d+$/.test(await text(pages[0], "answer")),
        "the form says that it is published", await text(pages[0], "answer"));
     is(await text(pages[0], "data"), "", "and is empty again");

@@ -93,7 +93,7 @@ sub lines_of {
 sub access_lines { return lines_of('sse_access_log', @_) }
 sub error_lines { return lines_of('error_log', @_) }
 
-# The first such line, once it is there; undef after the time (5 s).
+# The first such line, once it is there; undef after the time (10 s).
 sub wait_for_line {
     my($log, $re, $timeout) = @_;
 
@@ -104,11 +104,11 @@ sub access_line { return wait_for_line('sse_access_log', @_) }
 sub error_line { return wait_for_line('error_log', @_) }
 
 # What the block returns as soon as that is true; its last value after the
-# time (5 s).
+# time (10 s).
 sub eventually(&;$) {
     my($block, $timeout) = @_;
 
-    my $end = time + ($timeout // 5);
+    my $end = time + ($timeout // ($ENV{SSE_SAN} ? 20 : 10));
     while (1) {
         my $value = $block->();
         return $value if $value || time >= $end;

@@ -158,7 +158,7 @@ sub both_end {
     for my $i (1 .. $n) {
         push @keys, key();
         my $stream = app(\@opt, $keys[-1], reg => 1, rend => 1,
-                         rusec => int rand 150);
+                         rusec => int 2 ** rand 15);
         $stream->head;
         $i % 2 ? $stream->close : $stream->reset;
     }

@@ -46,12 +46,13 @@ sub start_curl {
 # One curl, one connection, two streams.
 my $two = start_curl('-Z', "$url-a", "$url-b");
 my $one = start_curl('-D', '-', "$url-a");
-ok t_cmp(read_until($one, qr/\r\n\r\n.*?\n\n/s, 5), qr{^HTTP/2 200 },
+ok t_cmp(read_until($one, qr/\r\n\r\n.*?\n\n/s, 20), qr{^HTTP/2 200 },
          'a stream over HTTP/2');
 ok t_cmp($one->{buf}, qr{^content-type: text/event-stream}m, 'its type');
 ok t_cmp($one->{buf}, qr{\r\n\r\nretry: 2000\n\n},
          'the first bytes come at once');
-ok t_cmp(read_until($two, qr/(?:retry.*?){2}/s, 5), qr/(?:retry: 2000\n\n){2}/,
+ok t_cmp(read_until($two, qr/(?:retry.*?){2}/s, 20),
+         qr/(?:retry: 2000\n\n){2}/,
          'two more on one connection');
 
 my $answer = join '', do {
@@ -61,12 +62,12 @@ my $answer = join '', do {
 };
 ok t_cmp($answer, qr/^\{"channel":.*,"id":"\d+"\}\s* 2$/,
          'publishing over HTTP/2');
-ok t_cmp(read_until($one, qr/data: first\n\n/, 5), qr/\ndata: first\n\n/,
+ok t_cmp(read_until($one, qr/data: first\n\n/, 20), qr/\ndata: first\n\n/,
          'the event is there');
-ok t_cmp(read_until($two, qr/data: first\n\n/, 5), qr/\ndata: first\n\n/,
+ok t_cmp(read_until($two, qr/data: first\n\n/, 20), qr/\ndata: first\n\n/,
          'also among two');
 publish("/events/http2-$$-b", 'second', module => 'mod_sse');
-ok t_cmp(read_until($two, qr/data: second\n\n/, 5), qr/\ndata: second\n\n/,
+ok t_cmp(read_until($two, qr/data: second\n\n/, 20), qr/\ndata: second\n\n/,
          'published over HTTP/1.1, received over HTTP/2');
 ok t_cmp(read_until($one, qr/second/, 0.2), qr/first\n\n\z/,
          'by the subscribers of its channel alone');

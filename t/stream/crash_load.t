@@ -54,7 +54,7 @@ sub crashes {
     }
     # No lock is left with a dead one: a publisher has to wait for a child at
     # most, which the MPM makes once a second.
-    $is->($slowest < slowly(4), 1, "publishing goes on after $slowest s");
+    $is->($slowest < slowly(8), 1, "publishing goes on after $slowest s");
     for my $round (1, 2) {
         $is->($httpd->kill_all && $httpd->start, 1,
               "all are killed, and started: $round");
@@ -100,6 +100,5 @@ sub crashes {
         . $httpd->store_stat('readers'));
     $is->($httpd->stop, 1, 'it stops');
     $is->($httpd->store_check, 'sound', 'the store is sound');
-    $is->(join('', $httpd->complaints(qr/AH00484|AH03490|AH10159|AH00288/)), '',
-          'nothing is wrong in the log');
+    $is->(join('', $httpd->complaints), '', 'nothing is wrong in the log');
 }

@@ -152,7 +152,7 @@ sub full_disk {
     ok t_cmp($lines >= 1 && $lines <= $children, 1,
              "disk: logged $lines times by $children children");
     next_data($stream) for 2 .. @ids;
-    ok t_cmp(ref $stream->next_block(slowly(3)), 'HASH',
+    ok t_cmp(ref $stream->next_block(slowly(10)), 'HASH',
              'disk: the subscriber has its heartbeats');
     ok t_cmp(kept(), "@ids[1 .. $#ids]", 'disk: all that was answered, no more');
     unlink $ballast or die "$ballast: $!";

@@ -37,7 +37,7 @@ my $httpd = SSETestHttpd->new(conf => <<"EOI");
 </Location>
 <Location "/c/many">
     SSEChannel $names
-    SSEHistory 10 1s
+    SSEHistory 10 8s
 </Location>
 <Location "/c/brief/">
     SSEHistory 10 1s
@@ -54,8 +54,7 @@ evicted($_) for qw(count bytes age);
 no_trace();
 ok t_cmp($httpd->store_check, 'sound', 'the store is sound');
 ok t_cmp($httpd->stop, 1, 'it stops');
-ok t_cmp(join('', $httpd->complaints(qr/AH00484|AH03490|AH10159/)), '',
-         'nothing is wrong in the log');
+ok t_cmp(join('', $httpd->complaints), '', 'nothing is wrong in the log');
 
 # A hundred with each POST.
 sub many_channels {
@@ -139,7 +138,7 @@ sub no_trace {
     my $left = eventually(sub {
         my(undef, $list) = $httpd->store_tool('list');
         $list !~ /\t(?:many-|brief|none)/;
-    }, slowly(30));
+    }, slowly(60));
     ok t_cmp($left, 1, 'channels that nobody uses are gone');
     my $channels = $httpd->store_stat('channels');
     ok t_cmp($channels <= 3, 1, "$channels are left");

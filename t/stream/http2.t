@@ -66,16 +66,17 @@ sub one_reset {
 
     my $began = time;
     $h2->reset_stream($ids[1]);
-    my $seen = eventually { ends("$path-2", 'reset') };
+    my $seen = eventually(sub { ends("$path-2", 'reset') }, 25);
     my $took = time - $began;
     ok t_cmp($seen, 1, 'RST_STREAM is an end, "reset"');
-    ok t_cmp($took < 0.5 * $slow, 1, "seen after $took s");
+    ok t_cmp($took < 4 * $slow, 1, "seen after $took s");
     publish("$path-$_", "again $_") for 1, 3, 4;
     ok t_cmp((grep { has_event($h2, $ids[$_ - 1], "again $_") } 1, 3, 4) + 0, 3,
              'its siblings live');
     ok t_cmp((grep { ends("$path-$_", '\S+') } 1, 3, 4) + 0, 0,
              'and none of them was told');
-    ok t_cmp(server_status()->{streams}, 3, 'three are counted');
+    ok t_cmp(eventually(sub { server_status()->{streams} == 3 }), 1,
+             'three are counted');
 
     # mod_http2 may serve four at a time now, of which one is for pages.
     my $new = $h2->get("$path-2");
@@ -124,10 +125,10 @@ sub connection_ends {
                  "$name: three streams");
         my $began = time;
         $how->($h2);
-        my $seen = eventually { ends($path, '(?:client|reset)') == 3 };
+        my $seen = eventually(sub { ends($path, '(?:client|reset)') == 3 }, 25);
         my $took = time - $began;
         ok t_cmp($seen, 1, "$name of the connection ends them");
-        ok t_cmp($took < $slow, 1, "$name: seen after $took s");
+        ok t_cmp($took < 4 * $slow, 1, "$name: seen after $took s");
     }
 }
 
@@ -141,7 +142,8 @@ sub ends_of_ours {
     ok t_cmp(has_event($h2, $id, 'x'), 1, 'SSEMaxAge over HTTP/2');
     ok t_cmp($h2->wait_end($id, 5) && !$h2->is_reset($id), 1,
              'ends the stream in good order');
-    ok t_cmp(ends($path, 'max-age'), 1, 'as "max-age"');
+    ok t_cmp(eventually(sub { ends($path, 'max-age') == 1 }), 1,
+             'as "max-age"');
     my @logged = [$path, 'max-age'];
 
     $path = path('h2-deleted');
@@ -153,7 +155,8 @@ sub ends_of_ours {
              'DELETE ends it in good order');
     ok t_cmp($h2->body($id), qr/data: y\n\nretry: \d+\n\n\z/,
              'with what was published, and when to come back');
-    ok t_cmp(ends($path, 'server'), 1, 'as "server"');
+    ok t_cmp(eventually(sub { ends($path, 'server') == 1 }), 1,
+             'as "server"');
     push @logged, [$path, 'server'];
 
     $path = "/stream/beat/h2-$$";

@@ -51,8 +51,7 @@ expires('short', 1);
 expires('localhost', 0);
 slow_requests();
 stopped_amid();
-ok t_cmp(join('', $httpd->complaints(qr/AH00484|AH10159/)), '',
-         'nothing is wrong in the log');
+ok t_cmp(join('', $httpd->complaints), '', 'nothing is wrong in the log');
 
 # A connection whose stream has ended.
 sub after_stream {
@@ -60,25 +59,26 @@ sub after_stream {
 
     my $stream = open_stream($path, @opt);
     $stream->next_block(slowly(5));
+    $stream->{asked} = time;
     request('DELETE', $path, @opt);
     ok t_cmp($stream->wait_end(slowly(5)) && $stream->is_complete, 1,
              'a stream ends, its connection stays');
     return $stream;
 }
 
-# How long the connection stays, in seconds; undef: longer than $most.
+# How long the connection stays since the stream was deleted, in seconds; undef:
+# longer than $most from now on.
 sub stays {
     my($stream, $most) = @_;
 
-    my $began = time;
     $stream->again(undef);
     $stream->fill(time + $most);
-    return $stream->is_ended ? time - $began : undef;
+    return $stream->is_ended ? time - $stream->{asked} : undef;
 }
 
 sub expires_over_tls {
     my $stream = after_stream("/stream/next-$$", module => 'sse_stream_red_ssl');
-    my $took = stays($stream, slowly(5));
+    my $took = stays($stream, slowly(8));
     ok t_cmp($took && $took > 0.5, 1, 'TLS: it ends after ' . ($took // '?')
              . ' s, as KeepAliveTimeout says');
     # SSL_RECEIVED_SHUTDOWN
@@ -91,7 +91,7 @@ sub expires {
     my($host, $does) = @_;
 
     my $stream = after_stream("/c/$host", @port, host => $host);
-    my $took = stays($stream, $does ? slowly(5) : 2);
+    my $took = stays($stream, $does ? slowly(8) : 2);
     ok t_cmp(defined $took, $does ? 1 : '', "$host: whether it ends, "
              . ($took // '-'));
     ok t_cmp(!$took || $took > 0.5, 1, 'and not too early');
@@ -118,7 +118,7 @@ sub slow_requests {
         my $began = time;
         my $code = request('GET', '/status', @port)->code // 0;
         my $took = time - $began;
-        ok t_cmp($code == 200 && $took < slowly(1), 1,
+        ok t_cmp($code == 200 && $took < slowly(5), 1,
                  "request $n beside them is answered after $took s");
     }
     $_->send_bytes("ocalhost\r\n\r\n") for @streams;
@@ -139,11 +139,11 @@ sub stopped_amid {
     $_->next_block(slowly(5)) for @streams;
     publish('/c/stop', 'x' x 60_000, @port) for 1 .. 200;
     request('DELETE', '/c/stop', @port);
-    sleep slowly(0.2);
+    sleep slowly(1.5); # every child has heard of it
     my $began = time;
     ok t_cmp($httpd->stop, 1, 'it stops');
     my $took = time - $began;
-    ok t_cmp($took < slowly(2), 1, "after $took s");
+    ok t_cmp($took < slowly(4.5), 1, "after $took s");
     my @told = $httpd->lines(qr/ended: server, (?!0)\d+ events/);
     ok t_cmp(scalar @told, 3, 'their ends are told');
     open my $fh, '<', Apache::Test::vars('t_logs') . '/own_access' or die $!;

@@ -68,8 +68,7 @@ for (['plain', @port], ['TLS', port => $tls_port, tls => 1]) {
     restarted();
 }
 rmdir_root();
-ok t_cmp(join('', $httpd->complaints(qr/AH00484|AH10159/)), '',
-         'nothing is wrong in the log');
+ok t_cmp(join('', $httpd->complaints), '', 'nothing is wrong in the log');
 
 sub slow {
     my @slow = map { after_stream($_) } 1 .. SLOW;
@@ -82,7 +81,7 @@ sub slow {
     ok t_cmp($quick->again('/status')->wait_end(slowly(5)), 1,
              "$way: another connection's request meanwhile");
     my $took = time - $began;
-    ok t_cmp($took < slowly(1), 1, "$way: is served at once, after $took s");
+    ok t_cmp($took < slowly(5), 1, "$way: is served at once, after $took s");
     for my $slow (@slow) {
         ok t_cmp($slow->wait_end(slowly(10)), 1, "$way: a slow download ends");
         ok t_cmp(md5_hex($slow->{body}), md5_hex($content),

@@ -59,10 +59,10 @@ sub restarts {
         my @old = $httpd->children;
         $httpd->restart('USR1');
         my $began = time;
-        my $left = eventually(sub { !grep { is_alive($_) } @old }, slowly(10));
+        my $left = eventually(sub { !grep { is_alive($_) } @old }, slowly(15));
         my $took = time - $began;
         # Streams end within a second; httpd's connections outlive that a bit.
-        $is->($left && $took < slowly(4), 1,
+        $is->($left && $took < slowly(8), 1,
               "restart $n: the old children are gone after $took s");
     }
     $is->(eventually(sub { $open->() == $count }, slowly(10)), 1,
@@ -71,7 +71,7 @@ sub restarts {
     my @ids = map { $_->{id} } @{ $published->{events} };
     $is->(join(', ', @{ $published->{failed} }), '',
           'publishing never failed: ' . @ids . ' events');
-    $is->($published->{slowest} < slowly(4), 1,
+    $is->($published->{slowest} < slowly(8), 1,
           "the slowest answer came after $published->{slowest} s");
 
     my @results = $subscribers->finish($ids[-1], slowly(20));
@@ -89,6 +89,5 @@ sub restarts {
           && keys %different > @told / 3, 1,
           'each is told its own time to come back: ' . join ' ', @told);
     $is->($httpd->stop, 1, 'it stops');
-    $is->(join('', $httpd->complaints(qr/AH00484|AH03490|AH10159|AH00288/)), '',
-          'nothing is wrong in the log');
+    $is->(join('', $httpd->complaints), '', 'nothing is wrong in the log');
 }

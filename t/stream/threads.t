@@ -57,13 +57,13 @@ sub configured {
 }
 
 sub logged {
-    my $re = shift;
+    my($re, $timeout) = @_;
 
     return eventually {
         open my $fh, '<', Apache::Test::vars('t_logs') . '/own_access_log'
             or return 0;
         scalar(my @found = grep { $_ =~ $re } <$fh>);
-    };
+    } $timeout;
 }
 
 sub status { return request('GET', '/status', port => $httpd->port)->json }
@@ -112,7 +112,8 @@ sub the_share {
                  qr/\[sse:warn\].*SSEMaxThreads.*answered 503/), 1,
              'the log says so');
     ok t_cmp(logged(qr{^/c/waits 503 refused=SSEMaxThreads }), 1, 'the note');
-    ok t_cmp(logged(qr{^/c/waits 200 refused=- }), 0, 'of that one alone');
+    ok t_cmp(logged(qr{^/c/waits 200 refused=- }, 3), 0,
+             'of that one alone');
     my $status = status();
     ok t_cmp($status->{threads}, 6, 'sse-status: threads');
     ok t_cmp($status->{refused}, 1, 'sse-status: refused');
@@ -153,9 +154,12 @@ sub given_back {
     ok t_cmp(no_threads(), 1, 'clients that leave early hold no thread');
     my @in = let_in(6, 'as many as before');
     is_refused('and no more');
-    my($opened, $ended) = map { scalar $httpd->lines($_) }
-        qr/ open on /, qr/ ended: /;
-    ok t_cmp($opened - $ended, 6, 'each that was opened has ended, but these');
+    my $all = eventually {
+        my($opened, $ended) = map { scalar $httpd->lines($_) }
+            qr/ open on /, qr/ ended: /;
+        $opened - $ended == 6;
+    };
+    ok t_cmp($all, 1, 'each that was opened has ended, but these');
 
     kill KILL => $_ for $httpd->children;
     ok t_cmp(eventually(sub { (grep { $_->wait_end(0) } @in) == @in }, 10), 1,

@@ -85,15 +85,15 @@ sub threads_are {
 # Whether a page comes over this connection, and how soon.  One that was idle
 # the MPM closes when all of its threads are busy; clients make another.
 sub page {
-    my($h2, $timeout) = @_;
+    my $h2 = shift;
 
     my $began = time;
     my $id = $h2->get('/status');
-    my $came = $h2->wait_for($id, qr/"streams"/, ($timeout // 3) * $slow);
+    my $came = $h2->wait_for($id, qr/"streams"/, 10 * $slow);
     if (!$came && $h2->is_closed) {
         $h2 = connection();
         $id = $h2->get('/status');
-        $came = $h2->wait_for($id, qr/"streams"/, ($timeout // 3) * $slow);
+        $came = $h2->wait_for($id, qr/"streams"/, 10 * $slow);
     }
     return $came ? time - $began : undef;
 }
@@ -193,12 +193,13 @@ sub many_connections {
         }
     }
     ok t_cmp(\@failed, [], "pages while $connections connections have a stream each");
-    ok t_cmp($worst < 1 * $slow, 1, "the slowest took $worst s");
-    my $held = status()->{threads};
-    ok t_cmp($held, 6, 'six of them stay');
-    ok t_cmp((grep { $_->[0]->wait_end($_->[1], 0.05)
-                     && is_poll(@$_) || $_->[0]->is_ended($_->[1]) } @all) + 0,
-             $connections - 6, 'the others have ended');
+    ok t_cmp($worst < 5 * $slow, 1, "the slowest took $worst s");
+    ok t_cmp(threads_are(6), 1, 'six of them stay');
+    my $ended = eventually {
+        $_->[0]->read_until(sub { 0 }, 0.01) for @all;
+        $connections - 6 == grep { $_->[0]->is_ended($_->[1]) } @all;
+    } 10 * $slow;
+    ok t_cmp($ended, 1, 'the others have ended');
     ok t_cmp(scalar $httpd->lines(qr/sse:warn\].*SSEMaxThreads: .*polling/),
              $connections > 6 ? 1 : 0, 'the log says so, once');
     $_->[0]->close for @all;
@@ -211,7 +212,7 @@ sub many_streams {
     my @all = map { connection() } 1 .. $loaded;
     my @ids = map { my $h2 = $_; [map { $h2->get('/c/lots') } 1 .. 30] } @all;
     my $answered = 0;
-    my $end = time + 20 * $slow;
+    my $end = time + 60 * $slow;
     for my $n (0 .. $#all) {
         $answered += grep {
             $all[$n]->wait_for($_, qr/^retry/m, $end - time)
@@ -219,10 +220,11 @@ sub many_streams {
     }
     ok t_cmp($answered, 30 * $loaded, "each of $answered streams is answered");
     my $new = connection();
-    ok t_cmp(defined page($new, 10), 1, 'a page over a new connection');
-    ok t_cmp((grep { defined page($_, 10) } @all) + 0, $loaded, 'and over each of those');
+    ok t_cmp(defined page($new), 1, 'a page over a new connection');
+    ok t_cmp((grep { defined page($_) } @all) + 0, $loaded, 'and over each of those');
+    # While requests lie, streams yield to them, one after the other.
     my $threads = status()->{threads};
-    ok t_cmp($threads >= 4 && $threads <= 9, 1, "$threads threads are held");
+    ok t_cmp($threads >= 1 && $threads <= 9, 1, "$threads threads are held");
     $_->close for @all, $new;
     ok threads_are(0);
 }
@@ -235,13 +237,17 @@ sub resets {
     $h2->wait_for($_, $first, 5 * $slow) for @ids;
     for my $n (0, 1) {
         $h2->reset_stream($ids[$n]);
-        eventually(sub { (status() // {})->{threads} <= 3 - $n }, 5 * $slow);
+        eventually(sub { (status() // {})->{threads} <= 3 - $n }, 10 * $slow);
         sleep 0.15;
     }
     ok t_cmp(defined page($h2), 1, 'two are reset, and a page comes');
-    my @open = grep { !$h2->is_ended($_) } @ids[2, 3];
-    ok t_cmp(scalar @open, 1, 'since one of the others polls from now on');
-    ok t_cmp(ended('poll') - $polls, 1, 'which is its reason');
+    my $one = eventually {
+        $h2->read_until(sub { 0 }, 0.05);
+        1 == grep { !$h2->is_ended($_) } @ids[2, 3];
+    } 10 * $slow;
+    ok t_cmp($one, 1, 'since one of the others polls from now on');
+    ok t_cmp(eventually(sub { ended('poll') - $polls == 1 }), 1,
+             'which is its reason');
     # Streams and pages that end well win it back.
     my $back = eventually {
         my $id = $h2->get('/c/resets');
@@ -249,7 +255,7 @@ sub resets {
         sleep 0.12;
         $h2->read_until(sub { $h2->is_ended($id) }, 0.05);
         !$h2->is_ended($id);
-    } 5 * $slow;
+    } 20 * $slow;
     ok t_cmp($back, 1, 'after some polls a stream may stay again');
     ok t_cmp(defined page($h2), 1, 'and a page comes');
     $h2->close;
@@ -293,7 +299,7 @@ sub given_back {
     / stream (\S+) ended: / && $times{$1}-- for $httpd->lines(qr/ ended: /);
     ok t_cmp((grep { $_ } values %times) + 0, 0,
              'each of ' . keys(%times) . ' that were opened has ended once');
-    ok t_cmp([$httpd->complaints(qr/SSEMaxThreads|HTTP\/2|AH10159|AH00287/)], [],
+    ok t_cmp([$httpd->complaints(qr/SSEMaxThreads|HTTP\/2/)], [],
              'nothing else in the log');
     ok $httpd->stop;
 }
@@ -310,7 +316,11 @@ sub other_numbers {
     my $h2 = connection();
     my @ids = map { $h2->get('/c/five') } 1 .. 4;
     $h2->wait_for($_, $first, 5 * $slow) for @ids;
-    $h2->wait_end($_, 1) for @ids;
+    eventually {
+        $h2->read_until(sub { 0 }, 0.05);
+        2 >= grep { !$h2->is_ended($_) } @ids;
+    } 10 * $slow;
+    $h2->read_until(sub { 0 }, 0.5);
     ok t_cmp((grep { !$h2->is_ended($_) } @ids) + 0, 2, 'two stay');
     ok t_cmp(defined page($h2), 1, 'and a page comes');
     $h2->close;
