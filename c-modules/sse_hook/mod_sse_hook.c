@@ -28,6 +28,10 @@
         SSEMaxAge 300ms
     </Location>
 
+    <Location "/stream/hook/long/">
+        SSEMaxAge 4s
+    </Location>
+
     <Location "/stream-subrequest">
         SetHandler sse-subrequest
     </Location>

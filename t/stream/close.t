@@ -22,8 +22,8 @@ my $rounds = $ENV{SSE_SAN} ? 40 : 100;
 my @tls = (module => 'mod_sse_ssl');
 
 my @tests = (\&leaving, \&half_close, \&already_gone, \&no_end,
-             \&aborted_early, \&slow_client, \&dropping, \&keep_alive,
-             \&deleted, \&unique_ids);
+             \&aborted_early, \&slow_client, \&dropping, \&deleted,
+             \&unique_ids);
 plan tests => 126, need_module('mod_sse', 'mod_ssl');
 $_->() for @tests;
 ok no_streams();
@@ -47,7 +47,7 @@ sub log_line {
     return access_line(qr/"GET \Q$path\E HTTP.* stream=[^-]/, $timeout // 5);
 }
 
-# The end is seen within a second, since nothing is written that could show it.
+# The end is seen, though nothing is written that could show it.
 sub ends {
     my($name, $how, $reason, @opt) = @_;
 
@@ -57,11 +57,11 @@ sub ends {
     $stream->next_event(5);
     my $began = time;
     $how->($stream);
-    my $line = log_line($path);
+    my $line = log_line($path, 20);
     my $took = time - $began;
     my $want = qr/close=$reason stream=\S+\.\S+ events=1 channel=\Q$path\E X=X/;
     ok t_cmp($line, $want, "$name: $reason");
-    ok t_cmp($took < 1, 1, "$name: seen after $took s");
+    ok t_cmp($took < 15, 1, "$name: seen after $took s");
 }
 
 sub leaving {
@@ -151,7 +151,7 @@ sub already_gone {
     $stream->next_block(5);
     $stream->send_bytes("GET $second HTTP/1.1\r\nHost: localhost\r\n\r\n");
     $stream->half_close;
-    ok t_cmp($stream->wait_end(5), 1, 'the first stream ends by its age');
+    ok t_cmp($stream->wait_end(15), 1, 'the first stream ends by its age');
     ok t_cmp(log_line($first), qr/close=max-age /, 'so it is logged');
     ok t_cmp(access_line(qr/"GET \Q$second\E /) // 'none', qr/stream=- |none/,
              'no stream is opened for a client that is gone');
@@ -248,7 +248,10 @@ sub dropping {
         push @ids, publish($path, 'x' x 20_000)->json->{id};
         $quick->next_event(5);
     }
-    sleep 2.5;
+    my $old = time + 4.5;
+    keep_alive(); # takes longer
+    my $left = $old - time;
+    sleep $left if $left > 0;
     push @ids, publish($path, 'last')->json->{id};
     my(@got, @gaps, $event);
     while ($event = $slow->next_event(10)) {
@@ -283,22 +286,37 @@ sub wanted_gaps {
     return @gaps;
 }
 
-# A stream that we end leaves the connection to the next request.
+# A stream that we end leaves the connection to the next request.  Each lasts
+# for 3 s: all connections at once.
 sub keep_alive {
-    for my $way (['plain'], ['TLS', @tls]) {
-        my($name, @opt) = @$way;
+    my @all = map {
+        my($name, @opt) = @$_;
         my $path = path('short/again');
-        my $stream = open_stream($path, @opt);
-        my $good = 0;
-        for my $n (1 .. 5) {
-            $stream->head;
-            publish($path, $n);
-            my $event = $stream->next_event(5) // {};
-            ++$good if ($event->{data} // '') eq $n && $stream->wait_end(5)
-                && $stream->is_complete;
-            $stream->again($n < 5 ? $path : '/stream/status');
+        my @paths = (path('short/piped'), path('short/piped'));
+        { name => $name, path => $path, stream => open_stream($path, @opt),
+          good => 0, paths => \@paths, piped => open_stream($paths[0], @opt) };
+    } ['plain'], ['TLS', @tls];
+    my @steps = (\&request_behind, \&stream_behind, \&last_behind);
+
+    for my $n (1 .. 5) {
+        for my $one (@all) {
+            $one->{stream}->head;
+            publish($one->{path}, $n);
         }
-        ok t_cmp($good, 5, "$name: five streams on one connection");
+        if (my $step = shift @steps) {
+            $step->(@$_{qw(name piped paths)}) for @all;
+        }
+        for my $one (@all) {
+            my $stream = $one->{stream};
+            my $event = $stream->next_event(5) // {};
+            ++$one->{good} if ($event->{data} // '') eq $n
+                && $stream->wait_end(15) && $stream->is_complete;
+        }
+        $_->{stream}->again($n < 5 ? $_->{path} : '/stream/status') for @all;
+    }
+    for my $one (@all) {
+        my($name, $path, $stream) = @$one{qw(name path stream)};
+        ok t_cmp($one->{good}, 5, "$name: five streams on one connection");
         ok t_cmp($stream->status, 200, 'then another request');
         ok t_cmp($stream->wait_end(5), 1, 'and all of its answer');
         ok t_cmp(eventually {
@@ -307,33 +325,45 @@ sub keep_alive {
         my %ids = map { / stream=(\S+)/ ? ($1 => 1) : () }
             access_lines(qr/channel=\Q$path\E /);
         ok t_cmp(scalar keys %ids, 5, 'with an id of its own');
-
-        # Requests that wait behind a stream.
-        my @paths = (path('short/piped'), path('short/piped'));
-        $stream = open_stream($paths[0], @opt);
-        $stream->next_block(5);
-        $stream->send_bytes(
-            join '', map { "GET $_ HTTP/1.1\r\nHost: localhost\r\n\r\n" }
-            $paths[1], '/stream/status');
-        publish($paths[0], 'first');
-        ok t_cmp(($stream->next_event(5) // {})->{data}, 'first',
-                 "$name: a request behind it does not end the stream");
-        ok $stream->wait_end(5);
-        $stream->again;
-        ok t_cmp(($stream->next_block(5) // {})->{raw}, "retry: 2000\n\n",
-                 'and is served after it');
-        publish($paths[1], 'second');
-        ok t_cmp(($stream->next_event(5) // {})->{data}, 'second',
-                 'a stream too');
-        ok $stream->wait_end(5);
-        $stream->again;
-        ok t_cmp($stream->status, 200, 'the last one as well');
-        ok $stream->wait_end(5);
-        ok t_cmp(log_line($_), qr/close=max-age .*X=\+/,
-                 'the log has the connection as alive') for @paths;
-        # Idle, it is closed without an event of the stream before it.
-        $stream->close;
     }
+}
+
+# Requests that wait behind a stream.
+sub request_behind {
+    my($name, $stream, $paths) = @_;
+
+    $stream->next_block(5);
+    $stream->send_bytes(
+        join '', map { "GET $_ HTTP/1.1\r\nHost: localhost\r\n\r\n" }
+        $paths->[1], '/stream/status');
+    publish($paths->[0], 'first');
+    ok t_cmp(($stream->next_event(5) // {})->{data}, 'first',
+             "$name: a request behind it does not end the stream");
+}
+
+sub stream_behind {
+    my($name, $stream, $paths) = @_;
+
+    ok $stream->wait_end(15);
+    $stream->again;
+    ok t_cmp(($stream->next_block(5) // {})->{raw}, "retry: 2000\n\n",
+             "$name: and is served after it");
+    publish($paths->[1], 'second');
+    ok t_cmp(($stream->next_event(5) // {})->{data}, 'second',
+             'a stream too');
+}
+
+sub last_behind {
+    my($name, $stream, $paths) = @_;
+
+    ok $stream->wait_end(15);
+    $stream->again;
+    ok t_cmp($stream->status, 200, "$name: the last one as well");
+    ok $stream->wait_end(5);
+    ok t_cmp(log_line($_), qr/close=max-age .*X=\+/,
+             'the log has the connection as alive') for @$paths;
+    # Idle, it is closed without an event of the stream before it.
+    $stream->close;
 }
 
 sub deleted {

@@ -95,7 +95,7 @@ sub later_request {
     my $stream = begun($path, 'TLSv1_3');
     $stream->send_bytes("GET /stream/status HTTP/1.1\r\nHost: localhost\r\n\r\n");
     $stream->close_notify;
-    ok t_cmp($stream->wait_end(slowly(5)), 1, 'keep: the stream ends by its age');
+    ok t_cmp($stream->wait_end(slowly(10)), 1, 'keep: the stream ends by its age');
     ok t_cmp(log_of($path) // '', qr/close=max-age /, 'keep: is logged so');
     $stream->again(undef);
     ok t_cmp($stream->status, 200, 'keep: a request before close_notify is served');

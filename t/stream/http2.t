@@ -140,7 +140,7 @@ sub ends_of_ours {
     ok $h2->wait_for($id, $first, 5);
     publish($path, 'x');
     ok t_cmp(has_event($h2, $id, 'x'), 1, 'SSEMaxAge over HTTP/2');
-    ok t_cmp($h2->wait_end($id, 5) && !$h2->is_reset($id), 1,
+    ok t_cmp($h2->wait_end($id, 15) && !$h2->is_reset($id), 1,
              'ends the stream in good order');
     ok t_cmp(eventually(sub { ends($path, 'max-age') == 1 }), 1,
              'as "max-age"');

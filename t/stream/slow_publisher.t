@@ -76,9 +76,9 @@ ok t_cmp(join(', ', sort map { slow_event() // 'none' } 1, 2),
          'an event is published when it is complete');
 my($during, $slowest, $failed) = measure();
 ok t_cmp($failed, 0, 'beside them, others publish');
-ok t_cmp($during < 3 * $before + slowly(5), 1,
+ok t_cmp($during < 3 * $before + slowly(50), 1,
          "as fast as without: median $before ms, then $during ms");
-ok t_cmp($slowest < slowly(1000), 1, "the slowest in $slowest ms");
+ok t_cmp($slowest < slowly(5000), 1, "the slowest in $slowest ms");
 
 for my $n (2 .. 4) {
     $feeds[0]->send_bytes(chunk(" event $n\n\ndata: feed 1"));

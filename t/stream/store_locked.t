@@ -64,13 +64,13 @@ my @took = map {
     my $start = time;
     request('GET', '/status', @port)->code == 200 ? time - $start : 99;
 } 1 .. 10;
-ok t_cmp((grep { $_ < slowly(0.5) } @took) >= 9, 1,
+ok t_cmp((grep { $_ < slowly(1) } @took) >= 8, 1,
          'pages are served while publishers wait')
     or t_debug("@took");
 my $start = time;
 my $other = open_stream($path, @port, headers => { 'Last-Event-ID' => 1 });
 ok t_cmp($other->next_block && $other->status, 200, 'subscribers as well');
-ok t_cmp(time - $start < slowly(1), 1, 'at once');
+ok t_cmp(time - $start < slowly(4), 1, 'at once');
 
 my(%code, $retry, $error);
 for my $answer (map { SSETest::Answer->new($_) } @waiting) {

@@ -114,7 +114,7 @@ sub http_1_0 {
     ok !exists $headers->{'transfer-encoding'};
     publish($path, 'old');
     ok t_cmp(texts($stream, 1), ['old'], 'HTTP/1.0 gets its event');
-    ok $stream->wait_end(5);
+    ok $stream->wait_end(15);
     ok t_cmp(eventually { $stream->sock->eof }, 1,
              'and the end of the body is that of the connection');
 }

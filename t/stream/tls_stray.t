@@ -55,7 +55,7 @@ sub stray {
     my $after = used($pid);
     ok t_cmp($after - $before < 0.5, 1, "$how: nothing spins: $before $after");
     publish($path, 'all the same');
-    ok t_cmp(($stream->next_event(slowly(3)) // {})->{data}, 'all the same',
+    ok t_cmp(($stream->next_event(slowly(10)) // {})->{data}, 'all the same',
              "$how: the stream goes on");
     ok t_cmp(scalar access_lines(qr/close=\w+ .*channel=\Q$path\E /), 0,
              "$how: its end is not told");
