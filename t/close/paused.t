@@ -83,9 +83,15 @@ sub drops {
 
     return sub {
         is(count_seen($k, 'close'), 0, "$way, drop: who pauses is not dead");
-        push @ids, publish($path, 'newest')->json->{id};
-        my $got = ids_upto($stream, $ids[-1]);
-        is($got, qr/^$ids[0] .*gap .*$ids[-1]$/, "$way, drop: and has a gap");
+        # What is new waits behind what the kernels have, so it may be too old
+        # as well when they have given that away.
+        my($got, $newest) = ('');
+        for (1 .. 5) {
+            $newest = publish($path, 'newest')->json->{id};
+            $got .= ids_upto($stream, $newest) . ' ';
+            last if $got =~ / $newest $/;
+        }
+        is($got, qr/^$ids[0] .*gap .*$newest $/, "$way, drop: and has a gap");
         $stream->close;
     };
 }
@@ -124,7 +130,7 @@ sub kept_alive {
     $conn->again('/close/plain/large')->head;
 
     return sub {
-        $conn->wait_end(slowly(10));
+        $conn->wait_end(slowly(30));
         is($conn->is_complete && length $conn->{body}, LARGE,
            "$way: a download that pauses is not cut");
         $conn->close;

@@ -44,7 +44,7 @@ sub rounds {
             || !$stream->is_complete;
     }
     eventually(sub { !grep { !count_seen($_, 'close') } @keys }, slowly(10));
-    sleep slowly(0.2);
+    sleep slowly(0.7);
     return @keys;
 }
 

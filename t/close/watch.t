@@ -77,7 +77,7 @@ sub told_while_blocked {
     for my $path ('/close/block/x', '/close/block/watched/x') {
         for my $how ('close', 'reset') {
             my $k = key();
-            my $stream = open_stream(url($path, $k, reg => 1, wait => 3000),
+            my $stream = open_stream(url($path, $k, reg => 1, wait => 20_000),
                                      @opt);
             told($k, 'blocks');
             sleep 0.05;
@@ -87,7 +87,7 @@ sub told_while_blocked {
             is($told->{reason}, $how eq 'close' ? $left : 'reset',
                "11: told while it blocks, $how");
             my $took = $told->{usec} - $began;
-            is($took < slowly(100_000), 1, "12: after $took us");
+            is($took < slowly(4_000_000), 1, "12: after $took us");
             is(told($k, 'goes-on')->{told}, 1, '11: so it can go on');
             is(ends($k), $path =~ /watched/ ? qr/^1 1 (?:client|reset)$/
                : '0 0 none', '2: hooks only where SSEWatch says so')
@@ -97,7 +97,7 @@ sub told_while_blocked {
     # 3, 4: registered in an earlier phase, and after the end
     my $k = key();
     my $stream = open_stream(url('/close/block/x', $k, preg => 1, reg => 1,
-                                 late => 1, wait => 3000), @opt);
+                                 late => 1, wait => 20_000), @opt);
     told($k, 'blocks');
     $stream->close;
     is(names($k, 3), 'early block late', '3, 4: in order, the last one late');
@@ -135,7 +135,7 @@ sub bodies {
        '13: each for itself');
     # FIN behind a pipelined request
     $stream = open_stream(url('/close/block/watched/x', $k = key(),
-                              wait => 3000, reg => 1), @opt);
+                              wait => 20_000, reg => 1), @opt);
     told($k, 'blocks');
     $stream->send_bytes("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
     sleep 0.02;
@@ -147,7 +147,7 @@ sub bodies {
 # 15
 sub half_close {
     my $k = key();
-    my $stream = open_stream(url('/close/block/watched/x', $k, wait => 200,
+    my $stream = open_stream(url('/close/block/watched/x', $k, wait => 20_000,
                                  reg => 1), @opt);
     told($k, 'blocks');
     $stream->half_close;
