@@ -153,6 +153,7 @@ sub start {
     my $httpd = Apache::Test::vars('httpd');
     # Where nobody has waited for a killed one, httpd takes it for running.
     unlink $self->{pid_file} unless $self->pid;
+    $self->{starts} = $self->starts;
     local $ENV{TSAN_OPTIONS} = ($ENV{TSAN_OPTIONS} // '')
         . ":suppressions=$ENV{SSE_TOP}/t/tsan-stop.supp";
     my $said = qx{$httpd -f "$self->{conf}" -D APACHE2 -k start 2>&1 </dev/null};
@@ -177,15 +178,23 @@ sub lines {
     return grep { $_ =~ $re } <$fh>;
 }
 
+# How often it has said that it is there: with each start and restart.
+sub starts {
+    my $self = shift;
+
+    return scalar(() = $self->lines(qr/resuming normal operations/));
+}
+
 # True once the new generation is there; its children may not be, yet.
 sub restart {
     my($self, $signal) = @_;
 
-    my $re = qr/resuming normal operations/;
-    my $before = () = $self->lines($re);
+    # It may answer before it has said that it is there.
+    my $before = $self->{starts};
+    eventually(sub { ($before = $self->starts) > $self->{starts} }, 20);
     my $pid = $self->pid or die "it does not run"; # 0 is all of us
     kill $signal, $pid or die "kill $signal: $!";
-    return eventually(sub { (() = $self->lines($re)) > $before }, 20);
+    return eventually(sub { $self->starts > $before }, 20);
 }
 
 # One of the children.  After a restart there may be none for a second, until
