@@ -98,12 +98,23 @@ sub get {
     return open_stream(@args ? url($path, @args) : $path, @port);
 }
 
+# And the log's program.  prefork starts its children one after the other.
+sub all_children {
+    my @pids;
+
+    eventually(sub {
+        @pids = $httpd->children;
+        @pids == 1 + ($prefork ? 50 : 1);
+    }, slowly(10)) or die scalar(@pids), " children, not all of them\n";
+    return @pids;
+}
+
 # The children get no more threads than those that there are; or again as many
 # as they like.  Only their own user may say so.
 sub threads {
     my $none = shift;
 
-    for my $pid (grep { $_ != logger() } $httpd->children) {
+    for my $pid (grep { $_ != logger() } all_children()) {
         my($uid, $gid) = (stat "/proc/$pid")[4, 5];
         my $soft = $none ? 1 : hard_limit($pid);
         my $child = fork // die "fork: $!";
@@ -161,6 +172,7 @@ sub ready_and_close {
     my $short = key();
     my $stream = get('/app', $short, reg => 1);
     $stream->next_block(slowly(5));
+    told($short, 'open');
     $stream->close;
     my $began = time;
     my $close = told($short, 'close', slowly(3));

@@ -135,10 +135,13 @@ sub get {
     return $id;
 }
 
+# Several come at once.
 sub reset_stream {
-    my($self, $id) = @_;
+    my($self, @ids) = @_;
 
-    $self->write_bytes(frame(RST_STREAM, 0, $id, pack 'N', CANCEL));
+    $self->write_bytes(join '', map {
+        frame(RST_STREAM, 0, $_, pack 'N', CANCEL)
+    } @ids);
 }
 
 # No window is opened for that stream any more.
