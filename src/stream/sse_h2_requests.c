@@ -18,9 +18,11 @@
 #include "stream/sse_conn.h"
 #include "stream/sse_h2_frames.h"
 
-/* A request that has waited for one to two of these, in which none has begun,
- * lies. */
-#define LOOK_EVERY_MSEC 500
+/* A request lies that waits whenever it is looked for, so often in a row, while
+ * none begins.  A single long wait shows nothing: the whole process may not have
+ * run. */
+#define LOOK_EVERY_MSEC 125
+#define LOOKS           5
 /* So many of a connection's are known at a time; mod_http2 lets a client open
  * 100 streams (H2MaxSessionStreams). */
 #define MOST_WAITING 100
@@ -41,8 +43,8 @@ static struct {
     int waiting;         /* atomic, changed under the lock: requests that have
                             come, and not begun */
     apr_uint32_t looked; /* atomic: when that was last looked at, in ms */
-    int did_lie;         /* lock: whether some seemed to lie then */
-    int has_begun;       /* lock: whether one has begun since */
+    int lay;             /* lock: so often in a row some seemed to lie */
+    int has_begun;       /* lock: whether one has begun since the last time */
 } all = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 typedef APR_OPTIONAL_FN_TYPE(http2_var_lookup) lookup_fn;
@@ -56,7 +58,7 @@ static void forget(sse_h2_conn_t *conn, int i)
 {
     conn->waiting[i] = conn->waiting[--conn->count];
     if (sse_atomic_sub(&all.waiting, 1) == 0) {
-        all.did_lie = 0;
+        all.lay = 0;
     }
 }
 
@@ -266,11 +268,19 @@ static apr_uint32_t now_msec(void)
 /* Under the lock. */
 static int look(void)
 {
-    int did_lie = all.did_lie && !all.has_begun;
+    int must;
 
+    if (all.has_begun) {
+        all.lay = 0;
+    }
     all.has_begun = 0;
-    all.did_lie = does_lie(did_lie);
-    return did_lie && all.did_lie;
+    must = all.lay >= LOOKS - 1;
+    if (!does_lie(must)) {
+        all.lay = 0;
+        return 0;
+    }
+    all.lay = must ? 0 : all.lay + 1;
+    return must;
 }
 
 int sse_h2_must_yield(void)
