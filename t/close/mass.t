@@ -20,7 +20,7 @@ use Time::HiRes qw(sleep time);
 
 # As many as the MPM's threads, processes and the descriptors allow.
 my $files = POSIX::sysconf(POSIX::_SC_OPEN_MAX()) // 0;
-my $count = have_apache_mpm('prefork') ? 60
+my $count = have_apache_mpm('prefork') ? 50
     : have_apache_mpm('worker')        ? 110
     : $ENV{SSE_SAN} || $files < 11_000 ? 2000
     :                                    5000;

@@ -157,9 +157,16 @@ sub start {
     local $ENV{TSAN_OPTIONS} = ($ENV{TSAN_OPTIONS} // '')
         . ":suppressions=$ENV{SSE_TOP}/t/tsan-stop.supp";
     my $said = qx{$httpd -f "$self->{conf}" -D APACHE2 -k start 2>&1 </dev/null};
-    die "the server does not start: $said" if $?;
+    die "the server does not start: $said", $self->left_over if $?;
     return eventually(sub { $self->pid && $self->answers == 200 },
                       $timeout // 60);
+}
+
+# Processes of this configuration, which may hold its port; their states.
+sub left_over {
+    my $self = shift;
+
+    return grep { /\Q$self->{conf}\E/ } qx{ps -eo pid,ppid,stat,etimes,args};
 }
 
 # True once it is gone.
