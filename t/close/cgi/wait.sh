@@ -2,9 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 # mod_sse: Server-Sent Events for Apache httpd.
 #
-# A program that works for 3.2 s before it says anything, then writes on.
+# A program that works for "wait" milliseconds before it says anything, then
+# writes on.
 
-sleep 3.2
+msec=${QUERY_STRING##*wait=}
+msec=${msec%%&*}
+sleep "$((msec / 1000)).$(printf %03d "$((msec % 1000))")"
 printf 'Content-Type: text/plain\r\n\r\n'
 for i in 1 2 3 4 5; do
     echo "line $i" || exit 1
