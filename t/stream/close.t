@@ -248,7 +248,7 @@ sub dropping {
         push @ids, publish($path, 'x' x 20_000)->json->{id};
         $quick->next_event(5);
     }
-    my $old = time + 4.5;
+    my $old = time + 8.5;
     keep_alive(); # takes longer
     my $left = $old - time;
     sleep $left if $left > 0;
