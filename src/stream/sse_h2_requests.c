@@ -19,8 +19,8 @@
 #include "stream/sse_h2_frames.h"
 
 /* A request lies that waits whenever it is looked for, so often in a row, while
- * none begins.  A single long wait shows nothing: the whole process may not have
- * run. */
+ * none begins.  A single long wait shows nothing: the whole process may have
+ * stood still. */
 #define LOOK_EVERY_MSEC 125
 #define LOOKS           5
 /* So many of a connection's are known at a time; mod_http2 lets a client open
