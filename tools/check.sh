@@ -45,6 +45,10 @@ done >"$work/load.conf"
 echo "LoadModule sse_module $SSE_MODULE" >>"$work/load.conf"
 
 preload=
+[ -n "$san${WRAP:-}" ] || {
+    $CC -shared -fPIC -g -O1 -o "$work/crash_report.so" t/crash/report.c || exit 1
+    preload=$work/crash_report.so
+}
 case $san in
 *address*) preload=$($CC -print-file-name=libasan.so) ;;
 *thread*)
@@ -67,15 +71,19 @@ esac
 
 logs=$work/t/logs
 options=log_path=$logs/san
+export SSE_CRASH_REPORT="$logs/san.crash"
 export EXTRA_CFLAGS="-I$top -I$top/src" HTTPD_APXS="$(command -v "$APXS")"
 export HTTPD_PRELOAD="$preload" HTTPD_WRAP="$wrap"
 export ASAN_OPTIONS=$options.asan:detect_leaks=0:abort_on_error=1
+# Not httpd's handler, which reports nothing.
+ASAN_OPTIONS=$ASAN_OPTIONS:handle_segv=2:handle_sigbus=2:handle_sigfpe=2
 export UBSAN_OPTIONS=$options.ubsan:print_stacktrace=1
 export TSAN_OPTIONS=$options.tsan:suppressions=$top/t/tsan.supp:history_size=4
 # httpd's own handlers do what a signal handler should not.
 # A child leaves without a callback that does not return, and so without its
 # thread.
 TSAN_OPTIONS=$TSAN_OPTIONS:report_signal_unsafe=0:report_thread_leaks=0
+TSAN_OPTIONS=$TSAN_OPTIONS:handle_segv=2:handle_sigbus=2:handle_sigfpe=2
 export APACHE_TEST_NO_STICKY_PREFERENCES=1
 export SSE_TOP="$top" SSE_MPM="$mpm" SSE_SAN="$san" SSE_MODULE
 unset MAKEFLAGS MFLAGS MAKELEVEL

@@ -23,6 +23,7 @@ use Time::HiRes qw(sleep time);
 
 use Apache::Test ();
 use SSETest qw(eventually request);
+use SSETestCrash;
 use SSETestServer qw(is_alive process_state);
 
 # Two children on event and worker; beside each, room for one that leaves.
@@ -169,13 +170,14 @@ sub left_over {
     return grep { /\Q$self->{conf}\E/ } qx{ps -eo pid,ppid,stat,etimes,args};
 }
 
-# True once it is gone.
+# True once it is gone, and its children are: a parent may give up waiting.
 sub stop {
     my($self, $signal, $timeout) = @_;
 
     my $pid = $self->pid or return 1;
     kill $signal // 'TERM', $pid;
-    return eventually(sub { !is_alive($pid) }, $timeout // 20);
+    return eventually(sub { !is_alive($pid) && !$self->left_over },
+                      $timeout // 20);
 }
 
 sub lines {
@@ -261,11 +263,19 @@ sub complaints {
         qr/exit signal|:(?:error|crit|alert|emerg)\]|sse:warn\]|Assertion/);
     # A child that stops at once closes its threads' sockets under them.
     @lines = grep { !/\(9\)Bad file descriptor: AH03092/ } @lines;
+    @lines = map { /child pid (\d+) exit signal/ ? crash($1, $_) : $_ } @lines;
     # httpd's own words where threads and children are few, as here.
     @lines = grep { !/AH0016[12]|AH0028[678]|AH00484|AH03490|AH10159/ } @lines;
     # A sanitizer makes a child miss the time that a stop gives it.
     @lines = grep { !/AH00046|leaving without it/ } @lines if $ENV{SSE_SAN};
     return @lines;
+}
+
+# The line that tells of a crash, and the report; nothing when it is httpd's own.
+sub crash {
+    my($pid, $line) = @_;
+
+    return is_httpds_own_crash($pid) ? () : ($line, crash_report($pid));
 }
 
 sub DESTROY {

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+# mod_sse: Server-Sent Events for Apache httpd.
+#
+# Reports of crashed processes: of a sanitizer, or of t/crash/report.c.  make
+# check says where they are ($SSE_CRASH_REPORT).
+#
+#   push @bad, crash_report($1) if $line =~ /child pid (\d+) exit signal/
+#       && !is_httpds_own_crash($1);
+
+package SSETestCrash;
+
+use strict;
+use warnings FATAL => 'all';
+
+use Exporter 'import';
+
+our @EXPORT = qw(crash_report first_lines is_httpds_own_crash);
+
+# Of a file: enough to see what it tells.
+sub first_lines {
+    my $file = shift;
+
+    open my $fh, '<', $file or die "open $file: $!";
+    my @lines;
+    while (defined(my $line = <$fh>) && @lines < 60) {
+        push @lines, $line;
+    }
+    return @lines;
+}
+
+# What is told of the crash of that process.
+sub crash_report {
+    my $pid = shift;
+
+    my($logs) = ($ENV{SSE_CRASH_REPORT} // '') =~ m{\A(.*)/} or return ();
+    return map { -e ? first_lines($_) : () }
+        glob "$logs/san.{asan,tsan,crash}.$pid";
+}
+
+# Whether it is httpd's own way to stop at once that has crashed: the main thread
+# of a child closes the connections that its other threads are serving, and so
+# follows, and changes, lists of cleanups that these change at the same time
+# (close_worker_sockets() in event.c and worker.c).
+sub is_httpds_own_crash {
+    my $report = join '', crash_report($_[0]);
+
+    return $report =~ /\bap_run_mpm\b/ && $report =~ /\bmod_mpm_\w+\.so/
+        && $report =~ /\bapr_(?:pool_cleanup|socket)_\w+/
+        && $report !~ /\bmod_sse\w*\.so/;
+}
+
+1;
