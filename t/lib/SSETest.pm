@@ -87,7 +87,8 @@ sub lines_of {
 
     open my $fh, '<', log_file($log) or return ();
     seek $fh, $log_start{$log}, 0;
-    return grep { $_ =~ $re } <$fh>;
+    # One that is being written may be there in part.
+    return grep { /\n\z/ && $_ =~ $re } <$fh>;
 }
 
 sub access_lines { return lines_of('sse_access_log', @_) }

@@ -184,7 +184,8 @@ sub lines {
     my($self, $re) = @_;
 
     open my $fh, '<', $self->{log} or return ();
-    return grep { $_ =~ $re } <$fh>;
+    # One that is being written may be there in part.
+    return grep { /\n\z/ && $_ =~ $re } <$fh>;
 }
 
 # How often it has said that it is there: with each start and restart.

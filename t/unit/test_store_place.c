@@ -226,26 +226,33 @@ static void test_unreadable(void)
 
 static int stop; /* atomic */
 
-/* Appends and reads; everything but the directory's absence is a failure. */
+/* The directory may be absent, and on a busy machine the store may be opened
+ * for longer than one waits; everything else is a failure.
+ * @return the first one */
+static apr_status_t worse(apr_status_t wrong, apr_status_t rv)
+{
+    return wrong == APR_SUCCESS && rv != SSE_STORE_EGONE &&
+                   rv != SSE_STORE_EBUSY
+               ? rv
+               : wrong;
+}
+
+/* Appends and reads. */
 static void *use(void *baton)
 {
     sse_store_t *store = baton;
-    apr_uintptr_t wrong = 0;
+    apr_status_t wrong = APR_SUCCESS;
     sse_slice_t key = text("c");
     sse_position_t position;
-    apr_status_t rv;
     sse_id_t id;
     int more;
 
     while (!__atomic_load_n(&stop, __ATOMIC_ACQUIRE)) {
-        rv = append_one(store, "x", &id);
-        wrong += rv != APR_SUCCESS && rv != SSE_STORE_EGONE;
-        rv = P->look(store, &key, 1, 1, &position);
-        wrong += rv != APR_SUCCESS && rv != SSE_STORE_EGONE;
-        rv = P->tidy(store, apr_time_now(), &more);
-        wrong += rv != APR_SUCCESS && rv != SSE_STORE_EGONE;
+        wrong = worse(wrong, append_one(store, "x", &id));
+        wrong = worse(wrong, P->look(store, &key, 1, 1, &position));
+        wrong = worse(wrong, P->tidy(store, apr_time_now(), &more));
     }
-    return (void *)wrong;
+    return (void *)(apr_uintptr_t)wrong;
 }
 
 static void test_threads(void)
@@ -254,7 +261,7 @@ static void test_threads(void)
     sse_store_t *store = test_store("swap/store", "16m", pool);
     char *here = path_of(pool, "swap"), *there = path_of(pool, "swapped");
     pthread_t threads[THREADS];
-    apr_uintptr_t wrong = 0;
+    apr_status_t wrong = APR_SUCCESS;
     void *result;
     sse_id_t id;
     int i;
@@ -276,9 +283,9 @@ static void test_threads(void)
     __atomic_store_n(&stop, 1, __ATOMIC_RELEASE);
     for (i = 0; i < THREADS; ++i) {
         pthread_join(threads[i], &result);
-        wrong += (apr_uintptr_t)result;
+        wrong = worse(wrong, (apr_status_t)(apr_uintptr_t)result);
     }
-    is_num((long long)wrong, 0, "threads that use it meet no other error");
+    is_num(wrong, APR_SUCCESS, "threads that use it meet no other error");
     is_num(append_soon(store, "y", &id), APR_SUCCESS, "and it works at last");
     apr_pool_destroy(pool);
 }
