@@ -45,11 +45,11 @@ done >"$work/load.conf"
 echo "LoadModule sse_module $SSE_MODULE" >>"$work/load.conf"
 
 preload=
-[ -n "$san${WRAP:-}" ] || {
-    $CC -shared -fPIC -g -O1 -o "$work/crash_report.so" t/crash/report.c || exit 1
-    preload=$work/crash_report.so
-}
 case $san in
+'')
+    [ -n "${WRAP:-}" ] || preload=$work/crash_report.so
+    $CC -shared -fPIC -g -O1 -o "$work/crash_report.so" t/crash/report.c ||
+        exit 1 ;;
 *address*) preload=$($CC -print-file-name=libasan.so) ;;
 *thread*)
     # What the MPMs' hand-over of pools is to ThreadSanitizer: see there.

@@ -60,8 +60,10 @@ ok t_cmp(eventually { server_status()->{streams} == @others }, 1,
          'they are no longer counted');
 
 publish($path, 'still here');
-my @alive = grep { my $e = $_->next_event(10); $e && $e->{data} eq 'still here' }
-    @streams;
+my @alive = grep {
+    my $e = $_->next_event(10);
+    $e && $e->{data} eq 'still here';
+} @streams;
 ok t_cmp(scalar @alive, scalar @others, 'the other children go on');
 
 $_->close for @streams;

@@ -44,9 +44,10 @@ sub crash_report {
 sub is_httpds_own_crash {
     my $report = join '', crash_report($_[0]);
 
-    return $report =~ /\bap_run_mpm\b/ && $report =~ /\bmod_mpm_\w+\.so/
-        && $report =~ /\bapr_(?:pool_cleanup|socket)_\w+/
-        && $report !~ /\bmod_sse\w*\.so/;
+    # Nothing is between the MPM's frame and libapr's; of the main thread.
+    my $closing = qr/\bapr_(?:pool_cleanup|socket)_.*\n/;
+    return $report =~ /$closing.*\bmod_mpm_(?:event|worker)\.so/
+        && $report =~ /\bap_run_mpm\b/ && $report !~ /\bmod_sse\w*\.so/;
 }
 
 1;
