@@ -171,7 +171,7 @@ sub wait_end {
 sub read_until {
     my($self, $done, $timeout) = @_;
 
-    my $end = time + $timeout;
+    my $end = SSETest::patience($timeout);
     my $select = IO::Select->new($self->{sock});
     while (!$done->()) {
         my $left = $end - time;

@@ -44,12 +44,12 @@ sub server_pid {
 # To be signalled: without one, 0 would be all of us.
 sub running_pid { return server_pid() || die 'the server does not run' }
 
-# What the handler sse-status tells.
-sub server_status { return request('GET', '/stream/status')->json }
+# What the handler sse-status tells; {} where nothing answers.
+sub server_status { return request('GET', '/stream/status')->json // {} }
 
 # Whether no stream is open in any child, within the time (5 s).
 sub no_streams {
-    return eventually(sub { server_status()->{streams} == 0 }, $_[0]);
+    return eventually(sub { (server_status()->{streams} // -1) == 0 }, $_[0]);
 }
 
 # The child that a stream was in, by its id in the log.
