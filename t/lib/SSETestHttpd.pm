@@ -38,6 +38,15 @@ my %mpm = (
 );
 
 my $count;
+my @newest; # the last one that was made: its process and its log
+
+# A test that dies shows what the server has said.
+END {
+    if ($? && @newest && $newest[0] == $$ && open my $fh, '<', $newest[1]) {
+        my @lines = <$fh>;
+        print STDERR map { "# $_" } @lines > 30 ? @lines[-30 .. -1] : @lines;
+    }
+}
 
 # Options: store (more settings of SSEStore), dir (its directory), conf (added at
 # the end), mpm (instead of the above), modules (more of the suite's, "headers"),
@@ -57,6 +66,7 @@ sub new {
         stops => $$,
     }, $class;
     unlink $self->{log};
+    @newest = ($$, $self->{log});
     open my $fh, '>', $self->{conf} or die "$self->{conf}: $!";
     print $fh $self->configuration($vars, %opt) or die "$self->{conf}: $!";
     close $fh or die "$self->{conf}: $!";

@@ -95,7 +95,8 @@ sub publish_until_refused {
 
 sub live {
     my $stream = open_stream($path, @port, @_);
-    $stream->next_block(10) or die 'no stream';
+    $stream->next_block(10)
+        or die 'no stream: ', $stream->status // 'no answer';
     return $stream;
 }
 

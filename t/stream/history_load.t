@@ -89,7 +89,9 @@ sub evicted {
     sleep 0.3;
     my $published = $publishers->stop;
     # By its age it may be gone before they are back.
-    my $last = publish($path, 'last', @port)->json->{id};
+    my $answer = publish($path, 'last', @port);
+    my $last = ($answer->json // {})->{id}
+        // die 'not taken: ', $answer->code // 'no answer', $answer->body // '';
     my @results = $subscribers->finish($last,
                                        $limit eq 'age' ? 2 : slowly(20));
     ok t_cmp(join(', ', @{ $published->{failed} }), '',
