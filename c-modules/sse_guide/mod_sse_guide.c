@@ -172,8 +172,8 @@ static void room_ready(sse_stream_t *stream, request_rec *r, void *baton)
     apr_cpystrn(member->name, r->args ? r->args : "somebody",
                 sizeof(member->name));
     member->stream = retain(stream);
-    subscribe(stream, "/guide/room");
     room_add(member);
+    subscribe(stream, "/guide/room");
     /* If the client is gone by now, this runs at once: no one is left over. */
     on_close(r, SSE_ON_ANY, room_left, member, NULL);
 }
@@ -264,6 +264,7 @@ static int poll_handler(request_rec *r)
                               poll_gone, poll, NULL)) {
         return HTTP_SERVICE_UNAVAILABLE;
     }
+    ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, "poll: waits");
     pthread_mutex_lock(&box->lock);
     while (!poll->is_gone && !box->is_full && !is_leaving()
            && apr_time_now() < end) {
