@@ -406,6 +406,20 @@ static void wait_for_end(sse_stream_t *stream, int msec)
     }
 }
 
+/* While logs/close-hold exists, and the stream is open. */
+static void wait_while_held(sse_stream_t *stream)
+{
+    apr_pool_t *pool;
+    const char *hold;
+
+    apr_pool_create(&pool, NULL);
+    hold = ap_server_root_relative(pool, "logs/close-hold");
+    while (!access(hold, F_OK) && is_open_fn(stream)) {
+        apr_sleep(apr_time_from_msec(20));
+    }
+    apr_pool_destroy(pool);
+}
+
 static void change_channels(sse_stream_t *stream, request_rec *r,
                             const char *key)
 {
@@ -418,7 +432,7 @@ static void change_channels(sse_stream_t *stream, request_rec *r,
     }
     channel = query(r, "runsub", buf);
     if (channel) {
-        pause_msec(300);
+        wait_while_held(stream);
         note(key, "runsub rv=%d", unsubscribe_fn(stream, channel));
     }
 }

@@ -32,6 +32,9 @@ my @alone = (\&publishing, \&isolation, \&at_the_end, \&prompt,
 plan tests => 92 * @ways + 32 + 5 * 3,
     need_module('mod_sse', 'mod_sse_close', 'mod_ssl');
 
+# How long a request takes, in milliseconds, for its client to leave meanwhile.
+my $before = $ENV{SSE_SAN} ? 6_000 : 4_000;
+
 my($name, @opt);
 for my $way (@ways) {
     ($name, @opt) = @$way;
@@ -126,7 +129,8 @@ sub why {
     # "retry: 2000" was the head's; id, data, empty line
     is($close->{bytes}, 3 * length("id: own-1\ndata: 1\n\n"), '5: bytes');
     is($close->{last}, 'own-3', "5: the last event's id");
-    is($close->{life} >= 100_000 && $close->{life} < 5_000_000, 1, '5: times');
+    is($close->{life} >= 100_000 && $close->{life} < slowly(10_000_000), 1,
+       '5: times');
     is(access_line(qr/k=$k\b.*close=client stream=$close->{id} events=3 /) ? 1
        : 0, 1, '25: the log has it');
     my @lines = error_lines(qr/stream \Q$close->{id}\E ended/);
@@ -141,7 +145,8 @@ sub by_us {
     is($stream->wait_end && $stream->is_complete, 1, '10: ended in good order');
     is(join(' ', map { $_->{data} // '' } grep { $_ } map { $stream->next_event(0) } 1, 2),
        '1 2', '10: after what waited');
-    is(join(' ', map { $_->{rv} } (told($k, 'rend'), (seen($k, 'rend'))[1])),
+    eventually(sub { count_seen($k, 'rend') == 2 }, slowly(5));
+    is(join(' ', map { $_->{rv} } seen($k, 'rend')),
        SUCCESS . ' ' . APR_EOF, '10: ending is idempotent');
     my $close = told($k, 'close');
     is("$close->{reason} $close->{by} $close->{send}", 'server 0 ' . APR_EOF,
@@ -153,12 +158,13 @@ sub by_us {
 # A ready function that sends until that fails.
 sub sending {
     my $k = key();
-    my $stream = opened(\@opt, $k, rn => 500, rgap => 10);
+    my $stream = opened(\@opt, $k, rn => slowly(1_000), rgap => 10);
     $stream->next_event for 1 .. 5;
     $stream->close;
-    my $sent = told($k, 'sent');
+    my $sent = told($k, 'sent', slowly(10));
     is($sent->{rv}, ABORTED, '9: a send says that the client is gone');
-    is($sent->{n} >= 5 && $sent->{n} < 450, 1, "9: after $sent->{n} events");
+    is($sent->{n} >= 5 && $sent->{n} < slowly(950), 1,
+       "9: after $sent->{n} events");
     is(told($k, 'close')->{reason}, qr/^(?:client|reset|write-error)$/,
        '5: it left');
 }
@@ -200,10 +206,10 @@ sub nothing_opens {
 # 23
 sub gone_before {
     my $k = key();
-    my $stream = app(\@opt, $k, before => slowly(1_500), reg => 1);
+    my $stream = app(\@opt, $k, before => $before, reg => 1);
     sleep 0.05;
     $stream->close;
-    is(names($k, 1), '1', '11: the request\'s callback runs');
+    is(names($k, 1, slowly(10)), '1', '11: the request\'s callback runs');
     is(told($k, 'cb')->{reason}, qr/^(?:client|reset)$/, '5: with its reason');
     access_line(qr/k=$k\b/, slowly(15));
     is(count_seen($k, 'open') + count_seen($k, 'ready')
@@ -235,12 +241,17 @@ sub errors {
 sub channels {
     my $k = key();
     my $channel = "/close/sse/$k";
+    # It unsubscribes when that file is gone.
+    my $hold = Apache::Test::vars('t_logs') . '/close-hold';
+    open my $fh, '>', $hold or die "$hold: $!";
+    close $fh;
     my $stream = opened(\@opt, $k, rsub => $channel, runsub => $channel);
     is(told($k, 'rsub')->{rv}, SUCCESS, 'subscribed');
     eventually(sub { count_seen($k, 'rsub') == 2 });
     publish($channel, 'one', @opt);
     is(($stream->next_event(slowly(5)) // {})->{data}, 'one',
        'what is published after that comes');
+    unlink $hold or die "$hold: $!";
     is(told($k, 'runsub')->{rv}, SUCCESS, 'unsubscribed');
     publish($channel, 'two', @opt);
     is($stream->next_event(0.2), undef, 'and no more');
@@ -330,7 +341,8 @@ sub publishing {
 sub isolation {
     ($name, @opt) = ('isolation');
     my @slow = map { key() } 1 .. 3;
-    opened($_, reg => 1, sleep => slowly(4_000))->close for @slow;
+    my $sleep = $ENV{SSE_SAN} ? 16 : 8;
+    opened($_, reg => 1, sleep => $sleep * 1e3)->close for @slow;
     is(scalar(grep { told($_, 'begin')->{name} } @slow), 3, '24: three sleep');
     my $k = key();
     my $channel = "/close/sse/$k";
@@ -345,9 +357,9 @@ sub isolation {
     opened($k = key(), reg => 1)->close;
     is(names($k, 1), '1', '24: and other callbacks');
     my $took = time - $began;
-    is($took < slowly(3), 1, "24: after $took s");
+    is($took < 0.75 * $sleep, 1, "24: after $took s");
     is(scalar(map { seen($_, 'cb') } @slow), 0, '24: while they sleep');
-    is(scalar(grep { names($_, 1, slowly(10)) eq '1' } @slow), 3,
+    is(scalar(grep { names($_, 1, slowly(15)) eq '1' } @slow), 3,
        '24: all return');
 }
 
@@ -375,8 +387,8 @@ sub at_the_end {
     for my $way ([tlog => 0], [tlog => 1], [tpool => 0], [tpool => 1],
                  [tconn => 0]) {
         my($sleeps, $took, $once);
-        # A machine that is busy elsewhere may be slow three times.
-        for (1 .. 3) {
+        # A machine that is busy elsewhere may be slow some times.
+        for (1 .. 5) {
             ($sleeps, $took, $once) = beside_sleepers($channel, \@others, @$way);
             last if $took < slowly(0.5);
         }
@@ -420,8 +432,8 @@ sub prompt {
         push @took, (told($k, 'begin')->{usec} // $began + 1e7) - $began;
     }
     @took = sort { $a <=> $b } @took;
-    is($took[25] < slowly(20_000), 1, "12: median $took[25] us");
-    is($took[44] < slowly(100_000), 1, "12: nine of ten $took[44] us");
+    is($took[25] < slowly(250_000), 1, "12: median $took[25] us");
+    is($took[44] < slowly(500_000), 1, "12: nine of ten $took[44] us");
     is(scalar(grep { $_ < 0 } @took), 0, '12: and never before');
 }
 
@@ -448,9 +460,11 @@ sub watched_stream {
     is(told($k, 'close')->{reason}, 'server', '2: ended by us');
     is(names($k, 1), '1', '3: what was registered before it became one');
     $k = key();
-    $stream = app($k, path => '/close/app/watched/x', before => slowly(1_500), reg => 1);
+    $stream = app($k, path => '/close/app/watched/x', before => $before,
+                  reg => 1);
     $stream->close;
-    is(told($k, 'close')->{stream} . told($k, 'close')->{reason}, qr/^0(?:client|reset)$/,
+    my $close = told($k, 'close', slowly(10));
+    is($close->{stream} . $close->{reason}, qr/^0(?:client|reset)$/,
        '2: gone before it became one');
     is(count_seen($k, 'open') . count_seen($k, 'close'), '11', '2: once');
 }

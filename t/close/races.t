@@ -43,9 +43,20 @@ sub rounds {
             if ($stream->header('connection') // '') =~ /close/i
             || !$stream->is_complete;
     }
-    eventually(sub { !grep { !count_seen($_, 'close') } @keys }, slowly(10));
+    my $what = $args{rrace} == 2 ? 'cancelled' : 'registered';
+    eventually(sub { !grep { !is_over($_, $what) } @keys }, slowly(10));
     sleep slowly(0.7);
     return @keys;
+}
+
+# Whether all has been told of it that has to be.
+sub is_over {
+    my($k, $what) = @_;
+
+    my %seen = map { $_->{what} => $_ } seen($k);
+    return 0 if grep { !$seen{$_} } 'close', 'ended', $what;
+    return $seen{cb}
+        || $what eq 'cancelled' && $seen{cancelled}{rv} eq SUCCESS;
 }
 
 # 3: a registration during the end runs, once, with the reason.

@@ -100,7 +100,7 @@ sub reads_nothing {
     my $stream = app([@opt, rcvbuf => 4096], $k, path => '/close/app/small/x',
                      osub => $channel, reg => 1);
     $stream->next_block;
-    told($k, 'open');
+    told($k, 'osub');
     my @ids = map { publish($channel, 'x' x 60_000)->json->{id} } 1 .. 200;
     my $close = told($k, 'close', slowly(10));
     is("$close->{reason} $close->{by}", 'slow-client 0',

@@ -184,7 +184,7 @@ sub after_a_stream {
         }
         else {
             $stream->again;
-            $stream->wait_end;
+            $stream->wait_end(slowly(30));
             is(length $stream->{body}, 30 * $million, 'all of the response comes');
             is(ends($second), '1 1 complete', 'it is told');
         }
@@ -209,12 +209,13 @@ sub http2 {
     is($told->{reason}, 'reset', '16: RST_STREAM is told while it blocks');
     my $took = $told->{usec} - $began;
     is($took < slowly(4_000_000), 1, "16: after $took us");
-    is($conn->wait_end($ids[1], 5) && $conn->body($ids[1]), 'ok',
+    is($conn->wait_end($ids[1], slowly(5)) && $conn->body($ids[1]), 'ok',
        '16: its sibling is answered');
     is(ends($keys[1]), '1 1 complete', '11: complete');
     is(ends($keys[0]), '1 1 reset', '1: once');
     my $id = $conn->get(url('/close/file/big', my $k = key()));
-    is($conn->wait_end($id, 5) && length $conn->body($id), $million, 'a file');
+    is($conn->wait_end($id, slowly(5)) && length $conn->body($id), $million,
+       'a file');
     is(ends($k), '1 1 complete', '11: complete');
     $conn->get(url('/close/block/watched/x', $k = key(), reg => 1,
                    wait => 20_000));

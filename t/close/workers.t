@@ -58,7 +58,7 @@ ok t_cmp($httpd->stop('TERM', slowly(20)), 1, 'it stops');
 # Before the server is stopped, whatever has happened.
 END {
     local($?, $!);
-    kill CONT => loggers() if $pid_file && -e $pid_file;
+    kill CONT => loggers() if $pid_file;
 }
 
 # A log's program, with a pipe that holds 4 KB.
@@ -79,11 +79,13 @@ EOI
 # httpd starts it twice, as it reads its configuration twice, and the first one
 # ends again; either may be the last to write its number.
 sub loggers {
-    open my $fh, '<', $pid_file or die "$pid_file: $!";
+    open my $fh, '<', $pid_file or return ();
     return grep { kill 0 => $_ } map { $_ + 0 } <$fh>;
 }
 
-sub logger { return (loggers())[-1] // die "no logger is left\n" }
+sub logger {
+    return eventually(sub { (loggers())[-1] }) // die "no logger is left\n";
+}
 
 sub lines {
     my $re = shift;
@@ -142,7 +144,7 @@ sub delivers {
     ok t_cmp(($stream->next_event(slowly(5)) // {})->{data}, $text,
              "$name: an event comes");
     my $took = time - $began;
-    ok t_cmp($took < slowly(2), 1, "$name: after $took s");
+    ok t_cmp($took < slowly(4.5), 1, "$name: after $took s");
 }
 
 # Nobody had a ready function as yet.
@@ -164,7 +166,9 @@ sub no_thread_at_first {
 # More than they have threads.
 sub ready_and_close {
     my @keys = map { key() } 1 .. READY;
-    my @long = map { get('/app', $_, rsleep => slowly(4_000)) } @keys;
+    # They return when their streams end, and register something.
+    my @long = map { get('/app', $_, rwait => slowly(30_000), rlate => 0) }
+        @keys;
     my $busy = $prefork ? READY : 4;
     ok t_cmp(eventually(sub { $busy == how_many { told($_, 'ready', 0)->{open} }
                               @keys }, slowly(5)) // 0, 1,
@@ -174,11 +178,10 @@ sub ready_and_close {
     $stream->next_block(slowly(5));
     told($short, 'open');
     $stream->close;
-    my $began = time;
-    my $close = told($short, 'close', slowly(3));
+    my $close = told($short, 'close', slowly(5));
     ok t_cmp($close->{reason}, 'client', 'an end is told all the same');
-    my $took = time - $began;
-    ok t_cmp($took < slowly(1.5), 1, "at once, after $took s");
+    ok t_cmp((how_many { seen($_, 'registered') } @keys) + 0, 0,
+             'while they run');
     $_->close for @long;
     eventually(sub { READY == how_many { count_seen($_, 'close') } @keys },
                slowly(20));
@@ -190,7 +193,7 @@ sub no_more_threads {
     my $other = get($path);
     $other->next_block(slowly(5));
     my($slow, $next) = (key(), key());
-    my @streams = map { get('/app', $_, reg => 1, 'sleep-1' => 2_500) }
+    my @streams = map { get('/app', $_, reg => 1, 'sleep-1' => 5_000) }
         $slow, $next;
     told($_, 'ready') for $slow, $next;
     $_->next_block(slowly(5)) for @streams;
@@ -199,7 +202,7 @@ sub no_more_threads {
     $_->close for @streams;
     told($slow, 'begin');
     delivers($other, $path, 'no more threads');
-    ok t_cmp(told($_, 'cb', slowly(10))->{reason}, 'client',
+    ok t_cmp(told($_, 'cb', slowly(15))->{reason}, 'client',
              'no more threads: the callback runs') for $slow, $next;
     # On prefork it may be another child, which never had a thread for that.
     my $late = key();
