@@ -29,7 +29,7 @@
     </Location>
 
     <Location "/stream/hook/long/">
-        SSEMaxAge 4s
+        SSEMaxAge 8s
     </Location>
 
     <Location "/stream-subrequest">
@@ -101,6 +101,7 @@ static void on_close(sse_stream_t *stream, request_rec *r,
     const char *sleep = r->args ? strstr(r->args, "sleep=") : NULL;
     const char *file =
         ap_server_root_relative(close->pool, "logs/hook_sleeps");
+    int sleeps = sleep && !access(file, F_OK); /* as it is before the line */
 
     if (!is_ours(r)) {
         return;
@@ -121,7 +122,7 @@ static void on_close(sse_stream_t *stream, request_rec *r,
                   get(r->headers_out, "X-Hook"),
                   get(r->headers_out, "X-Also"),
                   get(r->headers_in, "X-User"), try_pool(close));
-    if (sleep && !access(file, F_OK)) {
+    if (sleeps) {
         apr_sleep(apr_time_from_sec(atoi(sleep + 6)));
         ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, "hook slept %s",
                       get(r->notes, "sse-stream"));

@@ -106,7 +106,9 @@ sub publishers {
                     push @{ $result{failed} }, "$key: $code";
                     last;
                 }
-                push @{ $result{failed} }, "$key: $code" if $code =~ /^[45]/;
+                # One whose store stands still for a moment is to come again.
+                push @{ $result{failed} }, "$key: $code" if $code =~ /^[45]/
+                    && !($code eq '503' && $answer->header('Retry-After'));
                 ++$result{repeats};
                 sleep 0.02;
             }

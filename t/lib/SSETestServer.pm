@@ -18,7 +18,7 @@ use SSETest;
 
 our @EXPORT = qw(subscribe server_pid server_status no_streams graceful_restart
                  hard_restart stop_server kill_server start_server stream_pid
-                 is_alive process_state);
+                 streams_of server_children is_alive process_state);
 
 # A stream that has had its first bytes.  Like a browser it comes back when the
 # child that it meets is leaving: that says "retry: 500" and ends.
@@ -55,6 +55,44 @@ sub no_streams {
 # The child that a stream was in, by its id in the log.
 sub stream_pid {
     return hex((split /\./, $_[0])[1]);
+}
+
+# The streams of these paths by the log, and the reasons of their ends:
+# { path => { id => [reason] } }.  Clients that leave at once are far ahead of
+# the server: so this looks until each has one end and nothing has changed for a
+# second, and returns what it then saw, or after the time.
+sub streams_of {
+    my($timeout, @paths) = @_;
+
+    my($streams, $since);
+    my $count = -1;
+    eventually(sub {
+        my @lines = error_lines(qr/stream \S+ (?:open on|ended:) /);
+        ($count, $since) = (scalar @lines, time) if @lines != $count;
+        my %ended;
+        /stream (\S+) ended: (\S+),/ && push @{ $ended{$1} }, $2 for @lines;
+        $streams = { map { $_ => {} } @paths };
+        for (@lines) {
+            $streams->{$2}{$1} = $ended{$1} // []
+                if /stream (\S+) open on (\S+)$/ && $streams->{$2};
+        }
+        return time - $since >= 1
+            && !grep { @$_ != 1 } map { values %$_ } values %$streams;
+    }, $timeout);
+    return $streams;
+}
+
+# The server's children, of whatever generation.
+sub server_children {
+    my $server = server_pid();
+    my @pids;
+
+    for my $file (glob '/proc/[0-9]*/stat') {
+        open my $fh, '<', $file or next; # it has ended
+        my $stat = <$fh> // '';
+        push @pids, $1 if $stat =~ /^(\d+) \(.*\) \S (\d+)/ && $2 == $server;
+    }
+    return @pids;
 }
 
 # As ps has it, "S"; '' when there is none.

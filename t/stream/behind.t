@@ -16,6 +16,7 @@ use Apache::TestUtil;
 use SSETest;
 use SSETestClose qw(slowly);
 use SSETestH2;
+use SSETestLoad;
 use SSETestServer;
 use Time::HiRes qw(sleep time);
 
@@ -31,14 +32,14 @@ for my $policy (@policies) {
     burst($policy, @$_) for @ways;
 }
 burst_without_history();
-if ($h2) {
-    burst_h2();
-    stuck_h2();
-}
+burst_h2() if $h2;
+my $crawler = begin_crawling(); # what takes long goes on meanwhile
+stuck_h2() if $h2;
 steady_reader();
-crawls();
+my $behind = fall_behind();
 reads_nothing();
-drops();
+drops(%$behind);
+crawls($crawler);
 request('DELETE', path('close'));
 ok t_cmp(no_streams(slowly(10)), 1, 'no stream is left');
 
@@ -46,7 +47,12 @@ ok t_cmp(no_streams(slowly(10)), 1, 'no stream is left');
 my($count, $last_path);
 sub path {
     request('DELETE', $last_path) if $last_path;
-    return $last_path = sprintf '/stream/behind/%s/%d-%d', $_[0], $$, ++$count;
+    return $last_path = path_to_keep(@_);
+}
+
+# One that its test deletes.
+sub path_to_keep {
+    return sprintf '/stream/behind/%s/%d-%d', $_[0], $$, ++$count;
 }
 
 # One POST; the ids.
@@ -145,7 +151,7 @@ sub stuck_h2 {
         $client->read_until(sub { 0 }, 0.05);
         scalar grep { /stream (\S+) ended/ && $on{$1} }
             error_lines(qr/ ended: slow-client,/);
-    }, slowly(20));
+    }, slowly(30));
     ok t_cmp($ended, 1, 'HTTP/2: one that has no window is slow');
     ok t_cmp($client->is_ended($other), 0, 'HTTP/2: its sibling goes on');
     $client->reset_stream($stuck);
@@ -179,23 +185,33 @@ sub small_socket {
     return subscribe($_[0], rcvbuf => 4096, maxseg => 536);
 }
 
-# Many times the queue's time with a few bytes now and then.
+# Far longer than the queue's time with a few bytes now and then: a process.
+sub begin_crawling {
+    my $path = path_to_keep('close/short');
+    return SSETestLoad->start(1, sub {
+        my $stream = small_socket($path);
+        my @ids = publish_many($path, 200, 50_000);
+        my($n, $bytes) = (0, '');
+        my $end = time + 25;
+        while (time < $end) {
+            sleep 0.1;
+            $n += sysread($stream->sock, $bytes, 2000, length $bytes) // 0;
+        }
+        my $ends = slow_ends($path);
+        $stream->unread($bytes);
+        my @got = read_upto($stream, $ids[-1]);
+        $stream->close;
+        request('DELETE', $path);
+        return { slow => $ends, bytes => $n,
+                 difference => difference(\@got, \@ids) };
+    });
+}
+
 sub crawls {
-    my $path = path('close/short');
-    my $stream = small_socket($path);
-    my @ids = publish_many($path, 200, 50_000);
-    my($n, $bytes) = (0, '');
-    my $end = time + 10;
-    while (time < $end) {
-        sleep 0.1;
-        $n += sysread($stream->sock, $bytes, 2000, length $bytes) // 0;
-    }
-    ok t_cmp(slow_ends($path), 0, "who has read $n bytes in 10 s is not slow");
-    $stream->unread($bytes);
-    my @got = read_upto($stream, $ids[-1]);
-    ok t_cmp(difference(\@got, \@ids), 'none',
-             'and has all when it reads faster');
-    $stream->close;
+    my($result) = $_[0]->results('');
+    ok t_cmp($result->{slow}, 0,
+             "who has read $result->{bytes} bytes in 25 s is not slow");
+    ok t_cmp($result->{difference}, 'none', 'and has all when it reads faster');
 }
 
 sub reads_nothing {
@@ -207,10 +223,11 @@ sub reads_nothing {
     my @got = read_upto($well, $ids[-1]);
     ok t_cmp(difference(\@got, \@ids), 'none',
              'beside those that read nothing, one has all');
-    ok t_cmp(eventually(sub { slow_ends($path) == 3 }, slowly(20)), 1,
+    ok t_cmp(eventually(sub { slow_ends($path) == 3 }, slowly(30)), 1,
              'who reads nothing is ended as slow-client');
     my $took = time - $began;
-    ok t_cmp($took >= 4 && $took < slowly(15), 1, "after the time: $took s");
+    ok t_cmp($took >= 10 && $took < slowly(15) + 10, 1,
+             "after the time: $took s");
     my($line) = access_lines(qr/close=slow-client .*channel=\Q$path\E /);
     my($events) = $line =~ /events=(\d+)/;
     ok t_cmp($events < 200, 1, "with $events events");
@@ -224,12 +241,22 @@ sub reads_nothing {
              'none', 'and find the rest in the history');
 }
 
-# The oldest are left out when they have waited too long, and it is told where.
-sub drops {
-    my $path = path('drop/short');
+# One for whom much waits, and when that has waited for too long.
+sub fall_behind {
+    my $path = path_to_keep('drop/short');
     my $stream = small_socket($path);
     my @ids = publish_many($path, 250, 60_000); # the kernel takes 80 or so
-    sleep 4.5;
+    return { path => $path, stream => $stream, ids => \@ids,
+             old => time + 12.5 };
+}
+
+# The oldest are left out when they have waited too long, and it is told where.
+sub drops {
+    my %behind = @_;
+    my($path, $stream) = @behind{qw(path stream)};
+    my @ids = @{ $behind{ids} };
+    my $left = $behind{old} - time;
+    sleep $left if $left > 0;
     push @ids, publish_many($path, 5, 20_000);
     my @got = read_upto($stream, $ids[-1]);
     my @came = grep { $_ ne 'gap' } @got;
@@ -259,4 +286,5 @@ sub drops {
                         [@ids[1 .. $#ids], $more]), 'none',
              'drop: a resume has all');
     $_->close for $stream, $again;
+    request('DELETE', $path);
 }

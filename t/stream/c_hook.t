@@ -140,11 +140,14 @@ sub check {
 
     $path = path("restart-$order");
     my @streams = map { subscribe($path) } 1 .. 5;
+    my @old = server_children();
     ok graceful_restart();
     $_->wait_end(5) for @streams;
     my $closes = qr/hook close .*reason=shutdown .*channel=\Q$path\E /;
     ok t_cmp(eventually { error_lines($closes) == 5 }, 1,
              'told of a graceful restart');
+    # A child that leaves would have it as "shutdown".
+    eventually { !grep { is_alive($_) } @old } 20 * $slow;
     $path = path("stop-$order");
     @streams = map { subscribe($path) } 1 .. 5;
     # The first bytes come a little before the hook is told.
@@ -262,6 +265,6 @@ sub subrequest {
     publish($path, 'inside');
     ok t_cmp(($stream->next_event(5) // {})->{data}, 'inside',
              'with its events');
-    ok t_cmp($stream->wait_end(15), 1, 'and its end');
+    ok t_cmp($stream->wait_end(30), 1, 'and its end');
     ok t_cmp(told('close', $path)->{reason}, 'max-age', 'which is told');
 }

@@ -14,6 +14,7 @@ use Apache::TestUtil;
 use IO::Select ();
 use POSIX ();
 use SSETest;
+use SSETestClose qw(slowly);
 use SSETestServer;
 use Time::HiRes qw(sleep time);
 
@@ -47,18 +48,18 @@ sub beats {
     my($name, @opt) = @_;
 
     my $path = "/stream/beat/$$-$name";
+    # One that is read late may be close to the next.
+    my $opened = time;
     my $stream = open_stream($path, @opt);
     $stream->next_block(5);
     my @times = (time, map { $stream->next_block(10); time } 1 .. 4);
-    my @gaps = map { $times[$_] - $times[$_ - 1] } 1 .. $#times;
-    # One that is read late comes closer to the next.
-    my @sorted = sort { $a <=> $b } @gaps;
-    ok t_cmp($sorted[2] >= 0.2, 1,
-             "$name: no comment before 300 ms of silence: @gaps");
+    my @since = map { $_ - $opened } @times;
+    ok t_cmp((grep { $since[$_] < 0.3 * $_ - 0.02 } 1 .. 4) + 0, 0,
+             "$name: no comment before 300 ms of silence: @since");
     ok t_cmp($times[-1] - $times[0] < 4 * 0.3 + 8, 1, 'and not long after');
 
     # Events flow: nothing beside them, unless this machine was so busy that
-    # they were sent, or came, far apart.
+    # they came far apart.
     my $pid = fork // die "fork: $!";
     if (!$pid) {
         for (1 .. 20) {
@@ -77,15 +78,11 @@ sub beats {
     ok t_cmp($events, 20, "$name: events");
     my $last = $seen[-1] // [0, {}];
     my($sent) = ($last->[1]{data} // '') =~ / (\S+)/;
-    my($early, @before) = (0);
-    while (my $seen = shift @seen) {
-        my($next) = grep { defined $_->[1]{data} } @seen;
-        my $sent = (split / /, ($seen->[1]{data} // ''))[1];
-        if (is_beat($seen) && @before && $next) {
-            ++$early if $seen->[0] - $before[0] < 0.2
-                && (split / /, $next->[1]{data})[1] - $before[1] < 0.2;
-        }
-        @before = ($seen->[0], $sent) if $sent;
+    my($early, $before) = (0, 0);
+    for my $seen (@seen) {
+        ++$early if is_beat($seen) && $seen->[0] - $before < 0.3 - 0.02;
+        $before = (split / /, $seen->[1]{data})[1]
+            if defined $seen->[1]{data};
     }
     ok t_cmp($early, 0, 'no comment while they come');
     my @after = ([time, $stream->next_block(10)], watch($stream, 0.6));
@@ -112,16 +109,17 @@ sub ages {
     my $opened = time - $began;
     publish($path, 'one');
 
-    ok t_cmp((grep { $_->wait_end(15) } @streams) + 0, $count,
+    ok t_cmp((grep { $_->wait_end(30) } @streams) + 0, $count,
              'SSEMaxAge ends them all');
     ok t_cmp((grep { $_->is_complete } @streams) + 0, $count, 'in good order');
     my $took = time - $began;
-    ok t_cmp($took < 6 + $opened + 5, 1, "in time: $took s");
-    ok t_cmp((grep { ($_->next_event(0) // {})->{data} eq 'one' } @streams) + 0,
-             $count, 'with what was published before');
+    ok t_cmp($took < 9 + $opened + slowly(5), 1, "in time: $took s");
+    my @got = map { ($_->next_event(0) // {})->{data} // '' } @streams;
+    ok t_cmp((grep { $_ eq 'one' } @got) + 0, $count,
+             'with what was published before');
     my $line = qr/close=max-age .* events=1 channel=\Q$path\E /;
     ok t_cmp(eventually { access_lines($line) == $count }, 1, 'and the reason');
     my @ages = sort { $a <=> $b } map { / D=(\d+)/ } access_lines($line);
-    ok t_cmp($ages[0] >= 5_350_000, 1, "none lives for less than 5.4 s: @ages");
+    ok t_cmp($ages[0] >= 8_050_000, 1, "none lives for less than 8.1 s: @ages");
     ok t_cmp($ages[-1] - $ages[0] > 10_000, 1, 'they do not end all at once');
 }

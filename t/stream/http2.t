@@ -136,7 +136,7 @@ sub connection_ends {
 
 sub ends_of_ours {
     my $h2 = SSETestH2->new($module);
-    my $path = '/stream/short/' . "h2-$$";
+    my $path = "/stream/ends/h2-$$";
     my $stays = $h2->get(path('h2-stays'));
     my $id = $h2->get($path);
     ok $h2->wait_for($id, $first, 5);
@@ -183,13 +183,11 @@ sub early_resets {
         }
         $h2->close;
     }
+    my $streams = streams_of(10 * $slow, $path);
+    my @ends = map { scalar @$_ } values %{ $streams->{$path} };
     ok t_cmp(no_streams(10), 1, 'none of those that were reset early is open');
-    my @open = map { /stream (\S+) open on \Q$path\E$/m }
-        error_lines(qr/open on/);
-    my %ended;
-    /stream (\S+) ended: \S+,/ && $ended{$1}++ for error_lines(qr/ ended: /);
-    ok t_cmp((grep { ($ended{$_} // 0) != 1 } @open) + 0, 0,
-             'each of ' . @open . ' that were opened has one end');
+    ok t_cmp((grep { $_ != 1 } @ends) + 0, 0,
+             'each of ' . @ends . ' that were opened has one end');
     my $other = open_stream($path);
     $other->head;
     publish($path, 'z');
@@ -201,6 +199,8 @@ sub restart {
     my $h2 = SSETestH2->new($module);
     my @ids = map { $h2->get($path) } 1 .. 3;
     $h2->wait_for($_, $first, 5) for @ids;
+    # The first bytes come a little before that line.
+    error_line(qr/open on \Q$path\E$/m) or die 'no stream is logged';
     my($pid) = map { stream_pid($_) }
         map { /stream (\S+) open on \Q$path\E$/m } error_lines(qr/open on/);
     ok graceful_restart();

@@ -56,7 +56,9 @@ sub poster {
         for (1 .. 500) {
             my $answer = eval { post($path, $key, int rand 3) };
             my $code = $answer && $answer->code // 0;
-            push @refused, "$key: $code" if $code >= 400;
+            # One whose store stands still for a moment is to come again.
+            push @refused, "$key: $code" if $code >= 400
+                && !($code == 503 && $answer->header('Retry-After'));
             my $id = $code == 200 ? ($answer->json // {})->{id}
                 // ($answer->json->{ids} // [])->[0] : undef;
             $answers{$key} = $id and last if defined $id;

@@ -318,25 +318,12 @@ sub killed {
     close_all(@new);
 }
 
-# The server's children, of whatever generation.
-sub processes {
-    my $server = server_pid();
-    my @pids;
-
-    for my $file (glob '/proc/[0-9]*/stat') {
-        open my $fh, '<', $file or next; # it has ended
-        my $stat = <$fh> // '';
-        push @pids, $1 if $stat =~ /^(\d+) \(.*\) \S (\d+)/ && $2 == $server;
-    }
-    return @pids;
-}
-
 # Those of the old generation count until they have ended, and no longer.  Some
 # clients come back to it before it knows that it has to leave.
 sub restarted {
     my $path = path('restart');
     my @old = let_in(20, $path, @host);
-    my @children = processes();
+    my @children = server_children();
     my(@new, $gone, %counted);
 
     kill USR1 => server_pid() or die "kill: $!";
@@ -359,7 +346,7 @@ sub restarted {
 
 # From here on all children have the new configuration.
 sub configure {
-    my @old = processes();
+    my @old = server_children();
 
     write_conf(@_);
     my $done = graceful_restart()
