@@ -553,12 +553,11 @@ typedef enum {
 /** What the checking process and its parent share. */
 typedef struct {
     sse_lmdb_check_e result;
-    int is_in;     /**< the store is open, and no other process's lock is
-                        waited for */
-    int lock;      /**< see sse_lmdb_lock_place() */
-    int is_long;   /**< all of it is looked through, which takes its time */
-    int rc;        /**< LMDB's code, or an errno */
-    sse_id_t last; /**< the newest id, as soon as it is known; 0: it is not */
+    int is_waiting; /**< for a lock that another process may have */
+    int lock;       /**< see sse_lmdb_lock_place() */
+    int is_long;    /**< all of it is looked through, which takes its time */
+    int rc;         /**< LMDB's code, or an errno */
+    sse_id_t last;  /**< the newest id, as soon as it is known; 0: it is not */
 } sse_lmdb_check_t;
 
 /** Open the store, make it if it is not there, and look through it. */

@@ -287,7 +287,7 @@ static int open_dbs(walk_t *k, volatile sse_lmdb_check_t *check)
         return rc;
     }
     if (st.ms_entries && k->state.version != SSE_LMDB_VERSION) {
-        check->is_in = check->is_long = 1; /* each event is written anew */
+        check->is_long = 1; /* each event is written anew */
     }
     rc = sse_lmdb_dbs_open(k->txn, k->db, check->last);
     if (rc == MDB_MAP_FULL && check->last) {
@@ -297,10 +297,22 @@ static int open_dbs(walk_t *k, volatile sse_lmdb_check_t *check)
     return rc;
 }
 
+/* The parent waits less long for other processes than for this one. */
+static int write_begin(walk_t *k, volatile sse_lmdb_check_t *check,
+                       MDB_txn **txn)
+{
+    int rc;
+
+    check->is_waiting = 1;
+    rc = mdb_txn_begin(k->env, NULL, 0, txn);
+    check->is_waiting = 0;
+    return rc;
+}
+
 /* What has to be done while nobody else writes. */
 static int begin(walk_t *k, volatile sse_lmdb_check_t *check)
 {
-    int word, rc = mdb_txn_begin(k->env, NULL, 0, &k->txn);
+    int word, rc = write_begin(k, check, &k->txn);
 
     if (rc) {
         return rc;
@@ -318,10 +330,10 @@ static int begin(walk_t *k, volatile sse_lmdb_check_t *check)
 
 /* A snapshot, taken with writers kept out for that moment: see
  * sse_lmdb_read_begin() for what it could be otherwise. */
-static int walk_begin(walk_t *k)
+static int walk_begin(walk_t *k, volatile sse_lmdb_check_t *check)
 {
     MDB_txn *lock;
-    int rc = mdb_txn_begin(k->env, NULL, 0, &lock);
+    int rc = write_begin(k, check, &lock);
 
     if (!rc) {
         rc = mdb_txn_begin(k->env, NULL, MDB_RDONLY, &k->txn);
@@ -335,13 +347,12 @@ static int check_env(walk_t *k, volatile sse_lmdb_check_t *check)
     char name[64];
     int rc, booted;
 
-    if ((rc = begin(k, check)) || (rc = walk_begin(k))) {
+    if ((rc = begin(k, check)) || (rc = walk_begin(k, check))) {
         return rc;
     }
     sse_lmdb_boot_name(name);
     booted = boot_is_new(k, name);
     k->all |= booted;
-    check->is_in = 1;
     check->is_long |= k->all;
     rc = walk(k, check);
     mdb_txn_abort(k->txn);

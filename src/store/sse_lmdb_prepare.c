@@ -8,8 +8,9 @@
  * The parent, often root, opens nothing that the children's user could have put
  * there: that is done by a short-lived process under the children's user, which
  * also shows whether that user may do it, and which may die of a damaged file.
- * It is given two seconds to get at the store, since nothing is served while a
- * server starts, and no child is made while it restarts. */
+ * It is given two seconds to get a lock that others have and ten for the rest,
+ * since nothing is served while a server starts, and no child is made while it
+ * restarts. */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -28,9 +29,10 @@
 
 #include "store/sse_lmdb_prepare.h"
 
-/* For the process that checks: to get at the store, and to look through all of
- * it where that is needed. */
-#define IN_SECONDS   2
+/* For the process that checks: to get a lock, for all else, and to look through
+ * all of the store where that is needed. */
+#define LOCK_SECONDS 2
+#define SOME_SECONDS 10
 #define LONG_SECONDS 60
 #define STEP_MIN     apr_time_from_msec(1)
 #define STEP_MAX     apr_time_from_msec(20)
@@ -140,11 +142,22 @@ static void check_access(const job_t *job, check_t *check)
     check->result = rc ? SSE_CHECK_FAILED : SSE_CHECK_SOUND;
 }
 
+static int found_locked(const check_t *check)
+{
+    return check->is_waiting || check->rc == EAGAIN;
+}
+
+static int seconds(int is_long, int is_locked)
+{
+    return is_long ? LONG_SECONDS : is_locked ? LOCK_SECONDS : SOME_SECONDS;
+}
+
 /* @return whether it has ended */
 static int wait_for(pid_t pid, int *status, check_t *check)
 {
-    apr_time_t now, start = apr_time_now();
-    apr_interval_time_t step = STEP_MIN, most;
+    apr_time_t now, since, start = apr_time_now(), waits = 0;
+    apr_interval_time_t step = STEP_MIN;
+    int is_long;
     pid_t got;
 
     for (;;) {
@@ -153,8 +166,11 @@ static int wait_for(pid_t pid, int *status, check_t *check)
             return got == pid;
         }
         now = apr_time_now();
-        most = apr_time_from_sec(check->is_long ? LONG_SECONDS : IN_SECONDS);
-        if (now - start >= most || now < start) {
+        is_long = check->is_long;
+        waits = is_long || !check->is_waiting ? 0 : waits ? waits : now;
+        since = waits ? waits : start;
+        if (now - since >= apr_time_from_sec(seconds(is_long, waits != 0)) ||
+            now < since) {
             return 0;
         }
         apr_sleep(step);
@@ -181,7 +197,7 @@ static int run_as_user(const job_t *job, task_fn *task, check_t *check)
     int status = 0;
 
     check->result = SSE_CHECK_UNDONE;
-    check->rc = check->is_in = check->is_long = 0;
+    check->rc = check->is_waiting = check->is_long = 0;
     pid = fork();
     if (pid < 0) {
         return errno;
@@ -254,9 +270,10 @@ static apr_status_t report(const job_t *job, const check_t *check)
                 job->pool,
                 "the store in %s gave no answer for %d s: %s; stop what uses "
                 "it, or move it away",
-                job->conf->dir, check->is_long ? LONG_SECONDS : IN_SECONDS,
-                check->is_in ? "it is large, or damaged, or its disk is slow"
-                             : "another process has it locked");
+                job->conf->dir, seconds(check->is_long, found_locked(check)),
+                found_locked(check)
+                    ? "another process has it locked"
+                    : "it is large, or damaged, or its disk is slow");
             return APR_TIMEUP;
         }
         return sse_lmdb_prepare_refuse(job, rc > 0 ? rc : EIO,

@@ -125,8 +125,8 @@ typedef struct sse_store_provider_t {
      * the last generation may have the store open: make the directory, give it
      * to the children's user, move a store that is damaged or of another
      * version aside (keeping it, with a name that says so).  Waits 2 s for
-     * other processes; longer only to look through all of a store after a boot
-     * of the machine, or where a part of it is missing.
+     * other processes, 10 s for the disk; longer only to look through all of a
+     * store after a boot of the machine, or where a part of it is missing.
      * @param uid,gid whom it shall belong to; (uid_t)-1 to leave it
      * @param notice out: NULL, or what the administrator should read
      * @return APR_SUCCESS or an error, then *notice says what to do; a child

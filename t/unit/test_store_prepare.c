@@ -439,6 +439,84 @@ static void test_in_use(void)
     apr_pool_destroy(pool);
 }
 
+/* Another process has the first byte of lock.mdb for so long, as one that is
+ * just opening the store does. */
+static pid_t hold_opening(const char *name, int seconds)
+{
+    apr_pool_t *pool = test_pool();
+    const char *file =
+        apr_pstrcat(pool, path_of(pool, name), "/lock.mdb", NULL);
+    struct flock lock = {0};
+    int held[2];
+    char byte = 0;
+    pid_t pid;
+
+    if (pipe(held)) {
+        return -1;
+    }
+    if (!(pid = fork())) {
+        lock.l_type = F_WRLCK;
+        lock.l_whence = SEEK_SET;
+        lock.l_len = 1;
+        if (fcntl(open(file, O_RDWR), F_SETLK, &lock) ||
+            write(held[1], &byte, 1) != 1) {
+            _exit(9);
+        }
+        apr_sleep(apr_time_from_sec(seconds));
+        _exit(0);
+    }
+    close(held[1]);
+    is_num(read(held[0], &byte, 1), 1, "another process is opening it");
+    close(held[0]);
+    apr_pool_destroy(pool);
+    return pid;
+}
+
+/* Two seconds are for a lock that others have, not for what comes before. */
+static void test_slow(void)
+{
+    apr_pool_t *pool = test_pool();
+    sse_store_conf_t *conf = test_conf(pool, "slow", "1m", "off");
+    const char *notice;
+    sse_store_t *store;
+    MDB_txn *txn;
+    int held[2], go[2];
+    char byte = 0;
+    pid_t pid;
+
+    make_store("slow", 10);
+    pid = hold_opening("slow", 3);
+    is_num(test_prepare(conf, &notice, pool), APR_SUCCESS,
+           "it takes three seconds to open");
+    ok(!notice, "nothing is wrong");
+    is_num(wait_for(pid), 0, "the other one has gone");
+
+    if (pipe(held) || pipe(go)) {
+        return;
+    }
+    if (!(pid = fork())) {
+        if (P->open(&store, conf, test_pool()) ||
+            mdb_txn_begin(store->env, NULL, 0, &txn) ||
+            write(held[1], &byte, 1) != 1 || read(go[0], &byte, 1) != 1) {
+            _exit(9);
+        }
+        mdb_txn_abort(txn);
+        _exit(0);
+    }
+    is_num(read(held[0], &byte, 1), 1, "another process has it locked");
+    is_num(test_prepare(conf, &notice, pool), APR_TIMEUP, "it is refused");
+    ok(notice && strstr(notice, "for 2 s: another process has it locked"),
+       "in those words");
+    is_num(write(go[1], &byte, 1), 1, "it is let go");
+    is_num(wait_for(pid), 0, "by the other one");
+    is_num(test_prepare(conf, &notice, pool), APR_SUCCESS, "and can be used");
+    close(held[0]);
+    close(held[1]);
+    close(go[0]);
+    close(go[1]);
+    apr_pool_destroy(pool);
+}
+
 int main(void)
 {
     test_begin();
@@ -452,5 +530,6 @@ int main(void)
     }
     test_nothing_held();
     test_in_use();
+    test_slow();
     return test_end();
 }
