@@ -18,7 +18,7 @@ APLOG_USE_MODULE(sse);
 /* What waits when we end a stream gets this long to be written. */
 #define DRAIN_MSEC 5000
 /* And so long where the child stops at once. */
-#define STOP_DRAIN_MSEC 200
+#define STOP_DRAIN_MSEC 500
 /* And a thread this long to leave the write that it is in. */
 #define CUT_MSEC 500
 /* How often a client that owes an answer is looked at in SSEDeadPeer. */
@@ -348,6 +348,8 @@ static void on_end(sse_task_t *task)
         if (drains && !sse_atomic_load(&stream->is_dead) &&
             !sse_stream_is_drained(stream)) {
             stream->phase = SSE_PHASE_DRAINING;
+            /* From now, not from when the loop last woke. */
+            uv_update_time(sse_loop_uv(stream->loop));
             uv_timer_start(
                 &stream->timer, on_timer,
                 reason == SSE_CLOSE_STOP ? STOP_DRAIN_MSEC : DRAIN_MSEC, 0);
