@@ -266,6 +266,18 @@ sub store_stat {
     return $said =~ /^\Q$name\E: +(\d+)$/m ? $1 : undef;
 }
 
+# What the log says of a store that did not answer for a moment: that it is used
+# again, or nothing that is expected.
+sub store_pause {
+    my $self = shift;
+
+    my $again = qr/could not be used: .* is used from here on/;
+    my $words = qr/the event store cannot be opened|$again/;
+    my @lines = $self->lines($words);
+    return @lines > 1 && $lines[0] !~ $again && $lines[-1] =~ $again
+        ? $words : ();
+}
+
 # What should not be in the log, but for the lines that are expected.
 sub complaints {
     my($self, $expected) = @_;

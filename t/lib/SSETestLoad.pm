@@ -93,7 +93,8 @@ sub publishers {
         for (my $n = 1; !defined $told->(); ++$n) {
             my $path = $paths->[($number + $n) % @$paths];
             my $key = "$$-$number-$n";
-            my @key = $opt{repeat} ? ('Idempotency-Key' => $key) : ();
+            my @key = $opt{repeat} ? ('Idempotency-Key' => $key)
+                : (timeout => 30);
             my $began = time;
             my $end = $began + 30;
             my $id;

@@ -125,13 +125,14 @@ sub restart {
 sub graceful_restart { return restart('USR1', @_) }
 sub hard_restart { return restart('HUP', @_) }
 
-# True once the server is gone.
+# True once the server is gone, and its children are: they have its sockets.
 sub stop_server {
     my($signal, $timeout) = @_;
 
     my $pid = running_pid();
     kill $signal // 'TERM', $pid or die "kill: $!";
-    return eventually(sub { !is_alive($pid) }, $timeout // 20);
+    return eventually(sub { !is_alive($pid) && !can_connect() },
+                      $timeout // 20);
 }
 
 # All its processes, as in a power cut.  A pid file whose process its parent has

@@ -21,7 +21,7 @@ plan tests => 11, need need_module('mod_sse', 'mod_ssl', 'mod_http2'),
 
 my $port = Apache::Test::config()->{vhosts}{mod_sse_ssl}{port};
 my $url = "https://localhost:$port/events/http2-$$";
-my @curl = qw(curl -skN --http2 --max-time 30);
+my @curl = qw(curl -skN --http2 --max-time 120);
 
 # What the program has said up to $re, or all of it after the time.
 sub read_until {

@@ -117,9 +117,9 @@ sub held_start {
     ok t_cmp($httpd->stop, 1, "$text: it stops");
     my $began = time;
     ok t_cmp(!eval { $httpd->start(3) }, 1, "$text: it does not start");
-    ok t_cmp(scalar(eventually { !$httpd->pid } slowly(8)), 1,
+    ok t_cmp(scalar(eventually { !$httpd->left_over } slowly(12)), 1,
              "$text: and is gone");
-    ok t_cmp(time - $began < slowly(15), 1, "$text: soon");
+    ok t_cmp(time - $began < slowly(20), 1, "$text: soon");
     ok t_cmp((() = $httpd->lines(qr/another process has it locked/)) > 1, 1,
              "$text: and why");
     ok t_cmp(configtest(), 'OK', "$text: what is locked is not tested");

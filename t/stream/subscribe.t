@@ -16,6 +16,7 @@ use JSON::PP ();
 use MIME::Base64 qw(encode_base64);
 use POSIX ();
 use SSETest;
+use SSETestClose qw(slowly);
 use SSETestServer;
 use Time::HiRes qw(sleep time);
 
@@ -106,7 +107,7 @@ sub head_method {
 }
 
 sub http_1_0 {
-    my $path = '/stream/short/old';
+    my $path = '/stream/aged/old';
     my $stream = open_stream($path, http => '1.0');
     my($status, $headers) = $stream->head;
 
@@ -159,15 +160,20 @@ sub fields {
 sub both_children {
     my $path = path('children');
     my(@streams, %pids);
+    my $opened = 0;
+    my $end = time + slowly(10);
     my $most = ($ENV{SSE_MPM} // '') eq 'prefork' ? 30 : 110;
 
-    while (@streams < $most && keys %pids < 2) {
+    while (keys %pids < 2 && (@streams < $most || time < $end)) {
+        # Where one child has them all, the oldest make room.
+        $_->close for @streams < $most ? () : splice @streams, 0, 5;
         push @streams, map { open_stream($path) } 1 .. 5;
+        $opened += 5;
         $_->head for @streams;
-        my $opened = qr/stream (\S+) open on \Q$path\E$/m;
-        eventually { error_lines($opened) == @streams };
-        %pids = map { /$opened/ ? (stream_pid($1) => 1) : () }
-            error_lines($opened);
+        my $line = qr/stream (\S+) open on \Q$path\E$/m;
+        eventually { error_lines($line) == $opened };
+        %pids = map { /$line/ ? (stream_pid($1) => 1) : () }
+            error_lines($line);
         # What keeps one child awake lets the other one have the connections.
         publish($path, 'wake') for 1 .. 3;
     }

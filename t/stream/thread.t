@@ -24,9 +24,10 @@ plan tests => $n * 6,
 
 # Side by side, so that they change threads.
 my @conns = map { "$$-$_" } 1 .. $n;
-my %stream = map { $_ => open_stream("/thread/sse/$_?sse-$_") } @conns;
+my @host = (module => 'sse_stream_thread');
+my %stream = map { $_ => open_stream("/thread/sse/$_?sse-$_", @host) } @conns;
 $_->next_block(slowly(5)) for values %stream;
-request('DELETE', "/thread/sse/$_") for @conns;
+request('DELETE', "/thread/sse/$_", @host) for @conns;
 for my $conn (@conns) {
     ok t_cmp($stream{$conn}->wait_end(slowly(5)), 1, "$conn: the stream ends");
     follows($conn, 'log', 'sse');

@@ -32,7 +32,11 @@ my $numbers = "StartServers 1\nServerLimit 2\nThreadsPerChild 8\n"
 
 # Two hosts of one address, as names of one certificate are.  However slow the
 # machine is, no connection is closed because it has had nothing to do.
-my $conf = <<'EOI';
+my $requests = Apache::Test::vars('t_logs') . '/own_requests';
+unlink $requests;
+my $conf = <<"EOI";
+LogFormat "close=%{sse-close}n" closes
+CustomLog "$requests" closes
 LogLevel info sse:debug http2:warn
 KeepAliveTimeout 120
 Protocols h2c http/1.1
@@ -55,7 +59,7 @@ my $goodbye = qr/(?:\A|\n\n)id: (\d+)\nretry: (\d+)\n\n\z/;
 plan tests => 51, need need_module('mod_sse', 'mod_http2'),
     { 'mod_http2 needs a threaded MPM' => $mpm ne 'prefork' };
 
-my $httpd;
+my($httpd, $started);
 
 $_->() for (\&start, \&one_connection, \&polling, \&long_history,
             \&many_connections, \&many_streams, \&resets, \&misdirected,
@@ -64,6 +68,7 @@ $_->() for (\&start, \&one_connection, \&polling, \&long_history,
 sub start {
     $httpd = SSETestHttpd->new(mpm => $numbers, modules => ['http2'],
                                conf => $conf);
+    $started = time;
     ok t_cmp($httpd->start, 1, 'it starts');
     ok t_cmp((scalar $httpd->lines(
                   qr/sse:warn\].*HTTP\/2.* 6 of 8 .* 9 of 12 /)), 1,
@@ -82,8 +87,9 @@ sub threads_are {
     return eventually(sub { (status() // {})->{threads} == $n }, 10 * $slow);
 }
 
-# Whether a page comes over this connection, and how soon.  One that was idle
-# the MPM closes when all of its threads are busy; clients make another.
+# Whether a page comes over this connection, and how soon; 0 where others had to
+# help it.  One that was idle the MPM closes when all of its threads are busy;
+# clients make another.
 sub page {
     my $h2 = shift;
 
@@ -95,8 +101,9 @@ sub page {
         $id = $h2->get('/status');
         $came = $h2->wait_for($id, qr/"streams"/, 10 * $slow);
     }
-    $came ||= comes_by_others($h2, $id);
-    return $came ? time - $began : undef;
+    my $took = time - $began;
+    return $took if $came;
+    return comes_by_others($h2, $id) ? 0 : undef;
 }
 
 # A request may lie with no stream left that could yield: that is mod_http2's
@@ -124,16 +131,29 @@ sub ended {
     return scalar $httpd->lines(qr/ ended: $reason,/);
 }
 
+# A poll's id.  Its place is given back when its end has been sent, and then
+# the request is logged: what comes before that could still find it taken.
+sub poll {
+    my($h2, $path, @headers) = @_;
+
+    my $before = polls_over();
+    my $id = $h2->get($path, @headers);
+    $h2->wait_end($id, 5 * $slow)
+        && eventually(sub { polls_over() > $before }, 5 * $slow);
+    return $id;
+}
+
+sub polls_over {
+    open my $fh, '<', $requests or return 0;
+    return scalar grep { /^close=poll\n/ } <$fh>;
+}
+
 sub one_connection {
     my $h2 = connection();
     my @ids = map { $h2->get('/c/one') } 1 .. 4;
     ok t_cmp((grep { $h2->wait_for($_, $first, 5 * $slow) } @ids) + 0, 4,
              'four streams of a connection');
-    my @more = map {
-        my $id = $h2->get('/c/one');
-        $h2->wait_end($id, 5 * $slow);
-        $id;
-    } 1 .. 3;
+    my @more = map { poll($h2, '/c/one') } 1 .. 3;
     ok t_cmp((grep { is_poll($h2, $_) } @more) + 0, 3,
              'three more end, with an id and the time to come back');
     ok t_cmp((grep { $h2->body($_) =~ $goodbye && $2 >= 100 && $2 <= 300 }
@@ -155,8 +175,8 @@ sub polling {
     my($after, @got);
     for my $n (1 .. 5) {
         my @id = defined $after ? ('last-event-id' => $after) : ();
-        my $id = $h2->get('/c/poll', @id);
-        $h2->wait_end($id, 5 * $slow) or last;
+        my $id = poll($h2, '/c/poll', @id);
+        last unless $h2->is_ended($id);
         my $body = $h2->body($id);
         push @got, $body =~ /^data: (.*)$/mg;
         ($after) = $body =~ /.*^id: (\d+)$/ms;
@@ -179,9 +199,16 @@ sub long_history {
     my $h2 = connection();
     my @held = map { $h2->get('/c/x') } 1 .. 4;
     $h2->wait_for($_, $first, 5 * $slow) for @held;
-    my $id = $h2->get('/c/long', 'last-event-id' => 1);
-    ok t_cmp($h2->wait_end($id, 20 * $slow), 1, 'comes in one poll');
-    my $body = $h2->body($id);
+    my($body, $after, $all, $began) = ('', 1);
+    do {
+        $began = time;
+        my $id = $h2->get('/c/long', 'last-event-id' => $after);
+        $all = $h2->wait_end($id, 20 * $slow);
+        $body .= $h2->body($id);
+        ($after) = $body =~ /.*^id: (\d+)$/ms;
+        # A poll that takes 5 s ends with what it has.
+    } while ($all && defined $after && time - $began > 4);
+    ok t_cmp($all, 1, 'comes in one poll');
     my @numbers = $body =~ /^data: (\d+)x/mg;
     ok t_cmp("@numbers", join(' ', 1 .. 300), 'all of it, in order');
     ok t_cmp($body, $goodbye, 'and then the end');
@@ -217,8 +244,10 @@ sub many_connections {
         $connections - 6 == grep { $_->[0]->is_ended($_->[1]) } @all;
     } 10 * $slow;
     ok t_cmp($ended, 1, 'the others have ended');
-    ok t_cmp(scalar $httpd->lines(qr/sse:warn\].*SSEMaxThreads: .*polling/),
-             $connections > 6 ? 1 : 0, 'the log says so, once');
+    my $said = () = $httpd->lines(qr/sse:warn\].*SSEMaxThreads: .*polling/);
+    my $most = 1 + int((time - $started) / 60);
+    ok t_cmp($connections > 6 ? $said >= 1 && $said <= $most : !$said, 1,
+             'the log says so, once a minute');
     $_->[0]->close for @all;
     ok threads_are(0);
 }
@@ -311,14 +340,30 @@ sub given_back {
     ok t_cmp(threads_are(0), 1, 'early resets leave no thread held');
     ok t_cmp(eventually(sub { status()->{streams} == 0 }, 5 * $slow), 1,
              'and no stream open');
-    my %times;
-    / stream (\S+) open on / && $times{$1}++ for $httpd->lines(qr/ open on /);
-    / stream (\S+) ended: / && $times{$1}-- for $httpd->lines(qr/ ended: /);
+    my %times = openings();
     ok t_cmp((grep { $_ } values %times) + 0, 0,
              'each of ' . keys(%times) . ' that were opened has ended once');
     ok t_cmp([$httpd->complaints(qr/SSEMaxThreads|HTTP\/2/)], [],
              'nothing else in the log');
     ok $httpd->stop;
+}
+
+# Of each stream how often it was opened and has not ended, once that is never
+# and nothing has changed for a second: some may begin only while this looks.
+sub openings {
+    my(%times, $since);
+    my $count = -1;
+    eventually {
+        my @lines = $httpd->lines(qr/ stream \S+ (?:open on|ended:) /);
+        ($count, $since) = (scalar @lines, time) if @lines != $count;
+        %times = ();
+        for (@lines) {
+            my($stream, $what) = / stream (\S+) (open|ended)/;
+            $times{$stream} += $what eq 'open' ? 1 : -1;
+        }
+        time - $since >= 1 && !grep { $_ } values %times;
+    } 10 * $slow;
+    return %times;
 }
 
 # The directive of mod_http2 counts, wherever it stands.
