@@ -17,6 +17,11 @@ APLOG_USE_MODULE(sse);
 /* An id is untrusted text; so much of it is looked at. */
 #define LAST_ID_MAX 256
 
+/* While another process opens the store, it cannot be opened here; that takes
+ * a moment, and a browser that is refused does not come again. */
+#define BUSY_WAIT apr_time_from_sec(1)
+#define BUSY_STEP apr_time_from_msec(20)
+
 /** Where a subscription begins. */
 typedef struct {
     sse_slice_t *keys;
@@ -133,6 +138,7 @@ static int find_start(request_rec *r, const sse_child_t *child,
                       const apr_array_header_t *channels, start_t *start)
 {
     const char *id = last_event_id(r);
+    apr_interval_time_t waited;
     apr_status_t rv;
     int i;
 
@@ -142,7 +148,13 @@ static int find_start(request_rec *r, const sse_child_t *child,
     for (i = 0; i < start->n; ++i) {
         start->keys[i] = APR_ARRAY_IDX(channels, i, sse_channel_t).key;
     }
-    rv = id ? start_after(child, id, start) : start_anew(r, child, start);
+    for (waited = 0;; waited += BUSY_STEP) {
+        rv = id ? start_after(child, id, start) : start_anew(r, child, start);
+        if (rv != SSE_STORE_EBUSY || waited >= BUSY_WAIT) {
+            break;
+        }
+        apr_sleep(BUSY_STEP);
+    }
     if (rv == APR_SUCCESS) {
         return OK;
     }

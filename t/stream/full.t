@@ -12,6 +12,8 @@ use warnings FATAL => 'all';
 use FindBin ();
 use lib "$FindBin::Bin/../lib";
 
+use Fcntl qw(O_RDONLY O_DIRECTORY LOCK_EX);
+
 use Apache::Test;
 use Apache::TestUtil;
 use File::Path qw(remove_tree);
@@ -44,7 +46,7 @@ $SIG{$_} = sub { exit 1 } for qw(INT TERM HUP);
 # Only root's own directories cannot be made again by the server's user.
 my $able = $> == 0 && mkdir($disk)
     && run("mount -t tmpfs -o size=6m,mode=755 tmpfs $disk");
-plan tests => 12 + 9 + 9 + 6 + 5 + 6, need need_module('mod_sse'),
+plan tests => 12 + 9 + 10 + 6 + 5 + 6, need need_module('mod_sse'),
     { 'no tmpfs may be mounted here (root)' => $able };
 
 $httpd = SSETestHttpd->new(dir => $store, store => 'size=64m',
@@ -203,6 +205,7 @@ sub replaced {
     run("chown $vars->{user} $store") or die 'chown';
     @ids = ();
     is_taken('anew', 'replaced: an empty one is used');
+    while_opening();
     ok t_cmp($ids[0] > $old, 1, 'replaced: with ids above the old ones');
     ok t_cmp(next_data($stream, undef), 'sse-gap',
              'replaced: a live subscriber is told of the gap');
@@ -215,6 +218,19 @@ sub replaced {
     my $told = eventually { !!logged(qr/files were removed or replaced/) } 15;
     ok t_cmp($told, 1, 'replaced: the administrator is told');
     $_->close for $stream, $again;
+}
+
+# Another process has the directory locked, as who opens the store does: the
+# children that have yet to open the new one wait for a moment.
+sub while_opening {
+    sysopen my $dir, $store, O_RDONLY | O_DIRECTORY or die "$store: $!";
+    flock $dir, LOCK_EX or die "flock: $!";
+    my @streams = map { open_stream($path, @port) } 1 .. 8;
+    sleep 0.3;
+    close $dir;
+    ok t_cmp((join ' ', map { $_->status // 'no answer' } @streams),
+             join(' ', (200) x 8), 'replaced: who comes meanwhile waits');
+    $_->close for @streams;
 }
 
 # An older copy is put back, whose ids are lower.

@@ -89,9 +89,12 @@ sub evicted {
     sleep 0.3;
     my $published = $publishers->stop;
     # By its age it may be gone before they are back.
-    my $answer = publish($path, 'last', @port);
-    my $last = ($answer->json // {})->{id}
-        // die 'not taken: ', $answer->code // 'no answer', $answer->body // '';
+    # Like the publishers, again where the store has just stood still.
+    my $answer;
+    my $last = eventually(sub {
+        $answer = publish($path, 'last', @port);
+        ($answer->json // {})->{id};
+    }, slowly(10)) // die 'not taken: ', $answer->code // 'no answer';
     my @results = $subscribers->finish($last,
                                        $limit eq 'age' ? 2 : slowly(20));
     ok t_cmp(join(', ', @{ $published->{failed} }), '',
