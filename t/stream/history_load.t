@@ -37,7 +37,7 @@ my $httpd = SSETestHttpd->new(conf => <<"EOI");
 </Location>
 <Location "/c/many">
     SSEChannel $names
-    SSEHistory 10 8s
+    SSEHistory 10 20s
 </Location>
 <Location "/c/brief/">
     SSEHistory 10 1s
@@ -81,10 +81,13 @@ sub evicted {
     my $path = "/c/$limit/evicted";
     my $first = publish($path, 'first', @port)->json->{id};
     my $subscribers = subscribers(4, $path, @port, after => $first,
-                                  stay => 0.1, away => 1, marks => 1);
+                                  stay => 0.1, away => slowly(1),
+                                  marks => 1);
     my $publishers = publishers(2, [$path], @port, repeat => 1,
                                 size => 100);
     sleep 2.5;
+    eventually(sub { ($httpd->store_stat('last') // 0) >= $first + 400 },
+               slowly(20));
     $httpd->kill_child;
     sleep 0.3;
     my $published = $publishers->stop;
@@ -143,7 +146,7 @@ sub no_trace {
     my $left = eventually(sub {
         my(undef, $list) = $httpd->store_tool('list');
         $list !~ /\t(?:many-|brief|none)/;
-    }, slowly(60));
+    }, slowly(90));
     ok t_cmp($left, 1, 'channels that nobody uses are gone');
     my $channels = $httpd->store_stat('channels');
     ok t_cmp($channels <= 3, 1, "$channels are left");
