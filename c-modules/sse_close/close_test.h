@@ -23,6 +23,7 @@
 #include <http_config.h>
 #include <http_log.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "mod_sse.h"
@@ -169,6 +170,20 @@ static void on_end(request_rec *r, const sse_close_t *close, void *baton)
          apr_pstrdup(close->pool, r->content_type ? r->content_type : "-"),
          seen ? seen : "-");
     __atomic_store_n(&cb->told, 1, __ATOMIC_RELEASE);
+}
+
+/* -1: it cannot be read. */
+static inline int get_option(int fd, int level, int name)
+{
+    int value = -1;
+    socklen_t len = sizeof(value);
+
+    return getsockopt(fd, level, name, &value, &len) ? -1 : value;
+}
+
+static inline const char *text_or_dash(const char *text)
+{
+    return text ? text : "-";
 }
 
 #endif /* CLOSE_TEST_H */

@@ -72,14 +72,6 @@ static void register_all(request_rec *r)
 
 /* -- The socket ------------------------------------------------------------ */
 
-static int get_option(int fd, int level, int name)
-{
-    int value = -1;
-    socklen_t len = sizeof(value);
-
-    return getsockopt(fd, level, name, &value, &len) ? -1 : value;
-}
-
 /* What the kernel was told of the connection, an HTTP/2 stream's primary. */
 static const char *options(request_rec *r, char *buf, apr_size_t size)
 {
@@ -217,11 +209,6 @@ static void on_stream_open(sse_stream_t *stream, request_rec *r)
     if (stream && number(r, "asend", 0)) {
         apr_pool_userdata_setn(retain_fn(stream), "started", NULL, r->pool);
     }
-}
-
-static const char *text_or_dash(const char *text)
-{
-    return text ? text : "-";
 }
 
 static void on_stream_close(sse_stream_t *stream, request_rec *r,
