@@ -23,6 +23,7 @@ use Time::HiRes qw(time sleep);
 
 use Apache::Test ();
 use Apache::TestConfig ();
+use SSETestWait ();
 
 our @EXPORT = qw(open_stream request publish access_line access_lines
                  error_line error_lines eventually);
@@ -104,22 +105,12 @@ sub wait_for_line {
 sub access_line { return wait_for_line('sse_access_log', @_) }
 sub error_line { return wait_for_line('error_log', @_) }
 
-# When a wait is over.  One of 5 s and more is for what comes at once, unless
-# the machine stands still: it may last longer, and all the more with a
-# sanitizer.
-sub patience {
-    my $timeout = shift // 10;
-
-    my $least = $ENV{SSE_SAN} ? 20 : 10;
-    return time + ($timeout >= 5 && $timeout < $least ? $least : $timeout);
-}
-
 # What the block returns as soon as that is true; its last value after the
 # time (10 s).
 sub eventually(&;$) {
     my($block, $timeout) = @_;
 
-    my $end = patience($timeout);
+    my $end = SSETestWait::patience($timeout);
     while (1) {
         my $value = $block->();
         return $value if $value || time >= $end;
@@ -260,7 +251,7 @@ sub again {
 sub head {
     my $self = shift;
 
-    my $end = SSETest::patience($self->{timeout});
+    my $end = SSETestWait::patience($self->{timeout});
     1 while !$self->{status} && $self->fill($end);
     return $self->{status} ? ($self->{status}, $self->{headers}) : ();
 }
@@ -280,7 +271,7 @@ sub header {
 sub next_event {
     my($self, $timeout) = @_;
 
-    my $end = SSETest::patience($timeout // $self->{timeout});
+    my $end = SSETestWait::patience($timeout // $self->{timeout});
     while (my $block = $self->block_until($end)) {
         next unless defined $block->{data};
         $block->{event} = 'message' unless length $block->{event};
@@ -294,8 +285,8 @@ sub next_event {
 sub next_block {
     my($self, $timeout) = @_;
 
-    return $self->block_until(SSETest::patience($timeout
-                                                // $self->{timeout}));
+    return $self->block_until(
+        SSETestWait::patience($timeout // $self->{timeout}));
 }
 
 sub block_until {
@@ -315,7 +306,7 @@ sub is_ended { return !!shift->{ended} }
 sub wait_end {
     my($self, $timeout) = @_;
 
-    my $end = SSETest::patience($timeout // $self->{timeout});
+    my $end = SSETestWait::patience($timeout // $self->{timeout});
     1 while !$self->{ended} && $self->fill($end);
     return !!$self->{ended};
 }
@@ -360,7 +351,7 @@ sub send_bytes {
     my($self, $bytes) = @_;
 
     my $select = IO::Select->new($self->{sock});
-    my $end = SSETest::patience($self->{timeout});
+    my $end = SSETestWait::patience($self->{timeout});
     local $SIG{PIPE} = 'IGNORE';
     while (length $bytes) {
         my $n = syswrite $self->{sock}, $bytes;

@@ -22,6 +22,7 @@ use Socket qw(IPPROTO_TCP SOL_SOCKET SO_LINGER TCP_NODELAY);
 use Time::HiRes qw(time);
 
 use Apache::Test ();
+use SSETestWait ();
 
 use constant { DATA => 0, HEADERS => 1, RST_STREAM => 3, SETTINGS => 4,
                PING => 6, GOAWAY => 7, WINDOW_UPDATE => 8 };
@@ -171,7 +172,7 @@ sub wait_end {
 sub read_until {
     my($self, $done, $timeout) = @_;
 
-    my $end = SSETest::patience($timeout);
+    my $end = SSETestWait::patience($timeout);
     my $select = IO::Select->new($self->{sock});
     while (!$done->()) {
         my $left = $end - time;
