@@ -207,7 +207,7 @@ static void test_in_time(void)
     start(publishers, PUBLISHERS, store);
     apr_sleep(apr_time_from_msec(300));
     kill(holder.pid, SIGKILL);
-    early = finish(publishers, PUBLISHERS, apr_time_from_sec(3), &refused);
+    early = finish(publishers, PUBLISHERS, apr_time_from_msec(4500), &refused);
     is_num(refused, 0, "the lock is free in time: all are published");
     is_num(early, PUBLISHERS, "soon");
     is_num(wait_for(holder.pid), -SIGKILL, "the holder has died");
@@ -265,7 +265,7 @@ static void test_moved(void)
     finish(&publisher, 1, 0, &refused);
     is_num(append_here(store, "here", &took), APR_SUCCESS,
            "is used while a thread still hangs in the old one");
-    ok(took < apr_time_from_sec(2), "at once");
+    ok(took < apr_time_from_sec(4), "at once");
     is_str(history_of(store, "c", 0, NULL), "here ", "and read");
     let_go(&holder);
     is_num(append_here(store, "there", &took), APR_SUCCESS, "and goes on");
@@ -341,7 +341,7 @@ static void test_abandoned(void)
     sse_writer_abandon(writer);
     pthread_join(second, &failed);
     ok(!failed, "who waits behind a publisher that hangs is written for");
-    ok(apr_time_now() - began < apr_time_from_sec(3), "soon");
+    ok(apr_time_now() - began < apr_time_from_sec(10), "soon");
     ok(!sse_writer_destroy(writer, apr_time_from_msec(50)),
        "a writer that a publisher is in is kept");
     pthread_mutex_lock(&hanging.lock);

@@ -409,6 +409,7 @@ static void test_in_use(void)
     const char *notice, *noticed = NULL;
     sse_store_t *store;
     apr_time_t until;
+    apr_status_t rv;
     sse_id_t id;
     pid_t pid;
     int i, failed = 0;
@@ -421,10 +422,11 @@ static void test_in_use(void)
         if (P->open(&store, conf, test_pool())) {
             _exit(9);
         }
-        until = apr_time_now() + apr_time_from_sec(20);
-        while (apr_time_now() < until && !P->append(store, &a, 1)) {
-        }
-        _exit(8);
+        until = apr_time_now() + apr_time_from_sec(200);
+        do {
+            rv = P->append(store, &a, 1);
+        } while (apr_time_now() < until && (!rv || rv == SSE_STORE_EBUSY));
+        _exit(rv ? 8 : 7);
     }
     for (i = 0; i < 100; ++i) {
         failed |= test_prepare(conf, &notice, pool) != APR_SUCCESS;
