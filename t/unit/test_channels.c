@@ -217,6 +217,19 @@ static double cost_of(const char *zero, const char *one)
     return (double)(clock() - begun) / CLOCKS_PER_SEC;
 }
 
+/* The least of three, in case that something else took the time. */
+static double least_cost_of(const char *zero, const char *one)
+{
+    double least = cost_of(zero, one), cost;
+    int i;
+
+    for (i = 1; i < 3; ++i) {
+        cost = cost_of(zero, one);
+        least = cost < least ? cost : least;
+    }
+    return least;
+}
+
 /* "Aa" and "B@" are the same to a function that takes each byte times 33. */
 static void test_collisions(void)
 {
@@ -227,8 +240,8 @@ static void test_collisions(void)
     one = apr_hashfunc_default("Aa", &len);
     other = apr_hashfunc_default("B@", &len);
     is_num(one, other, "names that APR's function cannot tell apart");
-    plain = cost_of("Aa", "Ab");
-    made = cost_of("Aa", "B@");
+    plain = least_cost_of("Aa", "Ab");
+    made = least_cost_of("Aa", "B@");
     ok(made < 10 * plain + 0.02, "cost no more than others");
     printf("# %.4f s, others %.4f s\n", made, plain);
 }

@@ -217,12 +217,25 @@ static clock_t time_reading(const char *line, char *buf, size_t len)
     return clock() - start;
 }
 
+/* The least of three, in case that something else took the time. */
+static clock_t least_reading(const char *line, char *buf, size_t len)
+{
+    clock_t least = time_reading(line, buf, len), took;
+    int i;
+
+    for (i = 1; i < 3; ++i) {
+        took = time_reading(line, buf, len);
+        least = took < least ? took : least;
+    }
+    return least;
+}
+
 static void test_linear(void)
 {
     size_t len = 2000000;
     char *buf = malloc(len);
-    clock_t lf = time_reading("data:xy\n", buf, len);
-    clock_t cr = time_reading("data:xy\r", buf, len);
+    clock_t lf = least_reading("data:xy\n", buf, len);
+    clock_t cr = least_reading("data:xy\r", buf, len);
 
     ok(cr < 50 * lf + CLOCKS_PER_SEC / 10,
        "short lines that end in CR take no longer than those in LF");

@@ -532,12 +532,25 @@ static clock_t time_writing(char kind, char *data, size_t len)
     return clock() - start;
 }
 
+/* The least of three, in case that something else took the time. */
+static clock_t least_writing(char kind, char *data, size_t len)
+{
+    clock_t least = time_writing(kind, data, len), took;
+    int i;
+
+    for (i = 1; i < 3; ++i) {
+        took = time_writing(kind, data, len);
+        least = took < least ? took : least;
+    }
+    return least;
+}
+
 static void test_linear(void)
 {
     size_t len = 2000000;
     char *data = malloc(len);
-    clock_t lf = time_writing('\n', data, len);
-    clock_t cr = time_writing('\r', data, len);
+    clock_t lf = least_writing('\n', data, len);
+    clock_t cr = least_writing('\r', data, len);
 
     ok(cr < 50 * lf + CLOCKS_PER_SEC / 10,
        "short lines that end in CR take no longer than those in LF");

@@ -30,6 +30,7 @@ typedef struct {
     apr_uint32_t taken; /* atomic: now */
     apr_uint32_t wrong; /* atomic */
     apr_uint32_t ever;  /* atomic */
+    apr_uint32_t begun; /* atomic: processes */
 } shared_t;
 
 static void *map(apr_size_t size)
@@ -351,6 +352,7 @@ static void for_ever(sse_places_t *places, shared_t *shared)
     unsigned int i;
     int which;
 
+    sse_atomic_add(&shared->begun, 1);
     for (i = 0;; ++i) {
         w[0] = client(i % ADDRESSES, 5);
         w[1] = want(SSE_PLACE_HOST, i & 1 ? "a" : "b", 9);
@@ -393,6 +395,9 @@ static void test_killing(void)
         memset(shared, 0, sizeof(*shared));
         start(pids, 3, for_ever, places, shared);
         sse_atomic_store(&shared->go, 1);
+        for (i = 0; i < 100000 && sse_atomic_load(&shared->begun) < 3; ++i) {
+            usleep(100);
+        }
         for (i = 0; i < 3; ++i) {
             usleep(rand() % 2000);
             kill(pids[i], SIGKILL);

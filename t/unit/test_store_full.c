@@ -12,6 +12,8 @@
 
 #include "store.h"
 
+#define TRIES 5
+
 static char block[900000];
 
 /* Data of that many bytes. */
@@ -199,45 +201,79 @@ static apr_status_t slow(void *baton, const sse_record_t *record)
     return APR_SUCCESS;
 }
 
-static int stop; /* atomic */
+/** One that reads all the time. */
+typedef struct {
+    sse_store_t *store;
+    int stop;                    /**< atomic */
+    apr_interval_time_t longest; /**< that one reading took */
+} reader_t;
 
 static void *read_slowly(void *data)
 {
+    reader_t *reader = data;
     sse_slice_t key = text("kept");
+    apr_interval_time_t took;
+    apr_time_t began;
     sse_id_t next;
     int gap;
 
-    while (!__atomic_load_n(&stop, __ATOMIC_SEQ_CST)) {
-        P->history(data, &key, 1, 0, ~(sse_id_t)0, 1 << 20, slow, NULL, NULL,
-                   &next, &gap);
+    while (!__atomic_load_n(&reader->stop, __ATOMIC_SEQ_CST)) {
+        began = apr_time_now();
+        P->history(reader->store, &key, 1, 0, ~(sse_id_t)0, 1 << 20, slow, NULL,
+                   NULL, &next, &gap);
+        took = apr_time_now() - began;
+        reader->longest = took > reader->longest ? took : reader->longest;
     }
     return NULL;
 }
 
-/* Readers that take their time hold pages: publishers wait for them rather
- * than give up what is kept. */
-static void test_slow_reader(void)
+/* @return the longest time that the reader took at once */
+static apr_interval_time_t publish_beside(sse_store_t *store, int *failed)
 {
     static const sse_history_t few = {5, 0, 0};
-    apr_pool_t *pool = test_pool();
-    sse_store_t *store = test_store("slow", "1m", pool);
-    sse_id_t start = last_of(store);
+    reader_t reader = {store, 0, 0};
     pthread_t thread;
-    int i, more, failed = 0;
+    int i, more;
 
+    *failed = 0;
     for (i = 0; i < 20; ++i) {
         publish(store, "kept", "x", &keep_all);
     }
-    pthread_create(&thread, NULL, read_slowly, store);
+    pthread_create(&thread, NULL, read_slowly, &reader);
     for (i = 0; i < 2000; ++i) {
-        failed |= !publish(store, "other", "x", &few);
+        *failed |= !publish(store, "other", "x", &few);
         if (i % 100 == 0) {
-            failed |= P->tidy(store, apr_time_now() + apr_time_from_sec(20),
-                              &more) != APR_SUCCESS;
+            *failed |= P->tidy(store, apr_time_now() + apr_time_from_sec(20),
+                               &more) != APR_SUCCESS;
         }
     }
-    __atomic_store_n(&stop, 1, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&reader.stop, 1, __ATOMIC_SEQ_CST);
     pthread_join(thread, NULL);
+    return reader.longest;
+}
+
+/* Readers that take their time hold pages: publishers wait for them rather
+ * than give up what is kept.  Not for long: a reader that the machine held up
+ * does not count. */
+static void test_slow_reader(void)
+{
+    apr_pool_t *pool = test_pool(), *own;
+    apr_interval_time_t longest;
+    sse_store_t *store;
+    sse_id_t start;
+    int failed, tries = 0;
+
+    for (;;) {
+        apr_pool_create(&own, pool);
+        store = test_store(apr_psprintf(own, "slow-%d", tries), "1m", own);
+        start = last_of(store);
+        longest = publish_beside(store, &failed);
+        printf("# a reader took %d ms\n", (int)(longest / 1000));
+        if (longest < apr_time_from_msec(100) || ++tries == TRIES) {
+            break;
+        }
+        apr_pool_destroy(own);
+    }
     is_num(failed, 0, "publishing beside a slow reader");
     is_num(gap_of(store, "kept", start), 0, "costs no history");
     ok(strlen(history_of(store, "kept", 0, NULL)) == 40, "none at all");

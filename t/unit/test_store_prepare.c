@@ -401,6 +401,21 @@ static void test_nothing_held(void)
     apr_pool_destroy(pool);
 }
 
+/* Beside others, who on a slow machine may have the lock for longer than it is
+ * waited for: some times more. */
+static apr_status_t prepare_beside(const sse_store_conf_t *conf,
+                                   const char **notice, int *more,
+                                   apr_pool_t *pool)
+{
+    apr_status_t rv;
+
+    do {
+        rv = test_prepare(conf, notice, pool);
+    } while (rv == APR_TIMEUP && *notice &&
+             strstr(*notice, "another process has it locked") && --*more >= 0);
+    return rv;
+}
+
 /* At a graceful restart: while a child publishes and reads. */
 static void test_in_use(void)
 {
@@ -412,7 +427,7 @@ static void test_in_use(void)
     apr_status_t rv;
     sse_id_t id;
     pid_t pid;
-    int i, failed = 0;
+    int i, more = 10, failed = 0;
 
     is_num(test_prepare(conf, &notice, pool), APR_SUCCESS, "prepare");
     if (!(pid = fork())) {
@@ -429,7 +444,7 @@ static void test_in_use(void)
         _exit(rv ? 8 : 7);
     }
     for (i = 0; i < 100; ++i) {
-        failed |= test_prepare(conf, &notice, pool) != APR_SUCCESS;
+        failed |= prepare_beside(conf, &notice, &more, pool) != APR_SUCCESS;
         noticed = notice ? notice : noticed;
     }
     kill(pid, SIGKILL);
