@@ -50,7 +50,7 @@ void proc_children(pid_t parent, proc_children_t *children)
     while (dir && (entry = readdir(dir)) != NULL) {
         if (isdigit((unsigned char)entry->d_name[0]) &&
             read_stat(entry->d_name, fields, sizeof(fields)) &&
-            strtol(fields + 1, NULL, 10) == parent &&
+            fields[0] != 'Z' && strtol(fields + 1, NULL, 10) == parent &&
             children->n < PROC_CHILDREN_MAX) {
             children->pids[children->n++] =
                 (pid_t)strtol(entry->d_name, NULL, 10);

@@ -19,8 +19,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#define TURN_MSEC     5
+#define TURN_MSEC 5
+/* Since the last event came. */
 #define DRAIN_TIMEOUT (60 * SEC)
+/* What a server that repeats itself for ever gets. */
+#define DRAIN_MOST    (600 * SEC)
 #define LEAVE_TIMEOUT (20 * SEC)
 /* How many subscribers have all channels; more is more than one generator can
  * read. */
@@ -156,13 +159,24 @@ static void turn_until(uint64_t until)
     }
 }
 
+static int is_draining(uint64_t begin)
+{
+    static uint64_t events, grew;
+    uint64_t now = now_ns();
+
+    if (!grew || watchers_events() != events) {
+        events = watchers_events();
+        grew = now;
+    }
+    return now < grew + DRAIN_TIMEOUT && now < begin + DRAIN_MOST;
+}
+
 /* Whoever is away comes back; an auditor reads the history. */
 static void drain(void)
 {
-    uint64_t until = now_ns() + DRAIN_TIMEOUT;
-    uint64_t later;
+    uint64_t begin = now_ns(), later;
 
-    while (!pubs_are_done() && now_ns() < until) {
+    while (!pubs_are_done() && is_draining(begin)) {
         turn(1);
     }
     watchers_audit();
@@ -171,7 +185,7 @@ static void drain(void)
         while (now_ns() < later) {
             turn(1);
         }
-    } while (watchers_behind() && now_ns() < until);
+    } while (watchers_behind() && is_draining(begin));
     /* What comes twice comes now. */
     later = now_ns() + SEC;
     while (now_ns() < later) {
@@ -179,17 +193,19 @@ static void drain(void)
     }
 }
 
-/* httpd's connections outlive their streams by a second or so. */
+/* httpd's connections outlive their streams by a second or so, and it takes its
+ * time to end a child or to start one. */
 static void sample_settled(const sample_t *idle, sample_t *sample)
 {
     uint64_t begin = now_ns();
 
     sample_take(sample);
-    while (sample->most > idle->most && now_ns() < begin + LEAVE_TIMEOUT) {
+    while ((sample->most > idle->most || sample->children != idle->children) &&
+           now_ns() < begin + LEAVE_TIMEOUT) {
         net_wait(500 * MSEC);
         sample_take(sample);
     }
-    printf("# descriptors settled within %.1f s\n",
+    printf("# children and descriptors settled within %.1f s\n",
            (double)(now_ns() - begin) / SEC);
 }
 

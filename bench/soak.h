@@ -121,6 +121,8 @@ void watchers_start(void);
 void watchers_turn(uint64_t now, int is_over);
 /** One that begins now, with all events of all channels. */
 void watchers_audit(void);
+/** How many events have come, to all together. */
+uint64_t watchers_events(void);
 /** How many have not all events yet. */
 int watchers_behind(void);
 void watchers_close(void);

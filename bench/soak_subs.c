@@ -382,6 +382,8 @@ static int lacks_any(const watcher_t *sub, int must_tell)
     return any;
 }
 
+uint64_t watchers_events(void) { return watchers.events; }
+
 int watchers_behind(void)
 {
     int i, n = 0;
