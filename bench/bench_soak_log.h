@@ -30,6 +30,7 @@ typedef enum {
 typedef struct {
     char stream[44]; /**< its id, as the log note sse-stream has it */
     uint32_t kind;   /**< bench_soak_kind_e */
+    uint32_t pid;    /**< who was told */
 } bench_soak_t;
 
 typedef struct {

@@ -42,6 +42,7 @@ static void note(const char *stream, bench_soak_kind_e kind)
         entry = &notes->entries[place];
         snprintf(entry->stream, sizeof(entry->stream), "%s",
                  stream ? stream : "");
+        entry->pid = (uint32_t)getpid();
         __atomic_store_n(&entry->kind, (uint32_t)kind, __ATOMIC_RELEASE);
     }
 }
