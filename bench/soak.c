@@ -19,7 +19,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define TURN_MSEC 5
+#define TURN_MSEC    5
+#define COME_TIMEOUT (60 * SEC)
 /* Since the last event came. */
 #define DRAIN_TIMEOUT (60 * SEC)
 /* What a server that repeats itself for ever gets. */
@@ -209,6 +210,20 @@ static void sample_settled(const sample_t *idle, sample_t *sample)
            (double)(now_ns() - begin) / SEC);
 }
 
+/* The plan begins when every subscriber has had a stream: the memory that these
+ * take is what later figures are compared with. */
+static void all_come(void)
+{
+    uint64_t now = now_ns(), until = now + COME_TIMEOUT;
+
+    while (!watchers_have_come() && now < until) {
+        pubs_turn(now, 0);
+        watchers_turn(now, 0);
+        net_turn(TURN_MSEC);
+        now = now_ns();
+    }
+}
+
 static void run(void)
 {
     uint64_t begin, length = (uint64_t)soak.seconds * SEC;
@@ -218,6 +233,7 @@ static void run(void)
     pubs_start();
     sample_take(&idle);
     watchers_start();
+    all_come();
     begin = now_ns();
     acts_start(begin);
     turn_until(begin + length / 100 * 7);

@@ -121,6 +121,8 @@ void check_pubs(void);
 void watchers_start(void);
 /** @param is_over whoever is away comes back, and nobody leaves */
 void watchers_turn(uint64_t now, int is_over);
+/** Whether each has had a stream. */
+int watchers_have_come(void);
 /** One that begins now, with all events of all channels. */
 void watchers_audit(void);
 /** How many events have come, to all together. */

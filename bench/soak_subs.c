@@ -42,6 +42,7 @@ typedef struct {
     uint64_t last;  /**< its Last-Event-ID */
     uint64_t events;
     uint32_t opens; /**< streams so far */
+    int has_come;   /**< one of them has opened */
     uint32_t retry; /**< ms */
     uint32_t *next; /**< by publisher: the number to come; 0: any yet */
     uint64_t id;    /**< of the block being read; 0: none */
@@ -222,6 +223,7 @@ static void on_head(conn_t *conn)
     --watchers.asking;
     ++watchers.opens;
     sub->state = SUB_OPEN;
+    sub->has_come = 1;
     sub->heard = conn->received;
     sub->until = sub->heard + random_time(STAY);
 }
@@ -331,6 +333,15 @@ void watchers_start(void)
         watchers.all[i].until = now + (uint64_t)(drand48() * FIRST);
     }
     watchers.n = soak.subs;
+}
+
+int watchers_have_come(void)
+{
+    int i;
+
+    for (i = 0; i < watchers.n && watchers.all[i].has_come; ++i) {
+    }
+    return i == watchers.n;
 }
 
 void watchers_audit(void) { watchers.n = soak.subs + 1; }
