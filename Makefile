@@ -36,8 +36,7 @@ comma    := ,
 sanname  := $(subst $(comma),-,$(SAN))
 builddir := build$(if $(SAN),/san-$(sanname))$(if $(WERROR),/werror)
 
-SRCS := $(sort mod_sse.c $(wildcard src/*.c src/*/*.c))
-SRCS := $(wildcard $(SRCS))
+SRCS := $(sort mod_sse.c $(wildcard src/*/*.c src/*/*/*.c))
 OBJS := $(SRCS:%.c=$(builddir)/obj/%.o)
 SO   := $(builddir)/mod_sse.so
 TOOL := $(builddir)/sse-store
@@ -47,8 +46,8 @@ LIB_OBJS   := $(filter $(builddir)/obj/src/event/% $(builddir)/obj/src/store/%,\
                 $(OBJS))
 # Others that need nothing of httpd to be linked.
 UNIT_OBJS  := $(LIB_OBJS) $(addprefix $(builddir)/obj/src/,stream/sse_queue.o \
-                stream/sse_buf.o http/sse_accept.o hub/sse_channels.o \
-                stream/sse_h2_frames.o sse_places.o)
+                stream/sse_buf.o http/sse/sse_accept.o hub/sse_channels.o \
+                stream/wait/sse_h2_frames.o shared/sse_quota.o)
 UNIT_SRCS  := $(wildcard t/unit/test_*.c)
 UNIT_PROGS := $(UNIT_SRCS:t/unit/%.c=$(builddir)/unit/%)
 CONF_TESTS := $(wildcard t/check_*.pl t/*_errors.pl)
@@ -100,7 +99,7 @@ $(builddir)/obj/%.o: %.c Makefile | need-apxs
 	$(Q)$(CC) $(SSE_CPPFLAGS) $(CPPFLAGS) $(SSE_CFLAGS) $(SANFLAGS) $(CFLAGS) \
 	    -MMD -MP -c -o $@ $<
 
-$(TOOL): $(builddir)/obj/tool/sse_store.o $(LIB_OBJS)
+$(TOOL): $(builddir)/obj/support/sse_store.o $(LIB_OBJS)
 	$(call say,LD $@)
 	$(Q)$(CC) $(SANFLAGS) -Wl,-z,relro -Wl,-z,now $(LDFLAGS) -o $@ $^ \
 	    $(APU_LIBS) $(APR_LIBS) -llmdb -lpthread $(LDLIBS)
@@ -113,30 +112,30 @@ install: all
 	@SO="$(SO)" TOOL="$(TOOL)" LIBEXECDIR="$(LIBEXECDIR)" \
 	 SBINDIR="$(SBINDIR)" INCLUDEDIR="$(INCLUDEDIR)" \
 	 SYSCONFDIR="$(SYSCONFDIR)" CONFDIR="$(CONFDIR)" DESTDIR="$(DESTDIR)" \
-	    tools/install.sh
+	    scripts/install.sh
 
 setup:
-	@tools/setup.sh $(SETS)
+	@scripts/setup.sh $(SETS)
 
 run:
-	@tools/setup.sh run
+	@scripts/setup.sh run
 	@$(MAKE) --no-print-directory -s -j2 all
-	@PORT="$(PORT)" tools/run.sh
+	@PORT="$(PORT)" scripts/run.sh
 
 test:
-	@tools/setup.sh run test
-	@MAKE="$(MAKE)" PORT="$(PORT)" FUZZ_SECONDS="$(FUZZ_SECONDS)" tools/test.sh
+	@scripts/setup.sh run test
+	@MAKE="$(MAKE)" PORT="$(PORT)" FUZZ_SECONDS="$(FUZZ_SECONDS)" scripts/test.sh
 
 # One Apache::Test run, in a directory of its own below build/check.
 check: all
 	@MPM="$(MPM)" SAN="$(SAN)" TESTS="$(TESTS)" ARGS="$(ARGS)" WRAP="$(WRAP)" \
 	 PORT="$(PORT)" APXS="$(APXS)" LIBEXECDIR="$(LIBEXECDIR)" CC="$(CC)" \
-	 SSE_MODULE="$(CURDIR)/$(SO)" tools/check.sh
+	 SSE_MODULE="$(CURDIR)/$(SO)" scripts/check.sh
 
 VALGRIND = valgrind -q --leak-check=no --error-exitcode=0 \
            --suppressions=$(CURDIR)/t/valgrind.supp
 check-valgrind:
-	@tools/setup.sh run test valgrind
+	@scripts/setup.sh run test valgrind
 	@APACHE_TEST_STARTUP_TIMEOUT=180 $(MAKE) --no-print-directory check \
 	    WRAP="$(VALGRIND)" TESTS="$(or $(TESTS),t/sse/basic.t)"
 
@@ -147,8 +146,11 @@ check-unit: $(UNIT_PROGS) $(TOOL) $(builddir)/unit/make_store
 	    prove -f -o --exec '' $(UNIT_PROGS) t/store_tool.pl
 
 # With httpd's part played by the test.
-$(builddir)/unit/test_board: $(addprefix $(builddir)/obj/src/,sse_board.o \
-                               sse_shared.o)
+$(builddir)/unit/test_counters: $(addprefix $(builddir)/obj/src/shared/,\
+                               sse_counters.o sse_shared.o)
+
+$(builddir)/unit/test_registry: $(addprefix $(builddir)/obj/src/notify/,\
+                               sse_registry.o sse_registry_file.o)
 
 $(builddir)/unit/test_workers: $(builddir)/obj/src/loop/sse_workers.o
 
@@ -166,7 +168,7 @@ $(filter $(builddir)/unit/test_hub_%,$(UNIT_PROGS)): \
     $(addprefix $(builddir)/obj/src/,hub/sse_hub.o hub/sse_subscription.o \
         hub/sse_subscription_read.o hub/sse_subscription_change.o \
         hub/sse_subscription_end.o hub/sse_formats.o \
-        stream/sse_gap.o)
+        stream/format/sse_gap.o)
 
 # Configuration: what is accepted, what is refused and with which words, and
 # whether code, reference file and manual name the same directives.
@@ -184,15 +186,15 @@ build/fuzz/%: t/unit/%.c $(wildcard src/event/*.[ch] t/unit/*_oracle.h) \
 	    $(filter %.c,$^) $(APR_LIBS) -ljansson
 
 check-fuzz: build/fuzz/fuzz_reader build/fuzz/fuzz_json
-	@FUZZ_SECONDS="$(FUZZ_SECONDS)" prove -f -o --exec sh tools/fuzz.sh
+	@FUZZ_SECONDS="$(FUZZ_SECONDS)" prove -f -o --exec sh scripts/fuzz.sh
 
 test-browser: all
-	@tools/browser.sh
+	@scripts/browser.sh
 	@PORT="$(PORT)" prove -f -o --exec node t/browser/demo.mjs
 
 lint:
 	@MAKE="$(MAKE)" SSE_CPPFLAGS="$(SSE_CPPFLAGS)" prove -f -o --exec sh \
-	    tools/lint.sh
+	    scripts/lint.sh
 
 LOAD_SRCS := $(sort $(wildcard bench/load*.c))
 build/bench/load: $(LOAD_SRCS) $(wildcard bench/*.h) Makefile
@@ -236,7 +238,7 @@ clean:
 	rm -rf build
 
 -include $(OBJS:.o=.d) $(UNIT_SRCS:%.c=$(builddir)/obj/%.d) \
-    $(builddir)/obj/tool/sse_store.d $(builddir)/obj/t/unit/make_store.d
+    $(builddir)/obj/support/sse_store.d $(builddir)/obj/t/unit/make_store.d
 
 .PHONY: all install setup run test check check-valgrind check-unit check-conf \
         check-fuzz test-browser lint bench bench-close soak clean need-apxs

@@ -21,15 +21,15 @@
 #include "http/sse_body.h"
 #include "http/sse_http.h"
 #include "http/sse_rewrite.h"
-#include "http/sse_status.h"
+#include "http/status/sse_status.h"
 #include "notify/sse_backend.h"
 #include "notify/sse_watcher.h"
-#include "sse_child.h"
-#include "sse_requests.h"
-#include "sse_signals.h"
+#include "child/sse_child.h"
+#include "process/sse_requests.h"
+#include "process/sse_signals.h"
 #include "stream/sse_conn.h"
 #include "stream/sse_guard.h"
-#include "stream/sse_h2_requests.h"
+#include "stream/wait/sse_h2_requests.h"
 #include "stream/sse_stream.h"
 
 static void register_rewrite(void)
@@ -53,7 +53,7 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_post_read_request(sse_requests_begin, NULL, NULL,
                               APR_HOOK_REALLY_FIRST);
     register_rewrite();
-    ap_hook_post_read_request(sse_conn_keep_protocol, NULL, NULL,
+    ap_hook_post_read_request(sse_async_keep_protocol, NULL, NULL,
                               APR_HOOK_REALLY_FIRST);
     ap_hook_fixups(sse_watcher_fixups, NULL, NULL, APR_HOOK_LAST);
     /* Before the logs are written, so that they have the notes. */
@@ -63,11 +63,11 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_handler(sse_http_handler, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_handler(sse_status_handler, NULL, NULL, APR_HOOK_MIDDLE);
     /* After it the connection is another thread's. */
-    ap_hook_suspend_connection(sse_conn_suspended, NULL, NULL,
+    ap_hook_suspend_connection(sse_async_suspended, NULL, NULL,
                                APR_HOOK_REALLY_LAST);
     ap_hook_pre_close_connection(sse_signals_close, NULL, NULL,
                                  APR_HOOK_REALLY_FIRST);
-    sse_conn_register();
+    sse_async_register();
     sse_h2_register();
     sse_guard_register();
     sse_body_register();

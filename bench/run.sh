@@ -13,7 +13,7 @@
 set -u
 umask 022
 cd "$(dirname "$0")/.." || exit 1
-. tools/child_user.sh
+. scripts/child_user.sh
 
 httpd=${HTTPD:-/usr/sbin/apache2}
 modules=${LIBEXECDIR:-$(${APXS:-apxs} -q LIBEXECDIR)}

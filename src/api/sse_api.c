@@ -16,7 +16,7 @@
 #include "mod_sse.h"
 #include "notify/sse_notify.h"
 #include "notify/sse_watcher.h"
-#include "sse_child.h"
+#include "child/sse_child.h"
 #include "stream/sse_stream.h"
 
 /* -- Streams --------------------------------------------------------------- */
@@ -130,15 +130,16 @@ static apr_status_t sse_on_close(request_rec *r, apr_uint32_t reasons,
     if (!child) {
         return APR_ENOTIMPL;
     }
-    if (!sse_notice_find(r)) {
+    if (!sse_callbacks_find(r)) {
         sse_watcher_arm(r, SSE_WATCH_OFF);
     }
-    return sse_notice_add(sse_notice_find(r), r, reasons, fn, baton, watch);
+    return sse_callbacks_add(sse_callbacks_find(r), r, reasons, fn, baton,
+                             watch);
 }
 
 static apr_status_t sse_cancel(sse_watch_t *watch)
 {
-    return sse_notice_cancel(watch);
+    return sse_callbacks_cancel(watch);
 }
 
 /* -- Publishing ------------------------------------------------------------ */
@@ -146,7 +147,7 @@ static apr_status_t sse_cancel(sse_watch_t *watch)
 static int is_publishable(const sse_fields_t *fields)
 {
     return fields->data.ptr && !sse_event_check(fields) &&
-           fields->id.len <= SSE_STORE_PUBKEY_MAX &&
+           fields->id.len <= SSE_STORE_IDEMPOTENCY_MAX &&
            (fields->event.len < 4 || memcmp(fields->event.ptr, "sse-", 4) != 0);
 }
 
@@ -167,7 +168,7 @@ static apr_status_t sse_publish(server_rec *s, const char *channel,
         return APR_EINVAL;
     }
     if (item.fields.id.len) {
-        item.pubkey = item.fields.id;
+        item.idempotency = item.fields.id;
     }
     item.history = sse_conf_server_history(s);
     rv = sse_child_append(&item, 1);

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "http/sse_http.h"
-#include "http/sse_status.h"
+#include "http/status/sse_status.h"
 #include "sse_atomic.h"
 
 APLOG_USE_MODULE(sse);

@@ -159,9 +159,9 @@ static void on_turn(sse_task_t *task)
     turn(sse_owner_of(task, sse_hub_t, turn_task));
 }
 
-static void on_wakeup(sse_wakeup_t *wakeup)
+static void on_broadcast(sse_broadcast_t *broadcast)
 {
-    turn(sse_owner_of(wakeup, sse_hub_t, wakeup));
+    turn(sse_owner_of(broadcast, sse_hub_t, broadcast));
 }
 
 /* -- Who listens ----------------------------------------------------------- */
@@ -169,7 +169,7 @@ static void on_wakeup(sse_wakeup_t *wakeup)
 /* What nobody in this child listened to need not be read now. */
 static void begin(sse_hub_t *hub)
 {
-    apr_status_t rv = sse_wakeup_listen(&hub->wakeup, 1);
+    apr_status_t rv = sse_broadcast_listen(&hub->broadcast, 1);
 
     if (rv == APR_SUCCESS) {
         rv = hub->provider->last(hub->store, &hub->position);
@@ -194,7 +194,7 @@ void sse_hub_leave(sse_hub_t *hub, sse_listener_t *listener)
     }
     sse_channels_remove(hub->channels, listener);
     if (sse_channels_is_empty(hub->channels)) {
-        sse_wakeup_listen(&hub->wakeup, 0);
+        sse_broadcast_listen(&hub->broadcast, 0);
     }
 }
 
@@ -249,7 +249,7 @@ static void start_tidying(sse_hub_t *hub)
 
 apr_status_t sse_hub_create(sse_hub_t **out, sse_loop_t *loop,
                             const sse_store_provider_t *provider,
-                            sse_store_t *store, int bell, server_rec *s,
+                            sse_store_t *store, int fd, server_rec *s,
                             apr_pool_t *pool)
 {
     sse_hub_t *hub = apr_pcalloc(pool, sizeof(*hub));
@@ -262,7 +262,7 @@ apr_status_t sse_hub_create(sse_hub_t **out, sse_loop_t *loop,
     hub->channels = sse_channels_create(pool);
     hub->tidy_job.run = tidy;
     hub->turn_task.run = on_turn;
-    rv = sse_wakeup_open(&hub->wakeup, loop, bell, on_wakeup);
+    rv = sse_broadcast_open(&hub->broadcast, loop, fd, on_broadcast);
     if (rv == APR_SUCCESS) {
         start_tidying(hub);
         *out = hub;

@@ -16,7 +16,7 @@
 #include "hub/sse_channels.h"
 #include "hub/sse_formats.h"
 #include "hub/sse_hub.h"
-#include "loop/sse_wakeup.h"
+#include "loop/sse_broadcast.h"
 #include "loop/sse_workers.h"
 
 struct sse_hub_t {
@@ -32,7 +32,7 @@ struct sse_hub_t {
     sse_formats_t formats;      /* loop */
     apr_size_t turn_bytes;      /* loop: pushed in this turn */
     apr_time_t complained;      /* loop */
-    sse_wakeup_t wakeup;        /* loop: heard while somebody listens */
+    sse_broadcast_t broadcast;  /* loop: heard while somebody listens */
     uv_timer_t tidy;            /* loop */
     int is_tidying;             /* atomic: a worker is at it */
     sse_job_t tidy_job;

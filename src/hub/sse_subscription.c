@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "stream/sse_gap.h"
+#include "stream/format/sse_gap.h"
 
 /* Its room, so that the next one behind it is aligned. */
 static apr_size_t place_size(sse_slice_t key)

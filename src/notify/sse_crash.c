@@ -11,12 +11,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "loop/sse_wakeup.h"
+#include "loop/sse_broadcast.h"
 #include "loop/sse_workers.h"
 #include "mod_sse.h"
 #include "sse_atomic.h"
-#include "sse_board.h"
-#include "store/sse_registry.h"
+#include "shared/sse_counters.h"
+#include "notify/sse_registry.h"
 #include "store/sse_store.h"
 
 APLOG_USE_MODULE(sse);
@@ -33,8 +33,8 @@ static struct {
     sse_registry_t *registry; /* const after child_init; NULL: nobody listens */
     server_rec *server;       /* const */
     char owner[48];           /* const: this child */
-    sse_wakeup_t wakeup;      /* loop */
-    uv_timer_t retry;         /* loop */
+    sse_broadcast_t broadcast; /* loop */
+    uv_timer_t retry;          /* loop */
     sse_job_t job;
     apr_uint32_t rung; /* atomic: since all dead were told of; 0: they are */
 } self;
@@ -130,7 +130,7 @@ static int is_alive(void *baton, sse_slice_t owner)
     text[owner.len] = '\0';
     born = (apr_time_t)strtoull(text, &end, 16);
     pid = *end == '.' ? (pid_t)strtoul(end + 1, NULL, 16) : 0;
-    return sse_board_is_alive(pid, born);
+    return sse_counters_is_alive(pid, born);
 }
 
 static void fill(sse_crash_t *crash, sse_slice_t key, sse_slice_t value)
@@ -208,7 +208,7 @@ static void push_claim(uv_timer_t *timer)
 }
 
 /* Comes also when this child has begun: for what ended before. */
-static void on_ended(sse_wakeup_t *wakeup)
+static void on_ended(sse_broadcast_t *broadcast)
 {
     if (sse_atomic_add(&self.rung, 1) == 1) {
         push_claim(&self.retry);
@@ -233,7 +233,7 @@ static apr_status_t open_registry(const char *dir, apr_pool_t *pool)
     return rv;
 }
 
-void sse_crash_init(server_rec *s, sse_loop_t *loop, int bell, const char *dir,
+void sse_crash_init(server_rec *s, sse_loop_t *loop, int fd, const char *dir,
                     apr_time_t born, apr_pool_t *pool)
 {
     apr_status_t rv;
@@ -247,9 +247,9 @@ void sse_crash_init(server_rec *s, sse_loop_t *loop, int bell, const char *dir,
     }
     self.job.run = claim;
     uv_timer_init(sse_loop_uv(loop), &self.retry);
-    rv = sse_wakeup_open(&self.wakeup, loop, bell, on_ended);
+    rv = sse_broadcast_open(&self.broadcast, loop, fd, on_ended);
     if (rv == APR_SUCCESS) {
-        rv = sse_wakeup_listen(&self.wakeup, 1);
+        rv = sse_broadcast_listen(&self.broadcast, 1);
     }
     if (rv != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_ERR, rv, s,

@@ -23,10 +23,10 @@
 #include "loop/sse_loop.h"
 
 /** child_init, before the loop is started.
- *  @param bell what the parent rings when a child has ended
+ *  @param fd the broadcast that the parent sends when a child has ended
  *  @param dir where the registry is
- *  @param born when this child began, as the board knows it */
-void sse_crash_init(server_rec *s, sse_loop_t *loop, int bell, const char *dir,
+ *  @param born when this child began, as the counters knows it */
+void sse_crash_init(server_rec *s, sse_loop_t *loop, int fd, const char *dir,
                     apr_time_t born, apr_pool_t *pool);
 
 /** Whether openings are registered at all.  Any thread. */

@@ -80,7 +80,7 @@ static void tell(sse_job_t *job)
         apr_pool_destroy(ending->close.pool);
         sse_crash_closed(ending->r);
     }
-    sse_notice_run(ending->notice, &ending->close, last_event_id(ending));
+    sse_callbacks_run(ending->callbacks, &ending->close, last_event_id(ending));
     sse_loop_post(ending->loop, ending->done);
     free(ending->last_event_text);
     free(told);
@@ -103,8 +103,8 @@ void sse_notify_end(const sse_ending_t *ending)
     told_t *told;
 
     if (!(ending->run_hooks && has_hooks()) &&
-        sse_notice_close_unheard(ending->notice, &ending->close,
-                                 last_event_id(ending))) {
+        sse_callbacks_close_unheard(ending->callbacks, &ending->close,
+                                    last_event_id(ending))) {
         free(ending->last_event_text);
         sse_loop_post(ending->loop, ending->done);
         return;

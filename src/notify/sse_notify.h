@@ -20,7 +20,7 @@
 
 #include "loop/sse_loop.h"
 #include "mod_sse.h"
-#include "notify/sse_notice.h"
+#include "notify/sse_callbacks.h"
 
 /** An end to be told. */
 typedef struct {
@@ -31,7 +31,7 @@ typedef struct {
     char last_event_id[40]; /**< a store's id; empty: none */
     char *last_event_text;  /**< instead, an application's own id, malloc'ed;
                                  or NULL.  Taken over */
-    sse_notice_t *notice;
+    sse_callbacks_t *callbacks;
     sse_task_t *done; /**< posted to the loop when all have been told */
     sse_loop_t *loop;
 } sse_ending_t;

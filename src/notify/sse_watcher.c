@@ -14,7 +14,7 @@
 #include "loop/sse_peer.h"
 #include "notify/sse_notify.h"
 #include "sse_atomic.h"
-#include "sse_signals.h"
+#include "process/sse_signals.h"
 #include "stream/sse_conn.h"
 #include "stream/sse_notes.h"
 #include "stream/sse_stream.h"
@@ -26,16 +26,16 @@ APLOG_USE_MODULE(sse);
 #define COMPLAIN_EVERY  apr_time_from_sec(60)
 
 typedef struct sse_watcher_t {
-    apr_uint32_t refs;    /* atomic */
-    int reason;           /* atomic; sse_close_reason_e; set once */
-    request_rec *r;       /* const; valid until disarmed */
-    sse_notice_t *notice; /* const; holds a reference */
-    int fd;               /* const; -1: HTTP/2 */
-    int half_keep;        /* const */
-    apr_time_t opened;    /* const */
-    apr_time_t closed;    /* who set the reason */
-    apr_status_t status;  /* likewise */
-    sse_notes_t *notes;   /* request */
+    apr_uint32_t refs;          /* atomic */
+    int reason;                 /* atomic; sse_close_reason_e; set once */
+    request_rec *r;             /* const; valid until disarmed */
+    sse_callbacks_t *callbacks; /* const; holds a reference */
+    int fd;                     /* const; -1: HTTP/2 */
+    int half_keep;              /* const */
+    apr_time_t opened;          /* const */
+    apr_time_t closed;          /* who set the reason */
+    apr_status_t status;        /* likewise */
+    sse_notes_t *notes;         /* request */
 
     pthread_mutex_t lock; /* a leaf but for the loop's queue */
     pthread_cond_t cond;
@@ -67,7 +67,7 @@ static struct {
 static void release(sse_watcher_t *watcher)
 {
     if (sse_atomic_sub(&watcher->refs, 1) == 0) {
-        sse_notice_release(watcher->notice);
+        sse_callbacks_release(watcher->callbacks);
         pthread_cond_destroy(&watcher->cond);
         pthread_mutex_destroy(&watcher->lock);
         free(watcher);
@@ -125,7 +125,7 @@ static void on_tell(sse_task_t *task)
     ending.close.opened = watcher->opened;
     ending.close.closed = watcher->closed;
     ending.close.bytes = watcher->r->bytes_sent;
-    ending.notice = watcher->notice;
+    ending.callbacks = watcher->callbacks;
     ending.done = &watcher->told_task;
     ending.loop = all.loop;
     sse_notify_end(&ending);
@@ -329,7 +329,7 @@ static void wait_until_told(sse_watcher_t *watcher)
     pthread_mutex_unlock(&watcher->lock);
 }
 
-static sse_watcher_t *create(request_rec *r, sse_notice_t *notice,
+static sse_watcher_t *create(request_rec *r, sse_callbacks_t *callbacks,
                              sse_watch_mode_e mode)
 {
     sse_watcher_t *watcher = calloc(1, sizeof(*watcher));
@@ -339,8 +339,8 @@ static sse_watcher_t *create(request_rec *r, sse_notice_t *notice,
     }
     watcher->refs = 1;
     watcher->r = r;
-    watcher->notice = notice;
-    sse_notice_acquire(notice);
+    watcher->callbacks = callbacks;
+    sse_callbacks_acquire(callbacks);
     watcher->mode = mode;
     watcher->fd = sse_conn_fd(r->connection);
     watcher->read_fd = -1;
@@ -405,18 +405,18 @@ static void watch_more(request_rec *r, sse_watcher_t *watcher,
 
 void sse_watcher_arm(request_rec *r, sse_watch_mode_e mode)
 {
-    request_rec *first = sse_notice_first(r);
-    sse_notice_t *notice = sse_notice_of(r, all.loop);
-    sse_watcher_t *watcher = sse_notice_watcher(notice);
+    request_rec *first = sse_callbacks_first(r);
+    sse_callbacks_t *callbacks = sse_callbacks_of(r, all.loop);
+    sse_watcher_t *watcher = sse_callbacks_watcher(callbacks);
     int is_new = !watcher;
 
-    if (sse_notice_is_stream(notice)) {
+    if (sse_callbacks_is_stream(callbacks)) {
         return;
     }
     sse_signals_hold();
     if (is_new) {
-        watcher = create(first, notice, SSE_WATCH_OFF);
-        sse_notice_set_watcher(notice, watcher);
+        watcher = create(first, callbacks, SSE_WATCH_OFF);
+        sse_callbacks_set_watcher(callbacks, watcher);
         sse_streams_count_up();
         apr_pool_pre_cleanup_register(first->pool, first, on_request_gone);
     }
@@ -429,8 +429,9 @@ void sse_watcher_arm(request_rec *r, sse_watch_mode_e mode)
 
 struct sse_watcher_t *sse_watcher_of(request_rec *r)
 {
-    sse_notice_t *notice = sse_notice_find(r);
-    sse_watcher_t *watcher = notice ? sse_notice_watcher(notice) : NULL;
+    sse_callbacks_t *callbacks = sse_callbacks_find(r);
+    sse_watcher_t *watcher =
+        callbacks ? sse_callbacks_watcher(callbacks) : NULL;
     int aborts = 0;
 
     if (watcher) {
@@ -469,18 +470,20 @@ int sse_watcher_end_read(sse_watcher_t *watcher)
     return !is_cut;
 }
 
-static void forget(request_rec *r, sse_notice_t *notice, sse_watcher_t *watcher)
+static void forget(request_rec *r, sse_callbacks_t *callbacks,
+                   sse_watcher_t *watcher)
 {
-    sse_notice_set_watcher(notice, NULL);
+    sse_callbacks_set_watcher(callbacks, NULL);
     apr_pool_cleanup_kill(r->pool, r, on_request_gone);
     release(watcher);
 }
 
 int sse_watcher_disarm(request_rec *r, int *is_open)
 {
-    request_rec *first = sse_notice_first(r);
-    sse_notice_t *notice = sse_notice_find(first);
-    sse_watcher_t *watcher = notice ? sse_notice_watcher(notice) : NULL;
+    request_rec *first = sse_callbacks_first(r);
+    sse_callbacks_t *callbacks = sse_callbacks_find(first);
+    sse_watcher_t *watcher =
+        callbacks ? sse_callbacks_watcher(callbacks) : NULL;
 
     *is_open = 0;
     if (!watcher) {
@@ -492,7 +495,7 @@ int sse_watcher_disarm(request_rec *r, int *is_open)
         return 0; /* it is told as it is, and ends when it is logged */
     }
     sse_streams_count_down();
-    forget(first, notice, watcher);
+    forget(first, callbacks, watcher);
     return 1;
 }
 
@@ -559,8 +562,9 @@ static void pass_notes_on(request_rec *r)
 
 int sse_watcher_log(request_rec *r)
 {
-    sse_notice_t *notice = sse_notice_find(r);
-    sse_watcher_t *watcher = notice ? sse_notice_watcher(notice) : NULL;
+    sse_callbacks_t *callbacks = sse_callbacks_find(r);
+    sse_watcher_t *watcher =
+        callbacks ? sse_callbacks_watcher(callbacks) : NULL;
 
     if (!watcher || watcher->r != r || sse_loop_is_gone(all.loop)) {
         return DECLINED;
@@ -574,9 +578,9 @@ int sse_watcher_log(request_rec *r)
     }
     sse_streams_hold();
     wait_until_told(watcher);
-    sse_notice_finish_wait(notice);
+    sse_callbacks_finish_wait(callbacks);
     sse_streams_let_go();
-    forget(r, notice, watcher);
+    forget(r, callbacks, watcher);
     sse_signals_let_go_at_end(r->connection);
     return DECLINED;
 }

@@ -31,7 +31,7 @@
 #define SSE_WATCHER_H
 
 #include "loop/sse_loop.h"
-#include "notify/sse_notice.h"
+#include "notify/sse_callbacks.h"
 
 /** What SSEWatch says. */
 typedef enum {

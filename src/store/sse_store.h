@@ -41,9 +41,9 @@
 
 #include "event/sse_event.h"
 
-#define SSE_STORE_KEY_MAX    511 /**< bytes of a channel's key */
-#define SSE_STORE_PUBKEY_MAX 256 /**< bytes of an idempotency key */
-#define SSE_STORE_LINGER     apr_time_from_sec(10)
+#define SSE_STORE_KEY_MAX         511 /**< bytes of a channel's key */
+#define SSE_STORE_IDEMPOTENCY_MAX 256 /**< bytes of an idempotency key */
+#define SSE_STORE_LINGER          apr_time_from_sec(10)
 
 typedef apr_uint64_t sse_id_t;
 
@@ -94,9 +94,10 @@ typedef int sse_store_stay_fn(int by);
 typedef struct {
     sse_slice_t channel;
     sse_fields_t fields; /**< event, data (present), retry are stored */
-    sse_slice_t pubkey;  /**< the publisher's own key, or absent (or empty) */
+    sse_slice_t
+        idempotency; /**< the publisher's own key, or absent (or empty) */
     const sse_history_t *history;
-    sse_id_t id;   /**< out: its id, or the first one's of its pubkey */
+    sse_id_t id;   /**< out: its id, or the first one's of its idempotency */
     int duplicate; /**< out: it was there already, nothing was added */
 } sse_append_t;
 
@@ -165,7 +166,7 @@ typedef struct sse_store_provider_t {
      * @return APR_SUCCESS; APR_ENOSPC: the disk is full; SSE_STORE_ESIZE: no
      *         room, even after events were given up;
      *         SSE_STORE_EGONE; EROFS: the disk is read-only; APR_EINVAL: a
-     *         channel or a pubkey of a length that is not allowed;
+     *         channel or a idempotency of a length that is not allowed;
      *         SSE_STORE_EBUSY: nothing was published, as another process keeps
      *         the store locked: after 5 s, or at once, see limit(); else the
      *         cause.  What failed for want of a disk goes on by itself when

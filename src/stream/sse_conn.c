@@ -15,13 +15,13 @@
 #include <sys/socket.h>
 #include <util_filter.h>
 
-#include "stream/sse_h2_requests.h"
+#include "stream/wait/sse_h2_requests.h"
 
 APLOG_USE_MODULE(sse);
 
 int sse_conn_pre_connection(conn_rec *c, void *csd)
 {
-    sse_conn_own_t *own;
+    sse_conn_record_t *own;
 
     if (!c->master) {
         own = apr_pcalloc(c->pool, sizeof(*own));
@@ -32,7 +32,7 @@ int sse_conn_pre_connection(conn_rec *c, void *csd)
     return OK;
 }
 
-sse_conn_own_t *sse_conn_own(conn_rec *c)
+sse_conn_record_t *sse_conn_record(conn_rec *c)
 {
     return ap_get_module_config(c->conn_config, &sse_module);
 }

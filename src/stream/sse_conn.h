@@ -20,26 +20,26 @@
 
 #include <httpd.h>
 
-#include "stream/sse_threads.h"
+#include "stream/wait/sse_threads.h"
 
-struct sse_conn_t;
+struct sse_async_conn_t;
 
 /** What this module keeps of each connection that a client has made; in its
  *  pool. */
 typedef struct {
-    struct sse_conn_t *async;   /**< of the asynchronous drive, or NULL; the
+    struct sse_async_conn_t *async; /**< of the asynchronous drive, or NULL; the
                                       connection's owner's */
-    sse_threads_conn_t threads; /**< where it is HTTP/2; see there */
-    struct sse_h2_conn_t *h2;   /**< what comes over it, where that is HTTP/2
+    sse_threads_conn_t threads;     /**< where it is HTTP/2; see there */
+    struct sse_h2_conn_t *h2; /**< what comes over it, where that is HTTP/2
                                       from its first byte; or NULL */
-} sse_conn_own_t;
+} sse_conn_record_t;
 
 /** pre_connection hook: make it.  The connection's thread. */
 int sse_conn_pre_connection(conn_rec *c, void *csd);
 
 /** NULL: it is no client's, but one of mod_http2's own.  Any thread while the
  *  connection lives. */
-sse_conn_own_t *sse_conn_own(conn_rec *c);
+sse_conn_record_t *sse_conn_record(conn_rec *c);
 
 /** The connection's descriptor, or -1 where it has none of its own (HTTP/2). */
 int sse_conn_fd(conn_rec *c);

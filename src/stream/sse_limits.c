@@ -13,8 +13,8 @@
 #include "config/sse_config.h"
 #include "config/sse_mpm.h"
 #include "sse_atomic.h"
-#include "sse_board.h"
-#include "sse_shared.h"
+#include "shared/sse_counters.h"
+#include "shared/sse_shared.h"
 
 APLOG_USE_MODULE(sse);
 
@@ -25,18 +25,18 @@ APLOG_USE_MODULE(sse);
 
 #define COMPLAIN_EVERY apr_time_from_sec(60)
 
-static sse_places_t *places; /* const after post_config */
+static sse_quota_t *places; /* const after post_config */
 
 apr_status_t sse_limits_prepare(apr_pool_t *process_pool)
 {
     sse_shared_e how;
     void *memory;
-    apr_status_t rv = sse_shared_get("places", SSE_PLACES_LAYOUT,
-                                     sse_places_size(CLIENTS, TOTALS),
+    apr_status_t rv = sse_shared_get("places", SSE_QUOTA_LAYOUT,
+                                     sse_quota_size(CLIENTS, TOTALS),
                                      process_pool, &memory, &how);
 
     if (rv == APR_SUCCESS && how != SSE_SHARED_FOUND) {
-        rv = sse_places_init(memory, CLIENTS, TOTALS);
+        rv = sse_quota_init(memory, CLIENTS, TOTALS);
     }
     if (rv == APR_SUCCESS) {
         places = memory;
@@ -47,7 +47,7 @@ apr_status_t sse_limits_prepare(apr_pool_t *process_pool)
 void sse_limits_ended(pid_t pid)
 {
     if (places) {
-        sse_places_leave(places, pid);
+        sse_quota_leave(places, pid);
     }
 }
 
@@ -68,16 +68,16 @@ static const char *client_name(request_rec *r)
     return r->useragent_ip ? r->useragent_ip : r->connection->client_ip;
 }
 
-static int add_want(sse_place_want_t *want, sse_place_kind_e kind,
+static int add_want(sse_quota_want_t *want, sse_quota_kind_e kind,
                     const char *text, int limit)
 {
-    sse_places_key(&want->key, kind, text);
+    sse_quota_key(&want->key, kind, text);
     want->limit = (apr_uint32_t)limit;
     return 1;
 }
 
 /* @return how many */
-static int wants_of(request_rec *r, sse_place_want_t *wants)
+static int wants_of(request_rec *r, sse_quota_want_t *wants)
 {
     int per_client = sse_conf_max_per_client(r);
     int in_server = sse_conf_max_streams(ap_server_conf);
@@ -85,17 +85,17 @@ static int wants_of(request_rec *r, sse_place_want_t *wants)
     int n = 0;
 
     if (per_client) {
-        n += add_want(&wants[n], SSE_PLACE_CLIENT, client_name(r), per_client);
+        n += add_want(&wants[n], SSE_QUOTA_CLIENT, client_name(r), per_client);
     }
     if (in_host) {
-        n += add_want(&wants[n], SSE_PLACE_HOST, host_name(r), in_host);
+        n += add_want(&wants[n], SSE_QUOTA_HOST, host_name(r), in_host);
     }
     if (!sse_mpm()->is_threaded) {
-        n += add_want(&wants[n], SSE_PLACE_PROCESS, "",
+        n += add_want(&wants[n], SSE_QUOTA_PROCESS, "",
                       sse_conf_max_threads(r->server, sse_mpm()->children));
     }
     if (in_server) {
-        n += add_want(&wants[n], SSE_PLACE_SERVER, "", in_server);
+        n += add_want(&wants[n], SSE_QUOTA_SERVER, "", in_server);
     }
     return n;
 }
@@ -103,9 +103,9 @@ static int wants_of(request_rec *r, sse_place_want_t *wants)
 /* -- Whether there is a place ---------------------------------------------- */
 
 /* One a minute and child, of each kind. */
-static int may_log(sse_place_kind_e kind)
+static int may_log(sse_quota_kind_e kind)
 {
-    static apr_time_t last[SSE_PLACE_KINDS + 1]; /* atomic */
+    static apr_time_t last[SSE_QUOTA_KINDS + 1]; /* atomic */
     apr_time_t seen = sse_atomic_load(&last[kind]);
     apr_time_t now = apr_time_now();
 
@@ -113,9 +113,9 @@ static int may_log(sse_place_kind_e kind)
            sse_atomic_cas(&last[kind], seen, now);
 }
 
-static void complain(request_rec *r, const sse_place_want_t *want)
+static void complain(request_rec *r, const sse_quota_want_t *want)
 {
-    if (want->key.kind == SSE_PLACE_CLIENT) {
+    if (want->key.kind == SSE_QUOTA_CLIENT) {
         ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r,
                       "SSEMaxStreamsPerClient %u: the client %s has as many "
                       "open streams, and more are answered 429. Raise it if "
@@ -123,7 +123,7 @@ static void complain(request_rec *r, const sse_place_want_t *want)
                       "minute",
                       want->limit, client_name(r));
     }
-    else if (want->key.kind == SSE_PLACE_PROCESS) {
+    else if (want->key.kind == SSE_QUOTA_PROCESS) {
         ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r,
                       "SSEMaxThreads %s: streams hold %u of the server's %d "
                       "processes, and new ones are answered 503, so that the "
@@ -139,7 +139,7 @@ static void complain(request_rec *r, const sse_place_want_t *want)
                       "more are answered 503. Raise it if the server can carry "
                       "more. Not told again for a minute",
                       want->limit,
-                      want->key.kind == SSE_PLACE_SERVER
+                      want->key.kind == SSE_QUOTA_SERVER
                           ? "the server"
                           : r->server->server_hostname);
     }
@@ -159,50 +159,50 @@ static void complain_full(request_rec *r, int is_client)
                         "told again for a minute");
 }
 
-static const char *directive_of(const sse_place_want_t *want)
+static const char *directive_of(const sse_quota_want_t *want)
 {
     switch (want->key.kind) {
-    case SSE_PLACE_CLIENT:
+    case SSE_QUOTA_CLIENT:
         return "SSEMaxStreamsPerClient";
-    case SSE_PLACE_PROCESS:
+    case SSE_QUOTA_PROCESS:
         return "SSEMaxThreads";
     default:
         return "SSEMaxStreams";
     }
 }
 
-static int refuse(request_rec *r, const sse_place_want_t *want)
+static int refuse(request_rec *r, const sse_quota_want_t *want)
 {
     apr_table_setn(r->notes, "sse-refused", directive_of(want));
-    sse_board_add(SSE_BOARD_REFUSED, 1);
+    sse_counters_add(SSE_COUNTER_REFUSED, 1);
     apr_table_setn(r->err_headers_out, "Retry-After", SSE_RETRY_AFTER);
-    return want->key.kind == SSE_PLACE_CLIENT ? HTTP_TOO_MANY_REQUESTS
+    return want->key.kind == SSE_QUOTA_CLIENT ? HTTP_TOO_MANY_REQUESTS
                                               : HTTP_SERVICE_UNAVAILABLE;
 }
 
-int sse_limits_take(request_rec *r, sse_place_t *place)
+int sse_limits_take(request_rec *r, sse_quota_claim_t *place)
 {
-    sse_place_want_t wants[SSE_PLACE_KINDS];
+    sse_quota_want_t wants[SSE_QUOTA_KINDS];
     int n = wants_of(r, wants), which = 0;
 
     memset(place, 0, sizeof(*place));
     if (!n) {
         return OK;
     }
-    switch (sse_places_take(places, getpid(), wants, n, place, &which)) {
-    case SSE_PLACES_TAKEN:
+    switch (sse_quota_acquire(places, getpid(), wants, n, place, &which)) {
+    case SSE_QUOTA_TAKEN:
         return OK;
-    case SSE_PLACES_UNCOUNTED:
+    case SSE_QUOTA_UNCOUNTED:
         if (may_log(0)) {
             complain_full(r, 1);
         }
         return OK;
-    case SSE_PLACES_REFUSED:
+    case SSE_QUOTA_REFUSED:
         if (may_log(wants[which].key.kind)) {
             complain(r, &wants[which]);
         }
         return refuse(r, &wants[which]);
-    case SSE_PLACES_FULL:
+    case SSE_QUOTA_FULL:
     default:
         if (may_log(0)) {
             complain_full(r, 0);
@@ -211,9 +211,9 @@ int sse_limits_take(request_rec *r, sse_place_t *place)
     }
 }
 
-void sse_limits_give_back(sse_place_t *place)
+void sse_limits_give_back(sse_quota_claim_t *place)
 {
     if (places) {
-        sse_places_give_back(places, place);
+        sse_quota_release(places, place);
     }
 }

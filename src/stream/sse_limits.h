@@ -21,7 +21,7 @@
  * there to keep some from taking too much, not to shut out the others.  A
  * total that cannot be counted is taken for reached.
  *
- * Life: the table (sse_places) lives as long as the server; where a restart has
+ * Life: the table (sse_quota) lives as long as the server; where a restart has
  * loaded another version of this module, whose table is another (sse_shared),
  * the streams of children that are older are not counted for the second or so
  * that they last.  A place is taken
@@ -36,7 +36,7 @@
 
 #include <httpd.h>
 
-#include "sse_places.h"
+#include "shared/sse_quota.h"
 
 /** Nothing says when there will be room: soon enough for a person, seldom
  *  enough for a server that has its fill. */
@@ -57,9 +57,9 @@ void sse_limits_ended(pid_t pid);
  *         Retry-After and the log note sse-refused are set then, and what an
  *         administrator has to know is logged
  */
-int sse_limits_take(request_rec *r, sse_place_t *place);
+int sse_limits_take(request_rec *r, sse_quota_claim_t *place);
 
 /** Any thread; never waits. */
-void sse_limits_give_back(sse_place_t *place);
+void sse_limits_give_back(sse_quota_claim_t *place);
 
 #endif /* SSE_LIMITS_H */

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "notify/sse_notice.h"
+#include "notify/sse_callbacks.h"
 #include "notify/sse_notify.h"
 #include "sse_atomic.h"
 
@@ -17,7 +17,7 @@ static apr_uint32_t count; /* atomic: of this child's, for their ids */
 sse_notes_t *sse_notes_create(request_rec *r, const char *channels)
 {
     sse_notes_t *notes = apr_pcalloc(r->pool, sizeof(*notes));
-    const char *id = apr_table_get(sse_notice_first(r)->notes, "sse-stream");
+    const char *id = apr_table_get(sse_callbacks_first(r)->notes, "sse-stream");
 
     if (id) {
         apr_cpystrn(notes->id, id, sizeof(notes->id));

@@ -11,7 +11,7 @@
 
 #include "notify/sse_notify.h"
 #include "sse_atomic.h"
-#include "sse_board.h"
+#include "shared/sse_counters.h"
 
 APLOG_USE_MODULE(sse);
 
@@ -34,7 +34,7 @@ void sse_stream_release(sse_stream_t *stream)
 {
     if (sse_atomic_sub(&stream->refs, 1) == 0) {
         sse_queue_clear(&stream->queue);
-        sse_notice_release(stream->notice);
+        sse_callbacks_release(stream->callbacks);
         free(stream->begun.text);
         free(stream->sent.text);
         pthread_cond_destroy(&stream->cond);
@@ -275,9 +275,9 @@ static void on_told(sse_task_t *task)
 {
     sse_stream_t *stream = sse_owner_of(task, sse_stream_t, told_task);
 
-    sse_board_add(SSE_BOARD_STREAMS, -1);
+    sse_counters_add(SSE_COUNTER_STREAMS, -1);
     sse_limits_give_back(&stream->place);
-    sse_notice_finish(stream->notice, &stream->free_task);
+    sse_callbacks_finish(stream->callbacks, &stream->free_task);
 }
 
 static void on_free(sse_task_t *task)
@@ -326,7 +326,7 @@ static void tell(sse_stream_t *stream)
     ending.stream = stream;
     ending.r = stream->r;
     ending.run_hooks = 1;
-    ending.notice = stream->notice;
+    ending.callbacks = stream->callbacks;
     ending.done = &stream->told_task;
     ending.loop = stream->loop;
     sse_notify_end(&ending);
@@ -425,13 +425,13 @@ static void run_ready(sse_job_t *job)
     stream->ready(stream, stream->r, stream->ready_baton);
     sse_atomic_store(&stream->is_readying, 0);
     sse_stream_poke(stream);
-    sse_notice_unpin(stream->notice);
+    sse_callbacks_unpin(stream->callbacks);
     sse_stream_release(stream);
 }
 
 static void start_ready(sse_stream_t *stream)
 {
-    if (stream->ready && sse_notice_pin(stream->notice)) {
+    if (stream->ready && sse_callbacks_pin(stream->callbacks)) {
         sse_stream_acquire(stream);
         sse_atomic_store(&stream->is_readying, 1);
         sse_workers_do(SSE_WORKERS_READY, &stream->ready_job);

@@ -197,13 +197,13 @@ void sse_streams_let_go(void);
 
 /** suspend_connection hook: the loop may take the connection over.  The MPM's
  *  thread. */
-void sse_conn_suspended(conn_rec *c, request_rec *r);
+void sse_async_suspended(conn_rec *c, request_rec *r);
 
 /** post_read_request hook: a connection that is the loop's keeps its protocol.
  *  Request thread. */
-int sse_conn_keep_protocol(request_rec *r);
+int sse_async_keep_protocol(request_rec *r);
 
 /** register_hooks: the output filters of asynchronous connections. */
-void sse_conn_register(void);
+void sse_async_register(void);
 
 #endif /* SSE_STREAM_H */

@@ -72,7 +72,7 @@ static void run_log(sse_job_t *job)
 
     log_end(stream);
     sse_atomic_sub(&waiting, 1);
-    sse_notice_unpin(stream->notice);
+    sse_callbacks_unpin(stream->callbacks);
     sse_stream_release(stream);
 }
 
@@ -84,7 +84,7 @@ static int log_soon(sse_stream_t *stream)
         return 1;
     }
     if (!stream->r->connection->log_id || !main_request(stream->r)->log_id ||
-        !sse_notice_pin(stream->notice)) {
+        !sse_callbacks_pin(stream->callbacks)) {
         return 0;
     }
     sse_stream_acquire(stream);
@@ -94,7 +94,7 @@ static int log_soon(sse_stream_t *stream)
         return 1;
     }
     sse_atomic_sub(&waiting, 1);
-    sse_notice_unpin(stream->notice);
+    sse_callbacks_unpin(stream->callbacks);
     sse_stream_release(stream);
     return 0;
 }

@@ -13,8 +13,8 @@
 #include "notify/sse_notify.h"
 #include "notify/sse_watcher.h"
 #include "sse_atomic.h"
-#include "sse_board.h"
-#include "sse_signals.h"
+#include "shared/sse_counters.h"
+#include "process/sse_signals.h"
 #include "stream/sse_filters.h"
 
 APLOG_USE_MODULE(sse);
@@ -35,7 +35,7 @@ void sse_stream_open_init(sse_loop_t *loop, int is_async)
     child.loop = loop;
     child.is_async = is_async;
     sse_stream_init_heartbeat();
-    sse_conns_init(loop);
+    sse_async_conns_init(loop);
 }
 
 void sse_stream_opts(request_rec *r, sse_stream_opts_t *opts)
@@ -144,7 +144,7 @@ static int may_suspend(request_rec *r)
 }
 
 static sse_stream_t *create(request_rec *r, const sse_stream_plan_t *plan,
-                            const sse_place_t *place)
+                            const sse_quota_claim_t *place)
 {
     sse_stream_t *stream = calloc(1, sizeof(*stream));
 
@@ -176,9 +176,9 @@ static sse_stream_t *create(request_rec *r, const sse_stream_plan_t *plan,
     stream->notes = sse_notes_create(r, plan->channels);
     stream->headers = sse_headers_keep(r);
     stream->guard = sse_guard_add(r);
-    stream->notice = sse_notice_of(r, child.loop);
-    sse_notice_acquire(stream->notice);
-    sse_notice_set_stream(stream->notice);
+    stream->callbacks = sse_callbacks_of(r, child.loop);
+    sse_callbacks_acquire(stream->callbacks);
+    sse_callbacks_set_stream(stream->callbacks);
     return stream;
 }
 
@@ -197,7 +197,7 @@ static apr_status_t on_request_gone(void *baton)
                   "stream %s is over before it began: its handler must return "
                   "what sse_start() returned",
                   stream->notes->id);
-    sse_conn_expect(stream->conn, NULL);
+    sse_async_expect(stream->conn, NULL);
     stream->headers = NULL; /* an error page has others */
     sse_atomic_store(&stream->is_dead, 1);
     sse_atomic_store(&stream->drive, &sse_drive_wait);
@@ -210,9 +210,9 @@ static int run_async(sse_stream_t *stream)
 {
     request_rec *r = stream->r;
 
-    stream->conn = sse_conn_of(r, stream->loop);
+    stream->conn = sse_async_of(r, stream->loop);
     apr_pool_pre_cleanup_register(r->pool, stream, on_request_gone);
-    sse_conn_expect(stream->conn, stream);
+    sse_async_expect(stream->conn, stream);
     return SUSPENDED;
 }
 
@@ -226,8 +226,8 @@ static int run(sse_stream_t *stream, int is_open)
     request_rec *r = stream->r;
 
     sse_streams_count_up();
-    sse_board_add(SSE_BOARD_STREAMS, 1);
-    sse_board_add(SSE_BOARD_OPENED, 1);
+    sse_counters_add(SSE_COUNTER_STREAMS, 1);
+    sse_counters_add(SSE_COUNTER_OPENED, 1);
     if (!is_open) {
         sse_notify_open(stream, r);
     }
@@ -269,7 +269,7 @@ static int reserve_threads(request_rec *r, const sse_stream_plan_t *plan)
                       "systemd's unit, RLIMIT_NPROC of the user, the cgroup's "
                       "pids.max). Not told again for a minute");
     }
-    sse_board_add(SSE_BOARD_REFUSED, 1);
+    sse_counters_add(SSE_COUNTER_REFUSED, 1);
     apr_table_setn(r->err_headers_out, "Retry-After", SSE_RETRY_AFTER);
     apr_table_setn(r->notes, "sse-refused", "callbacks");
     return HTTP_SERVICE_UNAVAILABLE;
@@ -315,7 +315,7 @@ static sse_thread_e take_thread(request_rec *r, const sse_stream_plan_t *plan,
                                 sse_thread_t *thread)
 {
     conn_rec *c = r->connection->master;
-    sse_conn_own_t *own = c ? sse_conn_own(c) : NULL;
+    sse_conn_record_t *own = c ? sse_conn_record(c) : NULL;
 
     memset(thread, 0, sizeof(*thread));
     if (is_suspendable(r) && !sse_filters_waiting(r)) {
@@ -327,7 +327,7 @@ static sse_thread_e take_thread(request_rec *r, const sse_stream_plan_t *plan,
 
 /* @return OK, or the answer; DONE: it was given */
 static int take(request_rec *r, const sse_stream_plan_t *plan,
-                sse_place_t *place, sse_thread_t *thread)
+                sse_quota_claim_t *place, sse_thread_t *thread)
 {
     int rv = reserve_threads(r, plan);
 
@@ -380,7 +380,7 @@ static int is_reset(conn_rec *c)
 /* The request may be gone when the loop has it, but not while this thread
  * does. */
 static int open_stream(request_rec *r, const sse_stream_plan_t *plan,
-                       const sse_place_t *place, sse_thread_t *thread,
+                       const sse_quota_claim_t *place, sse_thread_t *thread,
                        int is_open)
 {
     sse_stream_t *stream = create(r, plan, place);
@@ -399,7 +399,7 @@ static int open_stream(request_rec *r, const sse_stream_plan_t *plan,
 static int start(request_rec *r, const sse_stream_plan_t *plan)
 {
     sse_thread_t thread;
-    sse_place_t place;
+    sse_quota_claim_t place;
     int is_open, rv;
 
     if (is_gone(r, plan, sse_conn_fd(r->connection))) {

@@ -18,7 +18,7 @@
 
 #include "loop/sse_peer.h"
 #include "loop/sse_workers.h"
-#include "notify/sse_notice.h"
+#include "notify/sse_callbacks.h"
 #include "stream/sse_conn.h"
 #include "stream/sse_guard.h"
 #include "stream/sse_headers.h"
@@ -26,7 +26,7 @@
 #include "stream/sse_notes.h"
 #include "stream/sse_queue.h"
 #include "stream/sse_stream.h"
-#include "stream/sse_threads.h"
+#include "stream/wait/sse_threads.h"
 
 /** How far a stream is, on the loop.  Only forward. */
 typedef enum {
@@ -52,7 +52,7 @@ typedef struct {
     void (*finish)(sse_stream_t *stream);
 } sse_drive_t;
 
-typedef struct sse_conn_t sse_conn_t;
+typedef struct sse_async_conn_t sse_async_conn_t;
 
 /** Whether a client takes what waits for it; see sse_stream_slow.c. */
 typedef struct {
@@ -83,22 +83,22 @@ struct sse_stream_t {
     const sse_source_t *source; /* const */
     void *source_baton;         /* const */
     const sse_drive_t *drive;   /* atomic; const once attached */
-    sse_conn_t *conn;           /* const; asynchronous drive only */
+    sse_async_conn_t *conn;     /* const; asynchronous drive only */
     sse_notes_t *notes;         /* const; the values: lock */
-    sse_notice_t *notice;       /* const; holds a reference */
+    sse_callbacks_t *callbacks; /* const; holds a reference */
     sse_headers_t *headers;     /* const: as they were sent */
     sse_guard_t *guard;         /* const; its inside: writer */
     sse_ready_fn *ready;        /* const; or NULL */
     void *ready_baton;          /* const */
     sse_job_t ready_job, log_job;
     int log_late; /* loop, then who ends the request: the end's line is his */
-    apr_time_t opened; /* const */
-    sse_place_t place; /* loop, once attached: what limits count */
-    int polls;         /* loop, once attached: it ends when all that
+    apr_time_t opened;       /* const */
+    sse_quota_claim_t place; /* loop, once attached: what limits count */
+    int polls;               /* loop, once attached: it ends when all that
                                    is due was sent */
-    int can_poll;      /* const: the plan's */
-    int yields;        /* its thread's: it ends so that others begin */
-    int is_readying;   /* atomic: "ready" has not returned */
+    int can_poll;            /* const: the plan's */
+    int yields;              /* its thread's: it ends so that others begin */
+    int is_readying;         /* atomic: "ready" has not returned */
 
     apr_status_t status; /* whoever ended it; read by the loop afterwards */
     apr_time_t closed;   /* likewise */
@@ -240,24 +240,24 @@ void sse_stream_log_late(const sse_stream_t *stream);
 /* sse_conn.c */
 
 /** Request thread: the connection's object, made at its first stream. */
-sse_conn_t *sse_conn_of(request_rec *r, sse_loop_t *loop);
+sse_async_conn_t *sse_async_of(request_rec *r, sse_loop_t *loop);
 /** Request thread: its next suspension is this stream's; NULL: nobody's. */
-void sse_conn_expect(sse_conn_t *conn, sse_stream_t *stream);
+void sse_async_expect(sse_async_conn_t *conn, sse_stream_t *stream);
 /** loop: begin to watch. */
-apr_status_t sse_conn_watch(sse_conn_t *conn);
+apr_status_t sse_async_watch(sse_async_conn_t *conn);
 /** loop: write what the socket takes. @return an error if it broke */
-apr_status_t sse_conn_write(sse_conn_t *conn);
+apr_status_t sse_async_write(sse_async_conn_t *conn);
 /** loop: whether all was written. */
-int sse_conn_is_flushed(const sse_conn_t *conn);
+int sse_async_is_flushed(const sse_async_conn_t *conn);
 /** loop: have sse_async_writable() called when it takes more. */
-void sse_conn_want_write(sse_conn_t *conn, int on);
+void sse_async_want_write(sse_async_conn_t *conn, int on);
 /** loop: the child leaves: no connection waits for another request. */
-void sse_conns_leave(void);
+void sse_async_conns_leave(void);
 /** loop: the stream is over: have its request ended, and go on with the
  *  connection: next request, lingering close, or its end. */
-void sse_conn_finish(sse_conn_t *conn);
+void sse_async_finish(sse_async_conn_t *conn);
 /** child_init. */
-void sse_conns_init(sse_loop_t *loop);
+void sse_async_conns_init(sse_loop_t *loop);
 /** loop; called by the connection for its stream. */
 void sse_async_writable(sse_stream_t *stream);
 /** Worker; called by the connection for its stream: end the response and the

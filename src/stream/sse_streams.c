@@ -18,8 +18,8 @@
 #include "loop/sse_log.h"
 #include "notify/sse_watcher.h"
 #include "sse_atomic.h"
-#include "sse_requests.h"
-#include "sse_signals.h"
+#include "process/sse_requests.h"
+#include "process/sse_signals.h"
 
 APLOG_USE_MODULE(sse);
 
@@ -169,7 +169,7 @@ static void on_patience(uv_timer_t *timer)
 
 static void on_leave(void *baton)
 {
-    sse_conns_leave();
+    sse_async_conns_leave();
     if (all.exit_steps) {
         return;
     }

@@ -18,7 +18,7 @@ import { fileURLToPath } from "node:url";
 const top = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "../..");
 const shots = path.join(top, "build/browser");
 
-/* tools/browser.sh has left the reason where there is no playwright-core. */
+/* scripts/browser.sh has left the reason where there is no playwright-core. */
 const unreachable = path.join(shots, "unreachable");
 if (fs.existsSync(unreachable)) {
     console.log(`1..0 # SKIP ${fs.readFileSync(unreachable, "utf8").trim()}`);

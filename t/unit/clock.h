@@ -15,7 +15,7 @@
 
 #include <sys/time.h>
 
-#include "store/sse_lmdb.h"
+#include "store/lmdb/sse_lmdb.h"
 
 static apr_time_t step; /* how far ahead it is; atomic */
 

@@ -21,7 +21,7 @@
 
 #include "hub/sse_hub_private.h"
 #include "loop/sse_log.h"
-#include "loop/sse_wakeup.h"
+#include "loop/sse_broadcast.h"
 #include "loop/sse_workers.h"
 #include "store.h"
 
@@ -43,7 +43,7 @@ struct sse_stream_t {
 };
 
 static sse_task_t *tasks;
-static sse_wakeup_t *bell;
+static sse_broadcast_t *bell;
 static sse_id_t origin; /* ids are told from here */
 
 int sse_loop_post(sse_loop_t *loop, sse_task_t *task)
@@ -86,15 +86,15 @@ int uv_timer_start(uv_timer_t *timer, uv_timer_cb cb, uint64_t timeout,
     return 0;
 }
 
-apr_status_t sse_wakeup_open(sse_wakeup_t *wakeup, sse_loop_t *loop, int fd,
-                             sse_wakeup_fn *fn)
+apr_status_t sse_broadcast_open(sse_broadcast_t *wakeup, sse_loop_t *loop,
+                                int fd, sse_broadcast_fn *fn)
 {
     wakeup->fn = fn;
     bell = wakeup;
     return APR_SUCCESS;
 }
 
-apr_status_t sse_wakeup_listen(sse_wakeup_t *wakeup, int on)
+apr_status_t sse_broadcast_listen(sse_broadcast_t *wakeup, int on)
 {
     return APR_SUCCESS;
 }

@@ -16,7 +16,7 @@
 #include <poll.h>
 
 #include "store.h"
-#include "store/sse_lmdb.h"
+#include "store/lmdb/sse_lmdb.h"
 
 #define KEY(s)                                                                 \
     (sse_slice_t) { s, sizeof(s) - 1 }
@@ -40,10 +40,10 @@ static void must_append(sse_store_t *store, sse_append_t *append, int times)
 }
 
 static void add(sse_store_t *store, sse_slice_t key, const char *event,
-                const char *data, const char *pubkey,
+                const char *data, const char *idempotency,
                 const sse_history_t *history)
 {
-    sse_append_t append = item("", data, pubkey, history);
+    sse_append_t append = item("", data, idempotency, history);
 
     append.channel = key;
     append.fields.event = text(event);

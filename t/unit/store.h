@@ -159,7 +159,7 @@ static const sse_history_t keep_all = {1000000, 0, 0};
 static const sse_history_t keep_none = {0, 0, 0};
 
 static inline sse_append_t item(const char *channel, const char *data,
-                                const char *pubkey,
+                                const char *idempotency,
                                 const sse_history_t *history)
 {
     static const sse_fields_t none = SSE_FIELDS_NONE;
@@ -169,7 +169,7 @@ static inline sse_append_t item(const char *channel, const char *data,
     append.channel = text(channel);
     append.fields = none;
     append.fields.data = text(data);
-    append.pubkey = text(pubkey);
+    append.idempotency = text(idempotency);
     append.history = history;
     return append;
 }

@@ -6,7 +6,7 @@
 
 #include <stdio.h>
 
-#include "http/sse_accept.h"
+#include "http/sse/sse_accept.h"
 #include "tap.h"
 
 static const struct {

@@ -8,7 +8,7 @@
  * the same is told.
  */
 
-#include "stream/sse_h2_frames.h"
+#include "stream/wait/sse_h2_frames.h"
 
 #include <stdlib.h>
 

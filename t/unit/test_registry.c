@@ -14,7 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "store/sse_registry.h"
+#include "notify/sse_registry.h"
 #include "store/sse_store.h"
 #include "tap.h"
 

@@ -107,7 +107,7 @@ static void test_fields(void)
     a[1] = item("", "x", NULL, &keep_all);
     is_num(P->append(store, a, 2), APR_EINVAL, "an empty channel");
     a[1] = item("c", "x", longest, &keep_all);
-    is_num(P->append(store, a, 2), APR_EINVAL, "too long a pubkey");
+    is_num(P->append(store, a, 2), APR_EINVAL, "too long a idempotency");
     is_num(last_of(store), next, "and nothing of these was added");
     is_num(publish(store, "c", "y", &keep_all), next + 1, "no hole either");
     apr_pool_destroy(pool);
@@ -339,7 +339,7 @@ static void test_pubkey(void)
 {
     static const sse_history_t two = {2, 0, 0};
     apr_pool_t *pool = test_pool();
-    sse_store_t *store = test_store("pubkey", "16m", pool);
+    sse_store_t *store = test_store("idempotency", "16m", pool);
     sse_append_t a[4];
     sse_id_t first, start = last_of(store);
 

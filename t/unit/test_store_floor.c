@@ -10,7 +10,7 @@
 
 #include "clock.h"
 #include "store.h"
-#include "store/sse_lmdb_inspect.h"
+#include "store/lmdb/sse_lmdb_inspect.h"
 
 #define MANY 1000
 

@@ -293,8 +293,8 @@ static void fill(sse_store_t *store, void (*room)(void), const char *what)
         a[0] = large("c", 3000);
         a[1] = item("c", "x", "key", &keep_all);
         a[2] = large("d", 30000);
-        a[1].pubkey.ptr = (const char *)&n;
-        a[1].pubkey.len = sizeof(n);
+        a[1].idempotency.ptr = (const char *)&n;
+        a[1].idempotency.len = sizeof(n);
         last = last_of(store);
         rv = P->append(store, a, 3);
         ++n;
@@ -313,8 +313,8 @@ static void fill(sse_store_t *store, void (*room)(void), const char *what)
     room();
     last = last_of(store);
     for (i = 0; i < 20; ++i) {
-        a[1].pubkey.ptr = (const char *)&i;
-        a[1].pubkey.len = 3;
+        a[1].idempotency.ptr = (const char *)&i;
+        a[1].idempotency.len = 3;
         rv = rv && i ? rv : P->append(store, a, 3);
     }
     is_num(rv, APR_SUCCESS, "it goes on when there is room");

@@ -11,8 +11,8 @@
 #include <signal.h>
 
 #include "store.h"
-#include "store/sse_lmdb.h"
-#include "store/sse_writer.h"
+#include "store/lmdb/sse_lmdb.h"
+#include "store/lmdb/sse_lmdb_writer.h"
 
 #define PUBLISHERS 8
 #define LIMIT      2
@@ -288,7 +288,7 @@ static void test_moved(void)
 
 /** A writer's function, the first call of which hangs. */
 typedef struct {
-    sse_writer_t *writer;
+    sse_lmdb_writer_t *writer;
     pthread_mutex_t lock;
     pthread_cond_t moved;
     int calls;    /* under lock */
@@ -296,12 +296,12 @@ typedef struct {
     int has_lost; /* under lock: what it was told then */
 } hanging_t;
 
-static int want_all(void *baton, const sse_writer_job_t *job) { return 1; }
+static int want_all(void *baton, const sse_lmdb_writer_job_t *job) { return 1; }
 
 static void hang_once(void *baton)
 {
     hanging_t *hanging = baton;
-    sse_writer_job_t *jobs;
+    sse_lmdb_writer_job_t *jobs;
 
     pthread_mutex_lock(&hanging->lock);
     if (!hanging->calls++) {
@@ -309,14 +309,14 @@ static void hang_once(void *baton)
         while (!hanging->is_over) {
             pthread_cond_wait(&hanging->moved, &hanging->lock);
         }
-        hanging->has_lost = sse_writer_has_lost(hanging->writer);
+        hanging->has_lost = sse_lmdb_writer_has_lost(hanging->writer);
         pthread_mutex_unlock(&hanging->lock);
         return;
     }
     pthread_mutex_unlock(&hanging->lock);
-    if (!sse_writer_has_lost(hanging->writer) &&
-        (jobs = sse_writer_take(hanging->writer, want_all, NULL))) {
-        sse_writer_finish(hanging->writer, jobs);
+    if (!sse_lmdb_writer_has_lost(hanging->writer) &&
+        (jobs = sse_lmdb_writer_take(hanging->writer, want_all, NULL))) {
+        sse_lmdb_writer_finish(hanging->writer, jobs);
     }
 }
 
@@ -325,9 +325,9 @@ static int always_free(void *baton) { return 1; }
 static void *submit_one(void *baton)
 {
     hanging_t *hanging = baton;
-    sse_writer_job_t job = {0};
+    sse_lmdb_writer_job_t job = {0};
 
-    return sse_writer_submit(hanging->writer, &job, apr_time_from_sec(5))
+    return sse_lmdb_writer_submit(hanging->writer, &job, apr_time_from_sec(5))
                ? hanging
                : NULL;
 }
@@ -337,7 +337,8 @@ static void test_abandoned(void)
 {
     hanging_t hanging = {
         NULL, PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, 0, 0};
-    sse_writer_t *writer = sse_writer_create(hang_once, always_free, &hanging);
+    sse_lmdb_writer_t *writer =
+        sse_lmdb_writer_create(hang_once, always_free, &hanging);
     pthread_t first, second;
     apr_time_t began;
     void *failed;
@@ -352,11 +353,11 @@ static void test_abandoned(void)
     pthread_create(&second, NULL, submit_one, &hanging);
     apr_sleep(apr_time_from_msec(100));
     began = apr_time_now();
-    sse_writer_abandon(writer);
+    sse_lmdb_writer_abandon(writer);
     pthread_join(second, &failed);
     ok(!failed, "who waits behind a publisher that hangs is written for");
     ok(apr_time_now() - began < apr_time_from_sec(10), "soon");
-    ok(!sse_writer_destroy(writer, apr_time_from_msec(50)),
+    ok(!sse_lmdb_writer_destroy(writer, apr_time_from_msec(50)),
        "a writer that a publisher is in is kept");
     pthread_mutex_lock(&hanging.lock);
     hanging.is_over = 1;
@@ -365,7 +366,7 @@ static void test_abandoned(void)
     pthread_join(first, &failed);
     ok(!failed, "that publisher's job was done as well");
     ok(hanging.has_lost, "by another one: it has lost its turn");
-    ok(sse_writer_destroy(writer, apr_time_from_sec(5)),
+    ok(sse_lmdb_writer_destroy(writer, apr_time_from_sec(5)),
        "then it can be destroyed");
 }
 

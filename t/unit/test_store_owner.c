@@ -6,7 +6,7 @@
  * sums are what they are said to be. */
 
 #include "store.h"
-#include "store/sse_lmdb_inspect.h"
+#include "store/lmdb/sse_lmdb_inspect.h"
 
 #define SMALL 50
 #define BATCH 4000
@@ -264,7 +264,7 @@ static void test_sums(void)
     apr_pool_t *pool = test_pool();
     sse_store_t *store = shared("sums", "2m", "40%", pool);
     unsigned int seed = 7;
-    char name[16], pubkey[16];
+    char name[16], idempotency[16];
     channel_t channel = {NULL, name};
     sse_append_t a;
     sse_id_t id;
@@ -273,8 +273,8 @@ static void test_sums(void)
     for (i = 0; i < 20000; ++i) {
         channel.owner = owners[rand_r(&seed) % 4];
         snprintf(name, sizeof(name), "%d", rand_r(&seed) % 40);
-        snprintf(pubkey, sizeof(pubkey), "%d", rand_r(&seed) % 50);
-        a = item("", "", rand_r(&seed) % 3 ? NULL : pubkey,
+        snprintf(idempotency, sizeof(idempotency), "%d", rand_r(&seed) % 50);
+        a = item("", "", rand_r(&seed) % 3 ? NULL : idempotency,
                  &histories[rand_r(&seed) % 5]);
         a.channel = key_of(channel);
         a.fields.data.ptr = block;

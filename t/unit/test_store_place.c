@@ -8,7 +8,7 @@
 #include <pthread.h>
 
 #include "store.h"
-#include "store/sse_lmdb.h"
+#include "store/lmdb/sse_lmdb.h"
 
 #define THREADS 4
 #define SWAPS   20

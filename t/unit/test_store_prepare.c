@@ -9,7 +9,7 @@
 #include <fcntl.h>
 #include <signal.h>
 
-#include "store/sse_lmdb.h"
+#include "store/lmdb/sse_lmdb.h"
 #include "store.h"
 
 #define NOBODY 65534

@@ -458,8 +458,8 @@ static void *append_a_lot(void *data)
     for (i = 0; i < EACH; ++i) {
         a = item("c", "x", NULL, &keep_all);
         if (worker->who % 4 == 3 && i % 10 == 0) {
-            a.pubkey.ptr = "x";
-            a.pubkey.len = SSE_STORE_PUBKEY_MAX + 1;
+            a.idempotency.ptr = "x";
+            a.idempotency.len = SSE_STORE_IDEMPOTENCY_MAX + 1;
             worker->failed |= append_one(worker, &a) != APR_EINVAL;
         }
         else {

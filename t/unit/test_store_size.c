@@ -8,7 +8,7 @@
 #include <sys/mount.h>
 
 #include "store.h"
-#include "store/sse_lmdb.h"
+#include "store/lmdb/sse_lmdb.h"
 
 static sse_store_conf_t *configure(apr_pool_t *pool, const char *dir,
                                    const char *setting)

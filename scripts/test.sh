@@ -1,0 +1,144 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# mod_sse: Server-Sent Events for Apache httpd.
+#
+# "make test": every part, then a summary whose last line is "N passed, N
+# failed".  Most of a part's time is waiting for what it tests, so LANES of them
+# (5) run side by side; what each has printed comes when it ends.
+# PORT: the first of 400 that are used (8529).  FUZZ_SECONDS, SOAK_SECONDS,
+# MAKE.  PARTS: only these.
+
+set -u
+umask 022
+cd "$(dirname "$0")/.." || exit 1
+make=${MAKE:-make}
+port=${PORT:-8529}
+out=build/test
+# The longest first, so that the lanes end together.  The soak measures what it
+# loads, and is alone.
+parts=${PARTS:-tsan lint event asan worker prefork conf unit unit-asan fuzz
+    browser soak}
+jobs=$(nproc 2>/dev/null || echo 2)
+
+# What this make was told is passed on by name, below.
+unset MAKEFLAGS MFLAGS MAKELEVEL PORT
+
+case $port in
+''|*[!0-9]*|??????*) echo "PORT=$port is not a port" >&2; exit 1 ;;
+esac
+
+# What make is to do for a part.
+arguments() {
+    case $1 in
+    lint)      echo lint ;;
+    unit)      echo check-unit ;;
+    unit-asan) echo check-unit SAN=address,undefined ;;
+    fuzz)      echo check-fuzz FUZZ_SECONDS="${FUZZ_SECONDS:-30}" ;;
+    conf)      echo check-conf ;;
+    event)     echo check MPM=event PORT="$port" ;;
+    worker)    echo check MPM=worker PORT="$((port + 50))" ;;
+    prefork)   echo check MPM=prefork PORT="$((port + 100))" ;;
+    asan)      echo check MPM=event SAN=address,undefined \
+                   PORT="$((port + 150))" ;;
+    tsan)      echo check MPM=event SAN=thread PORT="$((port + 200))" ;;
+    browser)   echo test-browser PORT="$((port + 250))" ;;
+    soak)      echo soak SOAK_SECONDS="${SOAK_SECONDS:-60}" \
+                   PORT="$((port + 300))" ;;
+    esac
+}
+
+# Run a part; what it says goes to its log, how it ended to its status.
+run() {
+    name=$1
+    began=$(date +%s)
+    # What measures no time leaves the processors to what does.
+    case $name in
+    lint|fuzz) gently='nice -n 10' ;;
+    *)         gently= ;;
+    esac
+    # The arguments are words without blanks in them.
+    PERL_TEST_HARNESS_DUMP_TAP=$PWD/$out/$name.tap \
+        $gently "$make" --no-print-directory $(arguments "$name") \
+        >"$out/$name.log" 2>&1 </dev/null
+    echo "$? $(($(date +%s) - began))" >"$out/$name.status"
+    {
+        echo
+        echo "== $name: make $(arguments "$name")"
+        cat "$out/$name.log"
+    } >"$out/$name.said"
+    cat "$out/$name.said"
+}
+
+# What the parts share is built before they start.
+build() {
+    for san in '' address,undefined thread; do
+        "$make" --no-print-directory -j "$jobs" SAN="$san" all || return 1
+    done
+}
+
+# Add a part's line to the table.
+tell() {
+    name=$1
+    read -r status seconds <"$out/$name.status" || { status=1; seconds=0; }
+    set -- $(perl scripts/count.pl "$out/$name.tap" 2>"$out/$name.notes")
+    sed "s/^\(skipped\|failed\): /\1 in $name: /" "$out/$name.notes" \
+        >>"$out/notes"
+    good=${1:-0}
+    bad=${2:-0}
+    note=
+    if [ "$status $((good + bad))" = '0 0' ] && [ "${3:-0}" != 0 ] &&
+        [ "${CI:-}" != true ]; then
+        note='  skipped, see above'
+    elif [ "$((good + bad))" = 0 ]; then
+        note='  ran no test'
+        bad=1
+    elif [ "$status" != 0 ] && [ "$bad" = 0 ]; then
+        note="  failed beside its tests, see $out/$name.log"
+        bad=1
+        {
+            echo "failed in $name, beside its tests; its log ends with:"
+            tail -n 60 "$out/$name.log"
+        } >>"$out/notes"
+    fi
+    passed=$((passed + good))
+    failed=$((failed + bad))
+    printf '%-10s %6d %6d %8d %6ds%s\n' "$name" "$good" "$bad" "${3:-0}" \
+        "$seconds" "$note" >>"$out/table"
+}
+
+# For the lanes.
+if [ $# = 2 ] && [ "$1" = --part ]; then
+    run "$2"
+    exit 0
+fi
+
+for name in $parts; do
+    [ -n "$(arguments "$name")" ] ||
+        { echo "there is no part '$name'" >&2; exit 1; }
+done
+rm -rf "$out"
+mkdir -p "$out" || exit 1
+: >"$out/notes"
+passed=0
+failed=0
+build || { echo 'the build failed: 0 passed, 1 failed' >&2; exit 1; }
+printf '%s\n' $parts | grep -v '^soak$' |
+    MAKE=$make PORT=$port xargs -P "${LANES:-5}" -n 1 "$0" --part
+case " $(echo $parts) " in
+*' soak '*) run soak ;;
+esac
+for name in $parts; do
+    tell "$name"
+done
+
+if [ -s "$out/notes" ]; then
+    echo
+    echo '== what failed, what was skipped'
+    head -n 300 "$out/notes"
+fi
+echo
+echo '== summary'
+printf '%-10s %6s %6s %8s %7s\n' part passed failed skipped time
+cat "$out/table"
+echo "$passed passed, $failed failed" | tee "$out/result"
+[ "$failed" = 0 ]

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod_sse: Server-Sent Events for Apache httpd.
+ * See LICENSE for the terms. */
+
+#include <string.h>
+
+#include <apr_strings.h>
+
+#include "http/sse/sse_post.h"
+
+/** What an event may have beside its data and type: an id, and the name of the
+ *  field on the unfinished line. */
+#define SSE_FEED_SLACK (SSE_STORE_IDEMPOTENCY_MAX + 64)
+
+#define SSE_FEED_SMALL   4096 /**< bytes of an event that is copied to wait */
+#define SSE_FEED_WAITING 1024 /**< so many, over all channels, are enough */
+
+/** A text/event-stream body while it is read. */
+typedef struct {
+    sse_post_t *post;
+    sse_reader_t *reader;
+} sse_feed_t;
+
+static sse_slice_t sse_feed_copy(apr_pool_t *pool, sse_slice_t slice)
+{
+    if (slice.ptr) {
+        slice.ptr = apr_pstrmemdup(pool, slice.ptr, slice.len);
+    }
+    return slice;
+}
+
+/* Small ones wait for the others of the same piece of the body, so that a
+ * transaction takes many.  One that is large goes at once, from where the
+ * reader has it: no copy.  With a key for a single event none may go before it
+ * is known to be the only one. */
+static int sse_feed_goes_at_once(const sse_post_t *post,
+                                 const sse_fields_t *event)
+{
+    return !post->key.ptr &&
+           (event->data.len + event->event.len > SSE_FEED_SMALL ||
+            post->n_waiting >= SSE_FEED_WAITING);
+}
+
+static int sse_feed_add(sse_post_t *post, sse_fields_t *event)
+{
+    int status;
+
+    if (sse_feed_goes_at_once(post, event)) {
+        status = sse_post_add(post, event);
+        if (status == OK && (status = sse_post_flush(post)) != OK) {
+            sse_post_clear(post); /* the reader's bytes live no longer */
+        }
+        return status;
+    }
+    event->id = sse_feed_copy(post->pool, event->id);
+    event->event = sse_feed_copy(post->pool, event->event);
+    event->data = sse_feed_copy(post->pool, event->data);
+    return sse_post_add(post, event);
+}
+
+static apr_status_t sse_feed_on_event(void *baton, const sse_fields_t *read)
+{
+    sse_post_t *post = ((sse_feed_t *)baton)->post;
+    sse_fields_t event = *read;
+
+    if (sse_post_begin(post) != OK) {
+        return APR_EGENERAL;
+    }
+    /* An empty id is how a stream takes its id back: no key. */
+    if (!event.id.len) {
+        event.id = sse_slice(NULL);
+    }
+    event.comment = sse_slice(NULL);
+    return sse_feed_add(post, &event) == OK ? APR_SUCCESS : APR_EGENERAL;
+}
+
+/* The reader's error is about the event after those it gave. */
+static int sse_feed_too_large(sse_post_t *post)
+{
+    int status = sse_post_begin(post);
+
+    return status == OK ? sse_post_too_large(post) : status;
+}
+
+/* What is complete goes out, whatever comes after it: but with a key for a
+ * single event, not before it is known to be the only one. */
+static int sse_feed_publish(sse_post_t *post, int status)
+{
+    sse_problem_t problem = post->problem;
+
+    if (post->key.ptr) {
+        return status;
+    }
+    if (sse_post_flush(post) != OK) {
+        return post->problem.status;
+    }
+    post->problem = problem;
+    return status;
+}
+
+static int sse_feed_on_body(void *baton, const char *buf, apr_size_t len)
+{
+    sse_feed_t *feed = baton;
+    sse_post_t *post = feed->post;
+    const char *nul = memchr(buf, '\0', len);
+    apr_status_t rv;
+    int status = OK;
+
+    post->taken += len;
+    rv =
+        sse_reader_feed(feed->reader, buf, nul ? (apr_size_t)(nul - buf) : len);
+    if (rv == APR_ENOSPC) {
+        status = sse_feed_too_large(post);
+    }
+    else if (rv == APR_ENOMEM) {
+        status = sse_problem_no_memory(post->r, &post->problem);
+    }
+    else if (rv != APR_SUCCESS) {
+        status = post->problem.status;
+    }
+    else if (nul) {
+        status =
+            sse_problem_set(&post->problem, post->r->pool, HTTP_BAD_REQUEST,
+                            "the body must not contain NUL");
+    }
+    return sse_feed_publish(post, status);
+}
+
+static int sse_feed_end(sse_feed_t *feed)
+{
+    sse_post_t *post = feed->post;
+
+    if (sse_reader_is_partial(feed->reader)) {
+        return sse_problem_set(&post->problem, post->r->pool, HTTP_BAD_REQUEST,
+                               "the last event has no empty line after it and "
+                               "was not published");
+    }
+    if (!post->seen) {
+        return sse_problem_set(&post->problem, post->r->pool, HTTP_BAD_REQUEST,
+                               "the body has no event: an event is at least "
+                               "one line \"data: ...\" and an empty line");
+    }
+    return sse_post_flush(post);
+}
+
+int sse_feed_read(sse_post_t *post)
+{
+    sse_feed_t feed;
+    apr_pool_t *pool;
+    int status;
+
+    post->batch = 1;
+    feed.post = post;
+    apr_pool_create(&pool, post->r->pool);
+    apr_pool_tag(pool, "sse_feed");
+    feed.reader = sse_reader_create(pool, post->max_event + SSE_FEED_SLACK,
+                                    sse_feed_on_event, &feed);
+    status = sse_body_each(post->r, sse_feed_on_body, &feed, &post->problem);
+    if (status == OK) {
+        status = sse_feed_end(&feed);
+    }
+    apr_pool_destroy(pool);
+    return status;
+}

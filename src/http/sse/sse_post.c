@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod_sse: Server-Sent Events for Apache httpd.
+ * See LICENSE for the terms. */
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <apr_strings.h>
+#include <errno.h>
+#include <httpd.h>
+
+#include "config/sse_config.h"
+#include "http/sse/sse_post.h"
+#include "child/sse_child.h"
+#include "process/sse_memory.h"
+
+/** Bytes of a body, or of what became of it, after which free memory goes back
+ *  to the system: the C library keeps less by itself. */
+#define SSE_POST_LARGE 131072
+
+#define SSE_POST_QUOTED 60 /**< bytes of a name in the words of an error */
+
+static apr_status_t sse_ids_free(void *room)
+{
+    sse_room_free(room);
+    return APR_SUCCESS;
+}
+
+sse_ids_t *sse_ids_create(request_rec *r)
+{
+    sse_ids_t *ids = apr_pcalloc(r->pool, sizeof(*ids));
+
+    apr_pool_cleanup_register(r->pool, &ids->room, sse_ids_free,
+                              apr_pool_cleanup_null);
+    return ids;
+}
+
+static sse_id_t *sse_ids_at(const sse_ids_t *ids, apr_uint64_t n)
+{
+    return (sse_id_t *)(void *)ids->room.ptr + n % SSE_POST_IDS_MAX;
+}
+
+void sse_ids_add(sse_ids_t *ids, sse_id_t id)
+{
+    if (ids->made < SSE_POST_IDS_MAX &&
+        !sse_room_double(&ids->room, (ids->made + 1) * sizeof(id))) {
+        abort(); /* as httpd does */
+    }
+    *sse_ids_at(ids, ids->made++) = id;
+}
+
+int sse_ids_count(const sse_ids_t *ids)
+{
+    return ids->made < SSE_POST_IDS_MAX ? (int)ids->made : SSE_POST_IDS_MAX;
+}
+
+sse_id_t sse_ids_get(const sse_ids_t *ids, int i)
+{
+    return *sse_ids_at(ids, ids->made - (apr_uint64_t)sse_ids_count(ids) +
+                                (apr_uint64_t)i);
+}
+
+sse_post_t *sse_post_create(request_rec *r, const apr_array_header_t *channels)
+{
+    sse_post_t *post = apr_pcalloc(r->pool, sizeof(*post));
+
+    post->r = r;
+    post->channels = channels;
+    post->max_event = (apr_size_t)sse_conf_max_event(r);
+    post->key = sse_slice(apr_table_get(r->headers_in, "Idempotency-Key"));
+    post->ids = sse_ids_create(r);
+    apr_pool_create(&post->pool, r->pool);
+    apr_pool_tag(post->pool, "sse_post");
+    return post;
+}
+
+void sse_post_clear(sse_post_t *post)
+{
+    apr_pool_clear(post->pool);
+    post->n_waiting = 0;
+}
+
+void sse_post_finish(sse_post_t *post)
+{
+    int is_large = post->taken >= SSE_POST_LARGE ||
+                   post->ids->made * sizeof(sse_append_t) >= SSE_POST_LARGE;
+
+    apr_pool_destroy(post->pool);
+    sse_room_free(&post->waiting);
+    if (is_large) {
+        sse_memory_trim();
+    }
+}
+
+const char *sse_post_quote(const sse_post_t *post, sse_slice_t name)
+{
+    if (name.len > SSE_POST_QUOTED) {
+        name.len = SSE_POST_QUOTED;
+        while (name.len && (name.ptr[name.len] & 0xC0) == 0x80) {
+            --name.len; /* no half of a character */
+        }
+    }
+    return sse_http_quote(post->r->pool, name);
+}
+
+int sse_post_refuse(sse_post_t *post, int status, const char *format, ...)
+{
+    const char *text;
+    va_list args;
+
+    va_start(args, format);
+    text = apr_pvsprintf(post->r->pool, format, args);
+    va_end(args);
+    if (post->batch && post->seen) {
+        return sse_problem_set(&post->problem, post->r->pool, status,
+                               "event %" APR_SIZE_T_FMT ": %s", post->seen,
+                               text);
+    }
+    return sse_problem_set(&post->problem, post->r->pool, status, "%s", text);
+}
+
+const char *sse_post_size_text(const sse_post_t *post)
+{
+    return apr_psprintf(post->r->pool,
+                        "the event is larger than the %" APR_SIZE_T_FMT
+                        " bytes that SSEMaxEventSize allows here",
+                        post->max_event);
+}
+
+int sse_post_too_large(sse_post_t *post)
+{
+    return sse_post_refuse(post, HTTP_REQUEST_ENTITY_TOO_LARGE, "%s",
+                           sse_post_size_text(post));
+}
+
+int sse_post_refuse_retry(sse_post_t *post)
+{
+    return sse_post_refuse(post, HTTP_BAD_REQUEST,
+                           "retry must be a number of milliseconds from 0 to "
+                           "%" APR_INT64_T_FMT,
+                           SSE_POST_RETRY_MAX);
+}
+
+int sse_post_refuse_key(sse_post_t *post)
+{
+    return sse_problem_set(&post->problem, post->r->pool, HTTP_BAD_REQUEST,
+                           "the header Idempotency-Key is for a single event: "
+                           "give each event of a batch its own id");
+}
+
+int sse_post_retry(sse_post_t *post, sse_slice_t text, apr_int64_t *retry)
+{
+    apr_int64_t value = 0;
+    apr_size_t i;
+
+    for (i = 0; i < text.len && value <= SSE_POST_RETRY_MAX; ++i) {
+        if (text.ptr[i] < '0' || text.ptr[i] > '9') {
+            break;
+        }
+        value = value * 10 + (text.ptr[i] - '0');
+    }
+    if (!text.len || i < text.len || value > SSE_POST_RETRY_MAX) {
+        return sse_post_refuse_retry(post);
+    }
+    *retry = value;
+    return OK;
+}
+
+/* The event's own key and the header's: one of them, or both the same. */
+static int sse_post_key(sse_post_t *post, sse_fields_t *event)
+{
+    if (post->key.ptr) {
+        if (event->id.ptr &&
+            (event->id.len != post->key.len ||
+             memcmp(event->id.ptr, post->key.ptr, post->key.len) != 0)) {
+            return sse_post_refuse(post, HTTP_BAD_REQUEST,
+                                   "the event's id and the header "
+                                   "Idempotency-Key differ: give one of them");
+        }
+        event->id = post->key;
+    }
+    if (event->id.ptr &&
+        (!event->id.len || event->id.len > SSE_STORE_IDEMPOTENCY_MAX)) {
+        return sse_post_refuse(post, HTTP_BAD_REQUEST,
+                               "an id or Idempotency-Key must have 1 to %d "
+                               "bytes",
+                               SSE_STORE_IDEMPOTENCY_MAX);
+    }
+    return OK;
+}
+
+static int sse_post_type(sse_post_t *post, sse_fields_t *event)
+{
+    if (event->event.len >= 4 && !memcmp(event->event.ptr, "sse-", 4)) {
+        return sse_post_refuse(post, HTTP_BAD_REQUEST,
+                               "event names that begin with sse- are the "
+                               "server's own: choose another");
+    }
+    /* An empty type is the standard's default, as if there were none. */
+    if (!event->event.len) {
+        event->event = sse_slice(NULL);
+    }
+    return OK;
+}
+
+static int sse_post_check(sse_post_t *post, sse_fields_t *event)
+{
+    const char *wrong;
+    int status;
+
+    if (!event->data.ptr) {
+        return sse_post_refuse(post, HTTP_BAD_REQUEST,
+                               "an event must have data; it may be empty");
+    }
+    if (event->data.len > post->max_event ||
+        event->event.len > post->max_event - event->data.len) {
+        return sse_post_too_large(post);
+    }
+    if (event->retry > SSE_POST_RETRY_MAX) {
+        return sse_post_refuse_retry(post);
+    }
+    status = sse_post_key(post, event);
+    if (status == OK) {
+        status = sse_post_type(post, event);
+    }
+    if (status != OK) {
+        return status;
+    }
+    wrong = sse_event_check(event);
+    return wrong ? sse_post_refuse(post, HTTP_BAD_REQUEST, "%s", wrong) : OK;
+}
+
+int sse_post_begin(sse_post_t *post)
+{
+    ++post->seen;
+    return post->seen > 1 && post->key.ptr ? sse_post_refuse_key(post) : OK;
+}
+
+/* The event for each channel: what sse_post_flush() appends. */
+static int sse_post_wait(sse_post_t *post, const sse_fields_t *event)
+{
+    const sse_history_t *history = sse_conf_history(post->r);
+    int i, channels = post->channels->nelts;
+    sse_append_t *items;
+
+    if (!sse_room_double(&post->waiting,
+                         (apr_size_t)(post->n_waiting + channels) *
+                             sizeof(*items))) {
+        return sse_problem_no_memory(post->r, &post->problem);
+    }
+    items = (sse_append_t *)(void *)post->waiting.ptr;
+    for (i = 0; i < channels; ++i) {
+        sse_append_t *item = &items[post->n_waiting++];
+
+        memset(item, 0, sizeof(*item));
+        item->channel = APR_ARRAY_IDX(post->channels, i, sse_channel_t).key;
+        item->fields = *event;
+        item->idempotency = event->id;
+        item->fields.id = sse_slice(NULL);
+        item->history = history;
+    }
+    return OK;
+}
+
+int sse_post_add(sse_post_t *post, const sse_fields_t *event)
+{
+    sse_fields_t checked = *event;
+    int status = sse_post_check(post, &checked);
+
+    return status == OK ? sse_post_wait(post, &checked) : status;
+}
+
+static int sse_post_failed(request_rec *r, apr_status_t rv,
+                           const sse_ids_t *ids, sse_problem_t *problem)
+{
+    int some = ids && ids->made;
+    const char *text;
+    int status = HTTP_INSUFFICIENT_STORAGE;
+
+    switch (rv) {
+    case APR_ENOSPC:
+        text = "the store is full, as its disk has no room; try again later";
+        break;
+    case SSE_STORE_ESIZE:
+        text = "the store is full: SSEStore's size must grow, or SSEHistory "
+               "keep less, or what is sent at once be smaller";
+        break;
+    case SSE_STORE_EGONE:
+        text = "the store's directory is gone; try again later";
+        break;
+    case EROFS:
+        text = "the store's disk is read-only; try again later";
+        break;
+    case SSE_STORE_EBUSY:
+        /* Who obeys it without reading on would repeat the first events. */
+        if (!some) {
+            apr_table_setn(r->err_headers_out, "Retry-After",
+                           SSE_POST_RETRY_AFTER);
+        }
+        status = HTTP_SERVICE_UNAVAILABLE;
+        text = some ? "the store takes too long, or another process has it "
+                      "locked; try again later"
+                    : "the store takes too long, or another process has it "
+                      "locked; nothing was published, try again later";
+        break;
+    default:
+        status = HTTP_INTERNAL_SERVER_ERROR;
+        text = "the event store failed; the server's error log says why";
+    }
+    return sse_problem_set(problem, r->pool, status, "%s%s",
+                           some ? "what follows the ids named here was not "
+                                  "published: "
+                                : "",
+                           text);
+}
+
+int sse_post_store_failed(request_rec *r, apr_status_t rv,
+                          sse_problem_t *problem)
+{
+    return sse_post_failed(r, rv, NULL, problem);
+}
+
+int sse_post_flush(sse_post_t *post)
+{
+    sse_append_t *items = (sse_append_t *)(void *)post->waiting.ptr;
+    apr_status_t rv;
+    int i;
+
+    if (!post->n_waiting) {
+        return OK;
+    }
+    rv = sse_child_append(items, post->n_waiting);
+    if (rv != APR_SUCCESS) {
+        return sse_post_failed(post->r, rv, post->ids, &post->problem);
+    }
+    for (i = 0; i < post->n_waiting; ++i) {
+        sse_ids_add(post->ids, items[i].id);
+    }
+    sse_post_clear(post);
+    return OK;
+}

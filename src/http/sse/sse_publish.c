@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod_sse: Server-Sent Events for Apache httpd.
+ * See LICENSE for the terms. */
+
+#include <string.h>
+
+#include <apr_strings.h>
+#include <httpd.h>
+
+#include "config/sse_config.h"
+#include "http/sse/sse_post.h"
+#include "child/sse_child.h"
+
+#define SSE_PUBLISH_TYPES                                                      \
+    "text/event-stream, application/json, application/x-www-form-urlencoded "  \
+    "and text/plain"
+
+typedef int sse_publish_reader_fn(sse_post_t *post);
+
+static const struct {
+    const char *type;
+    sse_publish_reader_fn *read;
+} sse_publish_readers[] = {
+    {"text/event-stream", sse_feed_read},
+    {"application/json", sse_json_read},
+    {"application/x-www-form-urlencoded", sse_form_read},
+    {"text/plain", sse_plain_read},
+};
+
+/* The type without its parameters, in lower case. */
+static const char *sse_publish_type(request_rec *r)
+{
+    const char *header = apr_table_get(r->headers_in, "Content-Type");
+    char *type = apr_pstrdup(r->pool, header ? header : "");
+    apr_size_t len;
+
+    type += strspn(type, " \t");
+    len = strcspn(type, "; \t");
+    type[len] = '\0';
+    ap_str_tolower(type);
+    return *type ? type : "text/plain";
+}
+
+/* The value of charset=, or NULL.  Called for text types alone: JSON and forms
+ * have no use for the parameter. */
+static const char *sse_publish_charset(request_rec *r)
+{
+    const char *header = apr_table_get(r->headers_in, "Content-Type");
+    const char *rest = header ? strchr(header, ';') : NULL;
+
+    while (rest) {
+        rest += 1 + strspn(rest + 1, " \t");
+        if (!ap_cstr_casecmpn(rest, "charset=", 8)) {
+            rest += 8;
+            return *rest == '"'
+                       ? ap_getword_conf(r->pool, &rest)
+                       : apr_pstrmemdup(r->pool, rest, strcspn(rest, "; \t"));
+        }
+        rest = strchr(rest, ';');
+    }
+    return NULL;
+}
+
+static int sse_publish_charset_ok(const char *charset)
+{
+    return !charset || !ap_cstr_casecmp(charset, "utf-8") ||
+           !ap_cstr_casecmp(charset, "us-ascii");
+}
+
+/* NULL: 415 was answered. */
+static sse_publish_reader_fn *sse_publish_reader(request_rec *r)
+{
+    const char *type = sse_publish_type(r);
+    apr_size_t i;
+
+    if (!strncmp(type, "text/", 5) &&
+        !sse_publish_charset_ok(sse_publish_charset(r))) {
+        sse_http_error(r, HTTP_UNSUPPORTED_MEDIA_TYPE,
+                       "events are UTF-8: send the body with charset=utf-8 or "
+                       "without a charset");
+        return NULL;
+    }
+    for (i = 0; i < sizeof(sse_publish_readers) / sizeof(*sse_publish_readers);
+         ++i) {
+        if (!strcmp(type, sse_publish_readers[i].type)) {
+            return sse_publish_readers[i].read;
+        }
+    }
+    sse_http_error(r, HTTP_UNSUPPORTED_MEDIA_TYPE,
+                   "a body of this Content-Type cannot be published; accepted "
+                   "are " SSE_PUBLISH_TYPES);
+    return NULL;
+}
+
+static const char *sse_publish_name(request_rec *r, sse_channel_t channel)
+{
+    return sse_http_quote(r->pool, sse_slice(channel.name));
+}
+
+/* "channel":"/a" and, with several, ,"channels":["/a","/b"] */
+static const char *sse_publish_channels(request_rec *r,
+                                        const apr_array_header_t *channels)
+{
+    apr_array_header_t *names =
+        apr_array_make(r->pool, channels->nelts, sizeof(const char *));
+    const char *first;
+    int i;
+
+    for (i = 0; i < channels->nelts; ++i) {
+        APR_ARRAY_PUSH(names, const char *) =
+            sse_publish_name(r, APR_ARRAY_IDX(channels, i, sse_channel_t));
+    }
+    first = apr_pstrcat(
+        r->pool, "\"channel\":", APR_ARRAY_IDX(names, 0, const char *), NULL);
+    return channels->nelts == 1
+               ? first
+               : apr_pstrcat(r->pool, first, ",\"channels\":[",
+                             apr_array_pstrcat(r->pool, names, ','), "]", NULL);
+}
+
+/* Hosts that a publisher and a subscriber take for the same one may have
+ * different namespaces: then the channels of one name are two. */
+static const char *sse_publish_namespace(request_rec *r)
+{
+    const char *ns = sse_conf_namespace(r->server, r->pool);
+
+    return sse_http_quote(r->pool, sse_slice(ns));
+}
+
+/* {head,"ids":["1","2"]}, oldest first.  Where some of them are no longer
+ * known, "published" tells how many there were. */
+static int sse_publish_ids(request_rec *r, int status, const char *head,
+                           const sse_ids_t *ids)
+{
+    int i, n = sse_ids_count(ids);
+    char *text = apr_palloc(r->pool, strlen(head) + (apr_size_t)n * 23 + 64);
+    char *out = text + strlen(head);
+
+    memcpy(text, head, strlen(head));
+    if (ids->made > (apr_uint64_t)n) {
+        out += apr_snprintf(out, 40, ",\"published\":%" APR_UINT64_T_FMT,
+                            ids->made);
+    }
+    out = apr_cpystrn(out, ",\"ids\":[", 10);
+    for (i = 0; i < n; ++i) {
+        out += apr_snprintf(out, 24, "%s\"%" APR_UINT64_T_FMT "\"",
+                            i ? "," : "", sse_ids_get(ids, i));
+    }
+    out = apr_cpystrn(out, "]}\n", 4);
+    return sse_http_json(r, status, text, (apr_size_t)(out - text));
+}
+
+static int sse_publish_answer(request_rec *r,
+                              const apr_array_header_t *channels,
+                              const sse_ids_t *ids, int several)
+{
+    const char *head =
+        apr_pstrcat(r->pool, "{", sse_publish_channels(r, channels),
+                    ",\"namespace\":", sse_publish_namespace(r), NULL);
+
+    if (several || ids->made != 1) {
+        return sse_publish_ids(r, HTTP_OK, head, ids);
+    }
+    head = apr_psprintf(r->pool, "%s,\"id\":\"%" APR_UINT64_T_FMT "\"}\n", head,
+                        sse_ids_get(ids, 0));
+    return sse_http_json(r, HTTP_OK, head, strlen(head));
+}
+
+/* A problem of a body whose first events may be published already. */
+static int sse_publish_problem(sse_post_t *post, int feed)
+{
+    request_rec *r = post->r;
+    const sse_problem_t *problem = &post->problem;
+    const char *head;
+
+    if (problem->status == DONE) {
+        /* Nobody reads an answer: the access log gets a status, the socket
+         * nothing. */
+        r->status = HTTP_BAD_REQUEST;
+        r->connection->keepalive = AP_CONN_CLOSE;
+        r->connection->aborted = 1;
+        return DONE;
+    }
+    if (!problem->text) {
+        return problem->status;
+    }
+    if (!feed) {
+        return sse_http_error(r, problem->status, "%s", problem->text);
+    }
+    head = apr_pstrcat(r->pool, "{\"error\":",
+                       sse_http_quote(r->pool, sse_slice(problem->text)), NULL);
+    return sse_publish_ids(r, problem->status, head, post->ids);
+}
+
+/* What POST and DELETE ask first. @return OK, or DONE after an answer */
+static int sse_publish_may(request_rec *r)
+{
+    sse_child_t *child = sse_child();
+    const char *refused = sse_origin_refused(r);
+
+    if (refused) {
+        sse_http_error(r, HTTP_FORBIDDEN, "%s", refused);
+        return DONE;
+    }
+    if (!child || !child->store) {
+        apr_table_setn(r->err_headers_out, "Retry-After", SSE_POST_RETRY_AFTER);
+        sse_http_error(r, HTTP_SERVICE_UNAVAILABLE,
+                       "the event store could not be opened; the server's "
+                       "error log says why");
+        return DONE;
+    }
+    return OK;
+}
+
+int sse_http_publish(request_rec *r)
+{
+    apr_array_header_t *channels;
+    sse_publish_reader_fn *reader;
+    sse_post_t *post;
+    int status;
+
+    if (sse_publish_may(r) != OK) {
+        return OK;
+    }
+    reader = sse_publish_reader(r);
+    if (!reader) {
+        return OK;
+    }
+    status = sse_http_channels(r, &channels);
+    if (status != OK) {
+        return status;
+    }
+    post = sse_post_create(r, channels);
+    status = reader(post);
+    if (status == OK) {
+        status = sse_post_flush(post);
+    }
+    sse_post_finish(post);
+    if (status != OK) {
+        return sse_publish_problem(post, reader == sse_feed_read);
+    }
+    return sse_publish_answer(r, channels, post->ids,
+                              reader == sse_json_read && post->batch);
+}
+
+int sse_http_forget(request_rec *r)
+{
+    apr_array_header_t *channels;
+    sse_ids_t *ids;
+    sse_id_t id;
+    apr_status_t rv = APR_SUCCESS;
+    sse_problem_t problem;
+    int status, i;
+
+    if (sse_publish_may(r) != OK) {
+        return OK;
+    }
+    status = sse_http_channels(r, &channels);
+    if (status != OK) {
+        return status;
+    }
+    ids = sse_ids_create(r);
+    for (i = 0; i < channels->nelts && rv == APR_SUCCESS; ++i) {
+        rv = sse_child_forget(APR_ARRAY_IDX(channels, i, sse_channel_t).key,
+                              &id);
+        if (rv == APR_SUCCESS) {
+            sse_ids_add(ids, id);
+        }
+    }
+    if (rv != APR_SUCCESS) {
+        sse_post_store_failed(r, rv, &problem);
+        return sse_http_error(r, problem.status, "%s", problem.text);
+    }
+    return sse_publish_answer(r, channels, ids, 0);
+}

@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod_sse: Server-Sent Events for Apache httpd.
+ * See LICENSE for the terms. */
+
+#include "notify/sse_callbacks.h"
+
+#include <http_config.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "loop/sse_workers.h"
+#include "sse_atomic.h"
+
+extern module AP_MODULE_DECLARE_DATA sse_module;
+
+typedef enum {
+    SSE_WATCH_WAITING,
+    SSE_WATCH_OVER /**< ran, is running, was cancelled, or did not match */
+} sse_watch_state_e;
+
+/** One registration. */
+struct sse_watch_t {
+    sse_callbacks_t *callbacks; /* const */
+    request_rec *r;             /* const */
+    apr_uint32_t reasons;       /* const */
+    sse_close_fn *fn;           /* const */
+    void *baton;                /* const */
+    sse_watch_state_e state;    /* lock */
+    sse_watch_t *next;          /* lock */
+};
+
+struct sse_callbacks_t {
+    apr_uint32_t refs;             /* atomic */
+    sse_loop_t *loop;              /* const */
+    struct sse_watcher_t *watcher; /* request thread */
+    int is_stream;                 /* const once a stream is open */
+
+    pthread_mutex_t lock;
+    pthread_cond_t cond;
+    sse_watch_t *first;    /* lock: all, in order */
+    sse_watch_t **last;    /* lock */
+    sse_watch_t *todo;     /* lock: the first that has not had its turn */
+    int is_closed;         /* lock: the end is known, in close */
+    int is_running;        /* lock: a worker goes through todo, or will */
+    int is_gone;           /* lock: no pin any more */
+    int pins;              /* lock */
+    sse_close_t close;     /* lock; const once closed */
+    sse_task_t *when_free; /* lock: to be posted when the last pin goes */
+    sse_task_t late_task;
+    sse_job_t late_job;
+};
+
+request_rec *sse_callbacks_first(request_rec *r)
+{
+    while (r->main) {
+        r = r->main;
+    }
+    while (r->prev) {
+        r = r->prev;
+    }
+    return r;
+}
+
+sse_callbacks_t *sse_callbacks_find(request_rec *r)
+{
+    return ap_get_module_config(sse_callbacks_first(r)->request_config,
+                                &sse_module);
+}
+
+struct sse_watcher_t *sse_callbacks_watcher(const sse_callbacks_t *callbacks)
+{
+    return callbacks->watcher;
+}
+
+void sse_callbacks_set_watcher(sse_callbacks_t *callbacks,
+                               struct sse_watcher_t *watcher)
+{
+    callbacks->watcher = watcher;
+}
+
+void sse_callbacks_set_stream(sse_callbacks_t *callbacks)
+{
+    callbacks->is_stream = 1;
+}
+
+int sse_callbacks_is_stream(const sse_callbacks_t *callbacks)
+{
+    return callbacks->is_stream;
+}
+
+void sse_callbacks_acquire(sse_callbacks_t *callbacks)
+{
+    sse_atomic_add(&callbacks->refs, 1);
+}
+
+void sse_callbacks_release(sse_callbacks_t *callbacks)
+{
+    sse_watch_t *watch;
+
+    if (sse_atomic_sub(&callbacks->refs, 1) > 0) {
+        return;
+    }
+    while ((watch = callbacks->first) != NULL) {
+        callbacks->first = watch->next;
+        free(watch);
+    }
+    free((void *)callbacks->close.last_event_id);
+    pthread_cond_destroy(&callbacks->cond);
+    pthread_mutex_destroy(&callbacks->lock);
+    free(callbacks);
+}
+
+static apr_status_t on_request_gone(void *callbacks)
+{
+    sse_callbacks_release(callbacks);
+    return APR_SUCCESS;
+}
+
+static void on_late(sse_task_t *task);
+static void run_late(sse_job_t *job);
+
+sse_callbacks_t *sse_callbacks_of(request_rec *r, sse_loop_t *loop)
+{
+    request_rec *first = sse_callbacks_first(r);
+    sse_callbacks_t *callbacks = sse_callbacks_find(first);
+
+    if (!callbacks) {
+        callbacks = calloc(1, sizeof(*callbacks));
+        if (!callbacks) {
+            abort();
+        }
+        callbacks->refs = 1;
+        callbacks->loop = loop;
+        callbacks->last = &callbacks->first;
+        callbacks->late_task.run = on_late;
+        callbacks->late_job.run = run_late;
+        pthread_mutex_init(&callbacks->lock, NULL);
+        pthread_cond_init(&callbacks->cond, NULL);
+        apr_pool_cleanup_register(first->pool, callbacks, on_request_gone,
+                                  apr_pool_cleanup_null);
+        ap_set_module_config(first->request_config, &sse_module, callbacks);
+    }
+    return callbacks;
+}
+
+/* -- Pins ------------------------------------------------------------------ */
+
+/* Under the lock. */
+static void unpin(sse_callbacks_t *callbacks)
+{
+    if (--callbacks->pins == 0) {
+        pthread_cond_broadcast(&callbacks->cond);
+        if (callbacks->when_free) {
+            callbacks->is_gone = 1;
+            sse_loop_post(callbacks->loop, callbacks->when_free);
+            callbacks->when_free = NULL;
+        }
+    }
+}
+
+int sse_callbacks_pin(sse_callbacks_t *callbacks)
+{
+    int ok;
+
+    pthread_mutex_lock(&callbacks->lock);
+    ok = !callbacks->is_gone;
+    callbacks->pins += ok;
+    pthread_mutex_unlock(&callbacks->lock);
+    return ok;
+}
+
+void sse_callbacks_unpin(sse_callbacks_t *callbacks)
+{
+    pthread_mutex_lock(&callbacks->lock);
+    unpin(callbacks);
+    pthread_mutex_unlock(&callbacks->lock);
+}
+
+void sse_callbacks_finish(sse_callbacks_t *callbacks, sse_task_t *task)
+{
+    pthread_mutex_lock(&callbacks->lock);
+    if (callbacks->pins) {
+        callbacks->when_free = task;
+    }
+    else {
+        callbacks->is_gone = 1;
+        sse_loop_post(callbacks->loop, task);
+    }
+    pthread_mutex_unlock(&callbacks->lock);
+}
+
+void sse_callbacks_finish_wait(sse_callbacks_t *callbacks)
+{
+    pthread_mutex_lock(&callbacks->lock);
+    while (callbacks->pins) {
+        pthread_cond_wait(&callbacks->cond, &callbacks->lock);
+    }
+    callbacks->is_gone = 1;
+    pthread_mutex_unlock(&callbacks->lock);
+}
+
+/* -- Running --------------------------------------------------------------- */
+
+/* Under the lock, which is let go for the call. */
+static void call(sse_callbacks_t *callbacks, sse_watch_t *watch)
+{
+    sse_close_t close = callbacks->close;
+
+    if (watch->state != SSE_WATCH_WAITING) {
+        return;
+    }
+    watch->state = SSE_WATCH_OVER;
+    if (!(watch->reasons & (1u << close.reason))) {
+        return;
+    }
+    pthread_mutex_unlock(&callbacks->lock);
+    apr_pool_create(&close.pool, NULL);
+    apr_pool_tag(close.pool, "sse_close");
+    watch->fn(watch->r, &close, watch->baton);
+    apr_pool_destroy(close.pool);
+    pthread_mutex_lock(&callbacks->lock);
+}
+
+/* Under the lock: until nothing waits, also what comes meanwhile. */
+static void run_todo(sse_callbacks_t *callbacks)
+{
+    sse_watch_t *watch;
+
+    while ((watch = callbacks->todo) != NULL) {
+        callbacks->todo = watch->next;
+        call(callbacks, watch);
+    }
+    callbacks->is_running = 0;
+}
+
+/* Under the lock. */
+static void store(sse_callbacks_t *callbacks, const sse_close_t *close,
+                  const char *last_event_id)
+{
+    callbacks->close = *close;
+    callbacks->close.last_event_id =
+        last_event_id ? strdup(last_event_id) : NULL;
+    callbacks->is_closed = 1;
+}
+
+int sse_callbacks_close_unheard(sse_callbacks_t *callbacks,
+                                const sse_close_t *close,
+                                const char *last_event_id)
+{
+    int unheard;
+
+    pthread_mutex_lock(&callbacks->lock);
+    unheard = !callbacks->todo;
+    if (unheard) {
+        store(callbacks, close, last_event_id);
+    }
+    pthread_mutex_unlock(&callbacks->lock);
+    return unheard;
+}
+
+void sse_callbacks_run(sse_callbacks_t *callbacks, const sse_close_t *close,
+                       const char *last_event_id)
+{
+    pthread_mutex_lock(&callbacks->lock);
+    store(callbacks, close, last_event_id);
+    callbacks->is_running = 1;
+    run_todo(callbacks);
+    pthread_mutex_unlock(&callbacks->lock);
+}
+
+/* Worker: with a pin and a reference, both taken by who posted it. */
+static void run_late(sse_job_t *job)
+{
+    sse_callbacks_t *callbacks = sse_owner_of(job, sse_callbacks_t, late_job);
+
+    pthread_mutex_lock(&callbacks->lock);
+    run_todo(callbacks);
+    unpin(callbacks);
+    pthread_mutex_unlock(&callbacks->lock);
+    sse_callbacks_release(callbacks);
+}
+
+static void on_late(sse_task_t *task)
+{
+    sse_callbacks_t *callbacks = sse_owner_of(task, sse_callbacks_t, late_task);
+
+    sse_workers_do(SSE_WORKERS_CLOSE, &callbacks->late_job);
+}
+
+/* -- Registering ----------------------------------------------------------- */
+
+static sse_watch_t *create(sse_callbacks_t *callbacks, request_rec *r,
+                           apr_uint32_t reasons, sse_close_fn *fn, void *baton)
+{
+    sse_watch_t *watch = calloc(1, sizeof(*watch));
+
+    if (!watch) {
+        abort();
+    }
+    watch->callbacks = callbacks;
+    /* A subrequest's pool goes before the request's end. */
+    watch->r = r->main ? sse_callbacks_first(r) : r;
+    watch->reasons = reasons;
+    watch->fn = fn;
+    watch->baton = baton;
+    return watch;
+}
+
+/* Under the lock. */
+static void start_late(sse_callbacks_t *callbacks)
+{
+    callbacks->is_running = 1;
+    ++callbacks->pins;
+    sse_callbacks_acquire(callbacks);
+    sse_loop_post(callbacks->loop, &callbacks->late_task);
+}
+
+apr_status_t sse_callbacks_add(sse_callbacks_t *callbacks, request_rec *r,
+                               apr_uint32_t reasons, sse_close_fn *fn,
+                               void *baton, sse_watch_t **out)
+{
+    apr_status_t rv = sse_workers_reserve(SSE_WORKERS_CLOSE);
+    sse_watch_t *watch;
+
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    rv = APR_EOF;
+    watch = create(callbacks, r, reasons, fn, baton);
+    pthread_mutex_lock(&callbacks->lock);
+    if (!callbacks->is_gone) {
+        *callbacks->last = watch;
+        callbacks->last = &watch->next;
+        if (!callbacks->todo) {
+            callbacks->todo = watch;
+        }
+        if (callbacks->is_closed && !callbacks->is_running) {
+            start_late(callbacks);
+        }
+        if (out) {
+            *out = watch;
+        }
+        rv = APR_SUCCESS;
+    }
+    pthread_mutex_unlock(&callbacks->lock);
+    if (rv != APR_SUCCESS) {
+        free(watch);
+    }
+    return rv;
+}
+
+apr_status_t sse_callbacks_cancel(sse_watch_t *watch)
+{
+    sse_callbacks_t *callbacks = watch->callbacks;
+    apr_status_t rv = APR_EOF;
+
+    pthread_mutex_lock(&callbacks->lock);
+    if (watch->state == SSE_WATCH_WAITING) {
+        watch->state = SSE_WATCH_OVER;
+        rv = APR_SUCCESS;
+    }
+    pthread_mutex_unlock(&callbacks->lock);
+    return rv;
+}

@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod_sse: Server-Sent Events for Apache httpd.
+ * See LICENSE for the terms. */
+
+/* Publishing: what is put into a transaction.  Whose, see sse_lmdb_queue.c. */
+
+#include <sys/types.h>
+#include <limits.h>
+
+#include "store/lmdb/sse_lmdb.h"
+
+#define EXPIRE_EVERY 32 /**< small transactions leave old records to one */
+
+typedef sse_lmdb_request_t request_t;
+
+static int add_record(sse_lmdb_write_t *w, const sse_lmdb_event_t *event)
+{
+    int rc = sse_lmdb_event_put(w, event);
+
+    /* Of no history: it only lingers. */
+    if (!rc &&
+        (event->record.kind == SSE_RECORD_FORGET || !w->channel.max_count)) {
+        w->state.lingering +=
+            sse_lmdb_room(w->store, sse_lmdb_event_size(event));
+        rc = sse_lmdb_doom(w, event->record.id, w->now);
+    }
+    return rc;
+}
+
+static int add_entry(sse_lmdb_write_t *w, const sse_lmdb_event_t *event)
+{
+    sse_lmdb_channel_t *channel = &w->channel;
+    const sse_record_t *record = &event->record;
+    sse_lmdb_entry_t entry;
+    unsigned char buf[16];
+    MDB_val key = {sizeof(buf), buf}, val = {sizeof(entry), &entry};
+    int rc;
+
+    entry.time = record->time;
+    entry.bytes =
+        (apr_uint32_t)(record->fields.data.len + record->fields.event.len);
+    entry.keyed = (apr_uint32_t)event->idempotency.len;
+    sse_lmdb_pair_set(buf, channel->number, record->id);
+    rc = mdb_put(w->txn, w->store->db[SSE_DB_INDEX], &key, &val, 0);
+    if (!rc && entry.keyed) {
+        rc = sse_lmdb_key_put(w, channel->number, event->idempotency,
+                              record->id);
+    }
+    if (!channel->count++) {
+        channel->first = record->id;
+        channel->first_time = record->time;
+    }
+    channel->bytes += entry.bytes;
+    sse_lmdb_owner_grow(w, sse_lmdb_room(w->store, sse_lmdb_event_size(event)));
+    return rc;
+}
+
+/* @return 0: the history remembers the key, and item says so */
+static int find_duplicate(sse_lmdb_write_t *w, sse_append_t *item)
+{
+    sse_lmdb_channel_t *channel = &w->channel;
+    sse_lmdb_entry_t entry;
+    unsigned char buf[16];
+    MDB_val key = {sizeof(buf), buf}, val;
+    sse_id_t id;
+    int rc = sse_lmdb_key_get(w, channel->number, item->idempotency, &id);
+
+    if (rc) {
+        return rc;
+    }
+    sse_lmdb_pair_set(buf, channel->number, id);
+    rc = mdb_get(w->txn, w->store->db[SSE_DB_INDEX], &key, &val);
+    if (rc || !sse_lmdb_entry_get(&val, &entry)) {
+        return rc && rc != MDB_NOTFOUND ? rc : MDB_CORRUPTED;
+    }
+    if (channel->max_age && entry.time <= w->now - channel->max_age) {
+        return MDB_NOTFOUND;
+    }
+    item->id = id;
+    item->duplicate = 1;
+    return 0;
+}
+
+static int put_item(sse_lmdb_write_t *w, sse_append_t *item)
+{
+    sse_lmdb_channel_t *channel = &w->channel;
+    sse_lmdb_event_t event;
+    int rc = sse_lmdb_bound(w);
+
+    item->duplicate = 0;
+    if (rc || (rc = sse_lmdb_channel_use(w, item->channel, 1))) {
+        return rc;
+    }
+    channel->max_count = item->history->count;
+    channel->max_age = item->history->age;
+    channel->max_bytes = item->history->bytes;
+    if (!channel->max_count && channel->count &&
+        (rc = sse_lmdb_channel_bury(w))) {
+        return rc;
+    }
+    memset(&event, 0, sizeof(event));
+    if (item->idempotency.ptr && item->idempotency.len && channel->max_count) {
+        rc = find_duplicate(w, item);
+        if (rc != MDB_NOTFOUND) {
+            return rc;
+        }
+        event.idempotency = item->idempotency;
+    }
+    item->id = ++w->state.last;
+    event.number = channel->number;
+    event.record.id = item->id;
+    event.record.time = w->now;
+    event.record.kind = SSE_RECORD_EVENT;
+    event.record.channel = item->channel;
+    event.record.fields = item->fields;
+    if ((rc = add_record(w, &event))) {
+        return rc;
+    }
+    channel->last = item->id;
+    channel->last_time = w->now;
+    if (channel->max_count) {
+        return add_entry(w, &event);
+    }
+    channel->evicted = item->id;
+    return 0;
+}
+
+static int put_forget(sse_lmdb_write_t *w, request_t *request)
+{
+    static const sse_fields_t none = SSE_FIELDS_NONE;
+    sse_lmdb_event_t event;
+    int left, rc = sse_lmdb_channel_use(w, request->channel, 0);
+
+    if (!rc) {
+        rc = sse_lmdb_channel_bury(w);
+    }
+    if (rc && rc != MDB_NOTFOUND) {
+        return rc;
+    }
+    memset(&event, 0, sizeof(event));
+    request->id = ++w->state.last;
+    event.record.id = request->id;
+    event.record.time = w->now;
+    event.record.kind = SSE_RECORD_FORGET;
+    event.record.channel = request->channel;
+    event.record.fields = none;
+    rc = add_record(w, &event);
+    return rc ? rc : sse_lmdb_expire(w, SSE_LMDB_EVICT_MAX, &left);
+}
+
+static int put_request(sse_lmdb_write_t *w, request_t *request)
+{
+    int i, rc = 0;
+
+    if (request->also) {
+        return request->also(w, request->baton);
+    }
+    if (!request->items) {
+        return put_forget(w, request);
+    }
+    for (i = 0; i < request->n && !rc; ++i) {
+        rc = put_item(w, &request->items[i]);
+    }
+    return rc ? rc : sse_lmdb_bound(w);
+}
+
+/* Keep below the soft limit.  Most of the time a few records make the room, in
+ * the very transaction that needs it.  *again: so many have to go that they
+ * should go first, in one of their own. */
+int sse_lmdb_keep_room(sse_lmdb_write_t *w, apr_uint64_t need, int *again)
+{
+    apr_uint64_t soft = w->store->soft, goal = soft > need ? soft - need : 0;
+    apr_uint64_t used;
+    apr_uint64_t lingering = soft * w->store->psize / SSE_LMDB_LINGER_PART;
+    int rc, count = SSE_LMDB_EVICT_MAX;
+
+    *again = 0;
+    rc = sse_lmdb_evict(w, goal, lingering, &count);
+    if (!rc) {
+        rc = sse_lmdb_pages_used(w->store, w->txn, &used);
+    }
+    if (!rc && count && used + need > soft + soft / 8) {
+        *again = 1;
+    }
+    else if (!rc && count && need > soft / 8) {
+        /* There is room, but what was evicted is not to be had yet. */
+        *again = 1;
+    }
+    return rc;
+}
+
+int sse_lmdb_put(sse_lmdb_write_t *w, sse_lmdb_request_t *request, int items)
+{
+    int left, rc = 0;
+
+    for (; request && !rc; request = sse_lmdb_request_next(request)) {
+        rc = put_request(w, request);
+    }
+    if (rc || (items < EXPIRE_EVERY && mdb_txn_id(w->txn) % EXPIRE_EVERY)) {
+        return rc;
+    }
+    /* More than come in, so that there is an end to it. */
+    return sse_lmdb_expire(w, EXPIRE_EVERY * (16 + 4 * items), &left);
+}
+
+/* Bytes of the map that it takes, about. */
+static apr_uint64_t item_room(const sse_store_t *store,
+                              const sse_append_t *item,
+                              const sse_append_t *before)
+{
+    apr_uint64_t size = sizeof(sse_lmdb_header_t) + item->channel.len +
+                        item->idempotency.len + item->fields.event.len +
+                        item->fields.data.len;
+
+    if (size > store->psize / 2 - 64) {
+        /* LMDB gives it pages of its own. */
+        size = (size + 16 + store->psize) / store->psize * store->psize;
+    }
+    size += 128 + 2 * item->idempotency.len;
+    if (!before || before->channel.len != item->channel.len ||
+        memcmp(before->channel.ptr, item->channel.ptr, item->channel.len)) {
+        size += 256 + 4 * item->channel.len;
+    }
+    return size;
+}
+
+static apr_status_t measure(const sse_store_t *store, const sse_append_t *items,
+                            int n, apr_uint64_t *pages)
+{
+    apr_uint64_t room = 0;
+    int i;
+
+    for (i = 0; i < n; ++i) {
+        const sse_append_t *item = &items[i];
+
+        if (!sse_lmdb_channels_ok(&item->channel, 1) || !item->history ||
+            !item->fields.data.ptr ||
+            item->idempotency.len > SSE_STORE_IDEMPOTENCY_MAX) {
+            return APR_EINVAL;
+        }
+        if (item->fields.data.len > INT_MAX ||
+            item->fields.event.len > INT_MAX) {
+            return SSE_STORE_ESIZE;
+        }
+        room += item_room(store, item, i ? item - 1 : NULL);
+    }
+    *pages = room / store->psize + 1;
+    return *pages > store->soft / 2 ? SSE_STORE_ESIZE : APR_SUCCESS;
+}
+
+apr_status_t sse_lmdb_append(sse_store_t *store, sse_append_t *items, int n)
+{
+    request_t request;
+    apr_status_t rv;
+    int i;
+
+    memset(&request, 0, sizeof(request));
+    request.items = items;
+    request.n = n;
+    rv = measure(store, items, n, &request.pages);
+    if (!rv && n > 0) {
+        rv = sse_lmdb_status(
+            sse_lmdb_submit(store, &request, SSE_LMDB_PUBLISHER));
+    }
+    for (i = 0; i < n && rv; ++i) {
+        items[i].id = 0;
+        items[i].duplicate = 0;
+    }
+    return rv;
+}
+
+apr_status_t sse_lmdb_forget(sse_store_t *store, sse_slice_t channel,
+                             sse_id_t *id)
+{
+    request_t request;
+    int rc;
+
+    if (!sse_lmdb_channels_ok(&channel, 1)) {
+        return APR_EINVAL;
+    }
+    memset(&request, 0, sizeof(request));
+    request.channel = channel;
+    request.n = 1;
+    request.pages = 1;
+    rc = sse_lmdb_submit(store, &request, SSE_LMDB_PUBLISHER);
+    *id = rc ? 0 : request.id;
+    return sse_lmdb_status(rc);
+}

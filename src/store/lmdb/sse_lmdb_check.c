@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod_sse: Server-Sent Events for Apache httpd.
+ * See LICENSE for the terms. */
+
+/* Is the store sound?  LMDB believes its pages: a damaged one can make it abort
+ * or read what is not there.  So this runs in a process of its own, and dying
+ * is one of its answers.
+ *
+ * Mostly both ends of every database are looked at.  All of it is, when there
+ * is reason to doubt: after a boot, as with sync=off pages may have been on
+ * their way to the disk; and when the file is shorter than it says. */
+
+#include <stddef.h>
+#include <errno.h>
+#include <stddef.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "store/lmdb/sse_lmdb.h"
+
+#define SOME 256
+
+typedef struct {
+    MDB_env *env;
+    const apr_uint32_t *lock;
+    MDB_txn *txn;
+    MDB_dbi db[SSE_DB_COUNT];
+    sse_lmdb_state_t state;
+    MDB_stat st;
+    int all;
+} walk_t;
+
+static int is_damage(int rc)
+{
+    switch (rc) {
+    case MDB_CORRUPTED:
+    case MDB_PAGE_NOTFOUND:
+    case MDB_INVALID:
+    case MDB_PANIC:
+    case MDB_INCOMPATIBLE:
+    case MDB_VERSION_MISMATCH:
+    case MDB_NOTFOUND:
+    case MDB_KEYEXIST:
+    case MDB_BAD_VALSIZE:
+        return 1;
+    default:
+        return 0;
+    }
+}
+
+static int state_get(walk_t *k, volatile sse_lmdb_check_t *check)
+{
+    MDB_val key = {5, (void *)"state"}, val;
+    int rc = mdb_get(k->txn, k->db[SSE_DB_META], &key, &val);
+
+    if (rc || val.mv_size < offsetof(sse_lmdb_state_t, floor)) {
+        return rc ? rc : MDB_CORRUPTED;
+    }
+    memcpy(&k->state, val.mv_data, offsetof(sse_lmdb_state_t, floor));
+    if (k->state.magic != SSE_LMDB_MAGIC) {
+        return MDB_CORRUPTED;
+    }
+    check->last = k->state.last;
+    if (sse_lmdb_is_old(k->state.version, val.mv_size)) {
+        return 0; /* it is upgraded when its databases are opened */
+    }
+    if (k->state.version != SSE_LMDB_VERSION) {
+        check->result = SSE_CHECK_VERSION;
+        return MDB_VERSION_MISMATCH;
+    }
+    if (val.mv_size != sizeof(k->state)) {
+        return MDB_CORRUPTED;
+    }
+    memcpy(&k->state, val.mv_data, sizeof(k->state));
+    return k->state.last < k->state.origin ? MDB_CORRUPTED : 0;
+}
+
+static int event_ok(walk_t *k, const MDB_val *key, const MDB_val *val)
+{
+    sse_lmdb_event_t event;
+    sse_id_t id;
+
+    return sse_lmdb_id_get(key, &id) && id > k->state.origin &&
+           id <= k->state.last && !sse_lmdb_event_parse(id, val, &event);
+}
+
+static int index_ok(walk_t *k, const MDB_val *key, const MDB_val *val)
+{
+    sse_lmdb_entry_t entry;
+    apr_uint64_t number;
+    sse_id_t id;
+    MDB_val event_key = {sizeof(id), &id}, event;
+
+    return sse_lmdb_pair_get(key, &number, &id) &&
+           sse_lmdb_entry_get(val, &entry) &&
+           !mdb_get(k->txn, k->db[SSE_DB_EVENTS], &event_key, &event);
+}
+
+static int value_ok(walk_t *k, int db, const MDB_val *key, const MDB_val *val)
+{
+    apr_uint64_t a, b, c;
+
+    switch (db) {
+    case SSE_DB_EVENTS:
+        return event_ok(k, key, val);
+    case SSE_DB_INDEX:
+        return index_ok(k, key, val);
+    case SSE_DB_CHANNELS:
+        return val->mv_size == sizeof(sse_lmdb_channel_t);
+    case SSE_DB_KEYS:
+        return key->mv_size > 8 && sse_lmdb_id_get(val, &a);
+    case SSE_DB_DOOMED:
+        return sse_lmdb_id_get(key, &a) && sse_lmdb_id_get(val, &b);
+    case SSE_DB_DUE:
+        return sse_lmdb_pair_get(key, &a, &b) && val->mv_size > 0;
+    case SSE_DB_GRAVES:
+        return sse_lmdb_id_get(key, &a);
+    case SSE_DB_FLOORS:
+        return sse_lmdb_id_get(key, &a) && sse_lmdb_id_get(val, &b);
+    case SSE_DB_OWNERS:
+        return val->mv_size == sizeof(sse_lmdb_owner_t);
+    case SSE_DB_WEIGHTS:
+        return sse_lmdb_weight_get(key, &a, &b, &c) && val->mv_size > 0;
+    default:
+        return 1;
+    }
+}
+
+/* From one end: values are sound, keys are in order, as many as there should
+ * be, and no more than max. */
+static int walk_from(walk_t *k, int db, MDB_cursor_op first, MDB_cursor_op next,
+                     apr_size_t max)
+{
+    MDB_cursor *cursor;
+    MDB_val key, val, before = {0, NULL};
+    apr_size_t n = 0;
+    int order, rc = mdb_cursor_open(k->txn, k->db[db], &cursor);
+
+    if (rc) {
+        return rc;
+    }
+    rc = mdb_cursor_get(cursor, &key, &val, first);
+    for (; !rc && n < max; ++n) {
+        order = n ? mdb_cmp(k->txn, k->db[db], &before, &key) : 0;
+        if (!value_ok(k, db, &key, &val) ||
+            (n && (first == MDB_FIRST ? order >= 0 : order <= 0))) {
+            rc = MDB_CORRUPTED;
+            break;
+        }
+        before = key;
+        rc = mdb_cursor_get(cursor, &key, &val, next);
+    }
+    mdb_cursor_close(cursor);
+    if (rc == MDB_NOTFOUND) {
+        rc = n == k->st.ms_entries ? 0 : MDB_CORRUPTED;
+    }
+    else if (!rc && n > k->st.ms_entries) {
+        rc = MDB_CORRUPTED;
+    }
+    return rc;
+}
+
+/* The list of free pages (database 0): sizes, and pages that there are. */
+static int walk_free(walk_t *k)
+{
+    MDB_envinfo info;
+    MDB_cursor *cursor;
+    MDB_val key, val;
+    apr_size_t count, page, i;
+    const char *p;
+    int rc;
+
+    mdb_env_info(k->env, &info);
+    if ((rc = mdb_cursor_open(k->txn, 0, &cursor))) {
+        return rc;
+    }
+    while (!(rc = mdb_cursor_get(cursor, &key, &val, MDB_NEXT))) {
+        p = val.mv_data;
+        if (val.mv_size < sizeof(count)) {
+            rc = MDB_CORRUPTED;
+            break;
+        }
+        memcpy(&count, p, sizeof(count));
+        if (count > val.mv_size / sizeof(count) - 1) {
+            rc = MDB_CORRUPTED;
+            break;
+        }
+        for (i = 1; i <= count && !rc; ++i) {
+            memcpy(&page, p + i * sizeof(page), sizeof(page));
+            rc = page < 2 || page > info.me_last_pgno ? MDB_CORRUPTED : 0;
+        }
+        if (rc) {
+            break;
+        }
+    }
+    mdb_cursor_close(cursor);
+    return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
+static int walk(walk_t *k, volatile sse_lmdb_check_t *check)
+{
+    apr_size_t max = k->all ? (apr_size_t)-1 : SOME;
+    int db, rc = state_get(k, check);
+
+    if (!rc && k->all) {
+        rc = walk_free(k);
+    }
+    for (db = 0; db < SSE_DB_COUNT && !rc; ++db) {
+        rc = mdb_stat(k->txn, k->db[db], &k->st);
+        if (!rc) {
+            rc = walk_from(k, db, MDB_FIRST, MDB_NEXT, max);
+        }
+        if (!rc && !k->all) {
+            rc = walk_from(k, db, MDB_LAST, MDB_PREV, max);
+        }
+    }
+    return rc;
+}
+
+/* The pages that the file says it has must be there, or touching them kills
+ * us, and worse, the children.  Missing ones need not be damage: free pages at
+ * the end are not always written.  So make it as long as it should be, which
+ * reads as zeros, and let the walk find out. */
+static int fill_up(walk_t *k)
+{
+    MDB_envinfo info;
+    MDB_stat st;
+    struct stat file;
+    off_t size;
+    int fd, rc;
+
+    if ((rc = mdb_env_info(k->env, &info)) ||
+        (rc = mdb_env_stat(k->env, &st)) ||
+        (rc = mdb_env_get_fd(k->env, &fd))) {
+        return rc;
+    }
+    size = (off_t)(info.me_last_pgno + 1) * st.ms_psize;
+    if (fstat(fd, &file)) {
+        return errno;
+    }
+    if (file.st_size >= size) {
+        return 0;
+    }
+    k->all = 1;
+    return pwrite(fd, "", 1, size - 1) == 1 ? 0 : errno;
+}
+
+static int boot_is_new(walk_t *k, const char *name)
+{
+    MDB_val key = {4, (void *)"boot"}, val;
+    int rc = mdb_get(k->txn, k->db[SSE_DB_META], &key, &val);
+
+    return rc || val.mv_size != strlen(name) ||
+           memcmp(val.mv_data, name, val.mv_size);
+}
+
+static int boot_note(walk_t *k, const char *name)
+{
+    MDB_val key = {4, (void *)"boot"}, val = {strlen(name), (void *)name};
+    MDB_txn *txn;
+    int rc = mdb_txn_begin(k->env, NULL, 0, &txn);
+
+    if (rc) {
+        return rc;
+    }
+    rc = mdb_put(txn, k->db[SSE_DB_META], &key, &val, 0);
+    if (rc) {
+        mdb_txn_abort(txn);
+        return rc;
+    }
+    return mdb_txn_commit(txn);
+}
+
+static int open_dbs(walk_t *k, volatile sse_lmdb_check_t *check)
+{
+    MDB_stat st;
+    int rc = mdb_env_stat(k->env, &st);
+
+    if (!rc && st.ms_entries) {
+        /* First, as another version may have other databases. */
+        rc = mdb_dbi_open(k->txn, "meta", 0, &k->db[SSE_DB_META]);
+        if (!rc) {
+            rc = state_get(k, check);
+        }
+    }
+    if (rc) {
+        return rc;
+    }
+    if (st.ms_entries && k->state.version != SSE_LMDB_VERSION) {
+        check->is_long = 1; /* each event is written anew */
+    }
+    rc = sse_lmdb_dbs_open(k->txn, k->db, check->last);
+    if (rc == MDB_MAP_FULL && check->last) {
+        /* No room to upgrade it in. */
+        check->result = SSE_CHECK_VERSION;
+    }
+    return rc;
+}
+
+/* The parent waits less long for other processes than for this one. */
+static int write_begin(walk_t *k, volatile sse_lmdb_check_t *check,
+                       MDB_txn **txn)
+{
+    int rc;
+
+    check->is_waiting = 1;
+    rc = mdb_txn_begin(k->env, NULL, 0, txn);
+    check->is_waiting = 0;
+    return rc;
+}
+
+/* What has to be done while nobody else writes. */
+static int begin(walk_t *k, volatile sse_lmdb_check_t *check)
+{
+    int word, rc = write_begin(k, check, &k->txn);
+
+    if (rc) {
+        return rc;
+    }
+    word = sse_lmdb_lock_find(k->lock);
+    if ((rc = fill_up(k)) || (rc = open_dbs(k, check))) {
+        mdb_txn_abort(k->txn);
+        return rc;
+    }
+    rc = mdb_txn_commit(k->txn);
+    sse_lmdb_lock_found(k->lock, word);
+    check->lock = sse_lmdb_lock_place();
+    return rc;
+}
+
+/* A snapshot, taken with writers kept out for that moment: see
+ * sse_lmdb_read_begin() for what it could be otherwise. */
+static int walk_begin(walk_t *k, volatile sse_lmdb_check_t *check)
+{
+    MDB_txn *lock;
+    int rc = write_begin(k, check, &lock);
+
+    if (!rc) {
+        rc = mdb_txn_begin(k->env, NULL, MDB_RDONLY, &k->txn);
+        mdb_txn_abort(lock);
+    }
+    return rc;
+}
+
+static int check_env(walk_t *k, volatile sse_lmdb_check_t *check)
+{
+    char name[64];
+    int rc, booted;
+
+    if ((rc = begin(k, check)) || (rc = walk_begin(k, check))) {
+        return rc;
+    }
+    sse_lmdb_boot_name(name);
+    booted = boot_is_new(k, name);
+    k->all |= booted;
+    check->is_long |= k->all;
+    rc = walk(k, check);
+    mdb_txn_abort(k->txn);
+    if (!rc && booted) {
+        rc = boot_note(k, name);
+        /* Not worth failing for: then it looks closely once more. */
+        rc = is_damage(rc) ? rc : 0;
+    }
+    return rc;
+}
+
+void sse_lmdb_check(const sse_store_conf_t *conf,
+                    volatile sse_lmdb_check_t *check)
+{
+    walk_t k;
+    int rc;
+
+    memset(&k, 0, sizeof(k));
+    rc = sse_lmdb_env_open(&k.env, conf, SSE_LMDB_PATIENCE, &k.lock);
+    if (!rc) {
+        rc = check_env(&k, check);
+        mdb_env_close(k.env);
+        sse_lmdb_lock_unmap(k.lock);
+    }
+    check->rc = rc;
+    if (check->result == SSE_CHECK_UNDONE) {
+        check->result = !rc             ? SSE_CHECK_SOUND
+                        : is_damage(rc) ? SSE_CHECK_DAMAGED
+                                        : SSE_CHECK_FAILED;
+    }
+}

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod_sse: Server-Sent Events for Apache httpd.
+ * See LICENSE for the terms. */
+
+/* What is given up when room runs out.  Records that only linger are there for
+ * children that have not read them yet, and a child that misses them goes by
+ * the histories: so they may take a part of the room, and beyond it go first.
+ * Then it is the turn of who takes most. */
+
+#include <stdlib.h>
+
+#include "store/lmdb/sse_lmdb.h"
+
+/* Records are given up so many at a time, or fewer where these have the room
+ * that is wanted, then it is seen whether that will do. */
+#define SOME   8
+#define ENOUGH 2 /**< pages: less is not worth a round */
+
+/* The oldest of the largest channel of the largest owner, or of this one. */
+static int give_up(sse_lmdb_write_t *w, const sse_slice_t *owner, int is_urgent,
+                   apr_uint64_t room, int *n)
+{
+    int rc = sse_lmdb_weight_find(w, owner);
+
+    *n = 1;
+    if (rc) {
+        return rc;
+    }
+    /* Small ones go several at a time, as finding them costs something. */
+    if (room < ENOUGH * w->store->psize) {
+        room = ENOUGH * w->store->psize;
+    }
+    return w->channel.count ? sse_lmdb_channel_cut(w, is_urgent, SOME, room, n)
+                            : sse_lmdb_channel_remove(w);
+}
+
+/* @param room that is wanted
+ * @param n out: how many went; 0: there is nothing left */
+static int evict_next(sse_lmdb_write_t *w, apr_uint64_t room,
+                      apr_uint64_t lingering, int *n)
+{
+    int rc = sse_lmdb_expire_some(w, w->state.lingering > lingering, SOME, n);
+
+    if (!rc && !*n) {
+        rc = give_up(w, NULL, 1, room, n);
+    }
+    if (rc == MDB_NOTFOUND) {
+        rc = sse_lmdb_expire_some(w, 1, SOME, n);
+    }
+    return rc;
+}
+
+int sse_lmdb_evict(sse_lmdb_write_t *w, apr_uint64_t pages,
+                   apr_uint64_t lingering, int *count)
+{
+    apr_uint64_t used;
+    int rc, n, max = *count;
+
+    for (*count = 0; *count < max; *count += n) {
+        if ((rc = sse_lmdb_pages_used(w->store, w->txn, &used)) ||
+            used <= pages ||
+            (rc = evict_next(w, (used - pages) * w->store->psize, lingering,
+                             &n)) ||
+            !n) {
+            return rc;
+        }
+    }
+    return 0;
+}
+
+int sse_lmdb_bound(sse_lmdb_write_t *w)
+{
+    char copy[SSE_STORE_KEY_MAX];
+    sse_slice_t owner = {copy, w->owner_len};
+    apr_uint64_t limit = w->store->soft * w->store->psize / 100 *
+                         (apr_uint64_t)w->store->conf->share;
+    int rc = 0, n, rounds = 0;
+
+    if (w->store->conf->share >= 100 || !w->has_owner ||
+        w->owner.room <= limit) {
+        return 0;
+    }
+    memcpy(copy, w->owner_key, w->owner_len);
+    while (!rc && w->has_owner && w->owner.room > limit &&
+           rounds++ < SSE_LMDB_EVICT_MAX / SOME) {
+        rc = give_up(w, &owner, 0, w->owner.room - limit, &n);
+    }
+    return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
+/* @param count in: how many at most; out: how many went */
+static int evict_some(sse_store_t *store, apr_uint64_t pages, int *count)
+{
+    sse_lmdb_write_t w;
+    int rc = sse_lmdb_write_begin(&w, store);
+
+    if (rc) {
+        return rc;
+    }
+    rc = sse_lmdb_evict(&w, pages, 0, count);
+    if (rc) {
+        sse_lmdb_write_abort(&w);
+        return rc;
+    }
+    return sse_lmdb_write_commit(&w);
+}
+
+/* Pages which a transaction freed are to be had again two later. */
+static void turn_over(sse_store_t *store)
+{
+    int i, none = 0, rc = 0;
+
+    for (i = 0; i < 3 && !rc; ++i) {
+        rc = evict_some(store, 0, &none);
+    }
+}
+
+static void evict_down_to(sse_store_t *store, apr_uint64_t pages)
+{
+    int rc, count, max = SSE_LMDB_EVICT_MAX;
+
+    do {
+        count = max;
+        rc = evict_some(store, pages, &count);
+        if (rc == MDB_MAP_FULL) {
+            /* Smaller steps need fewer pages for their copies. */
+            max /= 8;
+            count = max;
+            rc = 0;
+        }
+    } while (!rc && count && count >= max);
+}
+
+/* LMDB tells its readers as lines of text, the last word of which is the number
+ * of the snapshot that one holds, or "-". */
+static int on_reader(const char *line, void *baton)
+{
+    apr_uint64_t *oldest = baton, txn;
+    const char *word = strrchr(line, ' ');
+    char *end;
+
+    txn = word ? strtoull(word, &end, 10) : 0;
+    if (txn && *end == '\n' && txn < *oldest) {
+        *oldest = txn;
+    }
+    return 0;
+}
+
+/* Whether a reader keeps what was freed from being given out again. */
+static int is_held(sse_store_t *store)
+{
+    apr_uint64_t oldest = ~(apr_uint64_t)0;
+    MDB_envinfo info;
+    int held;
+
+    sse_lmdb_enter(store);
+    held = store->env && mdb_reader_list(store->env, on_reader, &oldest) >= 0 &&
+           !mdb_env_info(store->env, &info) && oldest < info.me_last_txnid;
+    sse_lmdb_leave(store);
+    return held;
+}
+
+void sse_lmdb_make_room(sse_store_t *store, apr_uint64_t need, int round)
+{
+    sse_lmdb_state_t state;
+    apr_uint64_t used;
+    MDB_txn *txn;
+    int rc;
+
+    sse_lmdb_readers_clear(store);
+    if (round <= SSE_LMDB_WAITS && is_held(store)) {
+        apr_sleep(1000 << (round < 5 ? round : 5));
+    }
+    else if (round > 1 && !sse_lmdb_read_begin(store, &txn, &state)) {
+        rc = sse_lmdb_pages_used(store, txn, &used);
+        sse_lmdb_read_end(store, txn);
+        if (!rc) {
+            used -= used / 4;
+            evict_down_to(store, used > need / 2 ? used - need / 2 : 0);
+        }
+    }
+    turn_over(store);
+}

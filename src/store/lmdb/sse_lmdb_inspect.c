@@ -1,0 +1,486 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod_sse: Server-Sent Events for Apache httpd.
+ * See LICENSE for the terms. */
+
+#include <stddef.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "store/lmdb/sse_lmdb.h"
+#include "store/lmdb/sse_lmdb_inspect.h"
+
+#define CHANNELS_AT_ONCE 128
+#define BYTES_AT_ONCE    262144
+
+static sse_inspect_e refuse(sse_inspect_t *in, const char *words)
+{
+    snprintf(in->words, sizeof(in->words), "%s", words);
+    return SSE_INSPECT_UNREADABLE;
+}
+
+sse_inspect_e sse_inspect_fail(sse_inspect_t *in, int rc, const char *what)
+{
+    switch (rc) {
+    case EACCES:
+    case EPERM:
+        return refuse(in, "may not be read by this user: run sse-store as "
+                          "root, or as the user of httpd's children");
+    case MDB_READERS_FULL:
+        return refuse(in, "too many are reading it: try again in a moment");
+    case MDB_VERSION_MISMATCH:
+        return refuse(in, "was written by another version of LMDB: use an "
+                          "sse-store that is linked with that one");
+    default:
+        break;
+    }
+    if (rc > 0) {
+        snprintf(in->words, sizeof(in->words), "%s: %s", what,
+                 mdb_strerror(rc));
+        return SSE_INSPECT_UNREADABLE;
+    }
+    /* Of LMDB's codes no other comes of reading a sound file. */
+    snprintf(in->words, sizeof(in->words), "damaged: %s: %s", what,
+             mdb_strerror(rc));
+    return SSE_INSPECT_DAMAGED;
+}
+
+/* A plain file of that name. @return 0, or an errno; EINVAL: something else */
+static int look_for(const char *dir, const char *name, off_t *size)
+{
+    char path[4096];
+    struct stat st;
+
+    if (snprintf(path, sizeof(path), "%s/%s", dir, name) >= (int)sizeof(path)) {
+        return ENAMETOOLONG;
+    }
+    if (lstat(path, &st)) {
+        return errno;
+    }
+    *size = st.st_size;
+    return S_ISREG(st.st_mode) ? 0 : EINVAL;
+}
+
+static sse_inspect_e look_at_files(sse_inspect_t *in, int *lock)
+{
+    off_t size = 0;
+    int rc = look_for(in->conf->dir, "data.mdb", &size);
+
+    if (rc == ENOENT) {
+        return refuse(in, "there is no store in it (no file data.mdb): name "
+                          "the directory that httpd's SSEStore uses");
+    }
+    if (rc == EINVAL) {
+        return refuse(in, "its data.mdb is not a plain file");
+    }
+    if (rc) {
+        return sse_inspect_fail(in, rc, "data.mdb");
+    }
+    if (!size) {
+        return refuse(in, "its data.mdb is empty: no store was begun yet");
+    }
+    rc = look_for(in->conf->dir, "lock.mdb", &size);
+    if (rc && rc != ENOENT) {
+        return rc == EINVAL ? refuse(in, "its lock.mdb is not a plain file")
+                            : sse_inspect_fail(in, rc, "lock.mdb");
+    }
+    *lock = !rc;
+    return SSE_INSPECT_OK;
+}
+
+static sse_inspect_e env_open(sse_inspect_t *in)
+{
+    sse_store_t *store = in->store;
+    sse_inspect_e result;
+    int rc, fd, lock = 0;
+
+    if ((rc = mdb_env_create(&store->env)) ||
+        (rc = mdb_env_set_maxdbs(store->env, SSE_DB_COUNT)) ||
+        (rc = mdb_env_set_maxreaders(store->env, SSE_LMDB_READERS)) ||
+        (rc = sse_lmdb_opening_lock(in->conf->dir, SSE_LMDB_PATIENCE, &fd))) {
+        return sse_inspect_fail(in, rc, "opening");
+    }
+    result = look_at_files(in, &lock);
+    if (result == SSE_INSPECT_OK) {
+        rc = mdb_env_open(store->env, in->conf->dir,
+                          MDB_RDONLY | MDB_NOTLS | (lock ? 0 : MDB_NOLOCK),
+                          0600);
+    }
+    close(fd);
+    return rc ? sse_inspect_fail(in, rc, "data.mdb") : result;
+}
+
+/* Whose it is, before anything else of it is believed. */
+static sse_inspect_e version_check(sse_inspect_t *in, MDB_txn *txn)
+{
+    MDB_val key = {5, (void *)"state"}, val;
+    sse_lmdb_state_t state;
+    MDB_dbi meta;
+    int rc = mdb_dbi_open(txn, "meta", 0, &meta);
+
+    if (!rc) {
+        rc = mdb_get(txn, meta, &key, &val);
+    }
+    if (!rc && val.mv_size < offsetof(sse_lmdb_state_t, floor)) {
+        rc = MDB_CORRUPTED;
+    }
+    if (!rc) {
+        memcpy(&state, val.mv_data, offsetof(sse_lmdb_state_t, floor));
+    }
+    if (rc == MDB_NOTFOUND || rc == MDB_INCOMPATIBLE ||
+        (!rc && state.magic != SSE_LMDB_MAGIC)) {
+        snprintf(in->words, sizeof(in->words),
+                 "damaged: its data.mdb does not say that it is a store of "
+                 "mod_sse");
+        return SSE_INSPECT_DAMAGED;
+    }
+    if (rc) {
+        return sse_inspect_fail(in, rc, "state");
+    }
+    if (state.version != SSE_LMDB_VERSION) {
+        snprintf(in->words, sizeof(in->words),
+                 "is a store of version %u, and this sse-store reads version "
+                 "%d: use the one that came with the module that wrote it",
+                 (unsigned int)state.version, SSE_LMDB_VERSION);
+        return SSE_INSPECT_UNREADABLE;
+    }
+    return SSE_INSPECT_OK;
+}
+
+static sse_inspect_e dbs_open(sse_inspect_t *in)
+{
+    sse_store_t *store = in->store;
+    sse_inspect_e result;
+    MDB_envinfo info;
+    MDB_txn *txn;
+    MDB_stat st;
+    int rc = mdb_txn_begin(store->env, NULL, MDB_RDONLY, &txn);
+
+    if (rc) {
+        return sse_inspect_fail(in, rc, "a snapshot");
+    }
+    mdb_env_info(store->env, &info);
+    mdb_env_stat(store->env, &st);
+    store->psize = st.ms_psize;
+    store->soft = sse_lmdb_soft(info.me_mapsize / st.ms_psize);
+    if (!st.ms_entries) {
+        mdb_txn_abort(txn);
+        return refuse(in, "its data.mdb is empty: no store was begun yet");
+    }
+    result = version_check(in, txn);
+    rc = result == SSE_INSPECT_OK ? sse_lmdb_dbs_open(txn, store->db, 0) : 0;
+    if (rc || result != SSE_INSPECT_OK) {
+        mdb_txn_abort(txn);
+        return rc ? sse_inspect_fail(in, rc, "its databases") : result;
+    }
+    /* The handles outlive the transaction only if it is committed. */
+    rc = mdb_txn_commit(txn);
+    return rc ? sse_inspect_fail(in, rc, "its databases") : SSE_INSPECT_OK;
+}
+
+sse_inspect_e sse_inspect_open(sse_inspect_t *in, const char *dir)
+{
+    sse_inspect_e result;
+
+    memset(in, 0, sizeof(*in));
+    in->conf = calloc(1, sizeof(*in->conf));
+    in->store = calloc(1, sizeof(*in->store));
+    if (!in->conf || !in->store) {
+        return sse_inspect_fail(in, ENOMEM, "opening");
+    }
+    in->conf->dir = in->conf->runtime = dir;
+    in->store->conf = in->conf;
+    in->store->boot = sse_lmdb_boot();
+    pthread_mutex_init(&in->store->gate, NULL);
+    sse_lmdb_cond_init(&in->store->gate_moved);
+    result = env_open(in);
+    return result == SSE_INSPECT_OK ? dbs_open(in) : result;
+}
+
+void sse_inspect_close(sse_inspect_t *in)
+{
+    sse_store_t *store = in->store;
+
+    if (store) {
+        while (store->idle_count) {
+            mdb_txn_abort(store->idle[--store->idle_count]);
+        }
+        if (store->env) {
+            mdb_env_close(store->env);
+        }
+        free(store);
+    }
+    free(in->conf);
+    in->store = NULL;
+    in->conf = NULL;
+}
+
+typedef struct {
+    int readers, reading;
+} readers_t;
+
+/* LMDB tells its readers as lines of text: process, thread, and the number of
+ * the snapshot that one holds, or "-".  The first line is a heading. */
+static int on_reader(const char *line, void *baton)
+{
+    readers_t *readers = baton;
+    char *end;
+    long pid = strtol(line, &end, 10);
+
+    if (end != line && pid > 0 && pid != (long)getpid()) {
+        ++readers->readers;
+        readers->reading += !strchr(line, '-');
+    }
+    return 0;
+}
+
+sse_inspect_e sse_inspect_stat(sse_inspect_t *in, sse_inspect_stat_t *stat)
+{
+    static const int dbs[] = {SSE_DB_CHANNELS, SSE_DB_EVENTS, SSE_DB_DOOMED,
+                              SSE_DB_GRAVES};
+    apr_uint64_t *counts[] = {&stat->channels, &stat->events, &stat->lingering,
+                              &stat->forgotten};
+    sse_store_t *store = in->store;
+    sse_lmdb_state_t state;
+    readers_t readers = {0, 0};
+    MDB_envinfo info;
+    MDB_stat st;
+    MDB_txn *txn;
+    apr_size_t i;
+    int rc = sse_lmdb_read_begin(store, &txn, &state);
+
+    memset(stat, 0, sizeof(*stat));
+    if (rc) {
+        return sse_inspect_fail(in, rc, "its state");
+    }
+    rc = sse_lmdb_pages_used(store, txn, &stat->used);
+    for (i = 0; i < sizeof(dbs) / sizeof(dbs[0]) && !rc; ++i) {
+        rc = mdb_stat(txn, store->db[dbs[i]], &st);
+        *counts[i] = rc ? 0 : st.ms_entries;
+    }
+    sse_lmdb_read_end(store, txn);
+    if (rc || mdb_reader_list(store->env, on_reader, &readers) < 0 ||
+        (rc = mdb_env_info(store->env, &info))) {
+        return sse_inspect_fail(in, rc ? rc : EIO, "its statistics");
+    }
+    stat->version = state.version;
+    stat->origin = state.origin;
+    stat->last = state.last;
+    stat->used *= store->psize;
+    stat->limit = info.me_mapsize;
+    stat->soft = sse_lmdb_soft(stat->limit / store->psize) * store->psize;
+    stat->readers = readers.readers;
+    stat->reading = readers.reading;
+    return SSE_INSPECT_OK;
+}
+
+/* Some channels, copied out of a snapshot. */
+typedef struct {
+    int count;
+    int more;
+    struct {
+        sse_inspect_channel_t channel;
+        char key[SSE_STORE_KEY_MAX];
+    } items[CHANNELS_AT_ONCE];
+} channels_t;
+
+/* Tidying has not come by yet: count what it would leave. */
+static int count_from(sse_store_t *store, MDB_txn *txn, apr_uint64_t number,
+                      sse_inspect_channel_t *out)
+{
+    unsigned char buf[16];
+    MDB_val key = {sizeof(buf), buf}, val;
+    MDB_cursor_op op = MDB_SET_RANGE;
+    sse_lmdb_entry_t entry;
+    apr_uint64_t whose;
+    sse_id_t id;
+    MDB_cursor *cursor;
+    int rc = mdb_cursor_open(txn, store->db[SSE_DB_INDEX], &cursor);
+
+    if (rc) {
+        return rc;
+    }
+    out->count = out->bytes = 0;
+    sse_lmdb_pair_set(buf, number, out->first);
+    for (; !(rc = mdb_cursor_get(cursor, &key, &val, op)); op = MDB_NEXT) {
+        if (!sse_lmdb_pair_get(&key, &whose, &id) ||
+            !sse_lmdb_entry_get(&val, &entry)) {
+            rc = MDB_CORRUPTED;
+            break;
+        }
+        if (whose != number) {
+            break;
+        }
+        out->count++;
+        out->bytes += entry.bytes;
+    }
+    mdb_cursor_close(cursor);
+    return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
+static int channel_take(sse_store_t *store, MDB_txn *txn, apr_time_t now,
+                        const MDB_val *key, const MDB_val *val, channels_t *to)
+{
+    sse_inspect_channel_t *out = &to->items[to->count].channel;
+    char *copy = to->items[to->count].key;
+    sse_lmdb_channel_t channel;
+    int rc;
+
+    if (val->mv_size != sizeof(channel) || !key->mv_size ||
+        key->mv_size > SSE_STORE_KEY_MAX) {
+        return MDB_CORRUPTED;
+    }
+    memcpy(&channel, val->mv_data, sizeof(channel));
+    memcpy(copy, key->mv_data, key->mv_size);
+    out->key.ptr = copy;
+    out->key.len = key->mv_size;
+    out->count = channel.count;
+    out->bytes = channel.bytes;
+    out->last = channel.last;
+    out->last_time = channel.last_time;
+    /* As the machine's clock has it now. */
+    out->last_time += apr_time_now() - now;
+    rc = sse_lmdb_first_kept(store, txn, &channel, now, &out->first);
+    if (rc) {
+        return rc == MDB_NOTFOUND ? MDB_CORRUPTED : rc;
+    }
+    if (!out->first) {
+        out->count = out->bytes = 0;
+    }
+    else if (out->first != channel.first) {
+        rc = count_from(store, txn, channel.number, out);
+    }
+    ++to->count;
+    return rc;
+}
+
+static int is_after(const MDB_val *key, sse_slice_t than)
+{
+    apr_size_t len = key->mv_size < than.len ? key->mv_size : than.len;
+    int order = len ? memcmp(key->mv_data, than.ptr, len) : 0;
+
+    return order ? order > 0 : key->mv_size > than.len;
+}
+
+/* The channels after that key, or from it on. */
+static int channels_read(sse_store_t *store, sse_slice_t from, int after,
+                         channels_t *to)
+{
+    MDB_val key = {from.len, (void *)from.ptr}, val;
+    MDB_cursor_op op = from.len ? MDB_SET_RANGE : MDB_FIRST;
+    apr_time_t until = apr_time_now() + SSE_INSPECT_MOMENT;
+    sse_lmdb_state_t state;
+    MDB_cursor *cursor;
+    MDB_txn *txn;
+    int rc = sse_lmdb_read_begin(store, &txn, &state);
+
+    to->count = to->more = 0;
+    if (rc) {
+        return rc;
+    }
+    rc = mdb_cursor_open(txn, store->db[SSE_DB_CHANNELS], &cursor);
+    if (!rc) {
+        while (!(rc = mdb_cursor_get(cursor, &key, &val, op))) {
+            op = MDB_NEXT;
+            if (after && !is_after(&key, from)) {
+                continue;
+            }
+            if (to->count == CHANNELS_AT_ONCE ||
+                (to->count && apr_time_now() >= until)) {
+                to->more = 1;
+                break;
+            }
+            if ((rc = channel_take(store, txn, sse_lmdb_now(store, &state),
+                                   &key, &val, to))) {
+                break;
+            }
+        }
+        mdb_cursor_close(cursor);
+    }
+    sse_lmdb_read_end(store, txn);
+    return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
+sse_inspect_e sse_inspect_channels(sse_inspect_t *in, sse_slice_t from,
+                                   sse_inspect_channel_fn *fn, void *baton)
+{
+    channels_t *some = malloc(sizeof(*some));
+    char last[SSE_STORE_KEY_MAX];
+    int i, after = 0, rc;
+
+    if (!some) {
+        return sse_inspect_fail(in, ENOMEM, "channels");
+    }
+    do {
+        rc = channels_read(in->store, from, after, some);
+        for (i = 0; i < some->count && !rc; ++i) {
+            if (fn(baton, &some->items[i].channel)) {
+                some->more = 0;
+                break;
+            }
+        }
+        if (!rc && some->more) {
+            from = some->items[some->count - 1].channel.key;
+            memcpy(last, from.ptr, from.len);
+            from.ptr = last;
+            after = 1;
+        }
+    } while (!rc && some->more);
+    free(some);
+    return rc ? sse_inspect_fail(in, rc, "channels") : SSE_INSPECT_OK;
+}
+
+typedef struct {
+    char *text;
+    apr_size_t len, size;
+} text_t;
+
+static apr_status_t on_event(void *baton, const sse_record_t *record)
+{
+    text_t *to = baton;
+    sse_fields_t fields = record->fields;
+    char id[24], *text;
+    apr_size_t need;
+
+    snprintf(id, sizeof(id), "%" APR_UINT64_T_FMT, record->id);
+    fields.id = sse_slice(id);
+    need = to->len + sse_event_size(&fields);
+    if (need > to->size) {
+        if (!(text = realloc(to->text, need + BYTES_AT_ONCE))) {
+            return APR_ENOMEM;
+        }
+        to->text = text;
+        to->size = need + BYTES_AT_ONCE;
+    }
+    to->len += sse_event_write(&fields, to->text + to->len);
+    return APR_SUCCESS;
+}
+
+sse_inspect_e sse_inspect_dump(sse_inspect_t *in, sse_slice_t key,
+                               sse_inspect_text_fn *fn, void *baton)
+{
+    text_t some = {NULL, 0, 0};
+    sse_id_t upto, next = 0, after;
+    int gap, stop = 0;
+    apr_status_t rv = sse_lmdb_last(in->store, &upto);
+
+    while (!rv && !stop && next < upto) {
+        after = next;
+        some.len = 0;
+        rv = sse_lmdb_history(in->store, &key, 1, after, upto, BYTES_AT_ONCE,
+                              on_event, &some, NULL, &next, &gap);
+        if (!rv && next <= after) {
+            rv = SSE_STORE_EDAMAGED;
+        }
+        stop = !rv && some.len && fn(baton, some.text, some.len);
+    }
+    free(some.text);
+    if (rv) {
+        return sse_inspect_fail(in,
+                                rv == SSE_STORE_EDAMAGED ? MDB_CORRUPTED : rv,
+                                "the channel's history");
+    }
+    return SSE_INSPECT_OK;
+}

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod_sse: Server-Sent Events for Apache httpd.
+ * See LICENSE for the terms. */
+
+/* Publishers queue up, and one thread writes for all who have come by the time
+ * its transaction begins, so that they share one commit (and, with sync=on, one
+ * wait for the disk).  Whenever it may have to wait for another process it has
+ * nobody's request in hand, so that they can leave (sse_lmdb_writer.h). */
+
+#include <errno.h>
+
+#include "store/lmdb/sse_lmdb.h"
+
+#define GROUP_ITEMS 4096
+#define ROOM_ROUNDS 8  /**< transactions that only evict, before one append */
+#define FULL_ROUNDS 24 /**< times that MDB_MAP_FULL is fought */
+
+typedef sse_lmdb_request_t request_t;
+
+/** Who is written for in one transaction. */
+typedef struct {
+    sse_store_t *store;
+    request_t *first;
+    apr_uint64_t need;
+    int items;
+    int count;
+} group_t;
+
+request_t *sse_lmdb_request_next(const request_t *request)
+{
+    return (request_t *)request->job.next;
+}
+
+/* As many as one transaction should hold. */
+static int want(void *baton, const sse_lmdb_writer_job_t *job)
+{
+    const request_t *request = (const request_t *)job;
+    group_t *group = baton;
+
+    if (group->count &&
+        (group->first->is_alone || request->is_alone ||
+         group->items + request->n > GROUP_ITEMS ||
+         group->need + request->pages > group->store->soft / 16)) {
+        return 0;
+    }
+    if (!group->count++) {
+        group->first = (request_t *)request;
+    }
+    group->need += request->pages;
+    group->items += request->n;
+    return 1;
+}
+
+static int want_all(void *baton, const sse_lmdb_writer_job_t *job) { return 1; }
+
+/* Nothing can be written for anybody. */
+static void fail_all(sse_store_t *store, int rc)
+{
+    sse_lmdb_writer_job_t *job,
+        *jobs = sse_lmdb_writer_take(store->writer, want_all, NULL);
+
+    for (job = jobs; job; job = job->next) {
+        job->rc = rc;
+    }
+    sse_lmdb_writer_finish(store->writer, jobs);
+}
+
+/* In its transaction.  @return 0; EAGAIN: only room was made */
+static int write_group(sse_lmdb_write_t *w, group_t *group)
+{
+    int again, rc = sse_lmdb_keep_room(w, group->need, &again);
+
+    if (!rc && again && group->first->room_rounds++ < ROOM_ROUNDS) {
+        rc = sse_lmdb_write_commit(w);
+        return rc ? rc : EAGAIN;
+    }
+    if (!rc) {
+        rc = sse_lmdb_put(w, group->first, group->items);
+    }
+    if (rc) {
+        sse_lmdb_write_abort(w);
+        return rc;
+    }
+    return sse_lmdb_write_commit(w);
+}
+
+static void give_back(group_t *group)
+{
+    sse_lmdb_writer_return(group->store->writer, &group->first->job);
+}
+
+static void finish(group_t *group, int rc)
+{
+    request_t *request;
+
+    for (request = group->first; request;
+         request = sse_lmdb_request_next(request)) {
+        request->job.rc = rc;
+    }
+    sse_lmdb_writer_finish(group->store->writer, &group->first->job);
+}
+
+/* One that asks too much must not fail the others. */
+static void separate(group_t *group)
+{
+    request_t *request;
+
+    for (request = group->first; request;
+         request = sse_lmdb_request_next(request)) {
+        request->is_alone = 1;
+        request->room_rounds = 0;
+    }
+    give_back(group);
+}
+
+/* What to do after a transaction. */
+static void conclude(group_t *group, int rc)
+{
+    request_t *first = group->first;
+
+    if (rc == EAGAIN) {
+        give_back(group);
+    }
+    else if (rc && group->count > 1) {
+        separate(group);
+    }
+    else if (rc == MDB_MAP_FULL && !first->also &&
+             first->full_rounds < FULL_ROUNDS - 1) {
+        first->is_alone = 1;
+        first->room_rounds = 0;
+        group->store->room_round = ++first->full_rounds;
+        group->store->room_pages = first->pages;
+        give_back(group);
+    }
+    else {
+        finish(group, rc);
+    }
+}
+
+int sse_lmdb_is_free(void *baton)
+{
+    sse_store_t *store = baton;
+
+    return !store->room_round && sse_lmdb_lock_is_free(store);
+}
+
+/* Before the next transaction, with nobody in hand, as it may take long. */
+static void make_room(sse_store_t *store)
+{
+    int round = store->room_round;
+
+    if (round) {
+        store->room_round = 0;
+        sse_lmdb_make_room(store, store->room_pages, round);
+    }
+}
+
+void sse_lmdb_serve(void *baton)
+{
+    group_t group = {baton, NULL, 0, 0, 0};
+    sse_store_t *store = baton;
+    sse_lmdb_write_t w;
+    int rc, word;
+
+    make_room(store);
+    rc = sse_lmdb_write_begin(&w, store);
+    if (rc == ECANCELED) {
+        return; /* another thread writes now */
+    }
+    if (rc) {
+        fail_all(store, rc);
+        return;
+    }
+    if (!sse_lmdb_writer_take(store->writer, want, &group)) {
+        sse_lmdb_write_abort(&w);
+        return;
+    }
+    word = sse_lmdb_lock_find_in(store);
+    rc = write_group(&w, &group);
+    sse_lmdb_lock_found_in(store, word);
+    conclude(&group, rc);
+}
+
+/* The administrator may have ended what hangs by putting another directory in
+ * the place of the one that is locked. */
+static void look_elsewhere(sse_store_t *store)
+{
+    int rc;
+
+    /* Who opens may take long: this one has waited long enough. */
+    if (sse_lmdb_gate_enter(store, SSE_LMDB_READER, NULL)) {
+        return;
+    }
+    rc = sse_lmdb_place_look(store);
+    sse_lmdb_leave(store);
+    if (rc) {
+        sse_lmdb_place_move(store, SSE_LMDB_READER);
+    }
+}
+
+int sse_lmdb_submit(sse_store_t *store, request_t *request,
+                    apr_interval_time_t patience)
+{
+    int rc = sse_lmdb_writer_submit(store->writer, &request->job, patience);
+
+    if (rc == EBUSY) {
+        look_elsewhere(store);
+    }
+    return rc ? rc : request->job.rc;
+}

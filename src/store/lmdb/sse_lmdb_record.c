@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod_sse: Server-Sent Events for Apache httpd.
+ * See LICENSE for the terms. */
+
+/* Keys and values.  LMDB aligns neither, so all are copied in and out, and
+ * what comes out of the file is believed only after its sizes were checked. */
+
+#include "store/lmdb/sse_lmdb.h"
+
+static void number_set(unsigned char *p, apr_uint64_t n)
+{
+    int i;
+
+    for (i = 7; i >= 0; --i, n >>= 8) {
+        p[i] = (unsigned char)n;
+    }
+}
+
+static apr_uint64_t number_get(const unsigned char *p)
+{
+    apr_uint64_t n = 0;
+    int i;
+
+    for (i = 0; i < 8; ++i) {
+        n = n << 8 | p[i];
+    }
+    return n;
+}
+
+void sse_lmdb_pair_set(unsigned char key[16], apr_uint64_t a, apr_uint64_t b)
+{
+    number_set(key, a);
+    number_set(key + 8, b);
+}
+
+int sse_lmdb_pair_get(const MDB_val *key, apr_uint64_t *a, apr_uint64_t *b)
+{
+    if (key->mv_size != 16) {
+        return 0;
+    }
+    *a = number_get(key->mv_data);
+    *b = number_get((const unsigned char *)key->mv_data + 8);
+    return 1;
+}
+
+int sse_lmdb_id_get(const MDB_val *key, apr_uint64_t *id)
+{
+    if (key->mv_size != sizeof(*id)) {
+        return 0;
+    }
+    memcpy(id, key->mv_data, sizeof(*id));
+    return 1;
+}
+
+int sse_lmdb_entry_get(const MDB_val *val, sse_lmdb_entry_t *entry)
+{
+    if (val->mv_size != sizeof(*entry)) {
+        return 0;
+    }
+    memcpy(entry, val->mv_data, sizeof(*entry));
+    return 1;
+}
+
+int sse_lmdb_event_parse(sse_id_t id, const MDB_val *val,
+                         sse_lmdb_event_t *event)
+{
+    static const sse_fields_t none = SSE_FIELDS_NONE;
+    sse_lmdb_header_t head;
+    const char *p = val->mv_data;
+    sse_record_t *record = &event->record;
+
+    if (val->mv_size < sizeof(head)) {
+        return MDB_CORRUPTED;
+    }
+    memcpy(&head, p, sizeof(head));
+    if (val->mv_size != sizeof(head) + (size_t)head.channel_len +
+                            head.event_len + head.idempotency_len +
+                            head.data_len ||
+        !head.channel_len || head.channel_len > SSE_STORE_KEY_MAX ||
+        head.idempotency_len > SSE_STORE_IDEMPOTENCY_MAX ||
+        head.kind > SSE_RECORD_FORGET) {
+        return MDB_CORRUPTED;
+    }
+    p += sizeof(head);
+    record->id = id;
+    record->time = head.time;
+    record->kind = (sse_record_e)head.kind;
+    record->channel.ptr = p;
+    record->channel.len = head.channel_len;
+    p += head.channel_len;
+    record->fields = none;
+    record->fields.retry = head.retry;
+    if (head.has_event) {
+        record->fields.event.ptr = p;
+        record->fields.event.len = head.event_len;
+    }
+    p += head.event_len;
+    event->idempotency.ptr = head.idempotency_len ? p : NULL;
+    event->idempotency.len = head.idempotency_len;
+    p += head.idempotency_len;
+    if (record->kind == SSE_RECORD_EVENT) {
+        record->fields.data.ptr = p;
+        record->fields.data.len = head.data_len;
+    }
+    event->number = head.number;
+    return 0;
+}
+
+int sse_lmdb_event_get(sse_store_t *store, MDB_txn *txn, sse_id_t id,
+                       sse_lmdb_event_t *event)
+{
+    MDB_val key = {sizeof(id), &id}, val;
+    int rc = mdb_get(txn, store->db[SSE_DB_EVENTS], &key, &val);
+
+    return rc ? rc : sse_lmdb_event_parse(id, &val, event);
+}
+
+apr_size_t sse_lmdb_event_size(const sse_lmdb_event_t *event)
+{
+    const sse_record_t *record = &event->record;
+
+    return sizeof(sse_lmdb_header_t) + record->channel.len +
+           event->idempotency.len + record->fields.event.len +
+           record->fields.data.len;
+}
+
+apr_size_t sse_lmdb_entry_size(const sse_lmdb_entry_t *entry,
+                               apr_size_t key_len)
+{
+    return sizeof(sse_lmdb_header_t) + key_len + entry->keyed + entry->bytes;
+}
+
+apr_uint64_t sse_lmdb_room(const sse_store_t *store, apr_size_t size)
+{
+    apr_uint64_t room = size;
+
+    if (size > store->psize / 2 - 64) {
+        /* LMDB gives it pages of its own. */
+        room = (room + 16 + store->psize - 1) / store->psize * store->psize;
+    }
+    return room + 64; /* and its entries */
+}
+
+static char *add(char *p, sse_slice_t slice)
+{
+    if (slice.ptr && slice.len) {
+        memcpy(p, slice.ptr, slice.len);
+    }
+    return p + slice.len;
+}
+
+int sse_lmdb_event_put(sse_lmdb_write_t *w, const sse_lmdb_event_t *event)
+{
+    const sse_record_t *record = &event->record;
+    sse_id_t id = record->id;
+    MDB_val key = {sizeof(id), &id}, val = {sse_lmdb_event_size(event), NULL};
+    sse_lmdb_header_t head;
+    char *p;
+    int rc;
+
+    memset(&head, 0, sizeof(head));
+    head.time = record->time;
+    head.number = event->number;
+    head.retry = record->fields.retry;
+    head.data_len = (apr_uint32_t)record->fields.data.len;
+    head.channel_len = (apr_uint16_t)record->channel.len;
+    head.idempotency_len = (apr_uint16_t)event->idempotency.len;
+    head.event_len = (apr_uint32_t)record->fields.event.len;
+    head.kind = (apr_uint16_t)record->kind;
+    head.has_event = record->fields.event.ptr != NULL;
+    rc = mdb_put(w->txn, w->store->db[SSE_DB_EVENTS], &key, &val,
+                 MDB_APPEND | MDB_RESERVE);
+    if (rc) {
+        return rc;
+    }
+    p = val.mv_data;
+    memcpy(p, &head, sizeof(head));
+    p = add(p + sizeof(head), record->channel);
+    p = add(p, record->fields.event);
+    p = add(p, event->idempotency);
+    add(p, record->fields.data);
+    return 0;
+}
+
+int sse_lmdb_channel_get(sse_store_t *store, MDB_txn *txn, sse_slice_t slice,
+                         sse_lmdb_channel_t *channel)
+{
+    MDB_val key = {slice.len, (void *)slice.ptr}, val;
+    int rc = mdb_get(txn, store->db[SSE_DB_CHANNELS], &key, &val);
+
+    if (rc) {
+        return rc;
+    }
+    if (val.mv_size != sizeof(*channel)) {
+        return MDB_CORRUPTED;
+    }
+    memcpy(channel, val.mv_data, sizeof(*channel));
+    return 0;
+}
+
+static MDB_val idempotency_key(unsigned char *buf, apr_uint64_t number,
+                               sse_slice_t idempotency)
+{
+    MDB_val key = {8 + idempotency.len, buf};
+
+    number_set(buf, number);
+    memcpy(buf + 8, idempotency.ptr, idempotency.len);
+    return key;
+}
+
+int sse_lmdb_key_get(sse_lmdb_write_t *w, apr_uint64_t number,
+                     sse_slice_t idempotency, sse_id_t *id)
+{
+    unsigned char buf[8 + SSE_STORE_IDEMPOTENCY_MAX];
+    MDB_val key = idempotency_key(buf, number, idempotency), val;
+    int rc = mdb_get(w->txn, w->store->db[SSE_DB_KEYS], &key, &val);
+
+    if (rc) {
+        return rc;
+    }
+    return sse_lmdb_id_get(&val, id) ? 0 : MDB_CORRUPTED;
+}
+
+int sse_lmdb_key_put(sse_lmdb_write_t *w, apr_uint64_t number,
+                     sse_slice_t idempotency, sse_id_t id)
+{
+    unsigned char buf[8 + SSE_STORE_IDEMPOTENCY_MAX];
+    MDB_val key = idempotency_key(buf, number, idempotency),
+            val = {sizeof(id), &id};
+
+    return mdb_put(w->txn, w->store->db[SSE_DB_KEYS], &key, &val, 0);
+}
+
+int sse_lmdb_key_del(sse_lmdb_write_t *w, apr_uint64_t number,
+                     sse_slice_t idempotency, sse_id_t id)
+{
+    unsigned char buf[8 + SSE_STORE_IDEMPOTENCY_MAX];
+    sse_id_t whose;
+    int rc = sse_lmdb_key_get(w, number, idempotency, &whose);
+
+    if (rc || whose != id) {
+        return rc == MDB_NOTFOUND ? 0 : rc;
+    }
+    idempotency_key(buf, number, idempotency);
+    return sse_lmdb_del(w, SSE_DB_KEYS, buf, 8 + idempotency.len);
+}
+
+int sse_lmdb_del(sse_lmdb_write_t *w, int db, void *data, apr_size_t len)
+{
+    MDB_val key = {len, data};
+    int rc = mdb_del(w->txn, w->store->db[db], &key, NULL);
+
+    return rc == MDB_NOTFOUND ? 0 : rc;
+}

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod_sse: Server-Sent Events for Apache httpd.
+ * See LICENSE for the terms. */
+
+/* How large a store may become whose size= nobody has set.  By default it is
+ * below DefaultRuntimeDir, often a file system in memory that others need as
+ * well, so it takes no more than a part of what is free there.  A store that
+ * holds more already keeps it, when others have filled the disk meanwhile: what
+ * it has taken is not given back, so a smaller size would cost history and make
+ * no room for anybody. */
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <apr_strings.h>
+
+#include "store/lmdb/sse_lmdb.h"
+
+#define PART  4
+#define ROUND APR_UINT64_C(65535) /**< sizes are multiples of this and one */
+
+/* Of the file system that the directory is on, or will be. */
+static int find_free(const char *dir, apr_pool_t *pool, struct statvfs *vfs)
+{
+    char *path = apr_pstrdup(pool, dir), *slash;
+
+    while (statvfs(path, vfs)) {
+        slash = strrchr(path, '/');
+        if (!slash || !path[1]) {
+            return 0;
+        }
+        slash[slash == path] = '\0';
+    }
+    return 1;
+}
+
+/** The beginning of LMDB's file: its first page, where that has 64 bits. */
+typedef struct {
+    char page[16];
+    apr_uint32_t magic, version;
+    apr_uint64_t address;
+    apr_uint64_t size; /**< the largest that the file was ever opened with */
+} head_t;
+
+/* What the store itself takes is there for it.
+ * @param size out: the size it has had; 0: that is not known */
+static apr_uint64_t taken(const char *dir, apr_pool_t *pool, apr_uint64_t *size)
+{
+    int fd = open(apr_pstrcat(pool, dir, "/data.mdb", NULL),
+                  O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    head_t head;
+    struct stat st;
+    apr_uint64_t bytes = 0;
+
+    *size = 0;
+    if (fd < 0) {
+        return 0;
+    }
+    if (!fstat(fd, &st) && S_ISREG(st.st_mode)) {
+        bytes = (apr_uint64_t)st.st_blocks * 512;
+        if (sizeof(void *) == 8 &&
+            pread(fd, &head, sizeof(head), 0) == (ssize_t)sizeof(head) &&
+            head.magic == 0xBEEFC0DE) {
+            *size = head.size;
+        }
+    }
+    close(fd);
+    return bytes;
+}
+
+/* The size in which nothing has to be given up of a file of so many bytes: all
+ * of them below sse_lmdb_soft(), though not more than it has had, or else each
+ * start would add to it. */
+static apr_uint64_t keeping(apr_uint64_t bytes, apr_uint64_t size)
+{
+    apr_uint64_t need = bytes < 4 << 20 ? 2 * bytes : bytes / 5 * 8;
+
+    need = (need + 2 * ROUND) & ~ROUND;
+    return need < size ? need : size;
+}
+
+void sse_lmdb_size_default(sse_store_conf_t *conf, apr_pool_t *pool)
+{
+    struct statvfs vfs;
+    apr_uint64_t part, least, bytes, size;
+
+    if (!find_free(conf->dir, pool, &vfs)) {
+        return;
+    }
+    bytes = taken(conf->dir, pool, &size);
+    conf->room = (apr_uint64_t)vfs.f_bavail * vfs.f_frsize + bytes;
+    part = conf->room / PART & ~ROUND;
+    least = keeping(bytes, size);
+    if (!conf->is_sized && part < least) {
+        conf->size = least < conf->size ? least : conf->size;
+        conf->is_kept = 1;
+    }
+    else if (!conf->is_sized && part < conf->size) {
+        conf->size = part > SSE_LMDB_SIZE_MIN ? part : SSE_LMDB_SIZE_MIN;
+        conf->is_cut = 1;
+    }
+}
+
+static const char *megabytes(apr_pool_t *pool, apr_uint64_t bytes)
+{
+    return apr_psprintf(pool, "%" APR_UINT64_T_FMT "m", bytes >> 20);
+}
+
+const char *sse_lmdb_remark(const sse_store_conf_t *conf, apr_pool_t *pool)
+{
+    if (conf->is_cut) {
+        return apr_psprintf(
+            pool,
+            "the store in %s may take %s, a quarter of the %s that are free "
+            "there, and not the default of 1g; set size= for another, and dir= "
+            "for a directory with more room",
+            conf->dir, megabytes(pool, conf->size),
+            megabytes(pool, conf->room));
+    }
+    if (conf->is_kept) {
+        return apr_psprintf(
+            pool,
+            "the store in %s may take %s, so that it keeps what it has, which "
+            "is more than a quarter of the %s that are free there; set size= "
+            "for another, make room, or move it to a directory with more",
+            conf->dir, megabytes(pool, conf->size),
+            megabytes(pool, conf->room));
+    }
+    if (conf->room && conf->size > conf->room) {
+        return apr_psprintf(
+            pool,
+            "the store in %s may take %s, as size= says, but %s are free "
+            "there: publishers will be refused when the disk is full; lower "
+            "size=, or make room",
+            conf->dir, megabytes(pool, conf->size),
+            megabytes(pool, conf->room));
+    }
+    return NULL;
+}

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod_sse: Server-Sent Events for Apache httpd.
+ * See LICENSE for the terms. */
+
+/* Housekeeping.  It looks first, in a read transaction, so that a quiet store
+ * is not written to by all children every few seconds. */
+
+#include "store/lmdb/sse_lmdb.h"
+
+#define TIDY_MAX 1024 /**< steps of one call */
+
+static int first_of(sse_store_t *store, MDB_txn *txn, int db, MDB_val *key,
+                    MDB_val *val)
+{
+    MDB_cursor *cursor;
+    int rc = mdb_cursor_open(txn, store->db[db], &cursor);
+
+    if (!rc) {
+        rc = mdb_cursor_get(cursor, key, val, MDB_FIRST);
+        mdb_cursor_close(cursor);
+    }
+    return rc;
+}
+
+/* @return 0: there is a channel due, and that is its key; or MDB_NOTFOUND */
+static int first_due(sse_store_t *store, MDB_txn *txn, apr_time_t now,
+                     apr_time_t *due, apr_uint64_t *number, MDB_val *channel)
+{
+    MDB_val key;
+    apr_uint64_t time;
+    int rc = first_of(store, txn, SSE_DB_DUE, &key, channel);
+
+    if (rc) {
+        return rc;
+    }
+    if (!sse_lmdb_pair_get(&key, &time, number) || !channel->mv_size ||
+        channel->mv_size > SSE_STORE_KEY_MAX) {
+        return MDB_CORRUPTED;
+    }
+    *due = (apr_time_t)time;
+    return *due <= now ? 0 : MDB_NOTFOUND;
+}
+
+/* @return 0: there is something; or MDB_NOTFOUND */
+static int look_for_work(sse_store_t *store, MDB_txn *txn, apr_time_t now)
+{
+    MDB_val key, val;
+    apr_time_t time;
+    apr_uint64_t number;
+    int rc = first_of(store, txn, SSE_DB_GRAVES, &key, &val);
+
+    if (rc != MDB_NOTFOUND) {
+        return rc;
+    }
+    rc = first_of(store, txn, SSE_DB_DOOMED, &key, &val);
+    if (!rc) {
+        if (val.mv_size != sizeof(time)) {
+            return MDB_CORRUPTED;
+        }
+        memcpy(&time, val.mv_data, sizeof(time));
+        rc = time + SSE_STORE_LINGER <= now ? 0 : MDB_NOTFOUND;
+    }
+    return rc == MDB_NOTFOUND ? first_due(store, txn, now, &time, &number, &val)
+                              : rc;
+}
+
+/* @return the steps it took in *steps; MDB_NOTFOUND: none is due */
+static int tidy_channel(sse_lmdb_write_t *w, int *steps)
+{
+    char copy[SSE_STORE_KEY_MAX];
+    unsigned char buf[16];
+    sse_slice_t key;
+    MDB_val val;
+    apr_time_t due;
+    apr_uint64_t number, before;
+    int left, rc = first_due(w->store, w->txn, w->now, &due, &number, &val);
+
+    if (rc) {
+        return rc;
+    }
+    memcpy(copy, val.mv_data, val.mv_size);
+    key.ptr = copy;
+    key.len = val.mv_size;
+    sse_lmdb_pair_set(buf, (apr_uint64_t)due, number);
+    rc = sse_lmdb_del(w, SSE_DB_DUE, buf, sizeof(buf));
+    if (rc || (rc = sse_lmdb_channel_use(w, key, 0))) {
+        return rc == MDB_NOTFOUND ? MDB_CORRUPTED : rc;
+    }
+    w->channel.due = 0;
+    before = w->channel.count;
+    if ((rc = sse_lmdb_channel_trim(w, &left))) {
+        return rc;
+    }
+    *steps = 1 + (int)(before - w->channel.count);
+    if (!w->channel.count &&
+        w->channel.last_time + SSE_STORE_LINGER <= w->now) {
+        return sse_lmdb_channel_remove(w);
+    }
+    return sse_lmdb_channel_done(w);
+}
+
+/** What the writer is asked to do. */
+typedef struct {
+    apr_interval_time_t ahead; /**< of the clock, is the caller's time */
+    int max;
+    int more; /**< out */
+} tidy_t;
+
+static int tidy_some(sse_lmdb_write_t *w, void *baton)
+{
+    tidy_t *tidy = baton;
+    int steps, max = tidy->max, rc;
+
+    w->now = sse_lmdb_now(w->store, &w->state) + tidy->ahead;
+    tidy->more = 0;
+    rc = sse_lmdb_expire(w, max, &tidy->more);
+    while (!rc && max > 0) {
+        steps = 0;
+        rc = tidy_channel(w, &steps);
+        max -= steps;
+    }
+    tidy->more |= !rc;
+    return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
+static int nothing(sse_lmdb_write_t *w, void *baton) { return 0; }
+
+static int ask_writer(sse_store_t *store,
+                      int (*fn)(sse_lmdb_write_t *w, void *baton), void *baton)
+{
+    sse_lmdb_request_t request;
+
+    memset(&request, 0, sizeof(request));
+    request.also = fn;
+    request.baton = baton;
+    request.is_alone = 1; /* with a time of its own */
+    return sse_lmdb_submit(store, &request, SSE_LMDB_TIDY);
+}
+
+/* Whether the files are in place; a writer may put them there. */
+static int look_for_files(sse_store_t *store)
+{
+    int rc = sse_lmdb_gate_enter(store, SSE_LMDB_READER, NULL);
+
+    if (!rc) {
+        rc = sse_lmdb_place_look(store);
+        sse_lmdb_leave(store);
+    }
+    return rc ? ask_writer(store, nothing, NULL) : 0;
+}
+
+apr_status_t sse_lmdb_tidy(sse_store_t *store, apr_time_t now, int *more)
+{
+    sse_lmdb_state_t state;
+    /* Once: the clock may be set while the writer is waited for. */
+    tidy_t tidy = {now - apr_time_now(), TIDY_MAX, 0};
+    MDB_txn *txn;
+    int rc;
+
+    *more = 0;
+    sse_lmdb_readers_clear(store);
+    rc = look_for_files(store);
+    if (rc || (rc = sse_lmdb_read_begin(store, &txn, &state))) {
+        return sse_lmdb_status(rc);
+    }
+    rc = look_for_work(store, txn, sse_lmdb_now(store, &state) + tidy.ahead);
+    sse_lmdb_read_end(store, txn);
+    if (rc) {
+        return sse_lmdb_status(rc == MDB_NOTFOUND ? 0 : rc);
+    }
+    do {
+        rc = ask_writer(store, tidy_some, &tidy);
+        /* What frees pages copies some first: try with fewer. */
+    } while (rc == MDB_MAP_FULL && (tidy.max /= 8));
+    *more = tidy.more;
+    if (rc == MDB_MAP_FULL) {
+        /* Readers hold the free pages, for a moment. */
+        *more = 1;
+        rc = 0;
+    }
+    return sse_lmdb_status(rc);
+}

@@ -1,0 +1,540 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod_sse: Server-Sent Events for Apache httpd.
+ * See LICENSE for the terms. */
+
+#include "store/lmdb/sse_lmdb_writer.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <time.h>
+
+/* Looks at a lock that is not free, before the thread waits for it. */
+#define SPINS 20
+/* Nothing was taken or finished for so long: it does not get on. */
+#define STALL apr_time_from_msec(500)
+
+struct sse_lmdb_writer_t {
+    sse_lmdb_writer_fn *fn;           /* const */
+    sse_lmdb_writer_free_fn *is_free; /* const */
+    void *baton;                      /* const */
+    pthread_mutex_t lock;
+    pthread_cond_t work;          /* there is a job, or the thread shall end */
+    pthread_cond_t over;          /* a thread has ended */
+    sse_lmdb_writer_job_t *head;  /* under lock */
+    sse_lmdb_writer_job_t **tail; /* under lock */
+    int waiting;                  /* under lock: jobs in the queue */
+    int limit;                    /* under lock */
+    sse_store_stay_fn *may_stay;  /* under lock; or NULL */
+    apr_time_t moved;             /* under lock: when something did, steady */
+    unsigned int turns;           /* under lock: how many there were */
+    unsigned int turn;    /* under lock: whose it is; 0: nobody writes */
+    pthread_t whose;      /* under lock: the thread with the turn */
+    int inside;           /* under lock: threads in the function */
+    int threads;          /* under lock: that are not over */
+    unsigned int current; /* under lock: the number of the one in use */
+    int has_thread;       /* under lock: that one was made */
+    int is_wanted;        /* under lock: and shall write */
+    int stop;             /* under lock */
+};
+
+typedef struct {
+    sse_lmdb_writer_t *writer;
+    unsigned int number;
+} thread_t;
+
+static apr_time_t steady_now(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return apr_time_from_sec(now.tv_sec) + now.tv_nsec / 1000;
+}
+
+static struct timespec at_time(apr_time_t time)
+{
+    struct timespec at;
+
+    at.tv_sec = (time_t)apr_time_sec(time);
+    at.tv_nsec = (long)apr_time_usec(time) * 1000;
+    return at;
+}
+
+static void cond_init(pthread_cond_t *cond)
+{
+    pthread_condattr_t attr;
+
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(cond, &attr);
+    pthread_condattr_destroy(&attr);
+}
+
+sse_lmdb_writer_t *sse_lmdb_writer_create(sse_lmdb_writer_fn *fn,
+                                          sse_lmdb_writer_free_fn *is_free,
+                                          void *baton)
+{
+    sse_lmdb_writer_t *writer = calloc(1, sizeof(*writer));
+
+    if (!writer) {
+        return NULL;
+    }
+    writer->fn = fn;
+    writer->is_free = is_free;
+    writer->baton = baton;
+    writer->tail = &writer->head;
+    writer->limit = INT_MAX;
+    pthread_mutex_init(&writer->lock, NULL);
+    cond_init(&writer->work);
+    cond_init(&writer->over);
+    return writer;
+}
+
+static int want_thread(sse_lmdb_writer_t *writer);
+
+int sse_lmdb_writer_destroy(sse_lmdb_writer_t *writer,
+                            apr_interval_time_t patience)
+{
+    struct timespec until = at_time(steady_now() + patience);
+    int rc = 0, is_over;
+
+    pthread_mutex_lock(&writer->lock);
+    if (writer->head) {
+        want_thread(writer);
+    }
+    writer->stop = 1;
+    pthread_cond_broadcast(&writer->work);
+    while ((writer->threads || writer->inside) && !rc) {
+        rc = pthread_cond_timedwait(&writer->over, &writer->lock, &until);
+    }
+    is_over = !writer->threads && !writer->inside;
+    pthread_mutex_unlock(&writer->lock);
+    if (is_over) {
+        pthread_cond_destroy(&writer->over);
+        pthread_cond_destroy(&writer->work);
+        pthread_mutex_destroy(&writer->lock);
+        free(writer);
+    }
+    return is_over;
+}
+
+void sse_lmdb_writer_limit(sse_lmdb_writer_t *writer, int limit,
+                           sse_store_stay_fn *may_stay)
+{
+    pthread_mutex_lock(&writer->lock);
+    writer->limit = limit;
+    writer->may_stay = may_stay;
+    pthread_mutex_unlock(&writer->lock);
+}
+
+/* -- Writing --------------------------------------------------------------- */
+
+/* Another child mostly lets go within some microseconds, sooner than the thread
+ * could be woken. */
+static int is_free_soon(sse_lmdb_writer_t *writer)
+{
+    int i;
+
+    for (i = 0; i < SPINS && !writer->is_free(writer->baton); ++i) {
+        sched_yield();
+    }
+    return i < SPINS;
+}
+
+/* With the lock, which is let go meanwhile.
+ * @param may_wait as the thread may
+ * @param done out: whether there was no need for it
+ * @return whether the turn was not given to another one meanwhile */
+static int take_turn(sse_lmdb_writer_t *writer, int may_wait, int *done)
+{
+    unsigned int turn;
+
+    if (!++writer->turns) {
+        ++writer->turns; /* 0 is nobody's */
+    }
+    turn = writer->turn = writer->turns;
+    writer->whose = pthread_self();
+    ++writer->inside;
+    pthread_mutex_unlock(&writer->lock);
+    *done = may_wait || is_free_soon(writer);
+    if (*done) {
+        writer->fn(writer->baton);
+    }
+    pthread_mutex_lock(&writer->lock);
+    if (!--writer->inside && writer->stop) {
+        pthread_cond_broadcast(&writer->over);
+    }
+    if (writer->turn != turn) {
+        return 0;
+    }
+    writer->turn = 0;
+    return 1;
+}
+
+/* With the lock, and nobody writes: who is the first sees to that. */
+static void hand_on(sse_lmdb_writer_t *writer)
+{
+    if (!writer->head || writer->turn) {
+        return;
+    }
+    if (writer->head->on_done) {
+        want_thread(writer); /* or who comes next sees to it */
+    }
+    else {
+        pthread_cond_signal(&writer->head->moved);
+    }
+}
+
+/* -- The thread ------------------------------------------------------------ */
+
+static void *run(void *baton)
+{
+    thread_t thread = *(thread_t *)baton;
+    sse_lmdb_writer_t *writer = thread.writer;
+    int done;
+
+    free(baton);
+    pthread_mutex_lock(&writer->lock);
+    while (writer->current == thread.number &&
+           (!writer->stop || (writer->head && writer->is_wanted))) {
+        if (writer->is_wanted && writer->head && !writer->turn) {
+            take_turn(writer, 1, &done);
+        }
+        else {
+            writer->is_wanted = 0;
+            hand_on(writer);
+            if (!writer->is_wanted) {
+                pthread_cond_wait(&writer->work, &writer->lock);
+            }
+        }
+    }
+    if (!--writer->threads) {
+        pthread_cond_broadcast(&writer->over);
+    }
+    pthread_mutex_unlock(&writer->lock);
+    return NULL;
+}
+
+/* With the lock.  It handles no signals: they are httpd's. */
+static int make_thread(sse_lmdb_writer_t *writer)
+{
+    thread_t *thread = malloc(sizeof(*thread));
+    pthread_attr_t attr;
+    pthread_t id;
+    sigset_t all, old;
+    int rc;
+
+    if (!thread) {
+        return ENOMEM;
+    }
+    thread->writer = writer;
+    thread->number = writer->current;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    pthread_attr_init(&attr);
+    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+    rc = pthread_create(&id, &attr, run, thread);
+    pthread_attr_destroy(&attr);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (rc) {
+        free(thread);
+        return rc;
+    }
+    writer->has_thread = 1;
+    ++writer->threads;
+    return 0;
+}
+
+/* With the lock.  Have the thread write. */
+static int want_thread(sse_lmdb_writer_t *writer)
+{
+    int rc = writer->has_thread ? 0 : make_thread(writer);
+
+    if (!rc && !writer->is_wanted) {
+        writer->is_wanted = 1;
+        pthread_cond_signal(&writer->work);
+    }
+    return rc;
+}
+
+/* With the lock. */
+static void wake_waiting(sse_lmdb_writer_t *writer)
+{
+    sse_lmdb_writer_job_t *job;
+
+    for (job = writer->head; job; job = job->next) {
+        if (!job->on_done) {
+            pthread_cond_signal(&job->moved);
+        }
+    }
+}
+
+/* Not the first one's turn: the thread that hangs may be the publisher whose
+ * job is the first. */
+void sse_lmdb_writer_abandon(sse_lmdb_writer_t *writer)
+{
+    pthread_mutex_lock(&writer->lock);
+    ++writer->current;
+    writer->has_thread = writer->is_wanted = 0;
+    writer->turn = 0;
+    writer->moved = steady_now();
+    if (writer->head && want_thread(writer)) {
+        wake_waiting(writer);
+    }
+    pthread_mutex_unlock(&writer->lock);
+}
+
+/* -- Waiting --------------------------------------------------------------- */
+
+/* With the lock. @return how many jobs are before it */
+static int place_of(const sse_lmdb_writer_t *writer,
+                    const sse_lmdb_writer_job_t *job)
+{
+    const sse_lmdb_writer_job_t *other;
+    int place = 0;
+
+    for (other = writer->head; other && other != job; other = other->next) {
+        place += !other->on_done;
+    }
+    return place;
+}
+
+static void withdraw(sse_lmdb_writer_t *writer, sse_lmdb_writer_job_t *job)
+{
+    sse_lmdb_writer_job_t **link = &writer->head;
+
+    while (*link && *link != job) {
+        link = &(*link)->next;
+    }
+    *link = job->next;
+    if (!*link) {
+        writer->tail = link;
+    }
+    --writer->waiting;
+    hand_on(writer);
+}
+
+/* With the lock, which may be let go meanwhile, and nobody writes.
+ * @return whether something has moved; else it takes the thread */
+static int write_here(sse_lmdb_writer_t *writer)
+{
+    int done;
+
+    if (writer->is_wanted) {
+        return 0;
+    }
+    if (take_turn(writer, 0, &done) && done) {
+        hand_on(writer);
+    }
+    return done;
+}
+
+/* Nothing has got on for a while.  @return whether this job waits on */
+static int stay(sse_lmdb_writer_t *writer, sse_lmdb_writer_job_t *job,
+                int place)
+{
+    if (place >= writer->limit) {
+        return 0;
+    }
+    if (writer->may_stay && !job->stays) {
+        job->stays = writer->may_stay(1);
+        return job->stays;
+    }
+    return 1;
+}
+
+/* Wait until something moves, or it is time to leave.
+ * @return 0; EBUSY: it is */
+static int wait_some(sse_lmdb_writer_t *writer, sse_lmdb_writer_job_t *job,
+                     int *place, apr_time_t deadline)
+{
+    int has_to_ask = writer->may_stay && !job->stays;
+    apr_time_t stalled = writer->moved + STALL, until = deadline;
+    struct timespec at;
+
+    if ((*place >= writer->limit || has_to_ask) && stalled < deadline) {
+        until = stalled;
+    }
+    at = at_time(until);
+    if (!pthread_cond_timedwait(&job->moved, &writer->lock, &at) ||
+        job->state != SSE_JOB_WAITING) {
+        return 0;
+    }
+    *place = place_of(writer, job);
+    if (until == deadline) {
+        return EBUSY;
+    }
+    return until == writer->moved + STALL && !stay(writer, job, *place) ? EBUSY
+                                                                        : 0;
+}
+
+/* @param place how many are before it, or more */
+static int wait_for(sse_lmdb_writer_t *writer, sse_lmdb_writer_job_t *job,
+                    int place, apr_time_t deadline)
+{
+    int rc = 0;
+
+    while (job->state != SSE_JOB_DONE) {
+        if (job->state == SSE_JOB_TAKEN) {
+            pthread_cond_wait(&job->moved, &writer->lock);
+            continue;
+        }
+        if (!writer->turn) {
+            if (write_here(writer) || job->state != SSE_JOB_WAITING) {
+                continue;
+            }
+            rc = want_thread(writer);
+        }
+        if (!rc) {
+            rc = wait_some(writer, job, &place, deadline);
+        }
+        if (rc) {
+            withdraw(writer, job);
+            return rc;
+        }
+    }
+    return 0;
+}
+
+/* With the lock.  @return 0, or why it may not even wait */
+static int admit(sse_lmdb_writer_t *writer, apr_time_t now)
+{
+    if (!writer->head) {
+        writer->moved = now;
+    }
+    if (writer->waiting >= writer->limit && now - writer->moved >= STALL) {
+        return EBUSY;
+    }
+    return 0;
+}
+
+/* With the lock. */
+static void enqueue(sse_lmdb_writer_t *writer, sse_lmdb_writer_job_t *job)
+{
+    job->rc = 0;
+    job->state = SSE_JOB_WAITING;
+    job->stays = 0;
+    job->next = NULL;
+    *writer->tail = job;
+    writer->tail = &job->next;
+    writer->waiting += !job->on_done;
+}
+
+void sse_lmdb_writer_post(sse_lmdb_writer_t *writer, sse_lmdb_writer_job_t *job)
+{
+    pthread_mutex_lock(&writer->lock);
+    if (!writer->head) {
+        writer->moved = steady_now();
+    }
+    enqueue(writer, job);
+    if (!writer->turn && !write_here(writer)) {
+        want_thread(writer);
+    }
+    pthread_mutex_unlock(&writer->lock);
+}
+
+int sse_lmdb_writer_submit(sse_lmdb_writer_t *writer,
+                           sse_lmdb_writer_job_t *job,
+                           apr_interval_time_t patience)
+{
+    apr_time_t now = steady_now();
+    int rc;
+
+    job->on_done = NULL;
+    pthread_mutex_lock(&writer->lock);
+    if (!(rc = admit(writer, now))) {
+        cond_init(&job->moved);
+        enqueue(writer, job);
+        rc = wait_for(writer, job, writer->waiting - 1, now + patience);
+        if (job->stays) {
+            writer->may_stay(-1);
+        }
+        pthread_cond_destroy(&job->moved);
+    }
+    pthread_mutex_unlock(&writer->lock);
+    return rc;
+}
+
+/* -- For the function ------------------------------------------------------ */
+
+int sse_lmdb_writer_has_lost(sse_lmdb_writer_t *writer)
+{
+    int has_turn;
+
+    pthread_mutex_lock(&writer->lock);
+    has_turn = !writer->inside ||
+               (writer->turn && pthread_equal(writer->whose, pthread_self()));
+    pthread_mutex_unlock(&writer->lock);
+    return !has_turn;
+}
+
+sse_lmdb_writer_job_t *sse_lmdb_writer_take(sse_lmdb_writer_t *writer,
+                                            sse_lmdb_writer_want_fn *want,
+                                            void *baton)
+{
+    sse_lmdb_writer_job_t *first, *job, *last = NULL;
+
+    pthread_mutex_lock(&writer->lock);
+    first = writer->head;
+    for (job = first; job && want(baton, job); job = job->next) {
+        job->state = SSE_JOB_TAKEN;
+        writer->waiting -= !job->on_done;
+        last = job;
+    }
+    if (last) {
+        writer->head = last->next;
+        if (!writer->head) {
+            writer->tail = &writer->head;
+        }
+        last->next = NULL;
+        writer->moved = steady_now();
+    }
+    pthread_mutex_unlock(&writer->lock);
+    return last ? first : NULL;
+}
+
+void sse_lmdb_writer_return(sse_lmdb_writer_t *writer,
+                            sse_lmdb_writer_job_t *jobs)
+{
+    sse_lmdb_writer_job_t *job = jobs;
+
+    pthread_mutex_lock(&writer->lock);
+    for (;; job = job->next) {
+        job->state = SSE_JOB_WAITING;
+        if (!job->on_done) {
+            pthread_cond_signal(&job->moved); /* its time runs again */
+            ++writer->waiting;
+        }
+        if (!job->next) {
+            break;
+        }
+    }
+    job->next = writer->head;
+    if (!writer->head) {
+        writer->tail = &job->next;
+    }
+    writer->head = jobs;
+    pthread_mutex_unlock(&writer->lock);
+}
+
+void sse_lmdb_writer_finish(sse_lmdb_writer_t *writer,
+                            sse_lmdb_writer_job_t *jobs)
+{
+    sse_lmdb_writer_job_t *next;
+
+    pthread_mutex_lock(&writer->lock);
+    writer->moved = steady_now();
+    for (; jobs; jobs = next) {
+        next = jobs->next;
+        jobs->state = SSE_JOB_DONE;
+        if (jobs->on_done) {
+            jobs->on_done(jobs);
+        }
+        else {
+            pthread_cond_signal(&jobs->moved);
+        }
+    }
+    pthread_mutex_unlock(&writer->lock);
+}

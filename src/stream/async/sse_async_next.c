@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod_sse: Server-Sent Events for Apache httpd.
+ * See LICENSE for the terms. */
+
+/**
+ * @file sse_async_next.c
+ * The next request on an asynchronous connection.
+ *
+ * The loop waits for it, and an MPM thread runs it, as a timed callback.  To
+ * the MPM such a thread is idle: it goes on accepting connections for it.  So
+ * at most half of a child's threads are used that way, however many
+ * connections have a request begun, and the others wait for their turn: who
+ * sends requests slowly cannot take all of a child's threads (where it has more
+ * than one).  Who reads slowly takes none: what the socket does not take of a
+ * response at once waits, as with the MPM, and a thread has its turn again when
+ * there is room.  The thread's entry in the scoreboard is kept as the MPM
+ * would, so that the parent counts it as busy.
+ *
+ * Threads: serve() the MPM's, the rest the loop's.
+ */
+
+#include "stream/async/sse_async_private.h"
+
+#include <ap_mpm.h>
+#include <http_connection.h>
+#include <unistd.h>
+
+#include "sse_atomic.h"
+#include "process/sse_thread.h"
+#include "process/sse_memory.h"
+
+static struct {
+    sse_loop_t *loop;  /* const after child_init */
+    apr_uint32_t most; /* likewise */
+    int thread_limit;  /* likewise: the scoreboard's */
+    apr_uint32_t busy; /* atomic: connections that are HANDING or SERVING */
+    sse_task_t free_task;
+    TAILQ_HEAD(sse_async_list, sse_async_conn_t)
+    idle, waiting, flushing; /* loop */
+} all;
+
+/* -- On the MPM's thread --------------------------------------------------- */
+
+static int my_child(void)
+{
+    apr_proc_t self = {0};
+
+    self.pid = getpid();
+    return ap_find_child_by_pid(&self);
+}
+
+/* This thread's place in the scoreboard, or -1.  It never changes. */
+static int my_thread(int child)
+{
+    static __thread int found = -2;
+    worker_score score;
+    int i;
+
+    if (found == -2) {
+        found = -1;
+        for (i = 0; i < all.thread_limit && found < 0; ++i) {
+            ap_copy_scoreboard_worker(&score, child, i);
+            if (apr_os_thread_equal(score.tid, apr_os_thread_current())) {
+                found = i;
+            }
+        }
+    }
+    return found;
+}
+
+/* As the MPM does: the scoreboard's entry, and the connection's number, which
+ * another one may have by now that began on the same thread.  mod_cgid knows
+ * requests by it. */
+static void take_place(sse_async_conn_t *conn)
+{
+    int child = my_child(), thread = child < 0 ? -1 : my_thread(child);
+
+    if (thread < 0) {
+        return;
+    }
+    if (conn->sbh) {
+        ap_update_sb_handle(conn->sbh, child, thread);
+    }
+    else {
+        ap_create_sb_handle(&conn->sbh, conn->c->pool, child, thread);
+    }
+    conn->c->sbh = conn->sbh;
+    conn->c->id = (long)child * all.thread_limit + thread;
+    ap_update_child_status(conn->sbh, SERVER_BUSY_READ, NULL);
+}
+
+static void free_thread(void)
+{
+    sse_atomic_sub(&all.busy, 1);
+    sse_loop_post(all.loop, &all.free_task);
+}
+
+/* @return 0: the connection was suspended, and is not this thread's any more */
+static int process(sse_async_conn_t *conn)
+{
+    conn_rec *c = conn->c;
+
+    c->cs->state = CONN_STATE_PROCESSING;
+    ap_run_process_connection(c);
+    c->sbh = NULL;
+    return c->cs->state != CONN_STATE_SUSPENDED;
+}
+
+/* As the MPM does, whatever takes long: what the socket takes now.  For the
+ * rest the loop waits until it takes more. */
+static void write_left(sse_async_conn_t *conn)
+{
+    if (!sse_async_is_flushed(conn)) {
+        ap_update_child_status(conn->sbh, SERVER_BUSY_WRITE, NULL);
+        sse_async_pass_held(conn);
+    }
+    conn->is_writing = !conn->c->aborted && !sse_async_is_flushed(conn);
+}
+
+static void serve(void *baton)
+{
+    sse_async_conn_t *conn = baton;
+    conn_rec *c = conn->c;
+
+    conn->state = SSE_ASYNC_SERVING;
+    conn->pass_flush = 1;
+    c->current_thread = sse_thread_here();
+    take_place(conn);
+    if (conn->is_writing) {
+        c->cs->state = CONN_STATE_WRITE_COMPLETION;
+        write_left(conn);
+    }
+    else if (process(conn)) {
+        write_left(conn);
+    }
+    else if (!conn->stream) {
+        free_thread(); /* another module's: it owns the connection now */
+        return;
+    }
+    c->sbh = NULL;
+    sse_async_take(conn);
+    free_thread();
+}
+
+/* -- On the loop ----------------------------------------------------------- */
+
+void sse_async_hand_over(sse_async_conn_t *conn)
+{
+    if (ap_mpm_register_timed_callback(0, serve, conn) != APR_SUCCESS) {
+        free_thread();
+        sse_async_open_timer(conn);
+        sse_async_end(conn);
+    }
+}
+
+static void hand(sse_async_conn_t *conn)
+{
+    sse_atomic_add(&all.busy, 1);
+    sse_async_set_state(conn, SSE_ASYNC_HANDING);
+    uv_timer_stop(&conn->timer);
+    conn->peer_open = 0;
+    sse_peer_close(&conn->peer);
+}
+
+static void on_expired(uv_timer_t *timer)
+{
+    sse_async_linger(sse_owner_of(timer, sse_async_conn_t, timer));
+}
+
+/* No thread was free for so long. */
+static void on_no_turn(uv_timer_t *timer)
+{
+    sse_async_conn_t *conn = sse_owner_of(timer, sse_async_conn_t, timer);
+
+    if (conn->is_writing) {
+        sse_async_end(conn);
+    }
+    else {
+        sse_async_linger(conn);
+    }
+}
+
+static struct sse_async_list *list_of(const sse_async_conn_t *conn)
+{
+    switch (conn->state) {
+    case SSE_ASYNC_IDLE:
+        return &all.idle;
+    case SSE_ASYNC_WAITING:
+        return &all.waiting;
+    case SSE_ASYNC_FLUSHING:
+        return &all.flushing;
+    default:
+        return NULL;
+    }
+}
+
+void sse_async_set_state(sse_async_conn_t *conn, sse_async_state_e state)
+{
+    struct sse_async_list *list = list_of(conn);
+
+    if (list) {
+        TAILQ_REMOVE(list, conn, link);
+    }
+    conn->state = state;
+    list = list_of(conn);
+    if (list) {
+        TAILQ_INSERT_TAIL(list, conn, link);
+    }
+}
+
+void sse_async_await_next(sse_async_conn_t *conn)
+{
+    sse_async_set_state(conn, SSE_ASYNC_IDLE);
+    sse_async_set_deadline(conn, conn->server->keep_alive_timeout, on_expired);
+    sse_peer_want(&conn->peer, UV_READABLE, 1);
+}
+
+void sse_async_await_writing(sse_async_conn_t *conn)
+{
+    sse_async_set_state(conn, SSE_ASYNC_FLUSHING);
+    sse_async_set_deadline(conn, conn->server->timeout, sse_async_on_deadline);
+    sse_async_want_write(conn, 1);
+}
+
+void sse_async_serve_next(sse_async_conn_t *conn)
+{
+    if (sse_atomic_load(&all.busy) < all.most) {
+        hand(conn);
+    }
+    else {
+        sse_peer_want(&conn->peer, UV_READABLE | UV_WRITABLE, 0);
+        sse_async_set_state(conn, SSE_ASYNC_WAITING);
+        sse_async_set_deadline(conn, conn->server->timeout, on_no_turn);
+    }
+}
+
+static void on_free(sse_task_t *task)
+{
+    while (!TAILQ_EMPTY(&all.waiting) &&
+           sse_atomic_load(&all.busy) < all.most) {
+        sse_async_serve_next(TAILQ_FIRST(&all.waiting));
+    }
+}
+
+static void end_all(struct sse_async_list *conns)
+{
+    while (!TAILQ_EMPTY(conns)) {
+        sse_async_end(TAILQ_FIRST(conns));
+    }
+}
+
+/* Gracefully, a request that has come is still served, and a response written;
+ * at once, one whose response has begun is at least logged. */
+void sse_async_conns_leave(void)
+{
+    if (sse_streams_leaving() == SSE_LEAVE_AT_ONCE) {
+        end_all(&all.idle);
+        end_all(&all.flushing);
+        end_all(&all.waiting);
+    }
+    while (!TAILQ_EMPTY(&all.idle)) {
+        sse_async_linger(TAILQ_FIRST(&all.idle));
+    }
+}
+
+void sse_async_conns_init(sse_loop_t *loop)
+{
+    int threads = 0;
+
+    ap_mpm_query(AP_MPMQ_MAX_THREADS, &threads);
+    ap_mpm_query(AP_MPMQ_HARD_LIMIT_THREADS, &all.thread_limit);
+    all.loop = loop;
+    all.most = threads > 1 ? threads / 2 : 1;
+    all.free_task.run = on_free;
+    TAILQ_INIT(&all.idle);
+    TAILQ_INIT(&all.waiting);
+    TAILQ_INIT(&all.flushing);
+    sse_memory_init(loop);
+}

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod_sse: Server-Sent Events for Apache httpd.
+ * See LICENSE for the terms. */
+
+/**
+ * @file sse_drive_async.c
+ * The asynchronous drive: the loop owns connection and request, and no thread
+ * waits.
+ *
+ * A turn's events go down the filter chain as one brigade with one FLUSH, since
+ * mod_ssl and mod_deflate hold small writes back without.  The connection's own
+ * filter takes the FLUSH out again, the core filter is asked to write what the
+ * socket takes, and what is left waits for writability.
+ *
+ * Threads: the loop's, but for sse_async_end_request().
+ */
+
+#include "stream/sse_stream_private.h"
+
+#include <http_protocol.h>
+#include <http_request.h>
+
+#include "sse_atomic.h"
+
+/* What is written of one stream's queue before others have their turn. */
+#define TAKES_MOST 4
+
+static int is_writing(const sse_stream_t *stream)
+{
+    return (stream->phase == SSE_PHASE_OPEN ||
+            stream->phase == SSE_PHASE_DRAINING) &&
+           !sse_atomic_load(&stream->is_dead);
+}
+
+static void after_write(sse_stream_t *stream, apr_status_t rv)
+{
+    if (rv != APR_SUCCESS) {
+        sse_stream_broken(stream, sse_stream_write_reason(stream, rv), rv);
+    }
+    else if (!sse_async_is_flushed(stream->conn)) {
+        sse_async_want_write(stream->conn, 1);
+        sse_stream_stuck(stream);
+    }
+    else {
+        sse_async_want_write(stream->conn, 0);
+        sse_stream_wrote(stream, 1);
+    }
+}
+
+/* What was taken. */
+static apr_status_t pass(sse_stream_t *stream)
+{
+    apr_bucket_brigade *bb = stream->bb;
+    apr_status_t rv;
+
+    sse_stream_written(stream);
+    APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_flush_create(bb->bucket_alloc));
+    rv = ap_pass_brigade(stream->r->output_filters, bb);
+    apr_brigade_cleanup(bb);
+    return rv == APR_SUCCESS ? sse_async_write(stream->conn) : rv;
+}
+
+/* Until nothing waits or the socket is full; but an application may send as
+ * fast as this writes, and there are other streams. */
+static void write_queue(sse_stream_t *stream)
+{
+    int takes = 0;
+
+    while (sse_stream_take(stream, stream->bb)) {
+        after_write(stream, pass(stream));
+        if (!sse_async_is_flushed(stream->conn) || !is_writing(stream)) {
+            return;
+        }
+        if (++takes == TAKES_MOST) {
+            sse_stream_poke(stream);
+            return;
+        }
+    }
+    sse_stream_drained(stream);
+}
+
+static void on_kick(sse_task_t *task)
+{
+    sse_stream_t *stream = sse_owner_of(task, sse_stream_t, kick_task);
+
+    /* While the socket is full, the queue is where things wait. */
+    if (is_writing(stream) && sse_async_is_flushed(stream->conn)) {
+        write_queue(stream);
+    }
+    sse_stream_release(stream);
+}
+
+void sse_async_writable(sse_stream_t *stream)
+{
+    if (!is_writing(stream)) { /* its end is being told */
+        sse_async_want_write(stream->conn, 0);
+        return;
+    }
+    after_write(stream, sse_async_write(stream->conn));
+    if (sse_async_is_flushed(stream->conn) && is_writing(stream)) {
+        write_queue(stream);
+    }
+}
+
+static apr_status_t async_attach(sse_stream_t *stream)
+{
+    sse_stream_disarm(stream);
+    stream->guard->is_open = 1; /* nobody else writes from now on */
+    return sse_async_watch(stream->conn);
+}
+
+static void async_kick(sse_stream_t *stream)
+{
+    sse_stream_post(stream, &stream->kick_task);
+}
+
+static int async_cut(sse_stream_t *stream)
+{
+    stream->r->connection->aborted = 1;
+    return 0;
+}
+
+void sse_async_end_request(sse_stream_t *stream)
+{
+    request_rec *r = stream->r;
+    conn_rec *c = r->connection;
+
+    sse_stream_log_late(stream);
+    sse_headers_warn(r, stream->headers);
+    apr_brigade_cleanup(stream->bb);
+    if (sse_streams_leaving() != SSE_STAY) {
+        c->keepalive = AP_CONN_CLOSE;
+    }
+    if (!c->aborted) {
+        ap_finalize_request_protocol(r);
+    }
+    ap_process_request_after_handler(r);
+}
+
+static void async_finish(sse_stream_t *stream)
+{
+    sse_async_finish(stream->conn);
+}
+
+const sse_drive_t sse_drive_async = {async_attach, async_kick, async_cut,
+                                     async_finish};
+
+void sse_async_init(sse_stream_t *stream) { stream->kick_task.run = on_kick; }

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod_sse: Server-Sent Events for Apache httpd.
+ * See LICENSE for the terms. */
+
+#include "stream/format/sse_gap.h"
+
+#include <apr_strings.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ID_TEXT 24
+
+static void id_text(char *text, sse_id_t id)
+{
+    apr_snprintf(text, ID_TEXT, "%" APR_UINT64_T_FMT, id);
+}
+
+/* Whether this byte may stand in a JSON string that somebody puts into a page
+ * as it is.  An escape is for markup, for the ends of attributes, and for the
+ * two that end a line of a script (U+2028 and U+2029, of three bytes). */
+static int is_plain(const unsigned char *p)
+{
+    return *p >= 0x20 && *p != 0x7f && !strchr("\"'\\<>&`", *p) &&
+           !(p[0] == 0xe2 && p[1] == 0x80 && (p[2] | 1) == 0xa9);
+}
+
+/* One character. @return its bytes; out is moved on */
+static int put(char **out, const unsigned char *p)
+{
+    static const char hex[] = "0123456789abcdef";
+    unsigned int c = *p;
+    int shift, len = 1;
+
+    if (is_plain(p)) {
+        *(*out)++ = (char)c;
+        return 1;
+    }
+    if (c == 0xe2) {
+        c = 0x2000 + (p[2] & 0x3f);
+        len = 3;
+    }
+    *(*out)++ = '\\';
+    *(*out)++ = 'u';
+    for (shift = 12; shift >= 0; shift -= 4) {
+        *(*out)++ = hex[c >> shift & 15];
+    }
+    return len;
+}
+
+/* What the client gave, as a JSON string; it may be no UTF-8 at all. */
+static char *put_given(char *out, const char *given)
+{
+    const unsigned char *p = (const unsigned char *)given;
+
+    if (!sse_utf8_valid(given, strlen(given))) {
+        p = (const unsigned char *)"(not UTF-8)";
+    }
+    *out++ = '"';
+    while (*p) {
+        p += put(&out, p);
+    }
+    *out++ = '"';
+    return out;
+}
+
+sse_buf_t *sse_gap_create(const char *after, sse_id_t oldest, sse_id_t id)
+{
+    static const char before[] = "{\"after\":", between[] = ",\"oldest\":";
+    sse_fields_t fields = SSE_FIELDS_NONE;
+    apr_size_t size =
+        sizeof(before) + sizeof(between) + 6 * strlen(after) + 48 + ID_TEXT;
+    char *text = malloc(size), *out = text, own[ID_TEXT];
+    sse_buf_t *buf;
+
+    if (!text) {
+        abort(); /* out of memory */
+    }
+    out = apr_cpystrn(out, before, sizeof(before));
+    out = put_given(out, after);
+    out = apr_cpystrn(out, between, sizeof(between));
+    if (oldest) {
+        apr_snprintf(out, ID_TEXT + 4, "\"%" APR_UINT64_T_FMT "\"}", oldest);
+    }
+    else {
+        apr_cpystrn(out, "null}", ID_TEXT);
+    }
+    fields.event = sse_slice("sse-gap");
+    fields.data = sse_slice(text);
+    if (id) {
+        id_text(own, id);
+        fields.id = sse_slice(own);
+    }
+    buf = sse_buf_format(&fields, id);
+    free(text);
+    return buf;
+}
+
+sse_buf_t *sse_gap_after(sse_id_t after, sse_id_t oldest, sse_id_t id)
+{
+    char text[ID_TEXT];
+
+    id_text(text, after);
+    return sse_gap_create(text, oldest, id);
+}

@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod_sse: Server-Sent Events for Apache httpd.
+ * See LICENSE for the terms. */
+
+#include "stream/wait/sse_threads.h"
+
+#include <http_log.h>
+#include <pthread.h>
+#include <string.h>
+
+#include "config/sse_config.h"
+#include "config/sse_mpm.h"
+#include "sse_atomic.h"
+#include "shared/sse_counters.h"
+#include "stream/sse_stream.h"
+
+APLOG_USE_MODULE(sse);
+
+/* mod_http2 serves so many requests of a new connection at a time, and two at
+ * least (h2_mplx.c); more after a while, which is not counted on. */
+#define AT_FIRST 6
+#define AT_LEAST 2
+/* So many of those are for pages, and for streams that only poll. */
+#define FOR_PAGES 2
+/* It changes its mind no more often. */
+#define CHANGE_EVERY apr_time_from_msec(100)
+
+#define COMPLAIN_EVERY apr_time_from_sec(60)
+
+static struct {
+    pthread_mutex_t lock;
+    int mpm;   /* lock: the MPM's threads that streams hold */
+    int http2; /* lock: mod_http2's */
+    int polls; /* lock: held for a moment */
+} all = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+/* -- How many there may be ------------------------------------------------- */
+
+static int mpm_share(const server_rec *s)
+{
+    return sse_conf_max_threads(s, sse_mpm()->threads);
+}
+
+/* One is left, always: with all of them held nobody could even leave. */
+static int http2_share(const server_rec *s)
+{
+    int most = sse_mpm()->h2_threads - 1;
+    int share = sse_conf_max_threads_http2(s, sse_mpm()->h2_threads);
+
+    if (most < 1) {
+        most = 1;
+    }
+    return share < most ? share : most;
+}
+
+/* Half of what is left beside the streams that stay. */
+static int poll_share(const server_rec *s)
+{
+    int mpm = (sse_mpm()->threads - mpm_share(s)) / 2;
+    int http2 = (sse_mpm()->h2_threads - http2_share(s)) / 2;
+    int n = sse_mpm()->h2_threads && http2 < mpm ? http2 : mpm;
+
+    return n > 1 ? n : 1;
+}
+
+static int conn_share(const sse_threads_conn_t *conn)
+{
+    return conn->at_a_time > FOR_PAGES ? conn->at_a_time - FOR_PAGES : 1;
+}
+
+/* -- Taking: under the lock ------------------------------------------------ */
+
+static void link_thread(sse_thread_t *thread)
+{
+    sse_threads_conn_t *conn = thread->conn;
+
+    thread->next = conn->first;
+    thread->prev = &conn->first;
+    if (conn->first) {
+        conn->first->prev = &thread->next;
+    }
+    conn->first = thread;
+}
+
+static void unlink_thread(sse_thread_t *thread)
+{
+    *thread->prev = thread->next;
+    if (thread->next) {
+        thread->next->prev = thread->prev;
+    }
+}
+
+static sse_thread_e take_poll(const server_rec *s, int can_poll)
+{
+    if (!can_poll) {
+        return SSE_THREAD_REFUSED;
+    }
+    if (all.polls >= poll_share(s)) {
+        return SSE_THREAD_BUSY;
+    }
+    ++all.polls;
+    return SSE_THREAD_POLL;
+}
+
+static sse_thread_e take_http2(const server_rec *s, sse_thread_t *thread)
+{
+    sse_threads_conn_t *conn = thread->conn;
+
+    if (conn->held >= conn_share(conn) || all.http2 >= http2_share(s) ||
+        (!conn->held && all.mpm >= mpm_share(s))) {
+        return take_poll(s, thread->can_poll);
+    }
+    ++all.http2;
+    all.mpm += !conn->held;
+    ++conn->held;
+    link_thread(thread);
+    return SSE_THREAD_HELD;
+}
+
+static sse_thread_e take_mpm(const server_rec *s)
+{
+    if (all.mpm >= mpm_share(s)) {
+        return SSE_THREAD_REFUSED;
+    }
+    ++all.mpm;
+    return SSE_THREAD_HELD;
+}
+
+/* -- Telling --------------------------------------------------------------- */
+
+static int may_log(void)
+{
+    static apr_time_t last; /* atomic */
+    apr_time_t seen = sse_atomic_load(&last), now = apr_time_now();
+
+    return now - seen >= COMPLAIN_EVERY && sse_atomic_cas(&last, seen, now);
+}
+
+/* What a single connection's own share does is no more than INFO. */
+static void complain(request_rec *r, const sse_thread_t *thread)
+{
+    int is_poll = thread->what != SSE_THREAD_REFUSED;
+    int is_http2 = thread->conn != NULL;
+    int mpm, http2;
+
+    pthread_mutex_lock(&all.lock);
+    mpm = all.mpm;
+    http2 = all.http2;
+    pthread_mutex_unlock(&all.lock);
+    ap_log_rerror(
+        APLOG_MARK, APLOG_WARNING, 0, r,
+        "SSEMaxThreads: streams hold as many of this child's threads as they "
+        "may (%d of the MPM's %d, %d of mod_http2's %d), and new ones %s. %s. "
+        "Not told again for a minute",
+        mpm, sse_mpm()->threads, http2, sse_mpm()->h2_threads,
+        is_poll ? "get their events by polling" : "are answered 503",
+        is_http2 ? "With \"Protocols http/1.1\" on the host of the streams "
+                   "they hold none"
+                 : "Have more threads (MaxRequestWorkers, ThreadsPerChild), or "
+                   "the event MPM and no output filters that may wait");
+}
+
+/* Whether the child's share is what the stream did not get. */
+static int is_child_full(const server_rec *s)
+{
+    int full;
+
+    pthread_mutex_lock(&all.lock);
+    full = all.http2 >= http2_share(s) || all.mpm >= mpm_share(s);
+    pthread_mutex_unlock(&all.lock);
+    return full;
+}
+
+static void note(request_rec *r, const sse_thread_t *thread)
+{
+    switch (thread->what) {
+    case SSE_THREAD_HELD:
+        sse_counters_add(SSE_COUNTER_THREADS, 1);
+        return;
+    case SSE_THREAD_POLL:
+        sse_counters_add(SSE_COUNTER_POLLED, 1);
+        break;
+    case SSE_THREAD_BUSY:
+    case SSE_THREAD_REFUSED:
+        sse_counters_add(SSE_COUNTER_REFUSED, 1);
+        apr_table_setn(r->notes, "sse-refused", "SSEMaxThreads");
+        break;
+    case SSE_THREAD_NONE:
+        return;
+    }
+    if (is_child_full(r->server) && may_log()) {
+        complain(r, thread);
+    }
+}
+
+/* -- For others ------------------------------------------------------------ */
+
+void sse_threads_init_conn(sse_threads_conn_t *conn)
+{
+    conn->at_a_time = AT_FIRST;
+}
+
+sse_thread_e sse_threads_take(request_rec *r, sse_threads_conn_t *conn,
+                              int can_poll, sse_thread_t *thread)
+{
+    memset(thread, 0, sizeof(*thread));
+    thread->conn = conn;
+    thread->can_poll = can_poll;
+    thread->began = apr_time_now();
+    pthread_mutex_lock(&all.lock);
+    thread->what = conn ? take_http2(r->server, thread) : take_mpm(r->server);
+    pthread_mutex_unlock(&all.lock);
+    note(r, thread);
+    return thread->what;
+}
+
+sse_thread_e sse_threads_force(request_rec *r, sse_thread_t *thread)
+{
+    memset(thread, 0, sizeof(*thread));
+    thread->began = apr_time_now();
+    pthread_mutex_lock(&all.lock);
+    thread->what = take_mpm(r->server);
+    if (thread->what == SSE_THREAD_REFUSED) {
+        ++all.polls;
+        thread->what = SSE_THREAD_POLL;
+    }
+    pthread_mutex_unlock(&all.lock);
+    note(r, thread);
+    return thread->what;
+}
+
+void sse_threads_bind(sse_thread_t *thread, sse_stream_t *stream)
+{
+    pthread_mutex_lock(&all.lock);
+    thread->stream = sse_stream_acquire(stream);
+    pthread_mutex_unlock(&all.lock);
+}
+
+int sse_threads_at_a_time(sse_threads_conn_t *conn)
+{
+    int n;
+
+    pthread_mutex_lock(&all.lock);
+    n = conn->at_a_time;
+    pthread_mutex_unlock(&all.lock);
+    return n;
+}
+
+/* -- As mod_http2 reckons: under the lock ---------------------------------- */
+
+/* m_be_annoyed(): 6, 4, 2.  It may change its mind less often than that. */
+static void fewer_at_a_time(sse_threads_conn_t *conn, apr_time_t now)
+{
+    conn->at_a_time = conn->at_a_time > 4 ? 4 : AT_LEAST;
+    conn->changed = now;
+}
+
+/* s_mplx_be_happy(): twice as many when a request has ended well that began
+ * after the last change. */
+static void more_at_a_time(sse_threads_conn_t *conn, const sse_thread_t *thread,
+                           apr_time_t now)
+{
+    if (conn->at_a_time < AT_FIRST && thread->began > conn->changed &&
+        now - conn->changed >= CHANGE_EVERY) {
+        conn->at_a_time =
+            conn->at_a_time * 2 < AT_FIRST ? conn->at_a_time * 2 : AT_FIRST;
+        conn->changed = now;
+    }
+}
+
+/* One of those that are too many now, the youngest, with a reference.  They are
+ * when none of what is served at a time is left for pages. */
+static sse_stream_t *find_surplus(sse_threads_conn_t *conn)
+{
+    int surplus = conn->held - (conn->at_a_time - 1);
+    sse_stream_t *found = NULL;
+    sse_thread_t *thread;
+
+    for (thread = conn->first; thread && surplus > 0; thread = thread->next) {
+        if (thread->is_told) {
+            --surplus;
+        }
+    }
+    for (thread = conn->first; thread && surplus > 0 && !found;
+         thread = thread->next) {
+        if (!thread->is_told && thread->can_poll && thread->stream) {
+            thread->is_told = 1;
+            found = sse_stream_acquire(thread->stream);
+        }
+    }
+    return found;
+}
+
+/* Not under the lock: who is ended may be at giving back. */
+static void end_surplus(sse_threads_conn_t *conn)
+{
+    sse_stream_t *stream;
+
+    do {
+        pthread_mutex_lock(&all.lock);
+        stream = find_surplus(conn);
+        pthread_mutex_unlock(&all.lock);
+        if (stream) {
+            sse_stream_poll(stream);
+            sse_stream_release(stream);
+        }
+    } while (stream);
+}
+
+static void give_back_http2(sse_thread_t *thread, int is_reset)
+{
+    sse_threads_conn_t *conn = thread->conn;
+    apr_time_t now = apr_time_now();
+
+    if (thread->what == SSE_THREAD_HELD) {
+        unlink_thread(thread);
+        --all.http2;
+        --conn->held;
+        all.mpm -= !conn->held;
+    }
+    if (is_reset) {
+        fewer_at_a_time(conn, now);
+    }
+    else {
+        more_at_a_time(conn, thread, now);
+    }
+}
+
+void sse_threads_give_back(sse_thread_t *thread, int is_reset)
+{
+    if (thread->what != SSE_THREAD_HELD && thread->what != SSE_THREAD_POLL) {
+        return;
+    }
+    pthread_mutex_lock(&all.lock);
+    all.polls -= thread->what == SSE_THREAD_POLL;
+    if (thread->conn) {
+        give_back_http2(thread, is_reset);
+    }
+    else {
+        all.mpm -= thread->what == SSE_THREAD_HELD;
+    }
+    pthread_mutex_unlock(&all.lock);
+    if (thread->what == SSE_THREAD_HELD) {
+        sse_counters_add(SSE_COUNTER_THREADS, -1);
+    }
+    if (thread->conn && is_reset) {
+        end_surplus(thread->conn);
+    }
+    thread->what = SSE_THREAD_NONE;
+    if (thread->stream) {
+        sse_stream_release(thread->stream);
+        thread->stream = NULL;
+    }
+}
