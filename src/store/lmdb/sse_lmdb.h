@@ -186,6 +186,9 @@ typedef struct {
     apr_uint64_t number;
 } sse_lmdb_event_t;
 
+typedef struct sse_store_conf_t sse_lmdb_conf_t;
+typedef struct sse_store_t sse_lmdb_t;
+
 struct sse_store_conf_t {
     const char *dir;     /**< absolute */
     const char *runtime; /**< absolute: where parents may be made */
@@ -207,10 +210,10 @@ typedef struct {
 
 /** A child's open store; lives in malloc, ended by its pool's cleanup. */
 struct sse_store_t {
-    const sse_store_conf_t *conf; /**< const after open */
-    apr_uint64_t soft;            /**< pages; const after open */
-    unsigned int psize;           /**< bytes of a page; const after open */
-    apr_uint64_t boot;            /**< this boot; const after open */
+    const sse_lmdb_conf_t *conf; /**< const after open */
+    apr_uint64_t soft;           /**< pages; const after open */
+    unsigned int psize;          /**< bytes of a page; const after open */
+    apr_uint64_t boot;           /**< this boot; const after open */
 
     /** What an environment is: const while somebody is active. */
     MDB_env *env; /**< NULL: there is none, see why */
@@ -254,7 +257,7 @@ typedef enum {
 
 /** A write transaction, on its thread's stack. */
 typedef struct {
-    sse_store_t *store;
+    sse_lmdb_t *store;
     MDB_txn *txn;
     apr_time_t now; /**< the store's time */
     sse_lmdb_state_t state;
@@ -278,29 +281,29 @@ apr_status_t sse_lmdb_status(int rc);
  *  @return 0; EAGAIN: another process has it; or an errno */
 int sse_lmdb_opening_lock(const char *dir, apr_interval_time_t patience,
                           int *fd);
-int sse_lmdb_env_open(MDB_env **env, const sse_store_conf_t *conf,
+int sse_lmdb_env_open(MDB_env **env, const sse_lmdb_conf_t *conf,
                       apr_interval_time_t patience, const apr_uint32_t **lock);
-apr_status_t sse_lmdb_open(sse_store_t **store, const sse_store_conf_t *conf,
+apr_status_t sse_lmdb_open(sse_lmdb_t **store, const sse_lmdb_conf_t *conf,
                            apr_pool_t *pool);
 /** Open the environment and its databases, which a writer makes where there are
  *  none; ids begin above that one.
  *  @return 0; EAGAIN: others are at it; ENOENT: there are none */
-int sse_lmdb_env_start(sse_store_t *store, sse_lmdb_who_e who, sse_id_t above);
-void sse_lmdb_env_stop(sse_store_t *store);
+int sse_lmdb_env_start(sse_lmdb_t *store, sse_lmdb_who_e who, sse_id_t above);
+void sse_lmdb_env_stop(sse_lmdb_t *store);
 /** Free the slots of readers that died. */
-void sse_lmdb_readers_clear(sse_store_t *store);
+void sse_lmdb_readers_clear(sse_lmdb_t *store);
 /** A snapshot, and the store's state in it. */
-int sse_lmdb_read_begin(sse_store_t *store, MDB_txn **txn,
+int sse_lmdb_read_begin(sse_lmdb_t *store, MDB_txn **txn,
                         sse_lmdb_state_t *state);
-void sse_lmdb_read_end(sse_store_t *store, MDB_txn *txn);
-int sse_lmdb_write_begin(sse_lmdb_write_t *w, sse_store_t *store);
+void sse_lmdb_read_end(sse_lmdb_t *store, MDB_txn *txn);
+int sse_lmdb_write_begin(sse_lmdb_write_t *w, sse_lmdb_t *store);
 /** Commits; when that fails it has aborted. */
 int sse_lmdb_write_commit(sse_lmdb_write_t *w);
 void sse_lmdb_write_abort(sse_lmdb_write_t *w);
 /** Pages from which on the oldest is given up, of a map of that many. */
 apr_uint64_t sse_lmdb_soft(apr_uint64_t pages);
 /** Pages that the databases take up. */
-int sse_lmdb_pages_used(sse_store_t *store, MDB_txn *txn, apr_uint64_t *pages);
+int sse_lmdb_pages_used(sse_lmdb_t *store, MDB_txn *txn, apr_uint64_t *pages);
 
 /* sse_lmdb_lock.c: whether LMDB's writer lock looks free */
 /** The beginning of its lock file, before LMDB opens it: closing it later would
@@ -308,21 +311,21 @@ int sse_lmdb_pages_used(sse_store_t *store, MDB_txn *txn, apr_uint64_t *pages);
 const apr_uint32_t *sse_lmdb_lock_map(int fd);
 void sse_lmdb_lock_unmap(const apr_uint32_t *words);
 /** Look at that from here on, and at what was looked at no more. */
-void sse_lmdb_lock_use(sse_store_t *store, const apr_uint32_t *words);
+void sse_lmdb_lock_use(sse_lmdb_t *store, const apr_uint32_t *words);
 int sse_lmdb_lock_looks_free(const apr_uint32_t *words);
 /** @return whether it looks free, within that time; 1 if nobody can tell, and
  *          when who had it has died */
 int sse_lmdb_lock_wait(const apr_uint32_t *words, apr_interval_time_t patience);
 /** The same, for what the store looks at. */
-int sse_lmdb_lock_is_free(sse_store_t *store);
+int sse_lmdb_lock_is_free(sse_lmdb_t *store);
 /** In a write transaction: find out where the lock is. @return to give to
  *  ... */
 int sse_lmdb_lock_find(const apr_uint32_t *words);
 /** ... this after it, on the same thread. */
 void sse_lmdb_lock_found(const apr_uint32_t *words, int i);
 /** The same, for what the store looks at. */
-int sse_lmdb_lock_find_in(sse_store_t *store);
-void sse_lmdb_lock_found_in(sse_store_t *store, int i);
+int sse_lmdb_lock_find_in(sse_lmdb_t *store);
+void sse_lmdb_lock_found_in(sse_lmdb_t *store, int i);
 /** Where it is, for another process. @return -1: not known */
 int sse_lmdb_lock_place(void);
 void sse_lmdb_lock_know(int i);
@@ -333,47 +336,47 @@ void sse_lmdb_lock_know(int i);
 void sse_lmdb_cond_init(pthread_cond_t *cond);
 void sse_lmdb_deadline(struct timespec *until, apr_interval_time_t patience);
 /** Count as active: the environment stays as it is until sse_lmdb_leave(). */
-void sse_lmdb_enter(sse_store_t *store);
-void sse_lmdb_leave(sse_store_t *store);
+void sse_lmdb_enter(sse_lmdb_t *store);
+void sse_lmdb_leave(sse_lmdb_t *store);
 /** Run fn while nobody is active, or wait for who does.
  *  @return what fn did; EAGAIN: others were active for too long */
-int sse_lmdb_alone(sse_store_t *store, sse_lmdb_who_e who,
-                   int (*fn)(sse_store_t *store, sse_lmdb_who_e who));
+int sse_lmdb_alone(sse_lmdb_t *store, sse_lmdb_who_e who,
+                   int (*fn)(sse_lmdb_t *store, sse_lmdb_who_e who));
 /** The same, by hand. @param idle NULL, or out: a reset read transaction to
  *         renew, or NULL
  *  @return 0; EAGAIN, to a reader: somebody is alone for too long */
-int sse_lmdb_gate_enter(sse_store_t *store, sse_lmdb_who_e who, MDB_txn **idle);
+int sse_lmdb_gate_enter(sse_lmdb_t *store, sse_lmdb_who_e who, MDB_txn **idle);
 /** @param txn a reset one, to be kept or ended; or NULL */
-void sse_lmdb_gate_leave(sse_store_t *store, MDB_txn *txn);
+void sse_lmdb_gate_leave(sse_lmdb_t *store, MDB_txn *txn);
 
 /** Active, by the writer: it waits for LMDB's lock, which is no use of it.
  *  @return the environment to wait in */
-MDB_env *sse_lmdb_gate_wait_begin(sse_store_t *store);
+MDB_env *sse_lmdb_gate_wait_begin(sse_lmdb_t *store);
 /** @return whether it is the one in use, and the writer active in it; else it
  *          is the caller's to close */
-int sse_lmdb_gate_wait_end(sse_store_t *store, MDB_env *env);
+int sse_lmdb_gate_wait_end(sse_lmdb_t *store, MDB_env *env);
 
 /* sse_lmdb_place.c: whether the store is still where it is named */
 /** Room for all of the lock file, which is written to through its map: a full
  *  disk would kill who does.  Before it is opened. */
-int sse_lmdb_place_reserve(const sse_store_conf_t *conf,
+int sse_lmdb_place_reserve(const sse_lmdb_conf_t *conf,
                            const apr_uint32_t **lock);
 #define SSE_LMDB_NEWS_CLOSED                                                   \
     "the event store cannot be opened: see that its directory is there and "   \
     "belongs to the server's user, and that its disk is neither full nor "     \
     "read-only; it is tried again by itself"
 /** A store that was open here had this id. */
-void sse_lmdb_place_saw(sse_store_t *store, sse_id_t id);
+void sse_lmdb_place_saw(sse_lmdb_t *store, sse_id_t id);
 /** Note which files are open. */
-int sse_lmdb_place_note(sse_store_t *store);
+int sse_lmdb_place_note(sse_lmdb_t *store);
 /** Whether it is not too soon to try sse_lmdb_place_move() again. */
-int sse_lmdb_place_may_move(const sse_store_t *store, sse_lmdb_who_e who);
+int sse_lmdb_place_may_move(const sse_lmdb_t *store, sse_lmdb_who_e who);
 /** Active: whether the environment may be used for writing.
  *  @return 0; ESTALE: it should be another one; ENOENT: there are no files.
  *          sse_lmdb_place_move() might help */
-int sse_lmdb_place_look(sse_store_t *store);
+int sse_lmdb_place_look(sse_lmdb_t *store);
 /** Not active: open what is there now. @return 0, or why there is nothing */
-int sse_lmdb_place_move(sse_store_t *store, sse_lmdb_who_e who);
+int sse_lmdb_place_move(sse_lmdb_t *store, sse_lmdb_who_e who);
 
 /* sse_lmdb_record.c: what the databases' keys and values look like */
 void sse_lmdb_pair_set(unsigned char key[16], apr_uint64_t a, apr_uint64_t b);
@@ -384,16 +387,16 @@ int sse_lmdb_entry_get(const MDB_val *val, sse_lmdb_entry_t *entry);
 int sse_lmdb_event_parse(sse_id_t id, const MDB_val *val,
                          sse_lmdb_event_t *event);
 /** The event of that id. */
-int sse_lmdb_event_get(sse_store_t *store, MDB_txn *txn, sse_id_t id,
+int sse_lmdb_event_get(sse_lmdb_t *store, MDB_txn *txn, sse_id_t id,
                        sse_lmdb_event_t *event);
 apr_size_t sse_lmdb_event_size(const sse_lmdb_event_t *event);
 /** The same, of an event that is in a history. */
 apr_size_t sse_lmdb_entry_size(const sse_lmdb_entry_t *entry,
                                apr_size_t key_len);
 /** What an event of that size takes, with its entries, about. */
-apr_uint64_t sse_lmdb_room(const sse_store_t *store, apr_size_t size);
+apr_uint64_t sse_lmdb_room(const sse_lmdb_t *store, apr_size_t size);
 int sse_lmdb_event_put(sse_lmdb_write_t *w, const sse_lmdb_event_t *event);
-int sse_lmdb_channel_get(sse_store_t *store, MDB_txn *txn, sse_slice_t key,
+int sse_lmdb_channel_get(sse_lmdb_t *store, MDB_txn *txn, sse_slice_t key,
                          sse_lmdb_channel_t *channel);
 int sse_lmdb_key_get(sse_lmdb_write_t *w, apr_uint64_t number,
                      sse_slice_t idempotency, sse_id_t *id);
@@ -454,7 +457,7 @@ int sse_lmdb_bound(sse_lmdb_write_t *w);
  *  readers that hold what was freed, a quarter of a second in all; if there are
  *  none give up a quarter of what is kept.
  *  @param round 1 the first time, then 2, and so on */
-void sse_lmdb_make_room(sse_store_t *store, apr_uint64_t need, int round);
+void sse_lmdb_make_room(sse_lmdb_t *store, apr_uint64_t need, int round);
 
 /** What is wanted of the writer; on the stack of who waits for it. */
 typedef struct {
@@ -480,7 +483,7 @@ typedef struct {
 sse_lmdb_request_t *sse_lmdb_request_next(const sse_lmdb_request_t *request);
 /** @return LMDB's code; EBUSY: others have kept it waiting for too long, and
  *          nothing was or will be written */
-int sse_lmdb_submit(sse_store_t *store, sse_lmdb_request_t *request,
+int sse_lmdb_submit(sse_lmdb_t *store, sse_lmdb_request_t *request,
                     apr_interval_time_t patience);
 /** The writer's functions. */
 void sse_lmdb_serve(void *store);
@@ -493,52 +496,52 @@ int sse_lmdb_is_free(void *store);
 int sse_lmdb_keep_room(sse_lmdb_write_t *w, apr_uint64_t need, int *again);
 /** Put these requests, of so many items. */
 int sse_lmdb_put(sse_lmdb_write_t *w, sse_lmdb_request_t *requests, int items);
-apr_status_t sse_lmdb_append(sse_store_t *store, sse_append_t *items, int n);
-apr_status_t sse_lmdb_forget(sse_store_t *store, sse_slice_t channel,
+apr_status_t sse_lmdb_append(sse_lmdb_t *store, sse_append_t *items, int n);
+apr_status_t sse_lmdb_forget(sse_lmdb_t *store, sse_slice_t channel,
                              sse_id_t *id);
 
 /* sse_lmdb_read.c */
-apr_status_t sse_lmdb_last(sse_store_t *store, sse_id_t *id);
-apr_status_t sse_lmdb_look(sse_store_t *store, const sse_slice_t *channels,
+apr_status_t sse_lmdb_last(sse_lmdb_t *store, sse_id_t *id);
+apr_status_t sse_lmdb_look(sse_lmdb_t *store, const sse_slice_t *channels,
                            int n, sse_id_t after, sse_position_t *position);
-apr_status_t sse_lmdb_follow(sse_store_t *store, sse_id_t after, int max,
+apr_status_t sse_lmdb_follow(sse_lmdb_t *store, sse_id_t after, int max,
                              sse_store_fn *fn, void *baton, sse_id_t *next,
                              int *missing);
 /** The first entry of the history that is not over its age; 0: none. */
-int sse_lmdb_first_kept(sse_store_t *store, MDB_txn *txn,
+int sse_lmdb_first_kept(sse_lmdb_t *store, MDB_txn *txn,
                         const sse_lmdb_channel_t *channel, apr_time_t now,
                         sse_id_t *first);
 /** What after that id has left the history.
  *  @param lost out: an id up to which it reaches, about; 0: nothing has */
-int sse_lmdb_gap(sse_store_t *store, MDB_txn *txn,
+int sse_lmdb_gap(sse_lmdb_t *store, MDB_txn *txn,
                  const sse_lmdb_channel_t *channel, sse_id_t first,
                  sse_id_t after, sse_id_t *lost);
 /** @return whether these can be keys of channels */
 int sse_lmdb_channels_ok(const sse_slice_t *channels, int n);
 
 /* sse_lmdb_merge.c */
-apr_status_t sse_lmdb_tail(sse_store_t *store, const sse_slice_t *channels,
+apr_status_t sse_lmdb_tail(sse_lmdb_t *store, const sse_slice_t *channels,
                            int n, apr_int64_t count, sse_id_t *after);
-apr_status_t sse_lmdb_history(sse_store_t *store, const sse_slice_t *channels,
+apr_status_t sse_lmdb_history(sse_lmdb_t *store, const sse_slice_t *channels,
                               int n, sse_id_t after, sse_id_t upto,
                               apr_size_t max_bytes, sse_store_fn *fn,
                               void *baton, sse_id_t *known, sse_id_t *next,
                               int *gap);
 
 /* sse_lmdb_tidy.c */
-apr_status_t sse_lmdb_tidy(sse_store_t *store, apr_time_t now, int *more);
+apr_status_t sse_lmdb_tidy(sse_lmdb_t *store, apr_time_t now, int *more);
 
 /* sse_lmdb_size.c */
 #define SSE_LMDB_SIZE_MIN (APR_UINT64_C(1) << 20)
 /** Where none was set, what fits. */
-void sse_lmdb_size_default(sse_store_conf_t *conf, apr_pool_t *pool);
-const char *sse_lmdb_remark(const sse_store_conf_t *conf, apr_pool_t *pool);
+void sse_lmdb_size_default(sse_lmdb_conf_t *conf, apr_pool_t *pool);
+const char *sse_lmdb_remark(const sse_lmdb_conf_t *conf, apr_pool_t *pool);
 
 /* sse_lmdb_prepare.c: in the parent */
-apr_status_t sse_lmdb_prepare(const sse_store_conf_t *conf, apr_uid_t uid,
+apr_status_t sse_lmdb_prepare(const sse_lmdb_conf_t *conf, apr_uid_t uid,
                               apr_gid_t gid, const char **notice,
                               apr_pool_t *pool);
-const char *sse_lmdb_test(const sse_store_conf_t *conf, apr_uid_t uid,
+const char *sse_lmdb_test(const sse_lmdb_conf_t *conf, apr_uid_t uid,
                           apr_gid_t gid, apr_pool_t *pool);
 
 /* sse_lmdb_check.c: in a process of its own */
@@ -561,7 +564,7 @@ typedef struct {
 } sse_lmdb_check_t;
 
 /** Open the store, make it if it is not there, and look through it. */
-void sse_lmdb_check(const sse_store_conf_t *conf,
+void sse_lmdb_check(const sse_lmdb_conf_t *conf,
                     volatile sse_lmdb_check_t *check);
 
 #include "store/lmdb/sse_lmdb_sums.h"

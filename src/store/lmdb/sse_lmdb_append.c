@@ -204,8 +204,7 @@ int sse_lmdb_put(sse_lmdb_write_t *w, sse_lmdb_request_t *request, int items)
 }
 
 /* Bytes of the map that it takes, about. */
-static apr_uint64_t item_room(const sse_store_t *store,
-                              const sse_append_t *item,
+static apr_uint64_t item_room(const sse_lmdb_t *store, const sse_append_t *item,
                               const sse_append_t *before)
 {
     apr_uint64_t size = sizeof(sse_lmdb_header_t) + item->channel.len +
@@ -224,7 +223,7 @@ static apr_uint64_t item_room(const sse_store_t *store,
     return size;
 }
 
-static apr_status_t measure(const sse_store_t *store, const sse_append_t *items,
+static apr_status_t measure(const sse_lmdb_t *store, const sse_append_t *items,
                             int n, apr_uint64_t *pages)
 {
     apr_uint64_t room = 0;
@@ -248,7 +247,7 @@ static apr_status_t measure(const sse_store_t *store, const sse_append_t *items,
     return *pages > store->soft / 2 ? SSE_STORE_ESIZE : APR_SUCCESS;
 }
 
-apr_status_t sse_lmdb_append(sse_store_t *store, sse_append_t *items, int n)
+apr_status_t sse_lmdb_append(sse_lmdb_t *store, sse_append_t *items, int n)
 {
     request_t request;
     apr_status_t rv;
@@ -269,7 +268,7 @@ apr_status_t sse_lmdb_append(sse_store_t *store, sse_append_t *items, int n)
     return rv;
 }
 
-apr_status_t sse_lmdb_forget(sse_store_t *store, sse_slice_t channel,
+apr_status_t sse_lmdb_forget(sse_lmdb_t *store, sse_slice_t channel,
                              sse_id_t *id)
 {
     request_t request;

@@ -364,7 +364,7 @@ static int check_env(walk_t *k, volatile sse_lmdb_check_t *check)
     return rc;
 }
 
-void sse_lmdb_check(const sse_store_conf_t *conf,
+void sse_lmdb_check(const sse_lmdb_conf_t *conf,
                     volatile sse_lmdb_check_t *check)
 {
     walk_t k;

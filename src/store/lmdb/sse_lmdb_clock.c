@@ -60,7 +60,7 @@ static apr_uint64_t ticks_now(void)
            (apr_uint64_t)ts.tv_nsec / 1000;
 }
 
-static apr_time_t time_at(const sse_store_t *store,
+static apr_time_t time_at(const sse_lmdb_t *store,
                           const sse_lmdb_state_t *state, apr_uint64_t ticks)
 {
     apr_time_t clock;
@@ -72,12 +72,12 @@ static apr_time_t time_at(const sse_store_t *store,
     return clock > state->time ? clock : state->time;
 }
 
-apr_time_t sse_lmdb_now(const sse_store_t *store, const sse_lmdb_state_t *state)
+apr_time_t sse_lmdb_now(const sse_lmdb_t *store, const sse_lmdb_state_t *state)
 {
     return time_at(store, state, ticks_now());
 }
 
-apr_time_t sse_lmdb_clock_set(const sse_store_t *store, sse_lmdb_state_t *state)
+apr_time_t sse_lmdb_clock_set(const sse_lmdb_t *store, sse_lmdb_state_t *state)
 {
     apr_uint64_t ticks = ticks_now();
 

@@ -73,7 +73,7 @@ int sse_lmdb_opening_lock(const char *dir, apr_interval_time_t patience,
     return rc;
 }
 
-static int open_locked(MDB_env *env, const sse_store_conf_t *conf,
+static int open_locked(MDB_env *env, const sse_lmdb_conf_t *conf,
                        apr_interval_time_t patience, const apr_uint32_t **words)
 {
     unsigned int flags = MDB_NOTLS | (conf->sync ? 0 : MDB_NOSYNC);
@@ -93,7 +93,7 @@ static int open_locked(MDB_env *env, const sse_store_conf_t *conf,
     return rc;
 }
 
-int sse_lmdb_env_open(MDB_env **out, const sse_store_conf_t *conf,
+int sse_lmdb_env_open(MDB_env **out, const sse_lmdb_conf_t *conf,
                       apr_interval_time_t patience, const apr_uint32_t **lock)
 {
     MDB_env *env;
@@ -120,7 +120,7 @@ int sse_lmdb_env_open(MDB_env **out, const sse_store_conf_t *conf,
     return 0;
 }
 
-static int state_get(sse_store_t *store, MDB_txn *txn, sse_lmdb_state_t *state)
+static int state_get(sse_lmdb_t *store, MDB_txn *txn, sse_lmdb_state_t *state)
 {
     MDB_val key = {5, (void *)"state"}, val;
     int rc = mdb_get(txn, store->db[SSE_DB_META], &key, &val);
@@ -133,7 +133,7 @@ static int state_get(sse_store_t *store, MDB_txn *txn, sse_lmdb_state_t *state)
 }
 
 /* A child with a larger configured size has made the file grow. */
-static int remap(sse_store_t *store, sse_lmdb_who_e who)
+static int remap(sse_lmdb_t *store, sse_lmdb_who_e who)
 {
     if (store->beginning) {
         return EAGAIN; /* it may get in at any moment */
@@ -142,7 +142,7 @@ static int remap(sse_store_t *store, sse_lmdb_who_e who)
 }
 
 /* @return ESTALE: the files were replaced, so move over and come again */
-static int snapshot_begin(sse_store_t *store, MDB_txn **out)
+static int snapshot_begin(sse_lmdb_t *store, MDB_txn **out)
 {
     MDB_txn *txn;
     int found, rc = sse_lmdb_gate_enter(store, SSE_LMDB_READER, &txn);
@@ -178,7 +178,7 @@ static int snapshot_begin(sse_store_t *store, MDB_txn **out)
     return rc;
 }
 
-int sse_lmdb_read_begin(sse_store_t *store, MDB_txn **txn,
+int sse_lmdb_read_begin(sse_lmdb_t *store, MDB_txn **txn,
                         sse_lmdb_state_t *state)
 {
     int rc, tries = 0, moved = 0;
@@ -220,14 +220,14 @@ int sse_lmdb_read_begin(sse_store_t *store, MDB_txn **txn,
     return rc;
 }
 
-void sse_lmdb_read_end(sse_store_t *store, MDB_txn *txn)
+void sse_lmdb_read_end(sse_lmdb_t *store, MDB_txn *txn)
 {
     mdb_txn_reset(txn);
     sse_lmdb_gate_leave(store, txn);
 }
 
 /* Do what may let a transaction begin that did not. @return 0: try again */
-static int begin_failed(sse_store_t *store, int rc)
+static int begin_failed(sse_lmdb_t *store, int rc)
 {
     switch (rc) {
     case MDB_MAP_RESIZED:
@@ -247,7 +247,7 @@ static int begin_failed(sse_store_t *store, int rc)
  * this counts as nobody's use of the environment, so that another one can be
  * opened; then this one is left to this thread.
  * @return 0, active; ECANCELED: this thread is not the writer any more */
-static int lock_env(sse_store_t *store, MDB_txn **txn)
+static int lock_env(sse_lmdb_t *store, MDB_txn **txn)
 {
     MDB_env *env = sse_lmdb_gate_wait_begin(store);
     int rc = mdb_txn_begin(env, NULL, 0, txn);
@@ -262,7 +262,7 @@ static int lock_env(sse_store_t *store, MDB_txn **txn)
     return ECANCELED;
 }
 
-int sse_lmdb_write_begin(sse_lmdb_write_t *w, sse_store_t *store)
+int sse_lmdb_write_begin(sse_lmdb_write_t *w, sse_lmdb_t *store)
 {
     int rc, tries = 0;
 
@@ -309,7 +309,7 @@ void sse_lmdb_write_abort(sse_lmdb_write_t *w)
 
 /* LMDB calls a short write EIO; mostly it is the disk, the quota or the limit
  * that is full.  Find out by writing as much ourselves. */
-static int why_eio(sse_store_t *store)
+static int why_eio(sse_lmdb_t *store)
 {
     static const char zeros[65536];
     struct rlimit limit;
@@ -366,7 +366,7 @@ int sse_lmdb_write_commit(sse_lmdb_write_t *w)
     return rc;
 }
 
-int sse_lmdb_pages_used(sse_store_t *store, MDB_txn *txn, apr_uint64_t *pages)
+int sse_lmdb_pages_used(sse_lmdb_t *store, MDB_txn *txn, apr_uint64_t *pages)
 {
     MDB_stat st;
     int i, rc;
@@ -383,7 +383,7 @@ int sse_lmdb_pages_used(sse_store_t *store, MDB_txn *txn, apr_uint64_t *pages)
 
 static apr_status_t sse_lmdb_close(void *data)
 {
-    sse_store_t *store = data;
+    sse_lmdb_t *store = data;
 
     if (!sse_lmdb_writer_destroy(store->writer, CLOSE_WAIT)) {
         return APR_SUCCESS; /* it hangs: the process ends without it */
@@ -398,7 +398,7 @@ static apr_status_t sse_lmdb_close(void *data)
 
 /* Without LMDB's writer lock, which another process may hold for ever.
  * @return ENOENT: there are none yet */
-static int open_dbs_there(sse_store_t *store)
+static int open_dbs_there(sse_lmdb_t *store)
 {
     MDB_stat st;
     MDB_txn *txn;
@@ -422,8 +422,7 @@ static int open_dbs_there(sse_store_t *store)
 
 /* All others are kept out meanwhile: LMDB's lock, for which there is no
  * time-out, is taken only when it looks free. */
-static int make_dbs(sse_store_t *store, const apr_uint32_t *lock,
-                    sse_id_t above)
+static int make_dbs(sse_lmdb_t *store, const apr_uint32_t *lock, sse_id_t above)
 {
     MDB_txn *txn;
     int rc = sse_lmdb_lock_wait(lock, SSE_LMDB_PATIENCE)
@@ -441,7 +440,7 @@ static int make_dbs(sse_store_t *store, const apr_uint32_t *lock,
     return mdb_txn_commit(txn);
 }
 
-static int open_dbs(sse_store_t *store, sse_lmdb_who_e who,
+static int open_dbs(sse_lmdb_t *store, sse_lmdb_who_e who,
                     const apr_uint32_t *lock, sse_id_t above)
 {
     int rc = open_dbs_there(store);
@@ -459,7 +458,7 @@ apr_uint64_t sse_lmdb_soft(apr_uint64_t pages)
 }
 
 /* A file that has been there may have other pages than this machine's. */
-static int measure_env(sse_store_t *store)
+static int measure_env(sse_lmdb_t *store)
 {
     MDB_stat st;
     int rc = mdb_env_stat(store->env, &st);
@@ -471,7 +470,7 @@ static int measure_env(sse_store_t *store)
     return rc;
 }
 
-int sse_lmdb_env_start(sse_store_t *store, sse_lmdb_who_e who, sse_id_t above)
+int sse_lmdb_env_start(sse_lmdb_t *store, sse_lmdb_who_e who, sse_id_t above)
 {
     const apr_uint32_t *lock;
     int dead, rc;
@@ -494,7 +493,7 @@ int sse_lmdb_env_start(sse_store_t *store, sse_lmdb_who_e who, sse_id_t above)
     return 0;
 }
 
-void sse_lmdb_env_stop(sse_store_t *store)
+void sse_lmdb_env_stop(sse_lmdb_t *store)
 {
     sse_lmdb_lock_use(store, NULL);
     while (store->idle_count) {
@@ -511,10 +510,10 @@ void sse_lmdb_env_stop(sse_store_t *store)
     }
 }
 
-apr_status_t sse_lmdb_open(sse_store_t **out, const sse_store_conf_t *conf,
+apr_status_t sse_lmdb_open(sse_lmdb_t **out, const sse_lmdb_conf_t *conf,
                            apr_pool_t *pool)
 {
-    sse_store_t *store = calloc(1, sizeof(*store));
+    sse_lmdb_t *store = calloc(1, sizeof(*store));
 
     *out = NULL;
     if (!store || !(store->writer = sse_lmdb_writer_create(

@@ -89,7 +89,7 @@ int sse_lmdb_bound(sse_lmdb_write_t *w)
 }
 
 /* @param count in: how many at most; out: how many went */
-static int evict_some(sse_store_t *store, apr_uint64_t pages, int *count)
+static int evict_some(sse_lmdb_t *store, apr_uint64_t pages, int *count)
 {
     sse_lmdb_write_t w;
     int rc = sse_lmdb_write_begin(&w, store);
@@ -106,7 +106,7 @@ static int evict_some(sse_store_t *store, apr_uint64_t pages, int *count)
 }
 
 /* Pages which a transaction freed are to be had again two later. */
-static void turn_over(sse_store_t *store)
+static void turn_over(sse_lmdb_t *store)
 {
     int i, none = 0, rc = 0;
 
@@ -115,7 +115,7 @@ static void turn_over(sse_store_t *store)
     }
 }
 
-static void evict_down_to(sse_store_t *store, apr_uint64_t pages)
+static void evict_down_to(sse_lmdb_t *store, apr_uint64_t pages)
 {
     int rc, count, max = SSE_LMDB_EVICT_MAX;
 
@@ -147,7 +147,7 @@ static int on_reader(const char *line, void *baton)
 }
 
 /* Whether a reader keeps what was freed from being given out again. */
-static int is_held(sse_store_t *store)
+static int is_held(sse_lmdb_t *store)
 {
     apr_uint64_t oldest = ~(apr_uint64_t)0;
     MDB_envinfo info;
@@ -160,7 +160,7 @@ static int is_held(sse_store_t *store)
     return held;
 }
 
-void sse_lmdb_make_room(sse_store_t *store, apr_uint64_t need, int round)
+void sse_lmdb_make_room(sse_lmdb_t *store, apr_uint64_t need, int round)
 {
     sse_lmdb_state_t state;
     apr_uint64_t used;

@@ -52,7 +52,7 @@ static int get(MDB_txn *txn, MDB_dbi db, apr_uint64_t bucket, sse_id_t *floor)
     return sse_lmdb_id_get(&val, floor) ? 0 : MDB_CORRUPTED;
 }
 
-int sse_lmdb_floor_get(sse_store_t *store, MDB_txn *txn,
+int sse_lmdb_floor_get(sse_lmdb_t *store, MDB_txn *txn,
                        const sse_lmdb_state_t *state, sse_slice_t key,
                        sse_id_t *floor)
 {

@@ -35,7 +35,7 @@ void sse_lmdb_cond_init(pthread_cond_t *cond)
 }
 
 /* With the gate. @return whether nobody is active any more */
-static int wait_for_active(sse_store_t *store, sse_lmdb_who_e who)
+static int wait_for_active(sse_lmdb_t *store, sse_lmdb_who_e who)
 {
     struct timespec until;
     int rc = 0;
@@ -50,7 +50,7 @@ static int wait_for_active(sse_store_t *store, sse_lmdb_who_e who)
 
 /* With the gate.  Readers wait for who is alone only for a moment, counted from
  * when that one began.  @return whether there is none any more */
-static int wait_for_alone(sse_store_t *store, sse_lmdb_who_e who)
+static int wait_for_alone(sse_lmdb_t *store, sse_lmdb_who_e who)
 {
     int rc = 0;
 
@@ -63,8 +63,8 @@ static int wait_for_alone(sse_store_t *store, sse_lmdb_who_e who)
     return !store->alone;
 }
 
-int sse_lmdb_alone(sse_store_t *store, sse_lmdb_who_e who,
-                   int (*fn)(sse_store_t *store, sse_lmdb_who_e who))
+int sse_lmdb_alone(sse_lmdb_t *store, sse_lmdb_who_e who,
+                   int (*fn)(sse_lmdb_t *store, sse_lmdb_who_e who))
 {
     int rc = 0;
 
@@ -88,7 +88,7 @@ int sse_lmdb_alone(sse_store_t *store, sse_lmdb_who_e who,
     return rc;
 }
 
-int sse_lmdb_gate_enter(sse_store_t *store, sse_lmdb_who_e who, MDB_txn **idle)
+int sse_lmdb_gate_enter(sse_lmdb_t *store, sse_lmdb_who_e who, MDB_txn **idle)
 {
     int is_open;
 
@@ -103,7 +103,7 @@ int sse_lmdb_gate_enter(sse_store_t *store, sse_lmdb_who_e who, MDB_txn **idle)
     return is_open ? 0 : EAGAIN;
 }
 
-void sse_lmdb_gate_leave(sse_store_t *store, MDB_txn *txn)
+void sse_lmdb_gate_leave(sse_lmdb_t *store, MDB_txn *txn)
 {
     pthread_mutex_lock(&store->gate);
     if (txn && store->idle_count < SSE_LMDB_IDLE) {
@@ -118,14 +118,14 @@ void sse_lmdb_gate_leave(sse_store_t *store, MDB_txn *txn)
     pthread_mutex_unlock(&store->gate);
 }
 
-void sse_lmdb_enter(sse_store_t *store)
+void sse_lmdb_enter(sse_lmdb_t *store)
 {
     sse_lmdb_gate_enter(store, SSE_LMDB_WRITER, NULL);
 }
 
-void sse_lmdb_leave(sse_store_t *store) { sse_lmdb_gate_leave(store, NULL); }
+void sse_lmdb_leave(sse_lmdb_t *store) { sse_lmdb_gate_leave(store, NULL); }
 
-MDB_env *sse_lmdb_gate_wait_begin(sse_store_t *store)
+MDB_env *sse_lmdb_gate_wait_begin(sse_lmdb_t *store)
 {
     MDB_env *env;
 
@@ -139,7 +139,7 @@ MDB_env *sse_lmdb_gate_wait_begin(sse_store_t *store)
     return env;
 }
 
-int sse_lmdb_gate_wait_end(sse_store_t *store, MDB_env *env)
+int sse_lmdb_gate_wait_end(sse_lmdb_t *store, MDB_env *env)
 {
     int is_current;
 
@@ -154,7 +154,7 @@ int sse_lmdb_gate_wait_end(sse_store_t *store, MDB_env *env)
     return is_current;
 }
 
-void sse_lmdb_readers_clear(sse_store_t *store)
+void sse_lmdb_readers_clear(sse_lmdb_t *store)
 {
     int dead;
 

@@ -92,7 +92,7 @@ static sse_inspect_e look_at_files(sse_inspect_t *in, int *lock)
 
 static sse_inspect_e env_open(sse_inspect_t *in)
 {
-    sse_store_t *store = in->store;
+    sse_lmdb_t *store = in->store;
     sse_inspect_e result;
     int rc, fd, lock = 0;
 
@@ -151,7 +151,7 @@ static sse_inspect_e version_check(sse_inspect_t *in, MDB_txn *txn)
 
 static sse_inspect_e dbs_open(sse_inspect_t *in)
 {
-    sse_store_t *store = in->store;
+    sse_lmdb_t *store = in->store;
     sse_inspect_e result;
     MDB_envinfo info;
     MDB_txn *txn;
@@ -201,7 +201,7 @@ sse_inspect_e sse_inspect_open(sse_inspect_t *in, const char *dir)
 
 void sse_inspect_close(sse_inspect_t *in)
 {
-    sse_store_t *store = in->store;
+    sse_lmdb_t *store = in->store;
 
     if (store) {
         while (store->idle_count) {
@@ -242,7 +242,7 @@ sse_inspect_e sse_inspect_stat(sse_inspect_t *in, sse_inspect_stat_t *stat)
                               SSE_DB_GRAVES};
     apr_uint64_t *counts[] = {&stat->channels, &stat->events, &stat->lingering,
                               &stat->forgotten};
-    sse_store_t *store = in->store;
+    sse_lmdb_t *store = in->store;
     sse_lmdb_state_t state;
     readers_t readers = {0, 0};
     MDB_envinfo info;
@@ -287,7 +287,7 @@ typedef struct {
 } channels_t;
 
 /* Tidying has not come by yet: count what it would leave. */
-static int count_from(sse_store_t *store, MDB_txn *txn, apr_uint64_t number,
+static int count_from(sse_lmdb_t *store, MDB_txn *txn, apr_uint64_t number,
                       sse_inspect_channel_t *out)
 {
     unsigned char buf[16];
@@ -320,7 +320,7 @@ static int count_from(sse_store_t *store, MDB_txn *txn, apr_uint64_t number,
     return rc == MDB_NOTFOUND ? 0 : rc;
 }
 
-static int channel_take(sse_store_t *store, MDB_txn *txn, apr_time_t now,
+static int channel_take(sse_lmdb_t *store, MDB_txn *txn, apr_time_t now,
                         const MDB_val *key, const MDB_val *val, channels_t *to)
 {
     sse_inspect_channel_t *out = &to->items[to->count].channel;
@@ -365,7 +365,7 @@ static int is_after(const MDB_val *key, sse_slice_t than)
 }
 
 /* The channels after that key, or from it on. */
-static int channels_read(sse_store_t *store, sse_slice_t from, int after,
+static int channels_read(sse_lmdb_t *store, sse_slice_t from, int after,
                          channels_t *to)
 {
     MDB_val key = {from.len, (void *)from.ptr}, val;

@@ -40,7 +40,7 @@ typedef enum {
 typedef struct {
     sse_store_conf_t *conf;
     sse_store_t *store; /**< for the provider's reading functions; or NULL */
-    char words[512];    /**< what is wrong, after a result that is not OK */
+    char words[512];   /**< what is wrong, after a result that is not OK */
 } sse_inspect_t;
 
 typedef struct {

@@ -89,7 +89,7 @@ void sse_lmdb_lock_unmap(const apr_uint32_t *words)
     }
 }
 
-void sse_lmdb_lock_use(sse_store_t *store, const apr_uint32_t *words)
+void sse_lmdb_lock_use(sse_lmdb_t *store, const apr_uint32_t *words)
 {
     pthread_mutex_lock(&store->peek);
     sse_lmdb_lock_unmap(store->lock);
@@ -122,7 +122,7 @@ int sse_lmdb_lock_wait(const apr_uint32_t *words, apr_interval_time_t patience)
     return 1;
 }
 
-int sse_lmdb_lock_is_free(sse_store_t *store)
+int sse_lmdb_lock_is_free(sse_lmdb_t *store)
 {
     int is_free;
 
@@ -132,7 +132,7 @@ int sse_lmdb_lock_is_free(sse_store_t *store)
     return is_free;
 }
 
-int sse_lmdb_lock_find_in(sse_store_t *store)
+int sse_lmdb_lock_find_in(sse_lmdb_t *store)
 {
     int i;
 
@@ -142,7 +142,7 @@ int sse_lmdb_lock_find_in(sse_store_t *store)
     return i;
 }
 
-void sse_lmdb_lock_found_in(sse_store_t *store, int i)
+void sse_lmdb_lock_found_in(sse_lmdb_t *store, int i)
 {
     pthread_mutex_lock(&store->peek);
     if (store->lock) {

@@ -18,7 +18,7 @@ typedef struct {
 } way_t;
 
 typedef struct {
-    sse_store_t *store;
+    sse_lmdb_t *store;
     MDB_txn *txn;
     way_t *ways;
     int count;    /**< in the heap */
@@ -204,7 +204,7 @@ static void merge_close(merge_t *m)
 }
 
 /* The snapshot that a merge is made in. */
-static int merge_begin(merge_t *m, sse_store_t *store, int backward,
+static int merge_begin(merge_t *m, sse_lmdb_t *store, int backward,
                        sse_lmdb_state_t *state)
 {
     m->store = store;
@@ -234,7 +234,7 @@ static sse_id_t oldest(const merge_t *m, sse_id_t otherwise)
     return id ? id - 1 : otherwise;
 }
 
-apr_status_t sse_lmdb_tail(sse_store_t *store, const sse_slice_t *channels,
+apr_status_t sse_lmdb_tail(sse_lmdb_t *store, const sse_slice_t *channels,
                            int n, apr_int64_t count, sse_id_t *after)
 {
     sse_lmdb_state_t state;
@@ -293,7 +293,7 @@ static int give(merge_t *m, sse_id_t upto, apr_size_t bytes, sse_store_fn *fn,
     return 0;
 }
 
-apr_status_t sse_lmdb_history(sse_store_t *store, const sse_slice_t *channels,
+apr_status_t sse_lmdb_history(sse_lmdb_t *store, const sse_slice_t *channels,
                               int n, sse_id_t after, sse_id_t upto,
                               apr_size_t max_bytes, sse_store_fn *fn,
                               void *baton, sse_id_t *known, sse_id_t *next,

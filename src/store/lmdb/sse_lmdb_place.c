@@ -34,14 +34,14 @@
 
 static const char *const names[SSE_LMDB_FILES] = {"data.mdb", "lock.mdb"};
 
-static int path_of(const sse_store_conf_t *conf, const char *name, char *path)
+static int path_of(const sse_lmdb_conf_t *conf, const char *name, char *path)
 {
     int len = snprintf(path, PATH_MAX_LEN, "%s/%s", conf->dir, name);
 
     return len < PATH_MAX_LEN ? 0 : ENAMETOOLONG;
 }
 
-int sse_lmdb_place_reserve(const sse_store_conf_t *conf,
+int sse_lmdb_place_reserve(const sse_lmdb_conf_t *conf,
                            const apr_uint32_t **lock)
 {
     char path[PATH_MAX_LEN];
@@ -65,7 +65,7 @@ int sse_lmdb_place_reserve(const sse_store_conf_t *conf,
     return rc;
 }
 
-static int identify(const sse_store_conf_t *conf, const char *name,
+static int identify(const sse_lmdb_conf_t *conf, const char *name,
                     sse_lmdb_file_t *file)
 {
     char path[PATH_MAX_LEN];
@@ -80,7 +80,7 @@ static int identify(const sse_store_conf_t *conf, const char *name,
     return 0;
 }
 
-int sse_lmdb_place_note(sse_store_t *store)
+int sse_lmdb_place_note(sse_lmdb_t *store)
 {
     struct stat st;
     int i, fd, rc = 0;
@@ -101,7 +101,7 @@ int sse_lmdb_place_note(sse_store_t *store)
 }
 
 /* @return 0; ESTALE: others are there; ENOENT and so on: none */
-static int compare(const sse_store_t *store)
+static int compare(const sse_lmdb_t *store)
 {
     sse_lmdb_file_t file = {0};
     int i, rc = 0;
@@ -116,7 +116,7 @@ static int compare(const sse_store_t *store)
     return rc;
 }
 
-int sse_lmdb_place_look(sse_store_t *store)
+int sse_lmdb_place_look(sse_lmdb_t *store)
 {
     apr_time_t now = apr_time_now();
     apr_time_t looked = __atomic_load_n(&store->looked, __ATOMIC_RELAXED);
@@ -139,7 +139,7 @@ int sse_lmdb_place_look(sse_store_t *store)
 }
 
 /* The directory, which the user may be allowed to make again. */
-static int is_usable(const sse_store_conf_t *conf)
+static int is_usable(const sse_lmdb_conf_t *conf)
 {
     if (mkdir(conf->dir, 0700) && errno != EEXIST) {
         return 0;
@@ -147,7 +147,7 @@ static int is_usable(const sse_store_conf_t *conf)
     return !access(conf->dir, R_OK | W_OK | X_OK);
 }
 
-void sse_lmdb_place_saw(sse_store_t *store, sse_id_t id)
+void sse_lmdb_place_saw(sse_lmdb_t *store, sse_id_t id)
 {
     sse_id_t highest = __atomic_load_n(&store->highest, __ATOMIC_RELAXED);
 
@@ -158,7 +158,7 @@ void sse_lmdb_place_saw(sse_store_t *store, sse_id_t id)
 }
 
 /* The newest id of what is still open: others may have written last. */
-static void see_last(sse_store_t *store)
+static void see_last(sse_lmdb_t *store)
 {
     sse_lmdb_state_t state = {0};
     MDB_val key = {5, (void *)"state"}, val;
@@ -174,7 +174,7 @@ static void see_last(sse_store_t *store)
     sse_lmdb_place_saw(store, state.last);
 }
 
-int sse_lmdb_place_may_move(const sse_store_t *store, sse_lmdb_who_e who)
+int sse_lmdb_place_may_move(const sse_lmdb_t *store, sse_lmdb_who_e who)
 {
     apr_time_t now = apr_time_now();
     apr_time_t failed = __atomic_load_n(&store->failed[who == SSE_LMDB_WRITER],
@@ -183,7 +183,7 @@ int sse_lmdb_place_may_move(const sse_store_t *store, sse_lmdb_who_e who)
     return now < failed || now - failed >= TRY_EVERY;
 }
 
-static int start_again(sse_store_t *store, sse_lmdb_who_e who)
+static int start_again(sse_lmdb_t *store, sse_lmdb_who_e who)
 {
     int rc;
 
@@ -203,7 +203,7 @@ static int start_again(sse_store_t *store, sse_lmdb_who_e who)
 }
 
 /* A process must not have a lock file open twice: LMDB closes it for both. */
-static int is_locked_here(const sse_store_t *store)
+static int is_locked_here(const sse_lmdb_t *store)
 {
     sse_lmdb_file_t file = {0};
 
@@ -212,7 +212,7 @@ static int is_locked_here(const sse_store_t *store)
 }
 
 /* Nobody is active. */
-static int move(sse_store_t *store, sse_lmdb_who_e who)
+static int move(sse_lmdb_t *store, sse_lmdb_who_e who)
 {
     int found = sse_lmdb_place_look(store);
 
@@ -234,7 +234,7 @@ static int move(sse_store_t *store, sse_lmdb_who_e who)
     return store->why;
 }
 
-int sse_lmdb_place_move(sse_store_t *store, sse_lmdb_who_e who)
+int sse_lmdb_place_move(sse_lmdb_t *store, sse_lmdb_who_e who)
 {
     int rc = sse_lmdb_alone(store, who, move);
 

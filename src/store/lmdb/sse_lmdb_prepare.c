@@ -354,7 +354,7 @@ static apr_status_t prepare(job_t *job)
     return rv;
 }
 
-apr_status_t sse_lmdb_prepare(const sse_store_conf_t *conf, apr_uid_t uid,
+apr_status_t sse_lmdb_prepare(const sse_lmdb_conf_t *conf, apr_uid_t uid,
                               apr_gid_t gid, const char **notice,
                               apr_pool_t *pool)
 {
@@ -378,7 +378,7 @@ static int cannot_tell(const job_t *job, apr_status_t rv)
            (stat(job->conf->dir, &st) || st.st_uid != geteuid());
 }
 
-const char *sse_lmdb_test(const sse_store_conf_t *conf, apr_uid_t uid,
+const char *sse_lmdb_test(const sse_lmdb_conf_t *conf, apr_uid_t uid,
                           apr_gid_t gid, apr_pool_t *pool)
 {
     const char *notice = NULL;

@@ -21,7 +21,7 @@
 #include "store/lmdb/sse_lmdb.h"
 
 typedef struct {
-    const sse_store_conf_t *conf;
+    const sse_lmdb_conf_t *conf;
     apr_uid_t uid; /**< whom it shall belong to; (apr_uid_t)-1: whom it does */
     apr_gid_t gid;
     const char **notice;

@@ -56,7 +56,7 @@ static int parse_share(const char *value, int *share)
     return n >= 1 && n <= 100 && !strcmp(p, "%");
 }
 
-static const char *set_dir(sse_store_conf_t *conf, apr_pool_t *pool,
+static const char *set_dir(sse_lmdb_conf_t *conf, apr_pool_t *pool,
                            const char *value)
 {
     char *path;
@@ -78,7 +78,7 @@ static const char *set_dir(sse_store_conf_t *conf, apr_pool_t *pool,
     return NULL;
 }
 
-static const char *set_one(sse_store_conf_t *conf, apr_pool_t *pool,
+static const char *set_one(sse_lmdb_conf_t *conf, apr_pool_t *pool,
                            const char *arg)
 {
     const char *value = strchr(arg, '=');
@@ -117,11 +117,11 @@ static const char *set_one(sse_store_conf_t *conf, apr_pool_t *pool,
                         arg);
 }
 
-static const char *sse_lmdb_configure(sse_store_conf_t **out, apr_pool_t *pool,
+static const char *sse_lmdb_configure(sse_lmdb_conf_t **out, apr_pool_t *pool,
                                       const char *dir, int argc,
                                       const char *const *argv)
 {
-    sse_store_conf_t *conf = apr_pcalloc(pool, sizeof(*conf));
+    sse_lmdb_conf_t *conf = apr_pcalloc(pool, sizeof(*conf));
     const char *err;
     int i;
 
@@ -139,18 +139,18 @@ static const char *sse_lmdb_configure(sse_store_conf_t **out, apr_pool_t *pool,
     return err;
 }
 
-static const char *sse_lmdb_directory(const sse_store_conf_t *conf)
+static const char *sse_lmdb_directory(const sse_lmdb_conf_t *conf)
 {
     return conf->dir;
 }
 
-static void sse_lmdb_limit(sse_store_t *store, int publishers,
+static void sse_lmdb_limit(sse_lmdb_t *store, int publishers,
                            sse_store_stay_fn *may_stay)
 {
     sse_lmdb_writer_limit(store->writer, publishers, may_stay);
 }
 
-static const char *sse_lmdb_news(sse_store_t *store)
+static const char *sse_lmdb_news(sse_lmdb_t *store)
 {
     return __atomic_exchange_n(&store->news, NULL, __ATOMIC_ACQ_REL);
 }

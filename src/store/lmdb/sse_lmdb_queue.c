@@ -19,7 +19,7 @@ typedef sse_lmdb_request_t request_t;
 
 /** Who is written for in one transaction. */
 typedef struct {
-    sse_store_t *store;
+    sse_lmdb_t *store;
     request_t *first;
     apr_uint64_t need;
     int items;
@@ -54,7 +54,7 @@ static int want(void *baton, const sse_lmdb_writer_job_t *job)
 static int want_all(void *baton, const sse_lmdb_writer_job_t *job) { return 1; }
 
 /* Nothing can be written for anybody. */
-static void fail_all(sse_store_t *store, int rc)
+static void fail_all(sse_lmdb_t *store, int rc)
 {
     sse_lmdb_writer_job_t *job,
         *jobs = sse_lmdb_writer_take(store->writer, want_all, NULL);
@@ -139,13 +139,13 @@ static void conclude(group_t *group, int rc)
 
 int sse_lmdb_is_free(void *baton)
 {
-    sse_store_t *store = baton;
+    sse_lmdb_t *store = baton;
 
     return !store->room_round && sse_lmdb_lock_is_free(store);
 }
 
 /* Before the next transaction, with nobody in hand, as it may take long. */
-static void make_room(sse_store_t *store)
+static void make_room(sse_lmdb_t *store)
 {
     int round = store->room_round;
 
@@ -158,7 +158,7 @@ static void make_room(sse_store_t *store)
 void sse_lmdb_serve(void *baton)
 {
     group_t group = {baton, NULL, 0, 0, 0};
-    sse_store_t *store = baton;
+    sse_lmdb_t *store = baton;
     sse_lmdb_write_t w;
     int rc, word;
 
@@ -183,7 +183,7 @@ void sse_lmdb_serve(void *baton)
 
 /* The administrator may have ended what hangs by putting another directory in
  * the place of the one that is locked. */
-static void look_elsewhere(sse_store_t *store)
+static void look_elsewhere(sse_lmdb_t *store)
 {
     int rc;
 
@@ -198,7 +198,7 @@ static void look_elsewhere(sse_store_t *store)
     }
 }
 
-int sse_lmdb_submit(sse_store_t *store, request_t *request,
+int sse_lmdb_submit(sse_lmdb_t *store, request_t *request,
                     apr_interval_time_t patience)
 {
     int rc = sse_lmdb_writer_submit(store->writer, &request->job, patience);

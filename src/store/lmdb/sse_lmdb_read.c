@@ -19,7 +19,7 @@ int sse_lmdb_channels_ok(const sse_slice_t *channels, int n)
     return 1;
 }
 
-apr_status_t sse_lmdb_last(sse_store_t *store, sse_id_t *id)
+apr_status_t sse_lmdb_last(sse_lmdb_t *store, sse_id_t *id)
 {
     sse_lmdb_state_t state;
     MDB_txn *txn;
@@ -79,7 +79,7 @@ static int bisect(MDB_cursor *cursor, const sse_lmdb_channel_t *channel,
     return seek(cursor, channel->number, low, first, &entry);
 }
 
-int sse_lmdb_first_kept(sse_store_t *store, MDB_txn *txn,
+int sse_lmdb_first_kept(sse_lmdb_t *store, MDB_txn *txn,
                         const sse_lmdb_channel_t *channel, apr_time_t now,
                         sse_id_t *first)
 {
@@ -99,7 +99,7 @@ int sse_lmdb_first_kept(sse_store_t *store, MDB_txn *txn,
     return rc == MDB_NOTFOUND ? MDB_CORRUPTED : rc;
 }
 
-int sse_lmdb_gap(sse_store_t *store, MDB_txn *txn,
+int sse_lmdb_gap(sse_lmdb_t *store, MDB_txn *txn,
                  const sse_lmdb_channel_t *channel, sse_id_t first,
                  sse_id_t after, sse_id_t *lost)
 {
@@ -129,7 +129,7 @@ int sse_lmdb_gap(sse_store_t *store, MDB_txn *txn,
     return rc == MDB_NOTFOUND ? 0 : rc;
 }
 
-static int look_at(sse_store_t *store, MDB_txn *txn, sse_slice_t key,
+static int look_at(sse_lmdb_t *store, MDB_txn *txn, sse_slice_t key,
                    sse_id_t after, const sse_lmdb_state_t *state,
                    apr_time_t now, sse_position_t *position)
 {
@@ -156,7 +156,7 @@ static int look_at(sse_store_t *store, MDB_txn *txn, sse_slice_t key,
     return 0;
 }
 
-apr_status_t sse_lmdb_look(sse_store_t *store, const sse_slice_t *channels,
+apr_status_t sse_lmdb_look(sse_lmdb_t *store, const sse_slice_t *channels,
                            int n, sse_id_t after, sse_position_t *position)
 {
     sse_lmdb_state_t state;
@@ -214,7 +214,7 @@ static int follow_log(MDB_cursor *cursor, int max, sse_store_fn *fn,
     return 0;
 }
 
-apr_status_t sse_lmdb_follow(sse_store_t *store, sse_id_t after, int max,
+apr_status_t sse_lmdb_follow(sse_lmdb_t *store, sse_id_t after, int max,
                              sse_store_fn *fn, void *baton, sse_id_t *next,
                              int *missing)
 {

@@ -106,7 +106,7 @@ int sse_lmdb_event_parse(sse_id_t id, const MDB_val *val,
     return 0;
 }
 
-int sse_lmdb_event_get(sse_store_t *store, MDB_txn *txn, sse_id_t id,
+int sse_lmdb_event_get(sse_lmdb_t *store, MDB_txn *txn, sse_id_t id,
                        sse_lmdb_event_t *event)
 {
     MDB_val key = {sizeof(id), &id}, val;
@@ -130,7 +130,7 @@ apr_size_t sse_lmdb_entry_size(const sse_lmdb_entry_t *entry,
     return sizeof(sse_lmdb_header_t) + key_len + entry->keyed + entry->bytes;
 }
 
-apr_uint64_t sse_lmdb_room(const sse_store_t *store, apr_size_t size)
+apr_uint64_t sse_lmdb_room(const sse_lmdb_t *store, apr_size_t size)
 {
     apr_uint64_t room = size;
 
@@ -182,7 +182,7 @@ int sse_lmdb_event_put(sse_lmdb_write_t *w, const sse_lmdb_event_t *event)
     return 0;
 }
 
-int sse_lmdb_channel_get(sse_store_t *store, MDB_txn *txn, sse_slice_t slice,
+int sse_lmdb_channel_get(sse_lmdb_t *store, MDB_txn *txn, sse_slice_t slice,
                          sse_lmdb_channel_t *channel)
 {
     MDB_val key = {slice.len, (void *)slice.ptr}, val;

@@ -82,7 +82,7 @@ static apr_uint64_t keeping(apr_uint64_t bytes, apr_uint64_t size)
     return need < size ? need : size;
 }
 
-void sse_lmdb_size_default(sse_store_conf_t *conf, apr_pool_t *pool)
+void sse_lmdb_size_default(sse_lmdb_conf_t *conf, apr_pool_t *pool)
 {
     struct statvfs vfs;
     apr_uint64_t part, least, bytes, size;
@@ -109,7 +109,7 @@ static const char *megabytes(apr_pool_t *pool, apr_uint64_t bytes)
     return apr_psprintf(pool, "%" APR_UINT64_T_FMT "m", bytes >> 20);
 }
 
-const char *sse_lmdb_remark(const sse_store_conf_t *conf, apr_pool_t *pool)
+const char *sse_lmdb_remark(const sse_lmdb_conf_t *conf, apr_pool_t *pool)
 {
     if (conf->is_cut) {
         return apr_psprintf(

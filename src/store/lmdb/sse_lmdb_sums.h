@@ -53,7 +53,7 @@ int sse_lmdb_weight_get(const MDB_val *key, apr_uint64_t *parent,
 int sse_lmdb_weight_find(sse_lmdb_write_t *w, const sse_slice_t *owner);
 
 /* sse_lmdb_floor.c: what channels that are gone have lost */
-int sse_lmdb_floor_get(sse_store_t *store, MDB_txn *txn,
+int sse_lmdb_floor_get(sse_lmdb_t *store, MDB_txn *txn,
                        const sse_lmdb_state_t *state, sse_slice_t key,
                        sse_id_t *floor);
 int sse_lmdb_floor_raise(sse_lmdb_write_t *w, sse_slice_t key, sse_id_t id);
@@ -64,11 +64,9 @@ unsigned int sse_lmdb_floor_bits(apr_uint64_t map_size);
 void sse_lmdb_boot_name(char name[64]);
 apr_uint64_t sse_lmdb_boot(void);
 /** The time it is in a store of this state. */
-apr_time_t sse_lmdb_now(const sse_store_t *store,
-                        const sse_lmdb_state_t *state);
+apr_time_t sse_lmdb_now(const sse_lmdb_t *store, const sse_lmdb_state_t *state);
 /** The same, and it runs on from there. */
-apr_time_t sse_lmdb_clock_set(const sse_store_t *store,
-                              sse_lmdb_state_t *state);
+apr_time_t sse_lmdb_clock_set(const sse_lmdb_t *store, sse_lmdb_state_t *state);
 
 /* sse_lmdb_upgrade.c: a store of an earlier version */
 /** Whether a state of that version and size can be upgraded. */

@@ -9,7 +9,7 @@
 
 #define TIDY_MAX 1024 /**< steps of one call */
 
-static int first_of(sse_store_t *store, MDB_txn *txn, int db, MDB_val *key,
+static int first_of(sse_lmdb_t *store, MDB_txn *txn, int db, MDB_val *key,
                     MDB_val *val)
 {
     MDB_cursor *cursor;
@@ -23,7 +23,7 @@ static int first_of(sse_store_t *store, MDB_txn *txn, int db, MDB_val *key,
 }
 
 /* @return 0: there is a channel due, and that is its key; or MDB_NOTFOUND */
-static int first_due(sse_store_t *store, MDB_txn *txn, apr_time_t now,
+static int first_due(sse_lmdb_t *store, MDB_txn *txn, apr_time_t now,
                      apr_time_t *due, apr_uint64_t *number, MDB_val *channel)
 {
     MDB_val key;
@@ -42,7 +42,7 @@ static int first_due(sse_store_t *store, MDB_txn *txn, apr_time_t now,
 }
 
 /* @return 0: there is something; or MDB_NOTFOUND */
-static int look_for_work(sse_store_t *store, MDB_txn *txn, apr_time_t now)
+static int look_for_work(sse_lmdb_t *store, MDB_txn *txn, apr_time_t now)
 {
     MDB_val key, val;
     apr_time_t time;
@@ -125,7 +125,7 @@ static int tidy_some(sse_lmdb_write_t *w, void *baton)
 
 static int nothing(sse_lmdb_write_t *w, void *baton) { return 0; }
 
-static int ask_writer(sse_store_t *store,
+static int ask_writer(sse_lmdb_t *store,
                       int (*fn)(sse_lmdb_write_t *w, void *baton), void *baton)
 {
     sse_lmdb_request_t request;
@@ -138,7 +138,7 @@ static int ask_writer(sse_store_t *store,
 }
 
 /* Whether the files are in place; a writer may put them there. */
-static int look_for_files(sse_store_t *store)
+static int look_for_files(sse_lmdb_t *store)
 {
     int rc = sse_lmdb_gate_enter(store, SSE_LMDB_READER, NULL);
 
@@ -149,7 +149,7 @@ static int look_for_files(sse_store_t *store)
     return rc ? ask_writer(store, nothing, NULL) : 0;
 }
 
-apr_status_t sse_lmdb_tidy(sse_store_t *store, apr_time_t now, int *more)
+apr_status_t sse_lmdb_tidy(sse_lmdb_t *store, apr_time_t now, int *more)
 {
     sse_lmdb_state_t state;
     /* Once: the clock may be set while the writer is waited for. */

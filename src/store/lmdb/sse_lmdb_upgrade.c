@@ -238,7 +238,7 @@ static int state_put(sse_lmdb_write_t *w)
 
 int sse_lmdb_upgrade(MDB_txn *txn, const MDB_dbi *db)
 {
-    sse_store_t store; /* as far as records need one */
+    sse_lmdb_t store; /* as far as records need one */
     sse_lmdb_write_t w;
     MDB_stat st;
     int rc = mdb_env_stat(mdb_txn_env(txn), &st);

@@ -17,7 +17,7 @@
 #define TRIES 3
 
 typedef struct {
-    sse_store_t *store;
+    sse_lmdb_t *store;
     MDB_txn *txn;
     sse_lmdb_state_t state;
     const char *why;        /**< what is wrong with the entry at hand */
