@@ -19,6 +19,7 @@
 #include "api/sse_api.h"
 #include "config/sse_config.h"
 #include "http/sse_body.h"
+#include "http/sse_front.h"
 #include "http/sse_http.h"
 #include "http/sse_rewrite.h"
 #include "http/status/sse_status.h"
@@ -60,8 +61,7 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_log_transaction(sse_watcher_log, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_pre_connection(sse_conn_pre_connection, NULL, NULL,
                            APR_HOOK_MIDDLE);
-    ap_hook_handler(sse_http_handler, NULL, NULL, APR_HOOK_MIDDLE);
-    ap_hook_handler(sse_status_handler, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_handler(sse_front_handler, NULL, NULL, APR_HOOK_MIDDLE);
     /* After it the connection is another thread's. */
     ap_hook_suspend_connection(sse_async_suspended, NULL, NULL,
                                APR_HOOK_REALLY_LAST);
@@ -71,6 +71,7 @@ static void register_hooks(apr_pool_t *p)
     sse_h2_register();
     sse_guard_register();
     sse_body_register();
+    sse_http_register();
     sse_status_register();
     sse_backend_register();
     sse_api_register();

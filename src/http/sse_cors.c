@@ -9,7 +9,7 @@
 #include <http_protocol.h>
 
 #include "config/sse_config.h"
-#include "http/sse_http.h"
+#include "http/sse_cors.h"
 
 typedef enum {
     SSE_ORIGIN_NONE,  /**< not allowed */
@@ -73,36 +73,23 @@ void sse_cors_answer(request_rec *r)
     apr_table_setn(headers, "Access-Control-Expose-Headers", "Retry-After");
 }
 
-/* For whom "*" alone stands may do no more than read. */
-static const char *sse_cors_methods(const request_rec *r, const char *origin)
-{
-    switch (sse_cors_allows(r, origin)) {
-    case SSE_ORIGIN_LISTED:
-        return sse_http_allow(r);
-    case SSE_ORIGIN_ANY:
-        return SSE_HTTP_READING;
-    default:
-        return NULL;
-    }
-}
-
-int sse_http_options(request_rec *r)
+void sse_cors_preflight(request_rec *r, const char *reading, const char *all)
 {
     const char *origin = sse_cors_origin(r);
-    const char *methods = NULL;
     apr_table_t *headers = r->err_headers_out;
+    sse_origin_e allowed;
 
-    if (origin &&
-        apr_table_get(r->headers_in, "Access-Control-Request-Method")) {
-        methods = sse_cors_methods(r, origin);
+    if (!origin ||
+        !apr_table_get(r->headers_in, "Access-Control-Request-Method")) {
+        return;
     }
-    apr_table_setn(headers, "Allow", sse_http_allow(r));
-    if (methods) {
-        apr_table_setn(headers, "Access-Control-Allow-Methods", methods);
+    allowed = sse_cors_allows(r, origin);
+    if (allowed != SSE_ORIGIN_NONE) {
+        apr_table_setn(headers, "Access-Control-Allow-Methods",
+                       allowed == SSE_ORIGIN_LISTED ? all : reading);
         apr_table_setn(headers, "Access-Control-Allow-Headers",
                        "Last-Event-ID, Content-Type, Idempotency-Key, "
                        "Cache-Control");
         apr_table_setn(headers, "Access-Control-Max-Age", "86400");
     }
-    return sse_http_empty(r, HTTP_NO_CONTENT);
 }

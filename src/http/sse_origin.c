@@ -2,12 +2,7 @@
  * mod_sse: Server-Sent Events for Apache httpd.
  * See LICENSE for the terms. */
 
-/* Whose page may publish.  A page is this host's own where its Origin is what
- * the browser addressed (Host), and that name is one that the configuration
- * gives this host.  Without the second condition any page could publish that
- * points a name of its own at this server (DNS rebinding): its Origin and its
- * Host agree.  An IP address and "localhost" are no names that somebody else
- * could point anywhere, so there the first condition is enough. */
+#include "http/sse_origin.h"
 
 #include <string.h>
 
@@ -19,7 +14,7 @@
 #include <http_protocol.h>
 
 #include "config/sse_config.h"
-#include "http/sse_http.h"
+#include "http/sse_cors.h"
 
 /** A host and a port. */
 typedef struct {

@@ -2,6 +2,8 @@
  * mod_sse: Server-Sent Events for Apache httpd.
  * See LICENSE for the terms. */
 
+#include "http/sse_reply.h"
+
 #include <string.h>
 
 #include <apr_strings.h>
@@ -11,7 +13,7 @@
 #include <mod_core.h>
 #include <util_filter.h>
 
-#include "http/sse_http.h"
+#include "http/sse_cors.h"
 
 APLOG_USE_MODULE(sse);
 

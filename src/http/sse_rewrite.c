@@ -7,8 +7,7 @@
 #include <http_log.h>
 #include <string.h>
 
-#include "http/sse_http.h"
-#include "http/status/sse_status.h"
+#include "http/sse_front.h"
 #include "sse_atomic.h"
 
 APLOG_USE_MODULE(sse);
@@ -24,12 +23,6 @@ typedef struct {
 } sse_rewrite_note_t;
 
 static const char note_key[] = "sse_rewrite_note";
-
-static int sse_rewrite_is_ours(const char *handler)
-{
-    return handler && (!strcmp(handler, SSE_HTTP_HANDLER) ||
-                       !strcmp(handler, SSE_STATUS_HANDLER));
-}
 
 /* One a minute and child. */
 static void sse_rewrite_complain(request_rec *r)
@@ -52,7 +45,7 @@ int sse_rewrite_before(request_rec *r)
 {
     sse_rewrite_note_t *note;
 
-    if (!sse_rewrite_is_ours(r->handler)) {
+    if (!sse_front_is_name(r->handler)) {
         return DECLINED;
     }
     if (r->proxyreq == PROXYREQ_REVERSE) {

@@ -2,17 +2,18 @@
  * mod_sse: Server-Sent Events for Apache httpd.
  * See LICENSE for the terms. */
 
-#include <string.h>
+#include "http/sse_http.h"
 
-#include <httpd.h>
 #include <http_protocol.h>
 #include <http_request.h>
 
 #include "config/sse_config.h"
-#include "http/sse_http.h"
 
-/* What a request may do here, for us and for whoever asks httpd. */
-static void sse_handler_allow(request_rec *r)
+/* The methods that publish nothing. */
+#define READING "GET, HEAD, OPTIONS"
+
+/* What a request may do here, for us and for modules that ask httpd. */
+static void set_allowed(request_rec *r)
 {
     ap_allow_standard_methods(r, REPLACE_ALLOW, M_GET, M_OPTIONS, -1);
     if (sse_conf_publish(r)) {
@@ -20,11 +21,15 @@ static void sse_handler_allow(request_rec *r)
     }
 }
 
-static int sse_handler_refuse(request_rec *r)
+/* For the header Allow. */
+static const char *methods(const request_rec *r)
 {
-    const char *allow = sse_http_allow(r);
+    return sse_conf_publish(r) ? READING ", POST, DELETE" : READING;
+}
 
-    apr_table_setn(r->err_headers_out, "Allow", allow);
+static int refuse(request_rec *r)
+{
+    apr_table_setn(r->err_headers_out, "Allow", methods(r));
     if (!sse_conf_publish(r) &&
         (r->method_number == M_POST || r->method_number == M_DELETE)) {
         return sse_http_error(r, HTTP_METHOD_NOT_ALLOWED,
@@ -33,33 +38,36 @@ static int sse_handler_refuse(request_rec *r)
     }
     return sse_http_error(r, HTTP_METHOD_NOT_ALLOWED,
                           "the method %.64s is not allowed here, only %s",
-                          r->method, allow);
+                          r->method, methods(r));
 }
 
-const char *sse_http_allow(const request_rec *r)
+static int answer_options(request_rec *r)
 {
-    return sse_conf_publish(r) ? SSE_HTTP_READING ", POST, DELETE"
-                               : SSE_HTTP_READING;
+    apr_table_setn(r->err_headers_out, "Allow", methods(r));
+    sse_cors_preflight(r, READING, methods(r));
+    return sse_http_empty(r, HTTP_NO_CONTENT);
 }
 
-int sse_http_handler(request_rec *r)
+static int answer(request_rec *r)
 {
-    if (!r->handler || strcmp(r->handler, SSE_HTTP_HANDLER) != 0) {
-        return DECLINED;
-    }
-
-    sse_handler_allow(r);
+    set_allowed(r);
     switch (r->method_number) {
     case M_GET:
         return sse_http_subscribe(r);
     case M_OPTIONS:
-        return sse_http_options(r);
+        return answer_options(r);
     case M_POST:
-        return sse_conf_publish(r) ? sse_http_publish(r)
-                                   : sse_handler_refuse(r);
+        return sse_conf_publish(r) ? sse_http_publish(r) : refuse(r);
     case M_DELETE:
-        return sse_conf_publish(r) ? sse_http_forget(r) : sse_handler_refuse(r);
+        return sse_conf_publish(r) ? sse_http_forget(r) : refuse(r);
     default:
-        return sse_handler_refuse(r);
+        return refuse(r);
     }
+}
+
+void sse_http_register(void)
+{
+    static sse_front_t front = {"sse", 1, answer, NULL};
+
+    sse_front_register(&front);
 }

@@ -4,21 +4,25 @@
 
 #include "http/status/sse_status.h"
 
+#include <httpd.h>
+#include <apr_optional_hooks.h>
 #include <apr_strings.h>
 #include <http_main.h>
+#include <http_protocol.h>
+#include <mod_status.h>
 #include <string.h>
 
 #include "config/sse_config.h"
-#include "http/sse_http.h"
+#include "http/sse_front.h"
+#include "http/sse_reply.h"
 #include "shared/sse_counters.h"
 
-int sse_status_handler(request_rec *r)
+/* -- The handler ----------------------------------------------------------- */
+
+static int answer(request_rec *r)
 {
     const char *json;
 
-    if (!r->handler || strcmp(r->handler, SSE_STATUS_HANDLER)) {
-        return DECLINED;
-    }
     if (r->method_number != M_GET) {
         apr_table_setn(r->err_headers_out, "Allow", "GET, HEAD");
         return sse_http_error(r, HTTP_METHOD_NOT_ALLOWED,
@@ -38,4 +42,78 @@ int sse_status_handler(request_rec *r)
         sse_counters_sum(SSE_COUNTER_THREADS),
         sse_counters_sum(SSE_COUNTER_POLLED));
     return sse_http_json(r, HTTP_OK, json, strlen(json));
+}
+
+/* -- A block in mod_status' pages ------------------------------------------- */
+
+/* httpd's scoreboard has an entry for each thread, and so none for a stream
+ * that holds no thread: all streams are counted here, by child. */
+static void print_child(void *r, pid_t pid, apr_uint64_t streams)
+{
+    ap_rprintf(r, " %" APR_PID_T_FMT "=%" APR_UINT64_T_FMT, pid, streams);
+}
+
+/* For programs: one name and value a line. */
+static void print_short(request_rec *r)
+{
+    ap_rprintf(r,
+               "SSEStreams: %" APR_UINT64_T_FMT "\n"
+               "SSEOpened: %" APR_UINT64_T_FMT "\n"
+               "SSEPublished: %" APR_UINT64_T_FMT "\n"
+               "SSERefused: %" APR_UINT64_T_FMT "\n"
+               "SSEStreamsByPID:",
+               sse_counters_sum(SSE_COUNTER_STREAMS),
+               sse_counters_sum(SSE_COUNTER_OPENED),
+               sse_counters_sum(SSE_COUNTER_EVENTS),
+               sse_counters_sum(SSE_COUNTER_REFUSED));
+    sse_counters_each(print_child, r);
+    ap_rputs("\n", r);
+}
+
+static void print_row(void *r, pid_t pid, apr_uint64_t streams)
+{
+    ap_rprintf(r,
+               "<tr><td>%" APR_PID_T_FMT "</td><td>%" APR_UINT64_T_FMT
+               "</td></tr>\n",
+               pid, streams);
+}
+
+static void print_page(request_rec *r, int has_tables)
+{
+    ap_rprintf(r,
+               "<hr />\n<h2>Server-Sent Events</h2>\n"
+               "<dl><dt>%" APR_UINT64_T_FMT " streams open (those that take no "
+               "thread are not among the workers above)</dt>\n"
+               "<dt>%" APR_UINT64_T_FMT " opened, %" APR_UINT64_T_FMT
+               " refused, %" APR_UINT64_T_FMT
+               " events published since the server was started</dt></dl>\n",
+               sse_counters_sum(SSE_COUNTER_STREAMS),
+               sse_counters_sum(SSE_COUNTER_OPENED),
+               sse_counters_sum(SSE_COUNTER_REFUSED),
+               sse_counters_sum(SSE_COUNTER_EVENTS));
+    if (has_tables) {
+        ap_rputs("<table border=\"0\"><tr><th>PID</th><th>Streams</th></tr>\n",
+                 r);
+        sse_counters_each(print_row, r);
+        ap_rputs("</table>\n", r);
+    }
+}
+
+static int on_status(request_rec *r, int flags)
+{
+    if (flags & AP_STATUS_SHORT) {
+        print_short(r);
+    }
+    else {
+        print_page(r, !(flags & AP_STATUS_NOTABLE));
+    }
+    return OK;
+}
+
+void sse_status_register(void)
+{
+    static sse_front_t front = {"sse-status", 0, answer, NULL};
+
+    sse_front_register(&front);
+    APR_OPTIONAL_HOOK(ap, status_hook, on_status, NULL, NULL, APR_HOOK_MIDDLE);
 }

@@ -4,7 +4,7 @@
 
 /**
  * @file sse_status.h
- * The handler "sse-status": what is going on in this server.
+ * The handler "sse-status": a summary of the server as JSON.
  *
  * Threads: the request's.
  */
@@ -12,14 +12,8 @@
 #ifndef SSE_STATUS_H
 #define SSE_STATUS_H
 
-#include <httpd.h>
-
-#define SSE_STATUS_HANDLER "sse-status" /**< what SetHandler calls it */
-
-/** The content handler hook: DECLINED unless the handler is "sse-status". */
-int sse_status_handler(request_rec *r);
-
-/** register_hooks: a block in mod_status' pages, where that is loaded. */
+/** register_hooks: the front end "sse-status", and the block in mod_status'
+ *  pages. */
 void sse_status_register(void);
 
 #endif /* SSE_STATUS_H */

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod_sse: Server-Sent Events for Apache httpd.
+ * See LICENSE for the terms. */
+
+/**
+ * @file sse_reply.h
+ * Responses that are no stream: an error, some JSON, or no body at all, with
+ * the CORS headers of the location.
+ *
+ * Threads: the request's.
+ */
+
+#ifndef SSE_REPLY_H
+#define SSE_REPLY_H
+
+#include <httpd.h>
+
+#include "event/sse_event.h"
+
+/** Answer with a JSON body {"error":"..."}, and log the text at debug.
+ *  @return OK: the response is written */
+int sse_http_error(request_rec *r, int status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/** Answer with this JSON text. @return OK */
+int sse_http_json(request_rec *r, int status, const char *json, apr_size_t len);
+
+/** Answer without a body. @return OK */
+int sse_http_empty(request_rec *r, int status);
+
+/** These bytes as a JSON string, quotes included.  Unless they are valid UTF-8,
+ *  every byte above 0x7f becomes a question mark. */
+const char *sse_http_quote(apr_pool_t *pool, sse_slice_t text);
+
+#endif /* SSE_REPLY_H */
