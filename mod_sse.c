@@ -18,6 +18,7 @@
 
 #include "api/sse_api.h"
 #include "config/sse_config.h"
+#include "config/sse_directives.h"
 #include "http/sse_body.h"
 #include "http/sse_front.h"
 #include "http/sse_http.h"
@@ -82,5 +83,5 @@ extern module SSE_DECLARE_DATA sse_module;
 
 module SSE_DECLARE_DATA sse_module = {
     STANDARD20_MODULE_STUFF, sse_conf_create_dir,   sse_conf_merge_dir,
-    sse_conf_create_server,  sse_conf_merge_server, sse_conf_commands,
+    sse_conf_create_server,  sse_conf_merge_server, sse_directives,
     register_hooks,          AP_MODULE_FLAG_NONE};

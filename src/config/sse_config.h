@@ -26,6 +26,13 @@
 #define SSE_REPLAY_NONE 0
 #define SSE_REPLAY_ALL  (-1)
 
+/** SSEWatch. */
+typedef enum {
+    SSE_WATCH_OFF,
+    SSE_WATCH_ON,   /**< log notes and hooks */
+    SSE_WATCH_ABORT /**< also: the handler's next read or write fails */
+} sse_watch_mode_e;
+
 /** An int member nobody has set.  Not -1: SSE_REPLAY_ALL. */
 #define SSE_UNSET (-2)
 
@@ -138,6 +145,5 @@ void *sse_conf_create_dir(apr_pool_t *pool, char *dir);
 void *sse_conf_merge_dir(apr_pool_t *pool, void *base, void *add);
 void *sse_conf_create_server(apr_pool_t *pool, server_rec *s);
 void *sse_conf_merge_server(apr_pool_t *pool, void *base, void *add);
-extern const command_rec sse_conf_commands[];
 
 #endif /* SSE_CONFIG_H */

@@ -4,30 +4,62 @@
 
 /**
  * @file sse_directives.h
- * What the files of directives share, and what the table finds in others than
- * its own (sse_directives.c).
+ * What each directive takes: a file of rows for each topic, and what they
+ * share.  A directive has a function of its own unless it takes a word or a
+ * time.  Messages name the directive, the value and what is allowed; httpd puts
+ * the file and the line in front.
  *
- * Threads: all while the configuration is read.
+ * Threads: the one that reads the configuration; a request's for .htaccess.
  */
 
 #ifndef SSE_DIRECTIVES_H
 #define SSE_DIRECTIVES_H
 
-#include <httpd.h>
-#include <http_config.h>
+#include "config/sse_config.h"
+
+#define SSE_IN_SERVER RSRC_CONF
+#define SSE_ANYWHERE  (RSRC_CONF | ACCESS_CONF | OR_ALL)
 
 #define SSE_COUNT_MAX APR_INT64_C(1000000000)
 
-/** The message for a value that is not allowed. */
-const char *sse_conf_refuse(const cmd_parms *cmd, const char *value,
-                            const char *allowed);
+/* The topics' rows, each ending with one that has no name. */
+extern const command_rec sse_directives_store[];
+extern const command_rec sse_directives_channels[];
+extern const command_rec sse_directives_streams[];
+extern const command_rec sse_directives_limits[];
+extern const command_rec sse_directives_notify[];
 
-/* sse_directives_limits.c */
-const char *sse_conf_set_max_streams(cmd_parms *cmd, void *dir_conf,
-                                     const char *arg);
-const char *sse_conf_set_max_threads(cmd_parms *cmd, void *dir_conf,
-                                     const char *arg);
-const char *sse_conf_set_max_per_client(cmd_parms *cmd, void *dir_conf,
-                                        const char *arg);
+/** All of them, for the module record. */
+extern command_rec sse_directives[];
+
+/** Where a directive of a location may stand, beyond what httpd checks: not in
+ *  <Limit>, and in .htaccess only if AllowOverrideList names it.  To be asked
+ *  before anything is set.
+ *  @return NULL, or what the directive returns */
+const char *sse_directives_check(const cmd_parms *cmd);
+
+/** The settings of the host whose configuration is being read. */
+sse_server_conf_t *sse_directives_server(const cmd_parms *cmd);
+
+/** The message for a value that is not allowed. */
+const char *sse_directives_refuse(const cmd_parms *cmd, const char *value,
+                                  const char *allowed);
+
+/** All words of a line, at least one and at most max (3 or INT_MAX).  httpd's
+ *  own readers of a varying number stop silently at an empty one.
+ *  @return NULL, or what the directive returns */
+const char *sse_directives_words(const cmd_parms *cmd, const char *args,
+                                 int max, apr_array_header_t **words);
+
+/** The data of a directive that takes one of up to three words, in either case:
+ *  the index of the word is the value of a member, an int. */
+typedef struct {
+    apr_size_t offset; /**< of the member in sse_dir_conf_t */
+    const char *allowed, *words[3];
+} sse_directives_word_t;
+
+/** Reads it; cmd->info is a sse_directives_word_t. */
+const char *sse_directives_set_word(cmd_parms *cmd, void *dir_conf,
+                                    const char *arg);
 
 #endif /* SSE_DIRECTIVES_H */

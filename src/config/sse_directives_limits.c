@@ -4,45 +4,34 @@
 
 /* How many streams there may be, and what of the server they may take. */
 
-#include <httpd.h>
-#include <http_config.h>
-#include <http_log.h>
-
-#include "config/sse_config.h"
-#include "config/sse_context.h"
 #include "config/sse_directives.h"
 #include "config/sse_values.h"
 
-APLOG_USE_MODULE(sse);
-
-static const char *sse_conf_read_limit(const cmd_parms *cmd, const char *arg,
-                                       int *limit)
+static const char *read_limit(const cmd_parms *cmd, const char *arg, int *limit)
 {
     apr_int64_t n;
 
-    if (!sse_conf_parse_count(arg, &n) || n > SSE_COUNT_MAX) {
-        return sse_conf_refuse(cmd, arg,
-                               "0 (no limit) to 1000000000 open streams");
+    if (!sse_values_count(arg, &n) || n > SSE_COUNT_MAX) {
+        return sse_directives_refuse(cmd, arg,
+                                     "0 (no limit) to 1000000000 open streams");
     }
     *limit = (int)n;
     return NULL;
 }
 
-const char *sse_conf_set_max_streams(cmd_parms *cmd, void *dir_conf,
-                                     const char *arg)
+static const char *set_max_streams(cmd_parms *cmd, void *dir_conf,
+                                   const char *arg)
 {
-    sse_server_conf_t *conf =
-        ap_get_module_config(cmd->server->module_config, &sse_module);
+    sse_server_conf_t *conf = sse_directives_server(cmd);
     const char *wrong = ap_check_cmd_context(cmd, NOT_IN_DIR_CONTEXT);
 
-    return wrong ? wrong : sse_conf_read_limit(cmd, arg, &conf->max_streams);
+    return wrong ? wrong : read_limit(cmd, arg, &conf->max_streams);
 }
 
-const char *sse_conf_set_max_threads(cmd_parms *cmd, void *dir_conf,
-                                     const char *arg)
+static const char *set_max_threads(cmd_parms *cmd, void *dir_conf,
+                                   const char *arg)
 {
-    sse_server_conf_t *conf =
-        ap_get_module_config(cmd->server->module_config, &sse_module);
+    sse_server_conf_t *conf = sse_directives_server(cmd);
     const char *wrong = ap_check_cmd_context(cmd, NOT_IN_DIR_CONTEXT);
     int is_percent;
     apr_int64_t n;
@@ -50,20 +39,31 @@ const char *sse_conf_set_max_threads(cmd_parms *cmd, void *dir_conf,
     if (wrong) {
         return wrong;
     }
-    if (!sse_conf_parse_share(arg, &n, &is_percent) || n < 1 ||
+    if (!sse_values_share(arg, &n, &is_percent) || n < 1 ||
         n > (is_percent ? 100 : SSE_COUNT_MAX)) {
-        return sse_conf_refuse(cmd, arg,
-                               "1 to 1000000000 threads, or 1% to 100%");
+        return sse_directives_refuse(cmd, arg,
+                                     "1 to 1000000000 threads, or 1% to 100%");
     }
     conf->max_threads = is_percent ? -(int)n : (int)n;
     return NULL;
 }
 
-const char *sse_conf_set_max_per_client(cmd_parms *cmd, void *dir_conf,
-                                        const char *arg)
+static const char *set_max_per_client(cmd_parms *cmd, void *dir_conf,
+                                      const char *arg)
 {
     sse_dir_conf_t *conf = dir_conf;
-    const char *wrong = sse_conf_check_limit(cmd);
+    const char *wrong = sse_directives_check(cmd);
 
-    return wrong ? wrong : sse_conf_read_limit(cmd, arg, &conf->max_per_client);
+    return wrong ? wrong : read_limit(cmd, arg, &conf->max_per_client);
 }
+
+const command_rec sse_directives_limits[] = {
+    AP_INIT_TAKE1("SSEMaxStreams", set_max_streams, NULL, SSE_IN_SERVER,
+                  "a count: the streams that may be open; 0 is no limit"),
+    AP_INIT_TAKE1("SSEMaxStreamsPerClient", set_max_per_client, NULL,
+                  SSE_ANYWHERE,
+                  "a count: the streams that one client may have; 0: no limit"),
+    AP_INIT_TAKE1("SSEMaxThreads", set_max_threads, NULL, SSE_IN_SERVER,
+                  "a count or a share such as 75%: the threads that streams "
+                  "may hold"),
+    {NULL, {NULL}, NULL, 0, RAW_ARGS, NULL}};

@@ -41,7 +41,7 @@ static void add_hubs(apr_array_header_t *hubs, const ap_directive_t *line,
                      const char *section, apr_pool_t *ptemp)
 {
     for (; line; line = line->next) {
-        if (is_hub(line, ptemp) && !sse_conf_has_word(hubs, section)) {
+        if (is_hub(line, ptemp) && !sse_values_has_word(hubs, section)) {
             APR_ARRAY_PUSH(hubs, const char *) = section;
         }
         if (line->first_child && !is_host(line)) {
@@ -175,17 +175,17 @@ static apr_array_header_t *who_has(const char *hub,
     const host_t *all = (const host_t *)hosts->elts;
     apr_array_header_t *names = apr_array_make(ptemp, 4, sizeof(const char *));
     apr_array_header_t *texts = apr_array_make(ptemp, 4, sizeof(const char *));
-    int is_everywhere = sse_conf_has_word(all[0].hubs, hub);
+    int is_everywhere = sse_values_has_word(all[0].hubs, hub);
     int i;
 
     *is_default = 0;
     for (i = 0; i < hosts->nelts; ++i) {
-        if ((!is_everywhere && !sse_conf_has_word(all[i].hubs, hub)) ||
+        if ((!is_everywhere && !sse_values_has_word(all[i].hubs, hub)) ||
             !is_asked(all[i].s)) {
             continue;
         }
         *is_default |= !sse_conf_namespace_is_set(all[i].s);
-        if (!sse_conf_has_word(names, all[i].ns)) {
+        if (!sse_values_has_word(names, all[i].ns)) {
             APR_ARRAY_PUSH(names, const char *) = all[i].ns;
             APR_ARRAY_PUSH(texts, const char *) =
                 apr_pstrcat(ptemp, texts->nelts ? " " : "",
@@ -232,7 +232,7 @@ void sse_hosts_tell(server_rec *main_server, apr_pool_t *ptemp)
         hubs = APR_ARRAY_IDX(hosts, i, host_t).hubs;
         for (k = 0; k < hubs->nelts && told < LOCATIONS_TOLD; ++k) {
             hub = APR_ARRAY_IDX(hubs, k, const char *);
-            if (!sse_conf_has_word(seen, hub)) {
+            if (!sse_values_has_word(seen, hub)) {
                 APR_ARRAY_PUSH(seen, const char *) = hub;
                 told += tell_of(hub, hosts, ptemp);
             }

@@ -16,7 +16,7 @@
 #include "event/sse_event.h"
 
 /* apr_strtoi64() alone would take blanks and a sign. */
-static int sse_conf_digits(const char *text, apr_int64_t *n, const char **end)
+static int digits(const char *text, apr_int64_t *n, const char **end)
 {
     char *rest;
 
@@ -29,18 +29,18 @@ static int sse_conf_digits(const char *text, apr_int64_t *n, const char **end)
     return errno == 0;
 }
 
-int sse_conf_parse_count(const char *text, apr_int64_t *count)
+int sse_values_count(const char *text, apr_int64_t *count)
 {
     const char *end;
 
-    return sse_conf_digits(text, count, &end) && !*end;
+    return digits(text, count, &end) && !*end;
 }
 
-int sse_conf_parse_share(const char *text, apr_int64_t *n, int *is_percent)
+int sse_values_share(const char *text, apr_int64_t *n, int *is_percent)
 {
     const char *end;
 
-    if (!sse_conf_digits(text, n, &end)) {
+    if (!digits(text, n, &end)) {
         return 0;
     }
     *is_percent = *end == '%';
@@ -49,14 +49,14 @@ int sse_conf_parse_share(const char *text, apr_int64_t *n, int *is_percent)
 
 /* httpd's reader looks at the unit's first letters only, and at an errno that
  * somebody else may have left behind. */
-int sse_conf_parse_time(const char *text, apr_int64_t *microseconds)
+int sse_values_time(const char *text, apr_int64_t *microseconds)
 {
     static const char *const units[] = {"", "s", "ms", "mi", "min", "h"};
     const char *unit;
     apr_int64_t n;
     apr_size_t i;
 
-    if (!sse_conf_digits(text, &n, &unit)) {
+    if (!digits(text, &n, &unit)) {
         return 0;
     }
     for (i = 0; i < sizeof(units) / sizeof(units[0]); ++i) {
@@ -69,13 +69,13 @@ int sse_conf_parse_time(const char *text, apr_int64_t *microseconds)
     return 0;
 }
 
-int sse_conf_parse_size(const char *text, apr_int64_t *bytes)
+int sse_values_size(const char *text, apr_int64_t *bytes)
 {
     static const char units[] = "kmg";
     const char *end, *unit;
     int shift = 0;
 
-    if (!sse_conf_digits(text, bytes, &end)) {
+    if (!digits(text, bytes, &end)) {
         return 0;
     }
     if (*end) {
@@ -92,7 +92,7 @@ int sse_conf_parse_size(const char *text, apr_int64_t *bytes)
     return 1;
 }
 
-int sse_conf_parse_either(const char *text, const char *zero, const char *one)
+int sse_values_either(const char *text, const char *zero, const char *one)
 {
     if (!ap_cstr_casecmp(text, zero)) {
         return 0;
@@ -106,33 +106,33 @@ int sse_conf_parse_either(const char *text, const char *zero, const char *one)
 #define QUEUE_TIME_MIN apr_time_from_msec(100)
 #define QUEUE_TIME_MAX apr_time_from_sec(24 * 3600)
 
-const char *sse_conf_parse_queue(const char *const *words, int n,
-                                 sse_conf_queue_t *queue, const char **wrong)
+const char *sse_values_queue(const char *const *words, int n,
+                             sse_values_queue_t *queue, const char **wrong)
 {
     *wrong = words[0];
-    if (!sse_conf_parse_size(words[0], &queue->bytes) ||
-        queue->bytes < QUEUE_MIN || queue->bytes > QUEUE_MAX) {
-        return "1k to 1g: " SSE_CONF_SIZE_UNITS;
+    if (!sse_values_size(words[0], &queue->bytes) || queue->bytes < QUEUE_MIN ||
+        queue->bytes > QUEUE_MAX) {
+        return "1k to 1g: " SSE_VALUES_SIZE;
     }
     if (n > 1) {
         *wrong = words[1];
-        queue->drop = sse_conf_parse_either(words[1], "close", "drop");
+        queue->drop = sse_values_either(words[1], "close", "drop");
         if (queue->drop < 0) {
             return "close or drop after the bytes";
         }
     }
     if (n > 2) {
         *wrong = words[2];
-        if (!sse_conf_parse_time(words[2], &queue->time) ||
+        if (!sse_values_time(words[2], &queue->time) ||
             (queue->time &&
              (queue->time < QUEUE_TIME_MIN || queue->time > QUEUE_TIME_MAX))) {
-            return "0 (no limit) or 100ms to 24h: " SSE_CONF_TIME_UNITS;
+            return "0 (no limit) or 100ms to 24h: " SSE_VALUES_TIME;
         }
     }
     return NULL;
 }
 
-int sse_conf_has_word(const apr_array_header_t *words, const char *word)
+int sse_values_has_word(const apr_array_header_t *words, const char *word)
 {
     int i;
 
@@ -146,7 +146,7 @@ int sse_conf_has_word(const apr_array_header_t *words, const char *word)
 
 /* A name without variables is the same for every request, so that the start
  * can tell what each request would be refused for: C0, DEL, C1 as well. */
-int sse_conf_may_be_channel(const char *text, apr_size_t max)
+int sse_values_may_be_channel(const char *text, apr_size_t max)
 {
     const char *p;
 
@@ -163,7 +163,7 @@ int sse_conf_may_be_channel(const char *text, apr_size_t max)
 }
 
 /* RFC 3986, 3.1; what is given is in lower case. */
-static int sse_conf_is_scheme(const char *s, const char *end)
+static int is_scheme(const char *s, const char *end)
 {
     if (s == end || !apr_isalpha(*s)) {
         return 0;
@@ -177,8 +177,8 @@ static int sse_conf_is_scheme(const char *s, const char *end)
 }
 
 /* [address]: in the one spelling that browsers use. */
-static const char *sse_conf_ipv6(apr_pool_t *pool, const char *text,
-                                 const char **host, const char **rest)
+static const char *parse_ipv6(apr_pool_t *pool, const char *text,
+                              const char **host, const char **rest)
 {
     static const char wrong[] = "between [ and ] must be an IPv6 address";
     const char *end = ap_strchr_c(text, ']');
@@ -196,13 +196,13 @@ static const char *sse_conf_ipv6(apr_pool_t *pool, const char *text,
     return NULL;
 }
 
-static const char *sse_conf_host(apr_pool_t *pool, const char *text,
-                                 const char **host, const char **rest)
+static const char *parse_host(apr_pool_t *pool, const char *text,
+                              const char **host, const char **rest)
 {
     const char *end = text;
 
     if (*text == '[') {
-        return sse_conf_ipv6(pool, text, host, rest);
+        return parse_ipv6(pool, text, host, rest);
     }
     while (apr_isalnum(*end) || (*end && strchr("-._", *end))) {
         ++end;
@@ -225,24 +225,23 @@ static const char *sse_conf_host(apr_pool_t *pool, const char *text,
 }
 
 /* A port that the scheme has anyway is never sent. */
-static int sse_conf_port_is_implied(const char *scheme, apr_int64_t port)
+static int port_is_implied(const char *scheme, apr_int64_t port)
 {
     return (port == 80 && !strcmp(scheme, "http")) ||
            (port == 443 && !strcmp(scheme, "https"));
 }
 
-static const char *sse_conf_port(const char *text, const char *scheme,
-                                 apr_int64_t *port)
+static const char *parse_port(const char *text, const char *scheme,
+                              apr_int64_t *port)
 {
     const char *end = text;
 
     *port = 0;
     if (*text == ':') {
-        if (text[1] == '0' || !sse_conf_digits(text + 1, port, &end) ||
-            *port > 65535) {
+        if (text[1] == '0' || !digits(text + 1, port, &end) || *port > 65535) {
             return "a port is 1 to 65535";
         }
-        if (sse_conf_port_is_implied(scheme, *port)) {
+        if (port_is_implied(scheme, *port)) {
             *port = 0;
         }
     }
@@ -252,8 +251,8 @@ static const char *sse_conf_port(const char *text, const char *scheme,
     return *end ? "a host has letters, digits, '-', '_' and '.' only" : NULL;
 }
 
-const char *sse_conf_parse_origin(apr_pool_t *pool, const char *text,
-                                  const char **origin)
+const char *sse_values_origin(apr_pool_t *pool, const char *text,
+                              const char **origin)
 {
     char *lower = apr_pstrdup(pool, text);
     const char *host, *rest, *wrong;
@@ -270,13 +269,13 @@ const char *sse_conf_parse_origin(apr_pool_t *pool, const char *text,
                "anybody's page, so it stands for nobody";
     }
     colon = strstr(lower, "://");
-    if (!colon || !sse_conf_is_scheme(lower, colon)) {
+    if (!colon || !is_scheme(lower, colon)) {
         return "it does not begin with a scheme such as 'https://'";
     }
     *colon = '\0';
-    wrong = sse_conf_host(pool, colon + 3, &host, &rest);
+    wrong = parse_host(pool, colon + 3, &host, &rest);
     if (!wrong) {
-        wrong = sse_conf_port(rest, lower, &port);
+        wrong = parse_port(rest, lower, &port);
     }
     if (!wrong) {
         *origin = apr_pstrcat(

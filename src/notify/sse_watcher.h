@@ -30,15 +30,9 @@
 #ifndef SSE_WATCHER_H
 #define SSE_WATCHER_H
 
+#include "config/sse_config.h"
 #include "loop/sse_loop.h"
 #include "notify/sse_callbacks.h"
-
-/** What SSEWatch says. */
-typedef enum {
-    SSE_WATCH_OFF = 0,
-    SSE_WATCH_ON,   /**< log notes and hooks */
-    SSE_WATCH_ABORT /**< also: the handler's next read or write fails */
-} sse_watch_mode_e;
 
 /** child_init, before the loop is started. */
 void sse_watcher_init(sse_loop_t *loop);
