@@ -8,7 +8,7 @@
 # make install    put them where apxs says, with mod_sse.h, and sse.load and
 #                 sse.conf in mods-available or extra (DESTDIR=, CONFDIR=)
 # make check      one Apache::Test run: MPM=event|worker|prefork,
-#                 SAN=address,undefined|thread, TESTS=t/sse/basic.t,
+#                 SAN=address,undefined|thread, TESTS=t/http/basic.t,
 #                 ARGS=-verbose
 # make check-unit check-conf check-fuzz check-valgrind test-browser lint
 # make bench      what it costs and how fast it is, in build/bench/results.txt
@@ -50,7 +50,7 @@ UNIT_OBJS  := $(LIB_OBJS) $(addprefix $(builddir)/obj/src/,stream/sse_queue.o \
                 stream/wait/sse_h2_frames.o shared/sse_quota.o)
 UNIT_SRCS  := $(wildcard t/unit/test_*.c)
 UNIT_PROGS := $(UNIT_SRCS:t/unit/%.c=$(builddir)/unit/%)
-CONF_TESTS := $(wildcard t/check_*.pl t/*_errors.pl)
+CONF_TESTS := $(wildcard t/config/*.pl t/install.pl)
 
 # apxs is asked once, and only when something is compiled: on a fresh machine
 # it is not there before "setup" has run.
@@ -133,17 +133,17 @@ check: all
 	 SSE_MODULE="$(CURDIR)/$(SO)" scripts/check.sh
 
 VALGRIND = valgrind -q --leak-check=no --error-exitcode=0 \
-           --suppressions=$(CURDIR)/t/valgrind.supp
+           --suppressions=$(CURDIR)/t/san/valgrind.supp
 check-valgrind:
 	@scripts/setup.sh run test valgrind
 	@APACHE_TEST_STARTUP_TIMEOUT=180 $(MAKE) --no-print-directory check \
-	    WRAP="$(VALGRIND)" TESTS="$(or $(TESTS),t/sse/basic.t)"
+	    WRAP="$(VALGRIND)" TESTS="$(or $(TESTS),t/http/basic.t)"
 
 check-unit: $(UNIT_PROGS) $(TOOL) $(builddir)/unit/make_store
 	@test -n "$(UNIT_PROGS)" || { echo "no unit tests" >&2; exit 1; }
 	@SSE_STORE_TOOL="$(CURDIR)/$(TOOL)" \
 	 SSE_MAKE_STORE="$(CURDIR)/$(builddir)/unit/make_store" \
-	    prove -f -o --exec '' $(UNIT_PROGS) t/store_tool.pl
+	    prove -f -o --exec '' $(UNIT_PROGS) t/store/tool.pl
 
 # With httpd's part played by the test.
 $(builddir)/unit/test_counters: $(addprefix $(builddir)/obj/src/shared/,\

@@ -48,13 +48,13 @@ preload=
 case $san in
 '')
     [ -n "${WRAP:-}" ] || preload=$work/crash_report.so
-    $CC -shared -fPIC -g -O1 -o "$work/crash_report.so" t/crash/report.c ||
+    $CC -shared -fPIC -g -O1 -o "$work/crash_report.so" t/san/crash_report.c ||
         exit 1 ;;
 *address*) preload=$($CC -print-file-name=libasan.so) ;;
 *thread*)
     # What the MPMs' hand-over of pools is to ThreadSanitizer: see there.
     $CC -shared -fPIC -g -O1 $(apr-1-config --cppflags --includes) \
-        -o "$work/tsan_shim.so" t/tsan/shim.c || exit 1
+        -o "$work/tsan_shim.so" t/san/tsan_shim.c || exit 1
     preload=$($CC -print-file-name=libtsan.so):$work/tsan_shim.so ;;
 esac
 wrap=${WRAP:-}
@@ -78,7 +78,7 @@ export ASAN_OPTIONS=$options.asan:detect_leaks=0:abort_on_error=1
 # Not httpd's handler, which reports nothing.
 ASAN_OPTIONS=$ASAN_OPTIONS:handle_segv=2:handle_sigbus=2:handle_sigfpe=2
 export UBSAN_OPTIONS=$options.ubsan:print_stacktrace=1
-export TSAN_OPTIONS=$options.tsan:suppressions=$top/t/tsan.supp:history_size=4
+export TSAN_OPTIONS=$options.tsan:suppressions=$top/t/san/tsan.supp:history_size=4
 # httpd's own handlers do what a signal handler should not.
 # A child leaves without a callback that does not return, and so without its
 # thread.

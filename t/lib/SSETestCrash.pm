@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # mod_sse: Server-Sent Events for Apache httpd.
 #
-# Reports of crashed processes: of a sanitizer, or of t/crash/report.c.  make
+# Reports of crashed processes: of a sanitizer, or of t/san/crash_report.c.  make
 # check says where they are ($SSE_CRASH_REPORT).
 #
 #   push @bad, crash_report($1) if $line =~ /child pid (\d+) exit signal/

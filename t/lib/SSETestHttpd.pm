@@ -166,7 +166,7 @@ sub start {
     unlink $self->{pid_file} unless $self->pid;
     $self->{starts} = $self->starts;
     local $ENV{TSAN_OPTIONS} = ($ENV{TSAN_OPTIONS} // '')
-        . ":suppressions=$ENV{SSE_TOP}/t/tsan-stop.supp";
+        . ":suppressions=$ENV{SSE_TOP}/t/san/tsan-stop.supp";
     my $said = qx{$httpd -f "$self->{conf}" -D APACHE2 -k start 2>&1 </dev/null};
     die "the server does not start: $said", $self->left_over if $?;
     return eventually(sub { $self->pid && $self->answers == 200 },

@@ -2,7 +2,7 @@
  * mod_sse: Server-Sent Events for Apache httpd.
  * See LICENSE for the terms. */
 
-/* Stores for t/store_tool.pl: make_store DIR COMMAND
+/* Stores for t/store/tool.pl: make_store DIR COMMAND
  *
  *   fill     a store with something of all kinds
  *   write    append, forget and let expire, until stdin ends; a line on stdout

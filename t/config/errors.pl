@@ -22,7 +22,7 @@ for my $name (qw(HTTPD LIBEXECDIR SSE_MODULE)) {
     BAIL_OUT("$name: there is no $ENV{$name}") unless -e $ENV{$name};
 }
 
-my $top = File::Spec->rel2abs(dirname(__FILE__) . '/..');
+my $top = File::Spec->rel2abs(dirname(__FILE__) . '/../..');
 my $dir = tempdir('sse-conf-XXXXXX', TMPDIR => 1, CLEANUP => 1);
 
 sub write_file {

@@ -3,7 +3,7 @@
  * See LICENSE for the terms. */
 
 /**
- * @file report.c
+ * @file crash_report.c
  * Writes where a process of the server has crashed: $SSE_CRASH_REPORT.PID, with
  * the signal and the stack of the thread that it came to.
  *

@@ -11,7 +11,7 @@ use warnings FATAL => 'all';
 use File::Basename qw(dirname);
 use Test::More;
 
-chdir dirname(__FILE__) . '/..' or die "chdir: $!";
+chdir dirname(__FILE__) . '/../..' or die "chdir: $!";
 
 sub read_file {
     my($file) = @_;

@@ -3,7 +3,7 @@
  * See LICENSE for the terms. */
 
 /**
- * @file shim.c
+ * @file tsan_shim.c
  * Tells ThreadSanitizer how the MPMs hand a connection's pool from one thread
  * to the next.
  *

@@ -24,7 +24,7 @@ my @publish = (
     ['own/x', undef, 1],
     ['own/x', "http://$own", 1],
     ['own/x', "HTTP://LocalHost:$port", 1],
-    ['own/x', "https://$own", 0], # unless it is told (t/sse/origin.t)
+    ['own/x', "https://$own", 0], # unless it is told (t/http/origin.t)
     ['own/x', "http://localhost", 0],
     ['own/x', "http://localhost:1$port", 0],
     ['own/x', "http://x.localhost:$port", 0],
