@@ -10,6 +10,8 @@
 # make check      one Apache::Test run: MPM=event|worker|prefork,
 #                 SAN=address,undefined|thread, TESTS=t/http/basic.t,
 #                 ARGS=-verbose
+# make check-one T=t/http/basic.t    one test with all that it says; also
+#                 T=t/unit/test_queue.c or T=t/config/errors.pl (MPM=, SAN=)
 # make check-unit check-conf check-fuzz check-valgrind test-browser lint
 # make bench      what it costs and how fast it is, in build/bench/results.txt
 #                 (SCENARIOS="idle close latency fanout publish long resume slow burst")
@@ -128,9 +130,26 @@ test:
 
 # One Apache::Test run, in a directory of its own below build/check.
 check: all
-	@MPM="$(MPM)" SAN="$(SAN)" TESTS="$(TESTS)" ARGS="$(ARGS)" WRAP="$(WRAP)" \
+	@NAME="$(NAME)" MPM="$(MPM)" SAN="$(SAN)" TESTS="$(TESTS)" ARGS="$(ARGS)" WRAP="$(WRAP)" \
 	 PORT="$(PORT)" APXS="$(APXS)" LIBEXECDIR="$(LIBEXECDIR)" CC="$(CC)" \
 	 SSE_MODULE="$(CURDIR)/$(SO)" scripts/check.sh
+
+# One test file, of whichever kind.  It shares no directory with "make check".
+ONE_UNIT := $(patsubst t/unit/%.c,$(builddir)/unit/%,$(filter t/unit/%,$(T)))
+check-one: all $(ONE_UNIT)
+	@test -f "$(T)" || { echo "T=$(T) is not a test's file: for instance" \
+	    "T=t/http/basic.t, T=t/unit/test_queue.c" >&2; exit 1; }
+ifneq ($(ONE_UNIT),)
+	@$(ONE_UNIT)
+else ifneq ($(filter t/store/%.pl,$(T)),)
+	@$(MAKE) --no-print-directory $(builddir)/unit/make_store
+	@$(STORE_ENV) perl "$(T)"
+else ifneq ($(filter %.pl,$(T)),)
+	@$(CONF_ENV) perl "$(T)"
+else
+	@$(MAKE) --no-print-directory check TESTS="$(T)" ARGS="-verbose $(ARGS)" \
+	    NAME=one
+endif
 
 VALGRIND = valgrind -q --leak-check=no --error-exitcode=0 \
            --suppressions=$(CURDIR)/t/san/valgrind.supp
@@ -139,11 +158,11 @@ check-valgrind:
 	@APACHE_TEST_STARTUP_TIMEOUT=180 $(MAKE) --no-print-directory check \
 	    WRAP="$(VALGRIND)" TESTS="$(or $(TESTS),t/http/basic.t)"
 
+STORE_ENV = SSE_STORE_TOOL="$(CURDIR)/$(TOOL)" \
+            SSE_MAKE_STORE="$(CURDIR)/$(builddir)/unit/make_store"
 check-unit: $(UNIT_PROGS) $(TOOL) $(builddir)/unit/make_store
 	@test -n "$(UNIT_PROGS)" || { echo "no unit tests" >&2; exit 1; }
-	@SSE_STORE_TOOL="$(CURDIR)/$(TOOL)" \
-	 SSE_MAKE_STORE="$(CURDIR)/$(builddir)/unit/make_store" \
-	    prove -f -o --exec '' $(UNIT_PROGS) t/store/tool.pl
+	@$(STORE_ENV) prove -f -o --exec '' $(UNIT_PROGS) t/store/tool.pl
 
 # With httpd's part played by the test.
 $(builddir)/unit/test_counters: $(addprefix $(builddir)/obj/src/shared/,\
@@ -172,10 +191,11 @@ $(filter $(builddir)/unit/test_hub_%,$(UNIT_PROGS)): \
 
 # Configuration: what is accepted, what is refused and with which words, and
 # whether code, reference file and manual name the same directives.
+CONF_ENV = LIBEXECDIR="$(LIBEXECDIR)" SSE_MODULE="$(CURDIR)/$(SO)" \
+           MAKE="$(MAKE)"
 check-conf: all
 	@test -n "$(CONF_TESTS)" || { echo "no configuration tests" >&2; exit 1; }
-	@LIBEXECDIR="$(LIBEXECDIR)" SSE_MODULE="$(CURDIR)/$(SO)" MAKE="$(MAKE)" \
-	    prove -f -o $(CONF_TESTS)
+	@$(CONF_ENV) prove -f -o $(CONF_TESTS)
 
 build/fuzz/%: t/unit/%.c $(wildcard src/event/*.[ch] t/unit/*_oracle.h) \
               Makefile | need-apxs
@@ -196,43 +216,39 @@ lint:
 	@MAKE="$(MAKE)" SSE_CPPFLAGS="$(SSE_CPPFLAGS)" prove -f -o --exec sh \
 	    scripts/lint.sh
 
-LOAD_SRCS := $(sort $(wildcard bench/load*.c))
-build/bench/load: $(LOAD_SRCS) $(wildcard bench/*.h) Makefile
+# What loads a server in the benchmarks and in the soak, and what these two
+# have inside of it.
+CLIENT_SRCS := $(wildcard t/client/*.c)
+LOAD_SRCS   := $(sort $(wildcard bench/load*.c))
+SOAK_SRCS   := $(sort $(filter-out %/mod_soak.c,$(wildcard t/soak/*.c)))
+build/bench/load: $(LOAD_SRCS)
+build/soak/soak: $(SOAK_SRCS)
+build/bench/load build/soak/soak: $(CLIENT_SRCS) $(wildcard bench/*.h \
+                                  t/client/*.h t/soak/*.h) Makefile
 	$(call say,LD $@)
 	@mkdir -p $(@D)
-	$(Q)$(CC) -std=gnu99 -D_GNU_SOURCE -g -O2 $(WARNINGS) -o $@ $(LOAD_SRCS) \
-	    -lm
+	$(Q)$(CC) -std=gnu99 -D_GNU_SOURCE -g -O2 -I. $(WARNINGS) -o $@ \
+	    $(filter %.c,$^) -lm
 
-build/bench/mod_bench_close.so: bench/mod_bench_close.c mod_sse.h \
-                                bench/bench_close_log.h Makefile | need-apxs
-	$(call say,CC $<)
+build/bench/mod_bench_close.so: bench/mod_bench_close.c
+build/soak/mod_soak.so: t/soak/mod_soak.c
+build/bench/mod_bench_close.so build/soak/mod_soak.so: mod_sse.h \
+    $(wildcard bench/*.h t/soak/*.h) Makefile | need-apxs
+	$(call say,CC $@)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(SSE_CPPFLAGS) $(SSE_CFLAGS) $(SSE_LDFLAGS) -o $@ $<
+	$(Q)$(CC) $(SSE_CPPFLAGS) $(SSE_CFLAGS) $(SSE_LDFLAGS) -o $@ \
+	    $(filter %.c,$^)
 
 bench bench-close: all build/bench/load build/bench/mod_bench_close.so
 	@APXS="$(APXS)" LIBEXECDIR="$(LIBEXECDIR)" bench/run.sh \
 	    $(if $(filter bench-close,$@),close,$(SCENARIOS))
 
-SOAK_SRCS := $(sort $(wildcard bench/soak*.c)) bench/load_net.c \
-             bench/load_proc.c
-build/bench/soak: $(SOAK_SRCS) $(wildcard bench/*.h) Makefile
-	$(call say,LD $@)
-	@mkdir -p $(@D)
-	$(Q)$(CC) -std=gnu99 -D_GNU_SOURCE -g -O2 $(WARNINGS) -o $@ $(SOAK_SRCS) \
-	    -lm
-
-build/bench/mod_bench_soak.so: bench/mod_bench_soak.c mod_sse.h \
-                               bench/bench_soak_log.h Makefile | need-apxs
-	$(call say,CC $<)
-	@mkdir -p $(@D)
-	$(Q)$(CC) $(SSE_CPPFLAGS) $(SSE_CFLAGS) $(SSE_LDFLAGS) -o $@ $<
-
-soak: all build/bench/soak build/bench/mod_bench_soak.so
+soak: all build/soak/soak build/soak/mod_soak.so
 	@APXS="$(APXS)" LIBEXECDIR="$(LIBEXECDIR)" PORT="$(PORT)" \
 	 SOAK_SECONDS="$(SOAK_SECONDS)" SOAK_SEED="$(SOAK_SEED)" \
 	 SOAK_SUBSCRIBERS="$(SOAK_SUBSCRIBERS)" SOAK_RATE="$(SOAK_RATE)" \
 	 SOAK_PUBLISHERS="$(SOAK_PUBLISHERS)" \
-	    prove -f -o --exec sh bench/soak.sh
+	    prove -f -o --exec sh scripts/soak.sh
 
 clean:
 	rm -rf build
@@ -240,6 +256,7 @@ clean:
 -include $(OBJS:.o=.d) $(UNIT_SRCS:%.c=$(builddir)/obj/%.d) \
     $(builddir)/obj/support/sse_store.d $(builddir)/obj/t/unit/make_store.d
 
-.PHONY: all install setup run test check check-valgrind check-unit check-conf \
-        check-fuzz test-browser lint bench bench-close soak clean need-apxs
+.PHONY: all install setup run test check check-one check-valgrind check-unit \
+        check-conf check-fuzz test-browser lint bench bench-close soak \
+        clean need-apxs
 .SECONDARY:

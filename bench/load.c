@@ -9,14 +9,10 @@
 
 #include "load.h"
 
-#include <arpa/inet.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
-#include <time.h>
 
 static const struct {
     const char *name;
@@ -42,53 +38,19 @@ void die(const char *format, ...)
     exit(1);
 }
 
-uint64_t now_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * SEC + (uint64_t)now.tv_nsec;
-}
-
-static void print_free_port(void)
-{
-    struct sockaddr_in sin = {0};
-    socklen_t len = sizeof(sin);
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-
-    sin.sin_family = AF_INET;
-    sin.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&sin, sizeof(sin)) ||
-        getsockname(fd, (struct sockaddr *)&sin, &len)) {
-        die("no free port on loopback");
-    }
-    printf("%d\n", ntohs(sin.sin_port));
-}
-
-static void raise_limit(void)
-{
-    struct rlimit limit;
-
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-        limit.rlim_cur = limit.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &limit);
-    }
-}
-
 int main(int argc, char **argv)
 {
     target_t target;
     size_t i;
 
     if (argc == 2 && !strcmp(argv[1], "port")) {
-        print_free_port();
-        return 0;
+        return client_print_free_port(0);
     }
     if (argc != 5) {
         die("usage: load port | load SCENARIO PORT PID CLOSES");
     }
     setvbuf(stdout, NULL, _IOLBF, 0);
-    raise_limit();
+    client_raise_limit();
     net_start((int)strtol(argv[2], NULL, 10));
     target.parent = (pid_t)strtol(argv[3], NULL, 10);
     target.closes = argv[4];

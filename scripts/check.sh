@@ -4,19 +4,19 @@
 #
 # "make check": one Apache::Test run, in a copy of t/ and c-modules/ of its
 # own, so that runs with other MPMs, sanitizers and users never meet.
-# MPM, SAN, TESTS, ARGS, WRAP, PORT, APXS, HTTPD, LIBEXECDIR, CC, SSE_MODULE
-# are set by the Makefile.
+# The Makefile sets NAME (the directory's name begins with it), MPM, SAN, TESTS,
+# ARGS, WRAP, PORT, APXS, HTTPD, LIBEXECDIR, CC, SSE_MODULE.
 
 set -u
 umask 022
 cd "$(dirname "$0")/.." || exit 1
-. scripts/child_user.sh
+. scripts/httpd.sh
 
 top=$PWD
 mpm=${MPM:-event}
 san=${SAN:-}
 port=${PORT:-8529}
-name=$mpm${san:+-$(echo "$san" | tr , -)}
+name=${NAME:+$NAME-}$mpm${san:+-$(echo "$san" | tr , -)}
 user=${APACHE_TEST_USER:-nobody}
 
 case $mpm in
@@ -29,7 +29,8 @@ rm -rf "build/check/$name"
 work=$(run_directory "$user" "$top/build/check/$name") || exit 1
 cp -R t "$work/" || exit 1
 [ ! -d c-modules ] || cp -R c-modules "$work/" || exit 1
-rm -rf "$work/t/logs" "$work/t/state" "$work/t/unit"
+rm -rf "$work/t/logs" "$work/t/state" "$work/t/unit" "$work/t/soak" \
+    "$work/t/client"
 chmod -R a+rX "$work"
 
 # The MPM first, the module under test last.  httpd's own list tells what is

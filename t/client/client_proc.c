@@ -3,11 +3,11 @@
  * See LICENSE for the terms. */
 
 /**
- * @file load_proc.c
+ * @file client_proc.c
  * The server as /proc shows it.
  */
 
-#include "load.h"
+#include "t/client/client.h"
 
 #include <ctype.h>
 #include <dirent.h>

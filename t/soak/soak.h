@@ -13,14 +13,14 @@
  * whoever tells it: the answer to its publisher, the answer to a repetition, or
  * any stream.
  *
- * One thread, one epoll (load_net.c).  What httpd does wrong is noted and the
+ * One thread, one epoll (client_net.c).  What httpd does wrong is noted and the
  * soak goes on; what keeps the soak itself from working ends it (die()).
  */
 
-#ifndef BENCH_SOAK_H
-#define BENCH_SOAK_H
+#ifndef SSE_SOAK_H
+#define SSE_SOAK_H
 
-#include "load.h"
+#include "t/client/client.h"
 
 /* As many as soak.conf has in /soak-all. */
 #define SOAK_CHANNELS_MAX 20
@@ -132,4 +132,4 @@ int watchers_behind(void);
 void watchers_close(void);
 void check_watchers(void);
 
-#endif /* BENCH_SOAK_H */
+#endif /* SSE_SOAK_H */

@@ -3,11 +3,11 @@
  * See LICENSE for the terms. */
 
 /**
- * @file mod_bench_soak.c
+ * @file mod_soak.c
  * What the soak needs inside of the server: a listener to stream_open,
  * stream_close and stream_crashed that notes which stream each was told of.
  *
- *   BenchSoakLog file
+ *   SoakLog file
  */
 
 #include "mod_sse.h"
@@ -21,24 +21,24 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "bench/bench_soak_log.h"
+#include "t/soak/soak_log.h"
 
-extern module SSE_DECLARE_DATA bench_soak_module;
-APLOG_USE_MODULE(bench_soak);
+extern module SSE_DECLARE_DATA soak_module;
+APLOG_USE_MODULE(soak);
 
-static const char *log_name;    /* const after the configuration */
-static bench_soak_log_t *notes; /* const after post_config */
+static const char *log_name; /* const after the configuration */
+static soak_log_t *notes;    /* const after post_config */
 
-static void note(const char *stream, bench_soak_kind_e kind)
+static void note(const char *stream, soak_kind_e kind)
 {
-    bench_soak_t *entry;
+    soak_entry_t *entry;
     uint64_t place;
 
     if (!notes) {
         return;
     }
     place = __atomic_fetch_add(&notes->taken, 1, __ATOMIC_RELAXED);
-    if (place < BENCH_SOAK_MAX) {
+    if (place < SOAK_ENTRIES_MAX) {
         entry = &notes->entries[place];
         snprintf(entry->stream, sizeof(entry->stream), "%s",
                  stream ? stream : "");
@@ -49,18 +49,18 @@ static void note(const char *stream, bench_soak_kind_e kind)
 
 static void on_open(sse_stream_t *stream, request_rec *r)
 {
-    note(apr_table_get(r->notes, "sse-stream"), BENCH_SOAK_OPEN);
+    note(apr_table_get(r->notes, "sse-stream"), SOAK_OPEN);
 }
 
 static void on_close(sse_stream_t *stream, request_rec *r,
                      const sse_close_t *close)
 {
-    note(apr_table_get(r->notes, "sse-stream"), BENCH_SOAK_CLOSE);
+    note(apr_table_get(r->notes, "sse-stream"), SOAK_CLOSE);
 }
 
 static void on_crash(const sse_crash_t *crash)
 {
-    note(crash->stream, BENCH_SOAK_CRASH);
+    note(crash->stream, SOAK_CRASH);
 }
 
 static apr_status_t unmap_log(void *mapping)
@@ -103,7 +103,7 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
         rv = map_log(log_name, pconf);
     }
     if (rv != APR_SUCCESS) {
-        ap_log_error(APLOG_MARK, APLOG_ERR, rv, s, "BenchSoakLog %s", log_name);
+        ap_log_error(APLOG_MARK, APLOG_ERR, rv, s, "SoakLog %s", log_name);
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     return OK;
@@ -112,11 +112,11 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
 static const char *set_log(cmd_parms *cmd, void *conf, const char *name)
 {
     log_name = ap_server_root_relative(cmd->pool, name);
-    return log_name ? NULL : "BenchSoakLog: not a usable file name";
+    return log_name ? NULL : "SoakLog: not a usable file name";
 }
 
 static const command_rec commands[] = {
-    AP_INIT_TAKE1("BenchSoakLog", set_log, NULL, RSRC_CONF,
+    AP_INIT_TAKE1("SoakLog", set_log, NULL, RSRC_CONF,
                   "where it is noted which streams open and end"),
     {NULL}};
 
@@ -129,6 +129,6 @@ static void register_hooks(apr_pool_t *p)
                       APR_HOOK_MIDDLE);
 }
 
-module SSE_DECLARE_DATA bench_soak_module = {
+module SSE_DECLARE_DATA soak_module = {
     STANDARD20_MODULE_STUFF, NULL, NULL, NULL, NULL, commands, register_hooks,
     AP_MODULE_FLAG_NONE};

@@ -18,7 +18,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "bench_soak_log.h"
+#include "soak_log.h"
 
 #define TOLD_MAX     60
 #define UNLISTED_MAX 1000
@@ -134,7 +134,7 @@ typedef struct {
     uint64_t edges;   /* the child was killed within the telling */
 } ends_t;
 
-static const bench_soak_log_t *map_notes(void)
+static const soak_log_t *map_notes(void)
 {
     char name[4096];
     void *mapping;
@@ -145,8 +145,7 @@ static const bench_soak_log_t *map_notes(void)
     if (fd < 0) {
         die("%s: %s", name, strerror(errno));
     }
-    mapping =
-        mmap(NULL, sizeof(bench_soak_log_t), PROT_READ, MAP_SHARED, fd, 0);
+    mapping = mmap(NULL, sizeof(soak_log_t), PROT_READ, MAP_SHARED, fd, 0);
     close(fd);
     if (mapping == MAP_FAILED) {
         die("mmap: %s", strerror(errno));
@@ -156,8 +155,8 @@ static const bench_soak_log_t *map_notes(void)
 
 static int compare(const void *a, const void *b)
 {
-    return strcmp(((const bench_soak_t *)a)->stream,
-                  ((const bench_soak_t *)b)->stream);
+    return strcmp(((const soak_entry_t *)a)->stream,
+                  ((const soak_entry_t *)b)->stream);
 }
 
 /* A child that is killed while it tells of a stream's beginning or end may be
@@ -165,8 +164,8 @@ static int compare(const void *a, const void *b)
 static void judge(ends_t *ends, const char *stream, const int *had,
                   uint32_t pid, int must_tell)
 {
-    int opens = had[BENCH_SOAK_OPEN], closes = had[BENCH_SOAK_CLOSE];
-    int crashes = had[BENCH_SOAK_CRASH];
+    int opens = had[SOAK_OPEN], closes = had[SOAK_CLOSE];
+    int crashes = had[SOAK_CRASH];
     const char *what = NULL;
 
     ends->opens += (uint64_t)opens;
@@ -198,16 +197,16 @@ static void judge(ends_t *ends, const char *stream, const int *had,
     }
 }
 
-static ends_t count_ends(const bench_soak_log_t *notes, int must_tell)
+static ends_t count_ends(const soak_log_t *notes, int must_tell)
 {
     uint64_t n = __atomic_load_n(&notes->taken, __ATOMIC_ACQUIRE), i;
-    bench_soak_t *copy;
+    soak_entry_t *copy;
     ends_t ends = {0};
     uint32_t pid = 0; /* who opened it */
     int had[4] = {0};
 
-    if (n > BENCH_SOAK_MAX) {
-        die("more streams than there is room for: BENCH_SOAK_MAX");
+    if (n > SOAK_ENTRIES_MAX) {
+        die("more streams than there is room for: SOAK_ENTRIES_MAX");
     }
     copy = malloc((size_t)(n + 1) * sizeof(*copy));
     if (!copy) {
@@ -217,7 +216,7 @@ static ends_t count_ends(const bench_soak_log_t *notes, int must_tell)
     qsort(copy, (size_t)n, sizeof(*copy), compare);
     for (i = 0; i < n; ++i) {
         ++had[copy[i].kind & 3];
-        pid = copy[i].kind == BENCH_SOAK_OPEN ? copy[i].pid : pid;
+        pid = copy[i].kind == SOAK_OPEN ? copy[i].pid : pid;
         if (i + 1 == n || compare(&copy[i], &copy[i + 1]) != 0) {
             if (had[1] || had[2] || had[3]) {
                 judge(&ends, copy[i].stream, had, pid, must_tell);
@@ -231,7 +230,7 @@ static ends_t count_ends(const bench_soak_log_t *notes, int must_tell)
 
 void check_opens(void)
 {
-    const bench_soak_log_t *notes = map_notes();
+    const soak_log_t *notes = map_notes();
     uint64_t until = now_ns() + ENDS_TIMEOUT;
     ends_t ends;
 

@@ -4,20 +4,15 @@
 
 /**
  * @file soak.c
- * The soak's phases.  soak.sh starts httpd and this.
+ * The soak's phases.  scripts/soak.sh starts httpd and this program.
  */
 
 #include "soak.h"
 
-#include <arpa/inet.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
-#include <time.h>
-#include <unistd.h>
 
 #define TURN_MSEC    5
 #define COME_TIMEOUT (60 * SEC)
@@ -42,46 +37,6 @@ void die(const char *format, ...)
     va_end(args);
     putchar('\n');
     exit(2);
-}
-
-uint64_t now_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * SEC + (uint64_t)now.tv_nsec;
-}
-
-/* -- The port -------------------------------------------------------------- */
-
-/* @return the port, or 0 */
-static int is_free(int port)
-{
-    struct sockaddr_in sin = {0};
-    socklen_t len = sizeof(sin);
-    int fd = socket(AF_INET, SOCK_STREAM, 0), on = 1;
-
-    sin.sin_family = AF_INET;
-    sin.sin_port = htons((uint16_t)port);
-    sin.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-    port = fd >= 0 && !bind(fd, (struct sockaddr *)&sin, sizeof(sin)) &&
-                   !getsockname(fd, (struct sockaddr *)&sin, &len)
-               ? ntohs(sin.sin_port)
-               : 0;
-    close(fd);
-    return port;
-}
-
-static int print_free_port(int from)
-{
-    int i, port = 0;
-
-    for (i = 0; i < 10 && !port; ++i) {
-        port = is_free(from ? from + i : 0);
-    }
-    printf("%d\n", port);
-    return port == 0;
 }
 
 /* -- sse-status ------------------------------------------------------------ */
@@ -287,20 +242,15 @@ static void configure(char **argv)
 
 int main(int argc, char **argv)
 {
-    struct rlimit limit;
-
     setvbuf(stdout, NULL, _IOLBF, 0);
     if (argc == 3 && !strcmp(argv[1], "port")) {
-        return print_free_port((int)strtol(argv[2], NULL, 10));
+        return client_print_free_port((int)strtol(argv[2], NULL, 10));
     }
     if (argc != 9) {
         die("usage: soak port FROM | soak PORT PID DIR SECONDS SUBSCRIBERS "
             "PUBLISHERS RATE SEED");
     }
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-        limit.rlim_cur = limit.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &limit);
-    }
+    client_raise_limit();
     configure(argv);
     net_start((int)strtol(argv[1], NULL, 10));
     run();

@@ -3,12 +3,12 @@
  * See LICENSE for the terms. */
 
 /**
- * @file load_net.c
+ * @file client_net.c
  * Connections: connecting, sending, and reading HTTP/1.1 responses as they
  * come.
  */
 
-#include "load.h"
+#include "t/client/client.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod_sse: Server-Sent Events for Apache httpd.
+ * See LICENSE for the terms. */
+
+/**
+ * @file client.h
+ * What the benchmarks (bench/load*.c) and the soak (t/soak) share: connections
+ * that speak HTTP/1.1 over one epoll, what /proc says of the server, the clock,
+ * a free port.
+ *
+ * A client is measured along with the server, on the same machine.  So it is
+ * one thread, makes one read per readiness, and looks at each byte of an event
+ * once.
+ *
+ * Threads: one.
+ */
+
+#ifndef SSE_TEST_CLIENT_H
+#define SSE_TEST_CLIENT_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define MSEC 1000000ull
+#define SEC  (1000 * MSEC)
+
+/** Ends the program with a message.  Each program has its own. */
+void die(const char *format, ...)
+    __attribute__((noreturn, format(printf, 1, 2)));
+
+/** CLOCK_MONOTONIC, ns: one clock for all processes of a machine. */
+uint64_t now_ns(void);
+/** Raises this process's limit on descriptors to what the system allows. */
+void client_raise_limit(void);
+/** Prints a free port of loopback: the first of ten from this one on, or any
+ *  (0).  @return what to exit with: 1 if there is none */
+int client_print_free_port(int from);
+
+/* -- Connections (client_net.c) --------------------------------------------- */
+
+typedef struct conn_t conn_t;
+
+/** What a connection tells; each may be NULL, but on_gone, without which a
+ *  connection that the server closes is a failure. */
+typedef struct {
+    void (*on_head)(conn_t *conn);
+    void (*on_body)(conn_t *conn, const char *bytes, size_t len);
+    void (*on_reply)(conn_t *conn); /**< the response is whole */
+    void (*on_gone)(conn_t *conn);  /**< closed by the server; fd is -1 */
+} conn_events_t;
+
+typedef enum {
+    READ_HEAD,
+    READ_LENGTH, /**< a body of known length */
+    READ_CHUNK_SIZE,
+    READ_CHUNK_NAME, /**< the rest of the size's line */
+    READ_CHUNK,
+    READ_CHUNK_END,
+    READ_TRAILER
+} read_state_e;
+
+struct conn_t {
+    int fd; /**< -1: closed */
+    const conn_events_t *events;
+    void *baton;
+    uint64_t received; /**< when the bytes told of now were read */
+    const char *out;   /**< what of the request is not sent yet; not owned */
+    size_t out_len;
+    uint32_t addr; /**< ours, network order */
+    uint16_t port;
+    int status; /**< of the last response */
+    read_state_e state;
+    uint64_t left; /**< of the body or chunk */
+    size_t head_len;
+    char head[768];
+};
+
+void net_start(int port);
+/** SO_RCVBUF of those that are opened from now; 0: the kernel's. */
+void net_receive(int bytes);
+void net_open(conn_t *conn, const conn_events_t *events, void *baton);
+/** @param bytes must stay until the response has come */
+void net_send(conn_t *conn, const char *bytes, size_t len);
+void net_close(conn_t *conn);
+/** Reads nothing from it until it is told to go on. */
+void net_pause(conn_t *conn, int on);
+/** One epoll_wait, and what it brings. */
+void net_turn(int timeout_msec);
+/** Turns for so long. */
+void net_wait(uint64_t ns);
+
+/* -- The server as /proc shows it (client_proc.c) -------------------------- */
+
+#define PROC_CHILDREN_MAX 16
+
+typedef struct {
+    pid_t pids[PROC_CHILDREN_MAX];
+    int n;
+} proc_children_t;
+
+void proc_children(pid_t parent, proc_children_t *children);
+/** A line "key:  n ..." of /proc/pid/file. */
+long proc_value(pid_t pid, const char *file, const char *key);
+int proc_descriptors(pid_t pid);
+/** User's and system's, ns, of all. */
+uint64_t proc_cpu(const proc_children_t *children);
+
+#endif /* SSE_TEST_CLIENT_H */
