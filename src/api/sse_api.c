@@ -11,37 +11,35 @@
 #include <string.h>
 
 #include "config/sse_config.h"
-#include "http/sse_http.h"
-#include "hub/sse_hub.h"
+#include "hub/sse_channel.h"
+#include "hub/sse_publish.h"
+#include "hub/sse_start.h"
 #include "mod_sse.h"
 #include "notify/sse_notify.h"
 #include "notify/sse_watcher.h"
-#include "child/sse_child.h"
 #include "stream/sse_stream.h"
 
 /* -- Streams --------------------------------------------------------------- */
 
 static int sse_start(request_rec *r, sse_ready_fn *ready, void *baton)
 {
-    const sse_child_t *child = sse_child();
     sse_stream_plan_t plan = {0};
-    sse_id_t now;
 
     if (r->status == HTTP_NO_CONTENT || r->status == HTTP_NOT_MODIFIED) {
         return OK;
     }
-    if (!child || !child->hub ||
-        child->provider->last(child->store, &now) != APR_SUCCESS) {
+    if (!sse_hub()) {
         return HTTP_SERVICE_UNAVAILABLE;
     }
     if (r->header_only) {
         sse_stream_head(r);
         return OK;
     }
+    if (sse_start_plan(&plan, NULL, 0, NULL, SSE_REPLAY_NONE) != APR_SUCCESS) {
+        return HTTP_SERVICE_UNAVAILABLE;
+    }
     sse_stream_opts(r, &plan.opts);
     plan.channels = "-";
-    plan.source = &sse_hub_source;
-    plan.baton = sse_subscription_create(child->hub, NULL, 0, now, now, NULL);
     plan.ready = ready;
     plan.ready_baton = baton;
     return sse_stream_run(r, &plan);
@@ -76,7 +74,6 @@ static apr_status_t sse_send(sse_stream_t *stream, const sse_event_t *event)
 
 static apr_status_t change(sse_stream_t *stream, const char *name, int add)
 {
-    const sse_child_t *child = sse_child();
     apr_pool_t *pool;
     sse_slice_t key;
     apr_status_t rv = APR_EINVAL;
@@ -86,7 +83,7 @@ static apr_status_t change(sse_stream_t *stream, const char *name, int add)
     }
     apr_pool_create(&pool, NULL);
     if (sse_channel_key(sse_stream_server(stream), name, pool, &key)) {
-        rv = sse_subscription_change(child->hub, stream, key, add);
+        rv = sse_subscription_change(stream, key, add);
     }
     apr_pool_destroy(pool);
     return rv;
@@ -125,9 +122,7 @@ static apr_status_t sse_on_close(request_rec *r, apr_uint32_t reasons,
                                  sse_close_fn *fn, void *baton,
                                  sse_watch_t **watch)
 {
-    const sse_child_t *child = sse_child();
-
-    if (!child) {
+    if (!sse_watcher_is_ready()) {
         return APR_ENOTIMPL;
     }
     if (!sse_callbacks_find(r)) {
@@ -144,34 +139,27 @@ static apr_status_t sse_cancel(sse_watch_t *watch)
 
 /* -- Publishing ------------------------------------------------------------ */
 
-static int is_publishable(const sse_fields_t *fields)
-{
-    return fields->data.ptr && !sse_event_check(fields) &&
-           fields->id.len <= SSE_STORE_IDEMPOTENCY_MAX &&
-           (fields->event.len < 4 || memcmp(fields->event.ptr, "sse-", 4) != 0);
-}
-
 static apr_status_t sse_publish(server_rec *s, const char *channel,
                                 const sse_event_t *event, const char **id,
                                 apr_pool_t *p)
 {
-    const sse_child_t *child = sse_child();
-    sse_append_t item = {0};
+    sse_fields_t fields;
+    sse_append_t item;
+    sse_slice_t key;
     apr_status_t rv;
 
-    if (!child || !child->store) {
+    if (!sse_hub()) {
         return APR_ENOTIMPL;
     }
-    to_fields(event, &item.fields);
-    if (!is_publishable(&item.fields) ||
-        !sse_channel_key(s, channel, p, &item.channel)) {
+    to_fields(event, &fields);
+    if (!fields.id.len) {
+        fields.id = sse_slice(NULL);
+    }
+    if (sse_publish_check(&fields) || !sse_channel_key(s, channel, p, &key)) {
         return APR_EINVAL;
     }
-    if (item.fields.id.len) {
-        item.idempotency = item.fields.id;
-    }
-    item.history = sse_conf_server_history(s);
-    rv = sse_child_append(&item, 1);
+    sse_publish_item(&item, key, &fields, sse_conf_server_history(s));
+    rv = sse_publish_append(&item, 1);
     if (rv == SSE_STORE_ESIZE || rv == SSE_STORE_EGONE || rv == EROFS) {
         rv = APR_ENOSPC;
     }

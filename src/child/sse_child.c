@@ -37,8 +37,6 @@ APLOG_USE_MODULE(sse);
 /* And so long what is still running on the callbacks' threads. */
 #define WORKERS_WAIT apr_time_from_msec(500)
 #define STEP         apr_time_from_msec(2)
-/* How often a store that takes nothing is complained of. */
-#define COMPLAIN_EVERY apr_time_from_sec(60)
 
 /* const after post_config */
 static struct {
@@ -48,107 +46,17 @@ static struct {
     sse_store_conf_t *conf;
 } parent = {-1, -1, NULL, NULL};
 
-static sse_child_t *this_child; /* const after child_init */
+typedef struct {
+    const sse_store_provider_t *provider;
+    sse_store_t *store; /* NULL: it could not be opened, see the log */
+    sse_loop_t *loop;
+    sse_hub_t *hub;     /* NULL: likewise */
+    server_rec *server; /* the main one, to log with */
+    apr_time_t born;    /* with the pid, which child it is */
+    int is_counted;     /* it has a slot in the counters */
+} child_t;
 
-sse_child_t *sse_child(void) { return this_child; }
-
-void sse_child_wake_all(void) { sse_broadcast_send(parent.appended); }
-
-/* -- Publishing ------------------------------------------------------------ */
-
-static const char *advice(apr_status_t rv)
-{
-    switch (rv) {
-    case APR_ENOSPC:
-        return "its disk is full: make room there";
-    case SSE_STORE_ESIZE:
-        return "its size is too small: give SSEStore a larger size=, or let "
-               "SSEHistory keep less";
-    case SSE_STORE_EGONE:
-        return "its directory is gone, or the server's user may not use it: "
-               "bring it back, or restart the server, which makes it again";
-    case SSE_STORE_EDAMAGED:
-        return "it is damaged: restart the server, which moves it aside and "
-               "begins a new one";
-    case SSE_STORE_EBUSY:
-        return "another process has it locked and does not let go: find who "
-               "has lock.mdb in its directory (SSEStore dir=) open, and end "
-               "what hangs";
-    default:
-        return "see that its directory (SSEStore dir=) is on a disk that works "
-               "and can be written to";
-    }
-}
-
-/* An error of the store's own has no text of the system's. */
-static void complain(apr_status_t rv)
-{
-    static apr_time_t last; /* atomic */
-    apr_time_t seen = sse_atomic_load(&last), now = apr_time_now();
-
-    if (now - seen >= COMPLAIN_EVERY && sse_atomic_cas(&last, seen, now)) {
-        ap_log_error(APLOG_MARK, APLOG_ERR, rv >= APR_OS_START_USERERR ? 0 : rv,
-                     this_child->server,
-                     "the event store takes nothing, publishers are refused: "
-                     "%s.  Not told again for a minute",
-                     advice(rv));
-    }
-}
-
-static void note_outcome(apr_status_t rv)
-{
-    static int is_failing; /* atomic */
-
-    if (rv == APR_EINVAL) {
-        return; /* the caller's fault */
-    }
-    if (rv != APR_SUCCESS) {
-        sse_atomic_store(&is_failing, 1);
-        complain(rv);
-    }
-    else if (sse_atomic_load(&is_failing) &&
-             sse_atomic_cas(&is_failing, 1, 0)) {
-        ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, this_child->server,
-                     "the event store takes events again");
-    }
-}
-
-apr_status_t sse_child_append(sse_append_t *items, int n)
-{
-    apr_status_t rv;
-    int i, added = 0;
-
-    /* On prefork a signal's handler ends the process here and now, with the
-     * store in use. */
-    sse_signals_hold();
-    rv = this_child->provider->append(this_child->store, items, n);
-    sse_signals_let_go();
-
-    note_outcome(rv);
-    for (i = 0; rv == APR_SUCCESS && i < n; ++i) {
-        added += !items[i].duplicate;
-    }
-    if (added) {
-        sse_counters_add(SSE_COUNTER_EVENTS, added);
-        sse_child_wake_all();
-    }
-    return rv;
-}
-
-apr_status_t sse_child_forget(sse_slice_t channel, sse_id_t *id)
-{
-    apr_status_t rv;
-
-    sse_signals_hold();
-    rv = this_child->provider->forget(this_child->store, channel, id);
-    sse_signals_let_go();
-
-    note_outcome(rv);
-    if (rv == APR_SUCCESS) {
-        sse_child_wake_all();
-    }
-    return rv;
-}
+static child_t *this_child; /* const after child_init */
 
 /* -- The parent ------------------------------------------------------------ */
 
@@ -284,7 +192,7 @@ void sse_child_ended(server_rec *s, pid_t pid, ap_generation_t gen, int slot,
 /* Runs before anything that the loop uses goes with the pool. */
 static apr_status_t stop_loop(void *baton)
 {
-    sse_child_t *child = baton;
+    child_t *child = baton;
 
     if (!sse_loop_stop(child->loop, LOOP_WAIT)) {
         ap_log_error(APLOG_MARK, APLOG_DEBUG, 0, child->server,
@@ -348,7 +256,7 @@ static int publishers(void)
     return threads >= 8 ? threads / 4 : 1;
 }
 
-static apr_status_t start_hub(sse_child_t *child, apr_pool_t *pool)
+static apr_status_t start_hub(child_t *child, apr_pool_t *pool)
 {
     apr_status_t rv;
 
@@ -373,7 +281,7 @@ static apr_status_t start_hub(sse_child_t *child, apr_pool_t *pool)
 }
 
 /* All that has handles on the loop. */
-static void init_parts(sse_child_t *child, apr_pool_t *pool)
+static void init_parts(child_t *child, apr_pool_t *pool)
 {
     const char *news;
     apr_status_t rv;
@@ -394,7 +302,7 @@ static void init_parts(sse_child_t *child, apr_pool_t *pool)
     }
 }
 
-static void enter_board(sse_child_t *child)
+static void enter_board(child_t *child)
 {
     child->born = apr_time_now();
     child->is_counted = sse_counters_enter(getpid(), child->born);
@@ -422,7 +330,7 @@ static apr_status_t reserve_workers(void)
 
 void sse_child_init(apr_pool_t *pchild, server_rec *s)
 {
-    sse_child_t *child = apr_pcalloc(pchild, sizeof(*child));
+    child_t *child = apr_pcalloc(pchild, sizeof(*child));
     apr_status_t rv;
 
     child->server = s;
@@ -446,6 +354,7 @@ void sse_child_init(apr_pool_t *pchild, server_rec *s)
         return;
     }
     this_child = child;
+    sse_hub_use(child->hub);
     apr_pool_pre_cleanup_register(pchild, child, stop_loop);
 }
 

@@ -11,7 +11,7 @@
  * sse_json.c and sse_form.c understand it, sse_post.c gives it to the store;
  * sse_cors.c is OPTIONS and what browsers are told about other origins,
  * sse_origin.c whose pages may publish, sse_reply.c the answers that are no
- * stream, sse_channel.c which channels a request means;
+ * stream, sse_http_channels.c which channels a request means;
  * sse_rewrite.c keeps requests from the rules of an application beside it.
  *
  * Threads: all on the request's thread.
@@ -42,12 +42,6 @@ typedef struct {
     const char *name;
     sse_slice_t key;
 } sse_channel_t;
-
-/** The store's key of a channel of this host.
- *  @return 0: the name is not 1 to 400 bytes of UTF-8 without control
- *          characters */
-int sse_channel_key(const server_rec *s, const char *name, apr_pool_t *pool,
-                    sse_slice_t *key);
 
 /**
  * The channels this request means: those of SSEChannel, else the URL path.

@@ -27,6 +27,12 @@ APLOG_USE_MODULE(sse);
 /* How often a failing store is complained of. */
 #define COMPLAIN_EVERY apr_time_from_sec(60)
 
+static sse_hub_t *this_child; /* const after child_init */
+
+sse_hub_t *sse_hub(void) { return this_child; }
+
+void sse_hub_use(sse_hub_t *hub) { this_child = hub; }
+
 sse_id_t sse_hub_known(sse_hub_t *hub, sse_id_t id)
 {
     sse_id_t last;
@@ -113,12 +119,16 @@ static apr_status_t on_record(void *baton, const sse_record_t *record)
     return APR_SUCCESS;
 }
 
+int sse_hub_may_complain(apr_time_t *last)
+{
+    apr_time_t seen = sse_atomic_load(last), now = apr_time_now();
+
+    return now - seen >= COMPLAIN_EVERY && sse_atomic_cas(last, seen, now);
+}
+
 void sse_hub_complain(sse_hub_t *hub, apr_status_t rv, const char *what)
 {
-    apr_time_t now = apr_time_now();
-
-    if (now - hub->complained >= COMPLAIN_EVERY) {
-        hub->complained = now;
+    if (sse_hub_may_complain(&hub->complained)) {
         sse_log_later(APLOG_MARK, APLOG_ERR, rv, hub->server,
                       "%s: subscribers get no events until the store can be "
                       "read again; see that its directory is there and "

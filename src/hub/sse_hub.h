@@ -23,7 +23,7 @@
  * memory, whenever that begins; a burst costs each stream no more than its
  * queue's bytes.
  *
- * Threads: the loop's, but for sse_hub_create() and sse_subscription_create().
+ * Threads: tagged at each function.
  */
 
 #ifndef SSE_HUB_H
@@ -45,33 +45,21 @@ apr_status_t sse_hub_create(sse_hub_t **hub, sse_loop_t *loop,
                             sse_store_t *store, int fd, server_rec *s,
                             apr_pool_t *pool);
 
-/**
- * Request thread: a subscription to be handed to sse_stream_run() together with
- * sse_hub_source, which owns it from then on.
- * @param keys of the channels; copied.  None: the stream stays open when it
- *        has no channel
- * @param after the id that the client has seen
- * @param upto the newest id as the request came: what lies between the two
- *        comes from the history
- * @param lost NULL, or where something after that is gone, the client's own
- *        words for it: a gap is told before the first event
- */
-sse_subscription_t *sse_subscription_create(sse_hub_t *hub,
-                                            const sse_slice_t *keys, int n,
-                                            sse_id_t after, sse_id_t upto,
-                                            const char *lost);
+/** This child's hub, with its store; NULL: they could not be opened, or the
+ *  loop could not be started, see the log.  Any thread. */
+sse_hub_t *sse_hub(void);
+
+/** child_init, when the loop has been started: sse_hub() gives it. */
+void sse_hub_use(sse_hub_t *hub);
 
 /**
  * Have a live stream listen to one more channel, or no longer to one.  Any
  * thread.  Takes effect soon; what is published to a new channel after this has
  * returned is delivered.
- * @param stream one whose source is sse_hub_source
+ * @param stream one that sse_start_plan() has given a subscription
  * @return APR_SUCCESS, or why the store could not be read
  */
-apr_status_t sse_subscription_change(sse_hub_t *hub, sse_stream_t *stream,
-                                     sse_slice_t key, int add);
-
-/** The source of streams whose baton is a subscription. */
-extern const sse_source_t sse_hub_source;
+apr_status_t sse_subscription_change(sse_stream_t *stream, sse_slice_t key,
+                                     int add);
 
 #endif /* SSE_HUB_H */

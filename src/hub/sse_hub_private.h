@@ -31,13 +31,37 @@ struct sse_hub_t {
     sse_subscription_t *ending; /* loop: a channel of theirs ended this turn */
     sse_formats_t formats;      /* loop */
     apr_size_t turn_bytes;      /* loop: pushed in this turn */
-    apr_time_t complained;      /* loop */
+    apr_time_t complained;      /* atomic */
     sse_broadcast_t broadcast;  /* loop: heard while somebody listens */
     uv_timer_t tidy;            /* loop */
     int is_tidying;             /* atomic: a worker is at it */
     sse_job_t tidy_job;
     sse_task_t turn_task;
 };
+
+/** Where a subscription begins. */
+typedef struct {
+    const sse_slice_t *keys;
+    int n;
+    sse_id_t after;   /**< the id that the client has seen */
+    sse_id_t upto;    /**< the newest id as the request came: what lies between
+                           the two comes from the history */
+    const char *lost; /**< NULL, or where something after that is gone, the
+                           client's own words for it: a gap is told before the
+                           first event */
+} sse_start_t;
+
+/** Request thread: a subscription, owned by sse_hub_source once its stream is
+ *  run.  Copies what start points to. */
+sse_subscription_t *sse_subscription_create(sse_hub_t *hub,
+                                            const sse_start_t *start);
+
+/** The source of streams whose baton is a subscription. */
+extern const sse_source_t sse_hub_source;
+
+/** Whether a failure is to be logged, once a minute.  Any thread.
+ *  @param last atomic: when it was last */
+int sse_hub_may_complain(apr_time_t *last);
 
 /** Log, once a minute, that the store fails. */
 void sse_hub_complain(sse_hub_t *hub, apr_status_t rv, const char *what);

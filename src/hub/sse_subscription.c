@@ -77,9 +77,7 @@ void sse_subscribed_destroy(sse_subscription_t *sub, sse_subscribed_t *place)
 }
 
 sse_subscription_t *sse_subscription_create(sse_hub_t *hub,
-                                            const sse_slice_t *keys, int n,
-                                            sse_id_t after, sse_id_t upto,
-                                            const char *lost)
+                                            const sse_start_t *start)
 {
     apr_size_t size = APR_ALIGN_DEFAULT(sizeof(sse_subscription_t));
     sse_subscription_t *sub;
@@ -87,26 +85,27 @@ sse_subscription_t *sse_subscription_create(sse_hub_t *hub,
     char *room;
     int i;
 
-    for (i = 0; i < n; ++i) {
-        size += place_size(keys[i]);
+    for (i = 0; i < start->n; ++i) {
+        size += place_size(start->keys[i]);
     }
     sub = calloc(1, size);
     if (!sub) {
         abort();
     }
     sub->hub = hub;
-    sub->after = after;
-    sub->upto = sub->began = upto;
-    if (lost) {
-        sub->lost = strdup(lost);
-        sub->gap = after ? after : 1;
+    sub->after = start->after;
+    sub->upto = sub->began = start->upto;
+    if (start->lost) {
+        sub->lost = strdup(start->lost);
+        sub->gap = start->after ? start->after : 1;
     }
-    sub->is_free = !n;
+    sub->is_free = !start->n;
     room = (char *)sub + APR_ALIGN_DEFAULT(sizeof(*sub));
-    for (i = 0; i < n; ++i) {
-        place = place_init((sse_subscribed_t *)(void *)room, sub, keys[i], 0);
+    for (i = 0; i < start->n; ++i) {
+        place = place_init((sse_subscribed_t *)(void *)room, sub,
+                           start->keys[i], 0);
         place->is_inner = 1;
-        room += place_size(keys[i]);
+        room += place_size(start->keys[i]);
     }
     return sub;
 }

@@ -173,9 +173,10 @@ static void on_change(sse_task_t *task)
     free(change);
 }
 
-apr_status_t sse_subscription_change(sse_hub_t *hub, sse_stream_t *stream,
-                                     sse_slice_t key, int add)
+apr_status_t sse_subscription_change(sse_stream_t *stream, sse_slice_t key,
+                                     int add)
 {
+    sse_hub_t *hub = sse_hub();
     change_t *change = calloc(1, sizeof(*change) + key.len);
     apr_status_t rv;
 

@@ -403,6 +403,11 @@ static void watch_more(request_rec *r, sse_watcher_t *watcher,
     }
 }
 
+int sse_watcher_is_ready(void)
+{
+    return all.loop && !sse_loop_is_gone(all.loop);
+}
+
 void sse_watcher_arm(request_rec *r, sse_watch_mode_e mode)
 {
     request_rec *first = sse_callbacks_first(r);
@@ -521,8 +526,8 @@ int sse_watcher_fixups(request_rec *r)
 {
     int mode = sse_conf_watch(r);
 
-    if (mode != SSE_WATCH_OFF && !r->main && all.loop &&
-        !sse_loop_is_gone(all.loop) && may_watch(r)) {
+    if (mode != SSE_WATCH_OFF && !r->main && sse_watcher_is_ready() &&
+        may_watch(r)) {
         sse_watcher_arm(r, (sse_watch_mode_e)mode);
     }
     return DECLINED;

@@ -37,6 +37,9 @@
 /** child_init, before the loop is started. */
 void sse_watcher_init(sse_loop_t *loop);
 
+/** Whether the loop runs that watches. */
+int sse_watcher_is_ready(void);
+
 /** Begin to watch, unless it is watched already, or a stream. */
 void sse_watcher_arm(request_rec *r, sse_watch_mode_e mode);
 

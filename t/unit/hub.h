@@ -292,6 +292,7 @@ static inline void begin(const char *name)
     dir = apr_pstrcat(pool, test_dir, "/", name, NULL);
     origin = last_of(store);
     sse_hub_create(&hub, NULL, guard(), store, -1, NULL, pool);
+    sse_hub_use(hub);
 }
 
 static inline void end(void)
@@ -333,14 +334,18 @@ static const char *lost; /* what who asks is told to have lost */
 static inline sse_subscription_t *ask(const char *channels, sse_id_t after)
 {
     sse_slice_t keys[4];
+    sse_start_t start = {keys, 0, 0, 0, NULL};
     int n = 0;
 
     for (; *channels; ++channels) {
         keys[n].ptr = channels;
         keys[n++].len = 1;
     }
-    return sse_subscription_create(hub, keys, n, origin + after, last_of(store),
-                                   lost);
+    start.n = n;
+    start.after = origin + after;
+    start.upto = last_of(store);
+    start.lost = lost;
+    return sse_subscription_create(hub, &start);
 }
 
 static inline void attach(sse_stream_t *stream, sse_subscription_t *sub)

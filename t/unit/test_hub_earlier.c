@@ -187,10 +187,10 @@ static void test_earlier_added(void)
     subscribe(&live, "", 8);
     sub = stream.sub;
     sub_live = live.sub;
-    sse_subscription_change(hub, &stream, text("b"), 1);
-    sse_subscription_change(hub, &live, text("b"), 1);
+    sse_subscription_change(&stream, text("b"), 1);
+    sse_subscription_change(&live, text("b"), 1);
     run_tasks();
-    sse_subscription_change(hub, &live, text("c"), 1); /* on its way */
+    sse_subscription_change(&live, text("c"), 1); /* on its way */
     put_back();
     publish_big("b", "y", &keep_all);
     ring();

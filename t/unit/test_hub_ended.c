@@ -280,7 +280,7 @@ static void test_ended_gap(void)
 
 static void add_channel(sse_stream_t *stream, const char *channel)
 {
-    is_num(sse_subscription_change(hub, stream, text(channel), 1), APR_SUCCESS,
+    is_num(sse_subscription_change(stream, text(channel), 1), APR_SUCCESS,
            "a channel is added");
 }
 

@@ -11,7 +11,7 @@
 
 #include "config/sse_config.h"
 #include "http/sse/sse_post.h"
-#include "child/sse_child.h"
+#include "hub/sse_publish.h"
 #include "process/sse_memory.h"
 
 /** Bytes of a body, or of what became of it, after which free memory goes back
@@ -169,37 +169,17 @@ int sse_post_retry(sse_post_t *post, sse_slice_t text, apr_int64_t *retry)
 /* The event's own key and the header's: one of them, or both the same. */
 static int sse_post_key(sse_post_t *post, sse_fields_t *event)
 {
-    if (post->key.ptr) {
-        if (event->id.ptr &&
-            (event->id.len != post->key.len ||
-             memcmp(event->id.ptr, post->key.ptr, post->key.len) != 0)) {
-            return sse_post_refuse(post, HTTP_BAD_REQUEST,
-                                   "the event's id and the header "
-                                   "Idempotency-Key differ: give one of them");
-        }
-        event->id = post->key;
+    if (!post->key.ptr) {
+        return OK;
     }
     if (event->id.ptr &&
-        (!event->id.len || event->id.len > SSE_STORE_IDEMPOTENCY_MAX)) {
+        (event->id.len != post->key.len ||
+         memcmp(event->id.ptr, post->key.ptr, post->key.len) != 0)) {
         return sse_post_refuse(post, HTTP_BAD_REQUEST,
-                               "an id or Idempotency-Key must have 1 to %d "
-                               "bytes",
-                               SSE_STORE_IDEMPOTENCY_MAX);
+                               "the event's id and the header "
+                               "Idempotency-Key differ: give one of them");
     }
-    return OK;
-}
-
-static int sse_post_type(sse_post_t *post, sse_fields_t *event)
-{
-    if (event->event.len >= 4 && !memcmp(event->event.ptr, "sse-", 4)) {
-        return sse_post_refuse(post, HTTP_BAD_REQUEST,
-                               "event names that begin with sse- are the "
-                               "server's own: choose another");
-    }
-    /* An empty type is the standard's default, as if there were none. */
-    if (!event->event.len) {
-        event->event = sse_slice(NULL);
-    }
+    event->id = post->key;
     return OK;
 }
 
@@ -208,10 +188,6 @@ static int sse_post_check(sse_post_t *post, sse_fields_t *event)
     const char *wrong;
     int status;
 
-    if (!event->data.ptr) {
-        return sse_post_refuse(post, HTTP_BAD_REQUEST,
-                               "an event must have data; it may be empty");
-    }
     if (event->data.len > post->max_event ||
         event->event.len > post->max_event - event->data.len) {
         return sse_post_too_large(post);
@@ -220,13 +196,10 @@ static int sse_post_check(sse_post_t *post, sse_fields_t *event)
         return sse_post_refuse_retry(post);
     }
     status = sse_post_key(post, event);
-    if (status == OK) {
-        status = sse_post_type(post, event);
-    }
     if (status != OK) {
         return status;
     }
-    wrong = sse_event_check(event);
+    wrong = sse_publish_check(event);
     return wrong ? sse_post_refuse(post, HTTP_BAD_REQUEST, "%s", wrong) : OK;
 }
 
@@ -250,14 +223,9 @@ static int sse_post_wait(sse_post_t *post, const sse_fields_t *event)
     }
     items = (sse_append_t *)(void *)post->waiting.ptr;
     for (i = 0; i < channels; ++i) {
-        sse_append_t *item = &items[post->n_waiting++];
-
-        memset(item, 0, sizeof(*item));
-        item->channel = APR_ARRAY_IDX(post->channels, i, sse_channel_t).key;
-        item->fields = *event;
-        item->idempotency = event->id;
-        item->fields.id = sse_slice(NULL);
-        item->history = history;
+        sse_publish_item(&items[post->n_waiting++],
+                         APR_ARRAY_IDX(post->channels, i, sse_channel_t).key,
+                         event, history);
     }
     return OK;
 }
@@ -329,7 +297,7 @@ int sse_post_flush(sse_post_t *post)
     if (!post->n_waiting) {
         return OK;
     }
-    rv = sse_child_append(items, post->n_waiting);
+    rv = sse_publish_append(items, post->n_waiting);
     if (rv != APR_SUCCESS) {
         return sse_post_failed(post->r, rv, post->ids, &post->problem);
     }

@@ -9,7 +9,8 @@
 
 #include "config/sse_config.h"
 #include "http/sse/sse_post.h"
-#include "child/sse_child.h"
+#include "hub/sse_hub.h"
+#include "hub/sse_publish.h"
 
 #define SSE_PUBLISH_TYPES                                                      \
     "text/event-stream, application/json, application/x-www-form-urlencoded "  \
@@ -195,14 +196,13 @@ static int sse_publish_problem(sse_post_t *post, int feed)
 /* What POST and DELETE ask first. @return OK, or DONE after an answer */
 static int sse_publish_may(request_rec *r)
 {
-    sse_child_t *child = sse_child();
     const char *refused = sse_origin_refused(r);
 
     if (refused) {
         sse_http_error(r, HTTP_FORBIDDEN, "%s", refused);
         return DONE;
     }
-    if (!child || !child->store) {
+    if (!sse_hub()) {
         apr_table_setn(r->err_headers_out, "Retry-After", SSE_POST_RETRY_AFTER);
         sse_http_error(r, HTTP_SERVICE_UNAVAILABLE,
                        "the event store could not be opened; the server's "
@@ -261,8 +261,8 @@ int sse_http_forget(request_rec *r)
     }
     ids = sse_ids_create(r);
     for (i = 0; i < channels->nelts && rv == APR_SUCCESS; ++i) {
-        rv = sse_child_forget(APR_ARRAY_IDX(channels, i, sse_channel_t).key,
-                              &id);
+        rv = sse_publish_forget(APR_ARRAY_IDX(channels, i, sse_channel_t).key,
+                                &id);
         if (rv == APR_SUCCESS) {
             sse_ids_add(ids, id);
         }

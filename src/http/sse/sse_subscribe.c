@@ -5,32 +5,13 @@
 #include "http/sse_http.h"
 
 #include <apr_strings.h>
-#include <http_log.h>
 
 #include "config/sse_config.h"
 #include "http/sse/sse_accept.h"
-#include "hub/sse_hub.h"
-#include "child/sse_child.h"
-
-APLOG_USE_MODULE(sse);
+#include "hub/sse_start.h"
 
 /* An id is untrusted text; so much of it is looked at. */
 #define LAST_ID_MAX 256
-
-/* While another process opens the store, it cannot be opened here; that takes
- * a moment, and a browser that is refused does not come again. */
-#define BUSY_WAIT apr_time_from_sec(1)
-#define BUSY_STEP apr_time_from_msec(20)
-
-/** Where a subscription begins. */
-typedef struct {
-    sse_slice_t *keys;
-    int n;
-    sse_id_t after;
-    sse_id_t upto;
-    sse_id_t now;     /* it begins with what comes now, after this; or 0 */
-    const char *lost; /* something after this is gone; or NULL */
-} start_t;
 
 /* -- The id that the client has seen --------------------------------------- */
 
@@ -76,95 +57,6 @@ static const char *last_event_id(request_rec *r)
         id = id_from_query(r);
     }
     return id ? apr_pstrndup(r->pool, id, LAST_ID_MAX) : NULL;
-}
-
-/* Only what the store would write: digits, no zero in front. */
-static int parse_id(const char *text, sse_id_t *id)
-{
-    char *end;
-
-    if (*text < '1' || *text > '9' || strlen(text) > 19) {
-        return 0;
-    }
-    *id = (sse_id_t)apr_strtoi64(text, &end, 10);
-    return !*end;
-}
-
-/* -- Where it begins ------------------------------------------------------- */
-
-static apr_status_t start_anew(request_rec *r, const sse_child_t *child,
-                               start_t *start)
-{
-    int replay = sse_conf_replay(r);
-    apr_status_t rv = child->provider->last(child->store, &start->upto);
-
-    start->after = start->upto;
-    start->now = replay == SSE_REPLAY_NONE ? start->upto : 0;
-    if (rv == APR_SUCCESS && replay != SSE_REPLAY_NONE) {
-        rv = child->provider->tail(child->store, start->keys, start->n,
-                                   replay == SSE_REPLAY_ALL ? -1 : replay,
-                                   &start->after);
-    }
-    return rv;
-}
-
-static apr_status_t start_after(const sse_child_t *child, const char *text,
-                                start_t *start)
-{
-    sse_position_t position;
-    sse_id_t id = 0;
-    apr_status_t rv;
-
-    if (!parse_id(text, &id)) {
-        id = 0;
-    }
-    rv = child->provider->look(child->store, start->keys, start->n, id,
-                               &position);
-    if (rv != APR_SUCCESS) {
-        return rv;
-    }
-    start->upto = position.last;
-    start->after = id;
-    if (position.gap) {
-        start->lost = text;
-    }
-    if (id > position.last) {
-        start->after = position.oldest ? position.oldest - 1 : position.last;
-    }
-    return rv;
-}
-
-static int find_start(request_rec *r, const sse_child_t *child,
-                      const apr_array_header_t *channels, start_t *start)
-{
-    const char *id = last_event_id(r);
-    apr_interval_time_t waited;
-    apr_status_t rv;
-    int i;
-
-    start->n = channels->nelts;
-    start->keys =
-        apr_palloc(r->pool, (apr_size_t)start->n * sizeof(start->keys[0]));
-    for (i = 0; i < start->n; ++i) {
-        start->keys[i] = APR_ARRAY_IDX(channels, i, sse_channel_t).key;
-    }
-    for (waited = 0;; waited += BUSY_STEP) {
-        rv = id ? start_after(child, id, start) : start_anew(r, child, start);
-        if (rv != SSE_STORE_EBUSY || waited >= BUSY_WAIT) {
-            break;
-        }
-        apr_sleep(BUSY_STEP);
-    }
-    if (rv == APR_SUCCESS) {
-        return OK;
-    }
-    ap_log_rerror(APLOG_MARK, APLOG_ERR, rv, r,
-                  "cannot read the store: see that its directory (SSEStore) "
-                  "is there and belongs to the server's user");
-    apr_table_setn(r->err_headers_out, "Retry-After", "10");
-    sse_http_error(r, HTTP_SERVICE_UNAVAILABLE,
-                   "the event store cannot be read now; try again");
-    return DONE;
 }
 
 /* -- The request ----------------------------------------------------------- */
@@ -227,28 +119,35 @@ static int answer_refused(request_rec *r, int rv)
     }
 }
 
-static int subscribe(request_rec *r, const sse_child_t *child,
-                     const apr_array_header_t *channels)
+static int answer_unavailable(request_rec *r, const char *why)
+{
+    apr_table_setn(r->err_headers_out, "Retry-After", "10");
+    return sse_http_error(r, HTTP_SERVICE_UNAVAILABLE, "%s", why);
+}
+
+static int subscribe(request_rec *r, const apr_array_header_t *channels)
 {
     sse_stream_plan_t plan = {0};
-    start_t start = {0};
+    sse_slice_t *keys;
+    int i;
 
-    if (find_start(r, child, channels, &start) != OK) {
-        return OK;
+    keys = apr_palloc(r->pool, (apr_size_t)channels->nelts * sizeof(*keys));
+    for (i = 0; i < channels->nelts; ++i) {
+        keys[i] = APR_ARRAY_IDX(channels, i, sse_channel_t).key;
+    }
+    if (sse_start_plan(&plan, keys, channels->nelts, last_event_id(r),
+                       sse_conf_replay(r)) != APR_SUCCESS) {
+        return answer_unavailable(r, "the event store cannot be read now; try "
+                                     "again");
     }
     sse_stream_opts(r, &plan.opts);
     plan.channels = names_of(r, channels);
-    plan.now = start.now;
     plan.can_poll = 1;
-    plan.source = &sse_hub_source;
-    plan.baton = sse_subscription_create(child->hub, start.keys, start.n,
-                                         start.after, start.upto, start.lost);
     return answer_refused(r, sse_stream_run(r, &plan));
 }
 
 int sse_http_subscribe(request_rec *r)
 {
-    const sse_child_t *child = sse_child();
     apr_array_header_t *channels;
     int rv;
 
@@ -262,11 +161,9 @@ int sse_http_subscribe(request_rec *r)
     if (rv != OK) {
         return rv;
     }
-    if (!child || !child->hub) {
-        apr_table_setn(r->err_headers_out, "Retry-After", "10");
-        return sse_http_error(r, HTTP_SERVICE_UNAVAILABLE,
-                              "the event store is not open in this server; "
-                              "its error log says why");
+    if (!sse_hub()) {
+        return answer_unavailable(r, "the event store is not open in this "
+                                     "server; its error log says why");
     }
     if (r->header_only && sse_stream_is_misdirected(r)) {
         return answer_misdirected(r);
@@ -275,5 +172,5 @@ int sse_http_subscribe(request_rec *r)
         sse_stream_head(r);
         return OK;
     }
-    return subscribe(r, child, channels);
+    return subscribe(r, channels);
 }

@@ -8,49 +8,9 @@
 
 #include "config/sse_config.h"
 #include "http/sse_http.h"
+#include "hub/sse_channel.h"
 
-/* C0, DEL and C1 (U+0080 to U+009F); the name is valid UTF-8. */
-static int sse_channel_has_control(const char *name)
-{
-    const unsigned char *s = (const unsigned char *)name;
-
-    for (; *s; ++s) {
-        if (*s < 0x20 || *s == 0x7f || (*s == 0xc2 && s[1] < 0xa0)) {
-            return 1;
-        }
-    }
-    return 0;
-}
-
-static int sse_channel_is_name(const char *name)
-{
-    apr_size_t len = strlen(name);
-
-    return len >= 1 && len <= SSE_CHANNEL_MAX && sse_utf8_valid(name, len) &&
-           !sse_channel_has_control(name);
-}
-
-int sse_channel_key(const server_rec *s, const char *name, apr_pool_t *pool,
-                    sse_slice_t *key)
-{
-    const char *ns = sse_conf_namespace(s, pool);
-    apr_size_t ns_size = strlen(ns) + 1;
-    apr_size_t name_len = strlen(name);
-    char *bytes;
-
-    if (!sse_channel_is_name(name)) {
-        return 0;
-    }
-    bytes = apr_palloc(pool, ns_size + name_len);
-    memcpy(bytes, ns, ns_size);
-    memcpy(bytes + ns_size, name, name_len);
-    key->ptr = bytes;
-    key->len = ns_size + name_len;
-    return 1;
-}
-
-static int sse_channel_add(request_rec *r, apr_array_header_t *channels,
-                           const char *name)
+static int add(request_rec *r, apr_array_header_t *channels, const char *name)
 {
     sse_channel_t *channel;
     sse_slice_t key;
@@ -75,8 +35,7 @@ static int sse_channel_add(request_rec *r, apr_array_header_t *channels,
 }
 
 /* httpd logs what went wrong with the expression. */
-static int sse_channel_expand(request_rec *r, const ap_expr_info_t *expr,
-                              const char **name)
+static int expand(request_rec *r, const ap_expr_info_t *expr, const char **name)
 {
     const char *err = NULL;
 
@@ -100,13 +59,13 @@ int sse_http_channels(request_rec *r, apr_array_header_t **channels)
     *channels = apr_array_make(r->pool, exprs ? exprs->nelts : 1,
                                sizeof(sse_channel_t));
     if (!exprs) {
-        return sse_channel_add(r, *channels, name);
+        return add(r, *channels, name);
     }
     for (i = 0; i < exprs->nelts && status == OK; ++i) {
-        status = sse_channel_expand(
-            r, APR_ARRAY_IDX(exprs, i, const ap_expr_info_t *), &name);
+        status =
+            expand(r, APR_ARRAY_IDX(exprs, i, const ap_expr_info_t *), &name);
         if (status == OK) {
-            status = sse_channel_add(r, *channels, name);
+            status = add(r, *channels, name);
         }
     }
     return status;

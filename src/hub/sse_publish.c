@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod_sse: Server-Sent Events for Apache httpd.
+ * See LICENSE for the terms. */
+
+#include "hub/sse_publish.h"
+
+#include <httpd.h>
+#include <http_log.h>
+#include <string.h>
+
+#include "hub/sse_hub_private.h"
+#include "process/sse_signals.h"
+#include "shared/sse_counters.h"
+#include "sse_atomic.h"
+
+APLOG_USE_MODULE(sse);
+
+/* -- Checks ---------------------------------------------------------------- */
+
+const char *sse_publish_check(sse_fields_t *event)
+{
+    if (!event->data.ptr) {
+        return "an event must have data; it may be empty";
+    }
+    if (event->id.ptr &&
+        (!event->id.len || event->id.len > SSE_STORE_IDEMPOTENCY_MAX)) {
+        return "an id or Idempotency-Key must have 1 to " APR_STRINGIFY(
+            SSE_STORE_IDEMPOTENCY_MAX) " bytes";
+    }
+    if (event->event.len >= 4 && !memcmp(event->event.ptr, "sse-", 4)) {
+        return "event names that begin with sse- are the server's own: choose "
+               "another";
+    }
+    if (!event->event.len) {
+        event->event = sse_slice(NULL);
+    }
+    return sse_event_check(event);
+}
+
+void sse_publish_item(sse_append_t *item, sse_slice_t channel,
+                      const sse_fields_t *event, const sse_history_t *history)
+{
+    memset(item, 0, sizeof(*item));
+    item->channel = channel;
+    item->fields = *event;
+    item->fields.id = sse_slice(NULL);
+    item->idempotency = event->id;
+    item->history = history;
+}
+
+/* -- A store that fails ---------------------------------------------------- */
+
+static const char *advice(apr_status_t rv)
+{
+    switch (rv) {
+    case APR_ENOSPC:
+        return "its disk is full: make room there";
+    case SSE_STORE_ESIZE:
+        return "its size is too small: give SSEStore a larger size=, or let "
+               "SSEHistory keep less";
+    case SSE_STORE_EGONE:
+        return "its directory is gone, or the server's user may not use it: "
+               "bring it back, or restart the server, which makes it again";
+    case SSE_STORE_EDAMAGED:
+        return "it is damaged: restart the server, which moves it aside and "
+               "begins a new one";
+    case SSE_STORE_EBUSY:
+        return "another process has it locked and does not let go: find who "
+               "has lock.mdb in its directory (SSEStore dir=) open, and end "
+               "what hangs";
+    default:
+        return "see that its directory (SSEStore dir=) is on a disk that works "
+               "and can be written to";
+    }
+}
+
+/* An error of the store's own has no text of the system's. */
+static void complain(apr_status_t rv)
+{
+    static apr_time_t last; /* atomic */
+
+    if (sse_hub_may_complain(&last)) {
+        ap_log_error(APLOG_MARK, APLOG_ERR, rv >= APR_OS_START_USERERR ? 0 : rv,
+                     sse_hub()->server,
+                     "the event store takes nothing, publishers are refused: "
+                     "%s.  Not told again for a minute",
+                     advice(rv));
+    }
+}
+
+static void note_outcome(apr_status_t rv)
+{
+    static int is_failing; /* atomic */
+
+    if (rv == APR_EINVAL) {
+        return; /* the caller's fault */
+    }
+    if (rv != APR_SUCCESS) {
+        sse_atomic_store(&is_failing, 1);
+        complain(rv);
+    }
+    else if (sse_atomic_load(&is_failing) &&
+             sse_atomic_cas(&is_failing, 1, 0)) {
+        ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, sse_hub()->server,
+                     "the event store takes events again");
+    }
+}
+
+/* -- The store ------------------------------------------------------------- */
+
+apr_status_t sse_publish_append(sse_append_t *items, int n)
+{
+    sse_hub_t *hub = sse_hub();
+    apr_status_t rv;
+    int i, added = 0;
+
+    /* On prefork a signal's handler ends the process here and now, with the
+     * store in use. */
+    sse_signals_hold();
+    rv = hub->provider->append(hub->store, items, n);
+    sse_signals_let_go();
+
+    note_outcome(rv);
+    for (i = 0; rv == APR_SUCCESS && i < n; ++i) {
+        added += !items[i].duplicate;
+    }
+    if (added) {
+        sse_counters_add(SSE_COUNTER_EVENTS, added);
+        sse_broadcast_send(hub->broadcast.fd);
+    }
+    return rv;
+}
+
+apr_status_t sse_publish_forget(sse_slice_t channel, sse_id_t *id)
+{
+    sse_hub_t *hub = sse_hub();
+    apr_status_t rv;
+
+    sse_signals_hold();
+    rv = hub->provider->forget(hub->store, channel, id);
+    sse_signals_let_go();
+
+    note_outcome(rv);
+    if (rv == APR_SUCCESS) {
+        sse_broadcast_send(hub->broadcast.fd);
+    }
+    return rv;
+}

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod_sse: Server-Sent Events for Apache httpd.
+ * See LICENSE for the terms. */
+
+#include "hub/sse_start.h"
+
+#include <apr_strings.h>
+#include <http_log.h>
+#include <string.h>
+
+#include "config/sse_config.h"
+#include "hub/sse_hub_private.h"
+
+APLOG_USE_MODULE(sse);
+
+/* While another process opens the store, it cannot be opened here; that takes
+ * a moment, and a browser that is refused does not come again. */
+#define BUSY_WAIT apr_time_from_sec(1)
+#define BUSY_STEP apr_time_from_msec(20)
+
+/* Only what the store would write: digits, no zero in front. */
+static int parse_id(const char *text, sse_id_t *id)
+{
+    char *end;
+
+    if (*text < '1' || *text > '9' || strlen(text) > 19) {
+        return 0;
+    }
+    *id = (sse_id_t)apr_strtoi64(text, &end, 10);
+    return !*end;
+}
+
+static apr_status_t find_anew(sse_hub_t *hub, int replay, sse_start_t *start)
+{
+    apr_status_t rv = hub->provider->last(hub->store, &start->upto);
+
+    start->after = start->upto;
+    if (rv == APR_SUCCESS && replay != SSE_REPLAY_NONE) {
+        rv = hub->provider->tail(hub->store, start->keys, start->n,
+                                 replay == SSE_REPLAY_ALL ? -1 : replay,
+                                 &start->after);
+    }
+    return rv;
+}
+
+static apr_status_t find_after(sse_hub_t *hub, const char *text,
+                               sse_start_t *start)
+{
+    sse_position_t position;
+    sse_id_t id;
+    apr_status_t rv;
+
+    if (!parse_id(text, &id)) {
+        id = 0;
+    }
+    rv = hub->provider->look(hub->store, start->keys, start->n, id, &position);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    start->upto = position.last;
+    start->after = id;
+    if (position.gap) {
+        start->lost = text;
+    }
+    if (id > position.last) {
+        start->after = position.oldest ? position.oldest - 1 : position.last;
+    }
+    return rv;
+}
+
+static apr_status_t find(sse_hub_t *hub, const char *last_id, int replay,
+                         sse_start_t *start)
+{
+    apr_interval_time_t waited;
+    apr_status_t rv;
+
+    for (waited = 0;; waited += BUSY_STEP) {
+        rv = last_id ? find_after(hub, last_id, start)
+                     : find_anew(hub, replay, start);
+        if (rv != SSE_STORE_EBUSY || waited >= BUSY_WAIT) {
+            return rv;
+        }
+        apr_sleep(BUSY_STEP);
+    }
+}
+
+apr_status_t sse_start_plan(sse_stream_plan_t *plan, const sse_slice_t *keys,
+                            int n, const char *last_id, int replay)
+{
+    static apr_time_t complained; /* atomic */
+    sse_hub_t *hub = sse_hub();
+    sse_start_t start = {keys, n, 0, 0, NULL};
+    apr_status_t rv = find(hub, last_id, replay, &start);
+
+    if (rv == APR_SUCCESS) {
+        plan->now = n && !last_id && replay == SSE_REPLAY_NONE ? start.upto : 0;
+        plan->source = &sse_hub_source;
+        plan->baton = sse_subscription_create(hub, &start);
+    }
+    else if (sse_hub_may_complain(&complained)) {
+        ap_log_error(APLOG_MARK, APLOG_ERR, rv, hub->server,
+                     "cannot read the store, and subscribers are refused: see "
+                     "that its directory (SSEStore) is there and belongs to "
+                     "the server's user.  Not told again for a minute");
+    }
+    return rv;
+}
