@@ -32,13 +32,14 @@ static int sse_start(request_rec *r, sse_ready_fn *ready, void *baton)
         return HTTP_SERVICE_UNAVAILABLE;
     }
     if (r->header_only) {
-        sse_stream_head(r);
+        sse_stream_head(r, &sse_format_sse);
         return OK;
     }
     if (sse_start_plan(&plan, NULL, 0, NULL, SSE_REPLAY_NONE) != APR_SUCCESS) {
         return HTTP_SERVICE_UNAVAILABLE;
     }
     sse_stream_opts(r, &plan.opts);
+    plan.format = &sse_format_sse;
     plan.channels = "-";
     plan.ready = ready;
     plan.ready_baton = baton;
@@ -58,15 +59,15 @@ static void to_fields(const sse_event_t *event, sse_fields_t *fields)
 
 static apr_status_t sse_send(sse_stream_t *stream, const sse_event_t *event)
 {
-    sse_fields_t fields;
+    sse_record_t record = {0};
     sse_buf_t *buf;
     apr_status_t rv;
 
-    to_fields(event, &fields);
-    if (sse_event_check(&fields) || !sse_event_size(&fields)) {
+    to_fields(event, &record.fields);
+    if (sse_event_check(&record.fields) || !sse_event_size(&record.fields)) {
         return APR_EINVAL;
     }
-    buf = sse_buf_format(&fields, 0);
+    buf = sse_stream_format(stream)->event(&record);
     rv = sse_stream_push(stream, buf, SSE_PUSH_BOUNDED);
     sse_buf_release(buf);
     return rv;

@@ -4,66 +4,93 @@
 
 #include "hub/sse_formats.h"
 
-#include <apr_strings.h>
+#include <stdlib.h>
 
-/* As much as one turn of the hub gives. */
+#define SLOTS 1024
+/* As much as one turn of the hub gives; an event that is larger is alone. */
 #define MOST_BYTES (4 * 1024 * 1024)
 
-sse_buf_t *sse_formats_make(const sse_record_t *record)
-{
-    sse_fields_t fields = record->fields;
-    char id[24];
+/** What was formatted in one format.  malloc'ed. */
+typedef struct sse_formatted_t {
+    const sse_format_t *format;
+    SLIST_ENTRY(sse_formatted_t) link;
+    struct {
+        sse_buf_t *buf;
+        apr_time_t time;
+    } slots[SLOTS]; /* by id */
+    apr_size_t bytes;
+    unsigned int hand; /* the slot to be emptied next, for want of room */
+} sse_formatted_t;
 
-    apr_snprintf(id, sizeof(id), "%" APR_UINT64_T_FMT, record->id);
-    fields.id = sse_slice(id);
-    return sse_buf_format(&fields, record->id);
+static sse_formatted_t *formatted_in(sse_formats_t *formats,
+                                     const sse_format_t *format)
+{
+    sse_formatted_t *formatted;
+
+    SLIST_FOREACH(formatted, formats, link)
+    {
+        if (formatted->format == format) {
+            return formatted;
+        }
+    }
+    formatted = calloc(1, sizeof(*formatted));
+    if (!formatted) {
+        abort();
+    }
+    formatted->format = format;
+    SLIST_INSERT_HEAD(formats, formatted, link);
+    return formatted;
 }
 
-static void empty(sse_formats_t *formats, unsigned int slot)
+static void empty(sse_formatted_t *formatted, unsigned int slot)
 {
-    sse_buf_t *buf = formats->slots[slot].buf;
+    sse_buf_t *buf = formatted->slots[slot].buf;
 
     if (buf) {
-        formats->slots[slot].buf = NULL;
-        formats->bytes -= buf->len;
+        formatted->slots[slot].buf = NULL;
+        formatted->bytes -= buf->len;
         sse_buf_release(buf);
     }
 }
 
-static void keep(sse_formats_t *formats, unsigned int slot, sse_buf_t *buf,
+static void keep(sse_formatted_t *formatted, unsigned int slot, sse_buf_t *buf,
                  apr_time_t time)
 {
-    empty(formats, slot);
-    if (buf->len > MOST_BYTES) {
-        return;
+    empty(formatted, slot);
+    while (formatted->bytes && formatted->bytes + buf->len > MOST_BYTES) {
+        empty(formatted, formatted->hand++ % SLOTS);
     }
-    while (formats->bytes + buf->len > MOST_BYTES) {
-        empty(formats, formats->hand++ % SSE_FORMATS_SLOTS);
-    }
-    formats->slots[slot].buf = sse_buf_acquire(buf);
-    formats->slots[slot].time = time;
-    formats->bytes += buf->len;
+    formatted->slots[slot].buf = sse_buf_acquire(buf);
+    formatted->slots[slot].time = time;
+    formatted->bytes += buf->len;
 }
 
-sse_buf_t *sse_formats_get(sse_formats_t *formats, const sse_record_t *record)
+sse_buf_t *sse_formats_get(sse_formats_t *formats, const sse_format_t *format,
+                           const sse_record_t *record)
 {
-    unsigned int slot = (unsigned int)(record->id % SSE_FORMATS_SLOTS);
-    sse_buf_t *buf = formats->slots[slot].buf;
+    sse_formatted_t *formatted = formatted_in(formats, format);
+    unsigned int slot = (unsigned int)(record->id % SLOTS);
+    sse_buf_t *buf = formatted->slots[slot].buf;
 
     if (buf && buf->id == record->id &&
-        formats->slots[slot].time == record->time) {
+        formatted->slots[slot].time == record->time) {
         return sse_buf_acquire(buf);
     }
-    buf = sse_formats_make(record);
-    keep(formats, slot, buf, record->time);
+    buf = format->event(record);
+    keep(formatted, slot, buf, record->time);
     return buf;
 }
 
 void sse_formats_clear(sse_formats_t *formats)
 {
+    sse_formatted_t *formatted;
     unsigned int slot;
 
-    for (slot = 0; slot < SSE_FORMATS_SLOTS; ++slot) {
-        empty(formats, slot);
+    while ((formatted = SLIST_FIRST(formats)) != NULL) {
+        SLIST_REMOVE_HEAD(formats, link);
+        for (slot = 0; slot < SLOTS; ++slot) {
+            empty(formatted, slot);
+        }
+        free(formatted);
     }
 }

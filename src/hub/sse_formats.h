@@ -10,8 +10,9 @@
  * about the same time.  Each with bytes of its own, they would take memory for
  * as many copies, and the time to make them.
  *
- * Bounded in number and bytes.  An event is known by its id and time, as an
- * earlier copy of a store that was put back uses ids again.
+ * Bounded in number and bytes, for each format in use.  An event is known by
+ * its id and time, as an earlier copy of a store that was put back uses ids
+ * again.
  *
  * Threads: the loop's.
  */
@@ -19,25 +20,17 @@
 #ifndef SSE_FORMATS_H
 #define SSE_FORMATS_H
 
-#include "stream/sse_buf.h"
+#include <sys/queue.h>
 
-#define SSE_FORMATS_SLOTS 1024 /* a power of two */
+#include "stream/format/sse_format.h"
 
 /** Part of its owner; all zero at first. */
-typedef struct {
-    struct {
-        sse_buf_t *buf;
-        apr_time_t time;
-    } slots[SSE_FORMATS_SLOTS]; /* by id */
-    apr_size_t bytes;
-    unsigned int hand; /* the slot to be emptied next, for want of room */
-} sse_formats_t;
+typedef SLIST_HEAD(, sse_formatted_t) sse_formats_t;
 
-/** The event as it goes on the wire, with its id. */
-sse_buf_t *sse_formats_make(const sse_record_t *record);
-
-/** The same, made before or now.  A reference for the caller. */
-sse_buf_t *sse_formats_get(sse_formats_t *formats, const sse_record_t *record);
+/** The event in that format, made before or now.  A reference for the caller.
+ */
+sse_buf_t *sse_formats_get(sse_formats_t *formats, const sse_format_t *format,
+                           const sse_record_t *record);
 
 /** Keep none. */
 void sse_formats_clear(sse_formats_t *formats);

@@ -80,16 +80,23 @@ static void forget(sse_hub_t *hub, const sse_record_t *record)
 static void fan_out(sse_hub_t *hub, const sse_record_t *record)
 {
     sse_listener_t *listener;
+    const sse_format_t *format, *had = NULL;
     sse_buf_t *buf = NULL;
 
     for (listener = sse_channels_find(hub->channels, record->channel); listener;
          listener = listener->next) {
-        if (sse_hub_wants(listener, record->id)) {
-            if (!buf) {
-                buf = sse_formats_get(&hub->formats, record);
-            }
-            sse_hub_push(listener->subscription, buf, record->id);
+        format = sse_hub_wants(listener, record->id);
+        if (!format) {
+            continue;
         }
+        if (format != had) {
+            if (buf) {
+                sse_buf_release(buf);
+            }
+            buf = sse_formats_get(&hub->formats, format, record);
+            had = format;
+        }
+        sse_hub_push(listener->subscription, buf, record->id);
     }
     if (buf) {
         hub->turn_bytes += buf->len;

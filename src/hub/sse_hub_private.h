@@ -77,8 +77,9 @@ void sse_hub_join(sse_hub_t *hub, sse_slice_t key, sse_listener_t *listener);
 /** Take it off, if it is on one.  After the last one the hub rests. */
 void sse_hub_leave(sse_hub_t *hub, sse_listener_t *listener);
 
-/** Whether a turn is to give it this event of its channel. */
-int sse_hub_wants(const sse_listener_t *listener, sse_id_t id);
+/** In which format a turn is to give it this event of its channel; NULL: it is
+ *  not to. */
+const sse_format_t *sse_hub_wants(const sse_listener_t *listener, sse_id_t id);
 
 /** Give it an event of a turn, of this id.  If its stream's queue has no room,
  *  it is live no more, and reads that event from the store. */

@@ -4,10 +4,9 @@
 
 #include "hub/sse_subscription_private.h"
 
+#include <apr_strings.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "stream/format/sse_gap.h"
 
 /* Its room, so that the next one behind it is aligned. */
 static apr_size_t place_size(sse_slice_t key)
@@ -200,9 +199,12 @@ void sse_subscription_look_back(sse_subscription_t *sub)
 void sse_subscription_push_gap(sse_subscription_t *sub, sse_id_t oldest,
                                sse_id_t id)
 {
-    sse_buf_t *buf = sub->lost ? sse_gap_create(sub->lost, oldest, id)
-                               : sse_gap_after(sub->gap, oldest, id);
+    char after[24];
+    sse_gap_t gap = {sub->lost ? sub->lost : after, oldest, id};
+    sse_buf_t *buf;
 
+    apr_snprintf(after, sizeof(after), "%" APR_UINT64_T_FMT, sub->gap);
+    buf = sse_stream_format(sub->stream)->gap(&gap);
     sub->gap = 0;
     free(sub->lost);
     sub->lost = NULL;
@@ -243,13 +245,15 @@ void sse_subscription_tell_gap(sse_subscription_t *sub)
 
 /* At first the hub may be behind what the client has seen, or behind what is
  * from before the channel was added. */
-int sse_hub_wants(const sse_listener_t *listener, sse_id_t id)
+const sse_format_t *sse_hub_wants(const sse_listener_t *listener, sse_id_t id)
 {
     const sse_subscription_t *sub = listener->subscription;
     const sse_subscribed_t *place =
         sse_owner_of(listener, const sse_subscribed_t, listener);
 
-    return sub->is_live && id > sub->after && sse_subscribed_takes(place, id);
+    return sub->is_live && id > sub->after && sse_subscribed_takes(place, id)
+               ? sse_stream_format(sub->stream)
+               : NULL;
 }
 
 /* What was before that event it has, and all else it reads: its stream's queue

@@ -104,7 +104,7 @@ static apr_status_t read_missed(missed_t *missed)
 static void push_id(sse_subscription_t *sub, sse_id_t id)
 {
     sse_record_t record = {id, 0, SSE_RECORD_EVENT, {NULL, 0}, SSE_FIELDS_NONE};
-    sse_buf_t *buf = sse_formats_make(&record);
+    sse_buf_t *buf = sse_stream_format(sub->stream)->event(&record);
 
     sse_stream_push(sub->stream, buf, SSE_PUSH_ALWAYS);
     sse_buf_release(buf);

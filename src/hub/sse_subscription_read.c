@@ -56,8 +56,11 @@ static int is_stale(sse_reading_t *reading, const sse_record_t *record)
 
 void sse_reading_keep(sse_reading_t *reading, const sse_record_t *record)
 {
+    sse_subscription_t *sub = reading->sub;
+
     sse_queue_add(&reading->found,
-                  sse_formats_get(&reading->sub->hub->formats, record));
+                  sse_formats_get(&sub->hub->formats,
+                                  sse_stream_format(sub->stream), record));
 }
 
 static void find(sse_reading_t *reading, const sse_record_t *record)

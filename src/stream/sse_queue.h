@@ -14,7 +14,7 @@
 #ifndef SSE_QUEUE_H
 #define SSE_QUEUE_H
 
-#include "stream/sse_buf.h"
+#include "stream/format/sse_buf.h"
 
 typedef struct {
     sse_buf_t **ring; /* size entries, a power of two, or NULL */

@@ -21,6 +21,8 @@ APLOG_USE_MODULE(sse);
 #define STOP_DRAIN_MSEC 500
 /* And a thread this long to leave the write that it is in. */
 #define CUT_MSEC 500
+/* The longest that clients wait between two polls. */
+#define POLL_RETRY_MSEC 5000
 /* How often a client that owes an answer is looked at in SSEDeadPeer. */
 #define ASKS_PER_TIME 8
 
@@ -51,6 +53,11 @@ sse_close_reason_e sse_stream_reason(const sse_stream_t *stream)
 server_rec *sse_stream_server(const sse_stream_t *stream)
 {
     return stream->server;
+}
+
+const sse_format_t *sse_stream_format(const sse_stream_t *stream)
+{
+    return stream->format;
 }
 
 const sse_stream_opts_t *sse_stream_settings(const sse_stream_t *stream)
@@ -90,17 +97,6 @@ apr_status_t sse_stream_ended_status(const sse_stream_t *stream)
 }
 
 /* -- The timer: heartbeat, SSEMaxAge, SSEDeadPeer, SSEQueue, draining ------ */
-
-static sse_buf_t *heartbeat; /* const after sse_streams_init() */
-
-void sse_stream_init_heartbeat(void)
-{
-    if (!heartbeat) {
-        heartbeat = sse_buf_text(":\n\n");
-    }
-}
-
-static void tell(sse_stream_t *stream);
 
 int sse_stream_fd(const sse_stream_t *stream)
 {
@@ -186,7 +182,7 @@ static void on_timer(uv_timer_t *timer)
             (apr_uint64_t)apr_time_as_msec(stream->opts.heartbeat)) {
         stream->written = now;
         if (sse_stream_is_drained(stream)) {
-            sse_stream_push(stream, heartbeat, SSE_PUSH_ALWAYS);
+            sse_stream_push(stream, stream->format->heartbeat, SSE_PUSH_ALWAYS);
         }
     }
     sse_stream_arm(stream);
@@ -234,40 +230,49 @@ static int set_reason(sse_stream_t *stream, sse_close_reason_e reason,
     return 1;
 }
 
-apr_status_t sse_stream_end(sse_stream_t *stream, sse_close_reason_e reason,
-                            apr_status_t status)
+/* A waiting drive's thread may find at once that it cannot write the last
+ * bytes: by then there is a reason. */
+static apr_status_t end(sse_stream_t *stream, sse_close_reason_e reason,
+                        apr_status_t status, apr_int64_t retry, sse_id_t upto)
 {
+    sse_buf_t *last = NULL;
+
     if (!set_reason(stream, reason, status)) {
         return APR_EOF;
+    }
+    if (sse_reason_drains(reason)) {
+        last = stream->format->goodbye(retry, upto, 0);
+    }
+    if (last) {
+        sse_stream_add_last(stream, last);
+        sse_buf_release(last);
     }
     sse_stream_post(stream, &stream->end_task);
     return APR_SUCCESS;
 }
 
-/* Half to one and a half of what the client was told first. */
-static void push_retry(sse_stream_t *stream)
+apr_status_t sse_stream_end(sse_stream_t *stream, sse_close_reason_e reason,
+                            apr_status_t status)
 {
-    sse_fields_t fields = SSE_FIELDS_NONE;
-    apr_int64_t retry = apr_time_as_msec(stream->opts.retry);
-    sse_buf_t *buf;
-
-    if (retry) {
-        fields.retry =
-            retry / 2 + (apr_int64_t)((double)retry * sse_streams_spread());
-        buf = sse_buf_format(&fields, 0);
-        sse_stream_add_last(stream, buf);
-        sse_buf_release(buf);
-    }
+    return end(stream, reason, status, 0, 0);
 }
 
-/* A waiting drive's thread may find at once that it cannot write that: by then
- * there is a reason. */
+/* Half to one and a half of SSERetry, so that not all come back at one time. */
+void sse_stream_say_goodbye(sse_stream_t *stream, sse_close_reason_e reason,
+                            sse_id_t upto)
+{
+    apr_int64_t retry = apr_time_as_msec(stream->opts.retry);
+
+    if (reason == SSE_CLOSE_POLL && retry > POLL_RETRY_MSEC) {
+        retry = POLL_RETRY_MSEC;
+    }
+    retry = retry / 2 + (apr_int64_t)((double)retry * sse_streams_spread());
+    end(stream, reason, APR_SUCCESS, retry, upto);
+}
+
 void sse_stream_dismiss(sse_stream_t *stream, sse_close_reason_e reason)
 {
-    if (set_reason(stream, reason, APR_SUCCESS)) {
-        push_retry(stream);
-        sse_stream_post(stream, &stream->end_task);
-    }
+    sse_stream_say_goodbye(stream, reason, 0);
 }
 
 /* User code that has the request may still be at it, though told. */

@@ -40,7 +40,7 @@
 #include "loop/sse_loop.h"
 #include "mod_sse.h"
 #include "store/sse_store.h"
-#include "stream/sse_buf.h"
+#include "stream/format/sse_format.h"
 
 /** What feeds a stream.  All on the loop. */
 typedef struct {
@@ -75,6 +75,7 @@ void sse_stream_opts(request_rec *r, sse_stream_opts_t *opts);
 /** What a stream is made of. */
 typedef struct {
     sse_stream_opts_t opts;
+    const sse_format_t *format;
     const char *channels; /**< for the log note; lives as long as the request */
     const sse_source_t *source;
     void *baton;         /**< the source's */
@@ -103,7 +104,7 @@ int sse_stream_is_misdirected(request_rec *r);
 
 /** The head of a stream's response, without a stream (HEAD; a child that is
  *  leaving).  Request thread. */
-void sse_stream_head(request_rec *r);
+void sse_stream_head(request_rec *r, const sse_format_t *format);
 
 sse_stream_t *sse_stream_acquire(sse_stream_t *stream); /**< any thread */
 void sse_stream_release(sse_stream_t *stream);          /**< any thread */
@@ -151,6 +152,9 @@ apr_status_t sse_stream_ended_status(const sse_stream_t *stream);
 
 /** The host it belongs to.  Any thread. */
 server_rec *sse_stream_server(const sse_stream_t *stream);
+
+/** How it looks on the wire.  Any thread. */
+const sse_format_t *sse_stream_format(const sse_stream_t *stream);
 
 /** Its settings, which do not change.  Any thread. */
 const sse_stream_opts_t *sse_stream_settings(const sse_stream_t *stream);

@@ -6,7 +6,6 @@
 
 #include <http_log.h>
 #include <http_protocol.h>
-#include <apr_strings.h>
 #include <stdlib.h>
 
 #include "config/sse_config.h"
@@ -23,7 +22,7 @@ APLOG_USE_MODULE(sse);
 #define COMPLAIN_EVERY apr_time_from_sec(60)
 
 /* A child that leaves sends its clients to the next one this soon. */
-#define LEAVING_RETRY "retry: 500\n\n"
+#define LEAVING_RETRY_MSEC 500
 
 static struct {
     sse_loop_t *loop; /* const after sse_streams_init() */
@@ -34,7 +33,6 @@ void sse_stream_open_init(sse_loop_t *loop, int is_async)
 {
     child.loop = loop;
     child.is_async = is_async;
-    sse_stream_init_heartbeat();
     sse_async_conns_init(loop);
 }
 
@@ -62,13 +60,14 @@ static int has_body(request_rec *r)
            (length && strcmp(length, "0"));
 }
 
-void sse_stream_head(request_rec *r)
+void sse_stream_head(request_rec *r, const sse_format_t *format)
 {
-    ap_set_content_type(r, "text/event-stream");
-    apr_table_setn(r->headers_out, "Cache-Control", "no-store");
-    apr_table_setn(r->headers_out, "X-Accel-Buffering", "no");
-    /* Events are others' text: no browser shall guess that it is a page. */
-    apr_table_setn(r->headers_out, "X-Content-Type-Options", "nosniff");
+    const char *const *header;
+
+    ap_set_content_type(r, format->content_type);
+    for (header = format->headers; *header; header += 2) {
+        apr_table_setn(r->headers_out, header[0], header[1]);
+    }
     apr_table_unset(r->headers_out, "Content-Length");
     if (has_body(r)) {
         r->connection->keepalive = AP_CONN_CLOSE;
@@ -77,30 +76,17 @@ void sse_stream_head(request_rec *r)
 
 /* On the handler's thread, where blocking is allowed: the FLUSH goes all the
  * way down. */
-static apr_status_t send_text(request_rec *r, const char *text)
+static apr_status_t send_buf(request_rec *r, sse_buf_t *buf)
 {
     apr_bucket_alloc_t *list = r->connection->bucket_alloc;
     apr_bucket_brigade *bb = apr_brigade_create(r->pool, list);
     apr_status_t rv;
 
-    APR_BRIGADE_INSERT_TAIL(
-        bb, apr_bucket_heap_create(text, strlen(text), NULL, list));
+    APR_BRIGADE_INSERT_TAIL(bb, sse_buf_bucket(buf, list));
     APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_flush_create(list));
     rv = ap_pass_brigade(r->output_filters, bb);
     apr_brigade_destroy(bb);
     return r->connection->aborted ? APR_ECONNABORTED : rv;
-}
-
-/* The first bytes: retry, or a comment, so that something leaves at once. */
-static apr_status_t send_first(request_rec *r, const sse_stream_opts_t *opts)
-{
-    char text[48] = ":\n\n";
-
-    if (opts->retry) {
-        apr_snprintf(text, sizeof(text), "retry: %" APR_TIME_T_FMT "\n\n",
-                     (apr_time_t)apr_time_as_msec(opts->retry));
-    }
-    return send_text(r, text);
 }
 
 /* -- Making one ------------------------------------------------------------ */
@@ -156,6 +142,7 @@ static sse_stream_t *create(request_rec *r, const sse_stream_plan_t *plan,
     stream->server = r->server;
     stream->loop = child.loop;
     stream->opts = plan->opts;
+    stream->format = plan->format;
     stream->source = plan->source;
     stream->source_baton = plan->baton;
     stream->ready = plan->ready;
@@ -291,24 +278,13 @@ int sse_stream_is_misdirected(request_rec *r)
 
 /* No stream: its client is to come again, and then maybe to another child. */
 static int send_away(request_rec *r, const sse_stream_plan_t *plan,
-                     const char *retry)
+                     apr_int64_t retry, sse_id_t upto)
 {
     plan->source->on_ended(NULL, plan->baton);
-    sse_stream_head(r);
+    sse_stream_head(r, plan->format);
     r->connection->keepalive = AP_CONN_CLOSE;
-    send_text(r, retry);
+    send_buf(r, plan->format->goodbye(retry, upto, 1));
     return OK;
-}
-
-/* In one to three seconds. */
-static const char *busy_retry(request_rec *r, const sse_stream_plan_t *plan)
-{
-    int retry = 1000 + (int)(apr_time_now() % 2000);
-
-    return plan->now ? apr_psprintf(r->pool,
-                                    "id: %" APR_UINT64_T_FMT "\nretry: %d\n\n",
-                                    plan->now, retry)
-                     : apr_psprintf(r->pool, "retry: %d\n\n", retry);
 }
 
 static sse_thread_e take_thread(request_rec *r, const sse_stream_plan_t *plan,
@@ -341,7 +317,8 @@ static int take(request_rec *r, const sse_stream_plan_t *plan,
     switch (take_thread(r, plan, thread)) {
     case SSE_THREAD_BUSY:
         sse_limits_give_back(place);
-        send_away(r, plan, busy_retry(r, plan));
+        /* In one to three seconds. */
+        send_away(r, plan, 1000 + apr_time_now() % 2000, plan->now);
         return DONE;
     case SSE_THREAD_REFUSED:
         sse_limits_give_back(place);
@@ -400,13 +377,14 @@ static int start(request_rec *r, const sse_stream_plan_t *plan)
 {
     sse_thread_t thread;
     sse_quota_claim_t place;
+    sse_buf_t *first;
     int is_open, rv;
 
     if (is_gone(r, plan, sse_conn_fd(r->connection))) {
         return give_up(r, plan);
     }
     if (sse_streams_leaving() != SSE_STAY) {
-        return send_away(r, plan, LEAVING_RETRY);
+        return send_away(r, plan, LEAVING_RETRY_MSEC, 0);
     }
     if (sse_stream_is_misdirected(r)) {
         plan->source->on_ended(NULL, plan->baton);
@@ -416,10 +394,10 @@ static int start(request_rec *r, const sse_stream_plan_t *plan)
     if (rv != OK) {
         return rv == DONE ? OK : rv;
     }
-    sse_stream_head(r);
+    sse_stream_head(r, plan->format);
+    first = plan->format->first(apr_time_as_msec(plan->opts.retry));
     /* Until here, who watches the request tells of its end. */
-    if (send_first(r, &plan->opts) != APR_SUCCESS ||
-        !sse_watcher_disarm(r, &is_open)) {
+    if (send_buf(r, first) != APR_SUCCESS || !sse_watcher_disarm(r, &is_open)) {
         sse_limits_give_back(&place);
         sse_threads_give_back(&thread, is_reset(r->connection));
         return give_up(r, plan);

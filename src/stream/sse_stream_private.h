@@ -80,6 +80,7 @@ struct sse_stream_t {
     server_rec *server;         /* const */
     sse_loop_t *loop;           /* const */
     sse_stream_opts_t opts;     /* const */
+    const sse_format_t *format; /* const */
     const sse_source_t *source; /* const */
     void *source_baton;         /* const */
     const sse_drive_t *drive;   /* atomic; const once attached */
@@ -181,6 +182,11 @@ int sse_slow_watch(sse_stream_t *stream);
  *  @return whether nothing has gone out for the queue's time */
 int sse_slow_look(sse_stream_t *stream, apr_uint64_t now);
 
+/** loop: end it, its client told when to come back, and with which id (0: the
+ *  last one it was sent). */
+void sse_stream_say_goodbye(sse_stream_t *stream, sse_close_reason_e reason,
+                            sse_id_t upto);
+
 /** loop: it was ended and something is still being written: tell of it now. */
 void sse_stream_cut_short(sse_stream_t *stream);
 
@@ -217,9 +223,8 @@ void sse_streams_add(sse_stream_t *stream);
 void sse_streams_remove(sse_stream_t *stream);
 /** loop: from 0 to 1, to spread what would happen all at once. */
 double sse_streams_spread(void);
-/* sse_stream.c: request thread, once for each stream, or once. */
+/* sse_stream.c: request thread, once for each stream. */
 void sse_stream_init_tasks(sse_stream_t *stream);
-void sse_stream_init_heartbeat(void);
 
 /* sse_stream_open.c */
 

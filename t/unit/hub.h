@@ -39,7 +39,8 @@ struct sse_stream_t {
     int waiting; /* events it was given since it was drained */
     int room;    /* for so many; 0: for all */
     sse_stream_opts_t opts;
-    char text[1024]; /* what it was given */
+    const sse_format_t *format; /* NULL: SSE's; else its bytes are text */
+    char text[1024];            /* what it was given */
 };
 
 static sse_task_t *tasks;
@@ -244,7 +245,12 @@ apr_status_t sse_stream_push(sse_stream_t *stream, sse_buf_t *buf,
     }
     ++stream->waiting;
     block = strndup(buf->data, buf->len);
-    write_down(stream->text + len, sizeof(stream->text) - len, block);
+    if (stream->format) {
+        snprintf(stream->text + len, sizeof(stream->text) - len, "%s", block);
+    }
+    else {
+        write_down(stream->text + len, sizeof(stream->text) - len, block);
+    }
     free(block);
     return APR_SUCCESS;
 }
@@ -267,6 +273,11 @@ void sse_stream_dismiss(sse_stream_t *stream, sse_close_reason_e reason)
 const sse_stream_opts_t *sse_stream_settings(const sse_stream_t *stream)
 {
     return &stream->opts;
+}
+
+const sse_format_t *sse_stream_format(const sse_stream_t *stream)
+{
+    return stream->format ? stream->format : &sse_format_sse;
 }
 
 void sse_stream_poke(sse_stream_t *stream) { stream->is_poked = 1; }

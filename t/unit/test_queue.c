@@ -11,7 +11,7 @@
 #include <stdlib.h>
 
 #include "sse_atomic.h"
-#include "stream/sse_buf.h"
+#include "stream/format/sse_buf.h"
 #include "stream/sse_queue.h"
 #include "tap.h"
 
@@ -30,40 +30,6 @@ static sse_buf_t *numbered(apr_uint64_t n)
     memset(buf->data, (int)('a' + n % 26), buf->len);
     buf->id = n;
     return buf;
-}
-
-static void test_format(void)
-{
-    sse_fields_t fields = SSE_FIELDS_NONE;
-    sse_buf_t *buf;
-
-    fields.id = sse_slice("12");
-    fields.event = sse_slice("x");
-    fields.data = sse_slice("a\nb");
-    buf = sse_buf_format(&fields, 12);
-    is_mem(buf->data, buf->len, "id: 12\nevent: x\ndata: a\ndata: b\n\n", 33,
-           "an event is formatted into a buffer");
-    is_num(buf->id, 12, "which has its id");
-    is_num(buf->events, 1, "and counts as an event");
-    is_num(refs(buf), 1, "its maker has the one reference");
-    sse_buf_release(buf);
-
-    fields.data = sse_slice("");
-    buf = sse_buf_format(&fields, 13);
-    is_num(buf->events, 1, "empty data is an event");
-    sse_buf_release(buf);
-
-    fields = (sse_fields_t)SSE_FIELDS_NONE;
-    fields.retry = 10;
-    buf = sse_buf_format(&fields, 0);
-    is_mem(buf->data, buf->len, "retry: 10\n\n", 11, "a retry alone");
-    is_num(buf->events, 0, "is none");
-    sse_buf_release(buf);
-
-    buf = sse_buf_text(":\n\n");
-    is_mem(buf->data, buf->len, ":\n\n", 3, "a text is taken as it is");
-    ok(!buf->events && !buf->id, "and is no event either");
-    sse_buf_release(buf);
 }
 
 /* One in, one out, and by and by more than one: the ring turns and grows. */
@@ -216,7 +182,6 @@ int main(void)
 {
     apr_initialize();
     apr_pool_create(&pool, NULL);
-    test_format();
     test_order();
     test_clear();
     test_buckets();

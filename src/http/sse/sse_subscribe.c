@@ -141,6 +141,7 @@ static int subscribe(request_rec *r, const apr_array_header_t *channels)
                                      "again");
     }
     sse_stream_opts(r, &plan.opts);
+    plan.format = &sse_format_sse;
     plan.channels = names_of(r, channels);
     plan.can_poll = 1;
     return answer_refused(r, sse_stream_run(r, &plan));
@@ -169,7 +170,7 @@ int sse_http_subscribe(request_rec *r)
         return answer_misdirected(r);
     }
     if (r->header_only) {
-        sse_stream_head(r);
+        sse_stream_head(r, &sse_format_sse);
         return OK;
     }
     return subscribe(r, channels);

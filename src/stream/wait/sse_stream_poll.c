@@ -13,40 +13,10 @@
 
 #include "stream/sse_stream_private.h"
 
-#include <apr_strings.h>
-
 #include "sse_atomic.h"
 
 /* How long that may take; what is not sent by then the next one is sent. */
 #define MOMENT_MSEC 5000
-/* The longest that clients wait between two. */
-#define RETRY_MAX_MSEC 5000
-
-/* Half to one and a half of SSERetry, so that not all come at once. */
-static void push_goodbye(sse_stream_t *stream, sse_id_t upto)
-{
-    apr_int64_t retry = apr_time_as_msec(stream->opts.retry);
-    sse_fields_t fields = SSE_FIELDS_NONE;
-    char id[24];
-    sse_buf_t *buf;
-
-    if (retry > RETRY_MAX_MSEC) {
-        retry = RETRY_MAX_MSEC;
-    }
-    if (retry) {
-        fields.retry =
-            retry / 2 + (apr_int64_t)((double)retry * sse_streams_spread());
-    }
-    if (upto) {
-        apr_snprintf(id, sizeof(id), "%" APR_UINT64_T_FMT, upto);
-        fields.id = sse_slice(id);
-    }
-    if (retry || upto) {
-        buf = sse_buf_format(&fields, upto);
-        sse_stream_push(stream, buf, SSE_PUSH_ALWAYS);
-        sse_buf_release(buf);
-    }
-}
 
 static int may_end(sse_stream_t *stream)
 {
@@ -62,15 +32,13 @@ void sse_stream_poll_drained(sse_stream_t *stream)
 
     if (may_end(stream) &&
         stream->source->is_caught_up(stream, stream->source_baton, &upto)) {
-        push_goodbye(stream, upto);
-        sse_stream_end(stream, SSE_CLOSE_POLL, APR_SUCCESS);
+        sse_stream_say_goodbye(stream, SSE_CLOSE_POLL, upto);
     }
 }
 
 void sse_stream_poll_over(sse_stream_t *stream)
 {
-    push_goodbye(stream, 0);
-    sse_stream_end(stream, SSE_CLOSE_POLL, APR_SUCCESS);
+    sse_stream_dismiss(stream, SSE_CLOSE_POLL);
 }
 
 void sse_stream_poll_begin(sse_stream_t *stream)

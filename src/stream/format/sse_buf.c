@@ -2,7 +2,7 @@
  * mod_sse: Server-Sent Events for Apache httpd.
  * See LICENSE for the terms. */
 
-#include "stream/sse_buf.h"
+#include "stream/format/sse_buf.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -24,20 +24,19 @@ sse_buf_t *sse_buf_create(apr_size_t len)
     return buf;
 }
 
-sse_buf_t *sse_buf_format(const sse_fields_t *fields, sse_id_t id)
+sse_buf_t *sse_buf_event(const sse_record_t *record, apr_size_t len)
 {
-    apr_size_t len = sse_event_size(fields);
-    apr_size_t id_len = id ? 0 : fields->id.len;
-    sse_buf_t *buf = sse_buf_create(len + id_len);
+    const sse_slice_t *own = &record->fields.id;
+    apr_size_t own_len = record->id ? 0 : own->len;
+    sse_buf_t *buf = sse_buf_create(len + own_len);
 
-    buf->len = len;
-    buf->id_len = id_len;
-    if (id_len) {
-        memcpy(buf->data + len, fields->id.ptr, id_len);
+    if (own_len) {
+        memcpy(buf->data + len, own->ptr, own_len);
     }
-    buf->id = id;
-    buf->events = fields->data.ptr != NULL;
-    sse_event_write(fields, buf->data);
+    buf->len = len;
+    buf->id = record->id;
+    buf->id_len = own_len;
+    buf->events = record->fields.data.ptr != NULL;
     return buf;
 }
 

@@ -33,9 +33,10 @@ typedef struct {
  *  it ends the process when memory has run out). */
 sse_buf_t *sse_buf_create(apr_size_t len);
 
-/** An event of these (checked) fields, as it goes on the wire.
- *  @param id the store's; 0: fields->id, if any, is the application's own */
-sse_buf_t *sse_buf_format(const sse_fields_t *fields, sse_id_t id);
+/** The same for an event, which is len bytes on the wire, with what is to be
+ *  known of it once it was sent.
+ *  @param record with id 0 its fields.id, if any, is the application's own */
+sse_buf_t *sse_buf_event(const sse_record_t *record, apr_size_t len);
 
 /** A buffer with this text. */
 sse_buf_t *sse_buf_text(const char *text);

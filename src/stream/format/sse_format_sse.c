@@ -2,7 +2,7 @@
  * mod_sse: Server-Sent Events for Apache httpd.
  * See LICENSE for the terms. */
 
-#include "stream/format/sse_gap.h"
+#include "stream/format/sse_format.h"
 
 #include <apr_strings.h>
 #include <stdlib.h>
@@ -63,42 +63,69 @@ static char *put_given(char *out, const char *given)
     return out;
 }
 
-sse_buf_t *sse_gap_create(const char *after, sse_id_t oldest, sse_id_t id)
+static sse_buf_t *event(const sse_record_t *record)
+{
+    sse_fields_t fields = record->fields;
+    char id[ID_TEXT];
+    sse_buf_t *buf;
+
+    if (record->id) {
+        id_text(id, record->id);
+        fields.id = sse_slice(id);
+    }
+    buf = sse_buf_event(record, sse_event_size(&fields));
+    sse_event_write(&fields, buf->data);
+    return buf;
+}
+
+static sse_buf_t heartbeat = {.refs = 1, .len = 3, .data = ":\n\n"};
+
+static sse_buf_t *goodbye(apr_int64_t retry, sse_id_t upto, int is_whole)
+{
+    sse_record_t record = {.id = upto, .fields = SSE_FIELDS_NONE};
+
+    record.fields.retry = retry ? retry : -1;
+    return retry || upto ? event(&record) : NULL;
+}
+
+static sse_buf_t *first(apr_int64_t retry)
+{
+    return retry ? goodbye(retry, 0, 0) : sse_buf_acquire(&heartbeat);
+}
+
+static sse_buf_t *gap(const sse_gap_t *what)
 {
     static const char before[] = "{\"after\":", between[] = ",\"oldest\":";
-    sse_fields_t fields = SSE_FIELDS_NONE;
-    apr_size_t size =
-        sizeof(before) + sizeof(between) + 6 * strlen(after) + 48 + ID_TEXT;
-    char *text = malloc(size), *out = text, own[ID_TEXT];
+    sse_record_t record = {.id = what->id, .fields = SSE_FIELDS_NONE};
+    apr_size_t size = sizeof(before) + sizeof(between) +
+                      6 * strlen(what->after) + 48 + ID_TEXT;
+    char *text = malloc(size), *out = text;
     sse_buf_t *buf;
 
     if (!text) {
         abort(); /* out of memory */
     }
     out = apr_cpystrn(out, before, sizeof(before));
-    out = put_given(out, after);
+    out = put_given(out, what->after);
     out = apr_cpystrn(out, between, sizeof(between));
-    if (oldest) {
-        apr_snprintf(out, ID_TEXT + 4, "\"%" APR_UINT64_T_FMT "\"}", oldest);
+    if (what->oldest) {
+        apr_snprintf(out, ID_TEXT + 4, "\"%" APR_UINT64_T_FMT "\"}",
+                     what->oldest);
     }
     else {
         apr_cpystrn(out, "null}", ID_TEXT);
     }
-    fields.event = sse_slice("sse-gap");
-    fields.data = sse_slice(text);
-    if (id) {
-        id_text(own, id);
-        fields.id = sse_slice(own);
-    }
-    buf = sse_buf_format(&fields, id);
+    record.fields.event = sse_slice("sse-gap");
+    record.fields.data = sse_slice(text);
+    buf = event(&record);
     free(text);
     return buf;
 }
 
-sse_buf_t *sse_gap_after(sse_id_t after, sse_id_t oldest, sse_id_t id)
-{
-    char text[ID_TEXT];
+static const char *const headers[] = {
+    "Cache-Control", "no-store", "X-Accel-Buffering", "no",
+    /* Events are others' text: no browser shall guess that it is a page. */
+    "X-Content-Type-Options", "nosniff", NULL};
 
-    id_text(text, after);
-    return sse_gap_create(text, oldest, id);
-}
+const sse_format_t sse_format_sse = {
+    "text/event-stream", headers, first, event, &heartbeat, gap, goodbye};

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod_sse: Server-Sent Events for Apache httpd.
+ * See LICENSE for the terms. */
+
+/**
+ * @file sse_format.h
+ * How a stream looks on the wire: one table, chosen by the front end
+ * (sse_stream_plan_t.format).  It has nothing to do with the drive, which is
+ * about threads.
+ *
+ * Buffers are shared by all streams of a format, so a format keeps no state
+ * between them.  What a list needs goes like this: "first" opens it, each event
+ * ends with its separator, and "goodbye" is the last element and closes it.  A
+ * response that the client or its network has cut off has no goodbye.
+ *
+ * Threads: tables are const and their functions have no state: any thread.
+ */
+
+#ifndef SSE_FORMAT_H
+#define SSE_FORMAT_H
+
+#include "stream/format/sse_buf.h"
+
+/** Something is missing at this point of the stream. */
+typedef struct {
+    const char *after; /**< the last id that the client has, as it gave it: any
+                            text */
+    sse_id_t oldest;   /**< the first id kept, of those that follow if there are
+                            any; 0: none is kept */
+    sse_id_t id;       /**< a client that comes back with this one is not told
+                            of the same gap again; 0: its id stays */
+} sse_gap_t;
+
+/** Functions return a reference for the caller.  Times are milliseconds. */
+typedef struct {
+    const char *content_type;
+    /** Response headers: name, value, ..., NULL. */
+    const char *const *headers;
+    /** What is sent with the head, so that something leaves at once.
+     *  @param retry after how long to come back; 0: the client's own choice */
+    sse_buf_t *(*first)(apr_int64_t retry);
+    /** An event of the store, whose record has no id field; or, with
+     *  record->id 0, what an application sends, which may have an id of its
+     *  own and no data. */
+    sse_buf_t *(*event)(const sse_record_t *record);
+    /** Keeps an idle connection alive; shared by all streams. */
+    sse_buf_t *heartbeat;
+    sse_buf_t *(*gap)(const sse_gap_t *gap);
+    /** The last bytes of a response that the server ends.
+     *  @param retry as above, but nothing is said of it where that is 0
+     *  @param upto the id to come back with; 0: the last one sent
+     *  @param is_whole it is the whole body: neither "first" nor an event has
+     *         been sent
+     *  @return NULL, where is_whole is 0: there is nothing to say */
+    sse_buf_t *(*goodbye)(apr_int64_t retry, sse_id_t upto, int is_whole);
+} sse_format_t;
+
+/** text/event-stream (WHATWG HTML, 9.2).  A gap is the event "sse-gap", whose
+ *  data is {"after":"...","oldest":"..."}, or null for oldest. */
+extern const sse_format_t sse_format_sse;
+
+#endif /* SSE_FORMAT_H */
