@@ -8,11 +8,9 @@
 #include <string.h>
 
 #include "http/sse_front.h"
-#include "sse_atomic.h"
+#include "loop/sse_complain.h"
 
 APLOG_USE_MODULE(sse);
-
-#define COMPLAIN_EVERY apr_time_from_sec(60)
 
 /* The request as the configuration has it; in the request's pool. */
 typedef struct {
@@ -24,14 +22,11 @@ typedef struct {
 
 static const char note_key[] = "sse_rewrite_note";
 
-/* One a minute and child. */
 static void sse_rewrite_complain(request_rec *r)
 {
-    static apr_time_t last; /* atomic */
-    apr_time_t seen = sse_atomic_load(&last);
-    apr_time_t now = apr_time_now();
+    static sse_complaint_t complaint;
 
-    if (now - seen >= COMPLAIN_EVERY && sse_atomic_cas(&last, seen, now)) {
+    if (sse_complain_is_due(&complaint)) {
         ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r,
                       "%s: 'SetHandler %s' is without effect, as mod_proxy has "
                       "taken the request. If it is not meant to be proxied, "

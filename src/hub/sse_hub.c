@@ -24,8 +24,6 @@ APLOG_USE_MODULE(sse);
 #define TURN_BYTES (4 * 1024 * 1024)
 /* How often a child does the store's housekeeping. */
 #define TIDY_MSEC 5000
-/* How often a failing store is complained of. */
-#define COMPLAIN_EVERY apr_time_from_sec(60)
 
 static sse_hub_t *this_child; /* const after child_init */
 
@@ -126,16 +124,9 @@ static apr_status_t on_record(void *baton, const sse_record_t *record)
     return APR_SUCCESS;
 }
 
-int sse_hub_may_complain(apr_time_t *last)
-{
-    apr_time_t seen = sse_atomic_load(last), now = apr_time_now();
-
-    return now - seen >= COMPLAIN_EVERY && sse_atomic_cas(last, seen, now);
-}
-
 void sse_hub_complain(sse_hub_t *hub, apr_status_t rv, const char *what)
 {
-    if (sse_hub_may_complain(&hub->complained)) {
+    if (sse_complain_is_due(&hub->complaint)) {
         sse_log_later(APLOG_MARK, APLOG_ERR, rv, hub->server,
                       "%s: subscribers get no events until the store can be "
                       "read again; see that its directory is there and "

@@ -17,6 +17,7 @@
 #include "hub/sse_formats.h"
 #include "hub/sse_hub.h"
 #include "loop/sse_broadcast.h"
+#include "loop/sse_complain.h"
 #include "loop/sse_workers.h"
 
 struct sse_hub_t {
@@ -31,7 +32,7 @@ struct sse_hub_t {
     sse_subscription_t *ending; /* loop: a channel of theirs ended this turn */
     sse_formats_t formats;      /* loop */
     apr_size_t turn_bytes;      /* loop: pushed in this turn */
-    apr_time_t complained;      /* atomic */
+    sse_complaint_t complaint;  /* of a store that cannot be read */
     sse_broadcast_t broadcast;  /* loop: heard while somebody listens */
     uv_timer_t tidy;            /* loop */
     int is_tidying;             /* atomic: a worker is at it */
@@ -58,10 +59,6 @@ sse_subscription_t *sse_subscription_create(sse_hub_t *hub,
 
 /** The source of streams whose baton is a subscription. */
 extern const sse_source_t sse_hub_source;
-
-/** Whether a failure is to be logged, once a minute.  Any thread.
- *  @param last atomic: when it was last */
-int sse_hub_may_complain(apr_time_t *last);
 
 /** Log, once a minute, that the store fails. */
 void sse_hub_complain(sse_hub_t *hub, apr_status_t rv, const char *what);

@@ -11,7 +11,6 @@
 #include "hub/sse_hub_private.h"
 #include "process/sse_signals.h"
 #include "shared/sse_counters.h"
-#include "sse_atomic.h"
 
 APLOG_USE_MODULE(sse);
 
@@ -74,12 +73,12 @@ static const char *advice(apr_status_t rv)
     }
 }
 
+static sse_complaint_t complaint;
+
 /* An error of the store's own has no text of the system's. */
 static void complain(apr_status_t rv)
 {
-    static apr_time_t last; /* atomic */
-
-    if (sse_hub_may_complain(&last)) {
+    if (sse_complain_is_due(&complaint)) {
         ap_log_error(APLOG_MARK, APLOG_ERR, rv >= APR_OS_START_USERERR ? 0 : rv,
                      sse_hub()->server,
                      "the event store takes nothing, publishers are refused: "
@@ -90,17 +89,13 @@ static void complain(apr_status_t rv)
 
 static void note_outcome(apr_status_t rv)
 {
-    static int is_failing; /* atomic */
-
     if (rv == APR_EINVAL) {
         return; /* the caller's fault */
     }
     if (rv != APR_SUCCESS) {
-        sse_atomic_store(&is_failing, 1);
         complain(rv);
     }
-    else if (sse_atomic_load(&is_failing) &&
-             sse_atomic_cas(&is_failing, 1, 0)) {
+    else if (sse_complain_is_over(&complaint)) {
         ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, sse_hub()->server,
                      "the event store takes events again");
     }

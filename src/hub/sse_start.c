@@ -87,7 +87,7 @@ static apr_status_t find(sse_hub_t *hub, const char *last_id, int replay,
 apr_status_t sse_start_plan(sse_stream_plan_t *plan, const sse_slice_t *keys,
                             int n, const char *last_id, int replay)
 {
-    static apr_time_t complained; /* atomic */
+    static sse_complaint_t complaint;
     sse_hub_t *hub = sse_hub();
     sse_start_t start = {keys, n, 0, 0, NULL};
     apr_status_t rv = find(hub, last_id, replay, &start);
@@ -97,7 +97,7 @@ apr_status_t sse_start_plan(sse_stream_plan_t *plan, const sse_slice_t *keys,
         plan->source = &sse_hub_source;
         plan->baton = sse_subscription_create(hub, &start);
     }
-    else if (sse_hub_may_complain(&complained)) {
+    else if (sse_complain_is_due(&complaint)) {
         ap_log_error(APLOG_MARK, APLOG_ERR, rv, hub->server,
                      "cannot read the store, and subscribers are refused: see "
                      "that its directory (SSEStore) is there and belongs to "

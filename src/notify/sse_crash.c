@@ -14,6 +14,7 @@
 #include "loop/sse_broadcast.h"
 #include "loop/sse_workers.h"
 #include "mod_sse.h"
+#include "loop/sse_complain.h"
 #include "sse_atomic.h"
 #include "shared/sse_counters.h"
 #include "notify/sse_registry.h"
@@ -26,8 +27,6 @@ APLOG_USE_MODULE(sse);
 #define RETRY_MSEC 1000
 /* Where another process has the registry locked. */
 #define BUSY_WAIT apr_time_from_sec(1)
-/* How often a registry that does not work is complained of. */
-#define COMPLAIN_EVERY apr_time_from_sec(60)
 
 static struct {
     sse_registry_t *registry; /* const after child_init; NULL: nobody listens */
@@ -36,6 +35,7 @@ static struct {
     sse_broadcast_t broadcast; /* loop */
     uv_timer_t retry;          /* loop */
     sse_job_t job;
+    sse_complaint_t complaint; /* of a registry that does not work */
     apr_uint32_t rung; /* atomic: since all dead were told of; 0: they are */
 } self;
 
@@ -45,15 +45,6 @@ static apr_array_header_t *hooks(void)
 }
 
 int sse_crash_is_on(void) { return self.registry != NULL; }
-
-/* Whether it is time to complain. */
-static int may_complain(void)
-{
-    static apr_time_t last; /* atomic */
-    apr_time_t seen = sse_atomic_load(&last), now = apr_time_now();
-
-    return now - seen >= COMPLAIN_EVERY && sse_atomic_cas(&last, seen, now);
-}
 
 /* An error of the store's own has no text of the system's. */
 static apr_status_t for_log(apr_status_t rv)
@@ -97,7 +88,7 @@ void sse_crash_opened(request_rec *r)
         apr_pstrcat(r->pool, time, "\n", apr_table_get(r->notes, "sse-channel"),
                     "\n", r->useragent_ip, NULL);
     rv = sse_registry_add(self.registry, key_of(buf, r), sse_slice(text));
-    if (rv != APR_SUCCESS && may_complain()) {
+    if (rv != APR_SUCCESS && sse_complain_is_due(&self.complaint)) {
         ap_log_rerror(APLOG_MARK, APLOG_WARNING, for_log(rv), r,
                       "cannot register the stream: if this child is killed, "
                       "nobody will be told of its end; %s.  Not told again for "
@@ -176,7 +167,7 @@ static int claim_dead(void)
 
     apr_pool_create(&pool, NULL);
     rv = sse_registry_claim(self.registry, is_alive, tell, NULL, pool);
-    if (rv != APR_SUCCESS && may_complain()) {
+    if (rv != APR_SUCCESS && sse_complain_is_due(&self.complaint)) {
         ap_log_error(APLOG_MARK, APLOG_ERR, for_log(rv), self.server,
                      "cannot look for the streams of dead children: %s.  Not "
                      "told again for a minute",

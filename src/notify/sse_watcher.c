@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 
 #include "config/sse_config.h"
+#include "loop/sse_complain.h"
 #include "loop/sse_peer.h"
 #include "notify/sse_notify.h"
 #include "sse_atomic.h"
@@ -23,7 +24,6 @@ APLOG_USE_MODULE(sse);
 
 /* How often the loop looks whether an HTTP/2 stream was reset. */
 #define ABORT_POLL_MSEC 50
-#define COMPLAIN_EVERY  apr_time_from_sec(60)
 
 typedef struct sse_watcher_t {
     apr_uint32_t refs;          /* atomic */
@@ -507,12 +507,10 @@ int sse_watcher_disarm(request_rec *r, int *is_open)
 /* What is opened, its end must be told. */
 static int may_watch(request_rec *r)
 {
-    static apr_time_t last; /* atomic */
-    apr_time_t seen = sse_atomic_load(&last), now = apr_time_now();
+    static sse_complaint_t complaint;
     apr_status_t rv = sse_notify_reserve();
 
-    if (rv != APR_SUCCESS && now - seen >= COMPLAIN_EVERY &&
-        sse_atomic_cas(&last, seen, now)) {
+    if (rv != APR_SUCCESS && sse_complain_is_due(&complaint)) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, rv, r,
                       "no thread can be made for callbacks, and a request is "
                       "served without SSEWatch: see the limits on threads "

@@ -12,7 +12,7 @@
 
 #include "config/sse_config.h"
 #include "config/sse_mpm.h"
-#include "sse_atomic.h"
+#include "loop/sse_complain.h"
 #include "shared/sse_counters.h"
 #include "shared/sse_shared.h"
 
@@ -22,8 +22,6 @@ APLOG_USE_MODULE(sse);
  * ever touched, 32 bytes each. */
 #define CLIENTS 131072
 #define TOTALS  16384
-
-#define COMPLAIN_EVERY apr_time_from_sec(60)
 
 static sse_quota_t *places; /* const after post_config */
 
@@ -102,16 +100,7 @@ static int wants_of(request_rec *r, sse_quota_want_t *wants)
 
 /* -- Whether there is a place ---------------------------------------------- */
 
-/* One a minute and child, of each kind. */
-static int may_log(sse_quota_kind_e kind)
-{
-    static apr_time_t last[SSE_QUOTA_KINDS + 1]; /* atomic */
-    apr_time_t seen = sse_atomic_load(&last[kind]);
-    apr_time_t now = apr_time_now();
-
-    return now - seen >= COMPLAIN_EVERY &&
-           sse_atomic_cas(&last[kind], seen, now);
-}
+static sse_complaint_t complaints[SSE_QUOTA_KINDS + 1]; /* 0: no room */
 
 static void complain(request_rec *r, const sse_quota_want_t *want)
 {
@@ -193,18 +182,18 @@ int sse_limits_take(request_rec *r, sse_quota_claim_t *place)
     case SSE_QUOTA_TAKEN:
         return OK;
     case SSE_QUOTA_UNCOUNTED:
-        if (may_log(0)) {
+        if (sse_complain_is_due(&complaints[0])) {
             complain_full(r, 1);
         }
         return OK;
     case SSE_QUOTA_REFUSED:
-        if (may_log(wants[which].key.kind)) {
+        if (sse_complain_is_due(&complaints[wants[which].key.kind])) {
             complain(r, &wants[which]);
         }
         return refuse(r, &wants[which]);
     case SSE_QUOTA_FULL:
     default:
-        if (may_log(0)) {
+        if (sse_complain_is_due(&complaints[0])) {
             complain_full(r, 0);
         }
         return refuse(r, &wants[which]);

@@ -11,15 +11,13 @@
 #include "config/sse_config.h"
 #include "notify/sse_notify.h"
 #include "notify/sse_watcher.h"
+#include "loop/sse_complain.h"
 #include "sse_atomic.h"
 #include "shared/sse_counters.h"
 #include "process/sse_signals.h"
 #include "stream/sse_filters.h"
 
 APLOG_USE_MODULE(sse);
-
-/* How often a child says that it can make no thread. */
-#define COMPLAIN_EVERY apr_time_from_sec(60)
 
 /* A child that leaves sends its clients to the next one this soon. */
 #define LEAVING_RETRY_MSEC 500
@@ -239,8 +237,7 @@ static int give_up(request_rec *r, const sse_stream_plan_t *plan)
  * anything opens. */
 static int reserve_threads(request_rec *r, const sse_stream_plan_t *plan)
 {
-    static apr_time_t last; /* atomic */
-    apr_time_t seen = sse_atomic_load(&last), now = apr_time_now();
+    static sse_complaint_t complaint;
     apr_status_t rv = sse_notify_reserve();
 
     if (rv == APR_SUCCESS && plan->ready) {
@@ -249,7 +246,7 @@ static int reserve_threads(request_rec *r, const sse_stream_plan_t *plan)
     if (rv == APR_SUCCESS) {
         return OK;
     }
-    if (now - seen >= COMPLAIN_EVERY && sse_atomic_cas(&last, seen, now)) {
+    if (sse_complain_is_due(&complaint)) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, rv, r,
                       "no thread can be made for callbacks, and a stream is "
                       "answered 503: see the limits on threads (TasksMax of "

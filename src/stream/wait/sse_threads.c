@@ -10,7 +10,7 @@
 
 #include "config/sse_config.h"
 #include "config/sse_mpm.h"
-#include "sse_atomic.h"
+#include "loop/sse_complain.h"
 #include "shared/sse_counters.h"
 #include "stream/sse_stream.h"
 
@@ -24,8 +24,6 @@ APLOG_USE_MODULE(sse);
 #define FOR_PAGES 2
 /* It changes its mind no more often. */
 #define CHANGE_EVERY apr_time_from_msec(100)
-
-#define COMPLAIN_EVERY apr_time_from_sec(60)
 
 static struct {
     pthread_mutex_t lock;
@@ -128,14 +126,6 @@ static sse_thread_e take_mpm(const server_rec *s)
 
 /* -- Telling --------------------------------------------------------------- */
 
-static int may_log(void)
-{
-    static apr_time_t last; /* atomic */
-    apr_time_t seen = sse_atomic_load(&last), now = apr_time_now();
-
-    return now - seen >= COMPLAIN_EVERY && sse_atomic_cas(&last, seen, now);
-}
-
 /* What a single connection's own share does is no more than INFO. */
 static void complain(request_rec *r, const sse_thread_t *thread)
 {
@@ -173,6 +163,8 @@ static int is_child_full(const server_rec *s)
 
 static void note(request_rec *r, const sse_thread_t *thread)
 {
+    static sse_complaint_t complaint;
+
     switch (thread->what) {
     case SSE_THREAD_HELD:
         sse_counters_add(SSE_COUNTER_THREADS, 1);
@@ -188,7 +180,7 @@ static void note(request_rec *r, const sse_thread_t *thread)
     case SSE_THREAD_NONE:
         return;
     }
-    if (is_child_full(r->server) && may_log()) {
+    if (is_child_full(r->server) && sse_complain_is_due(&complaint)) {
         complain(r, thread);
     }
 }
