@@ -37,7 +37,7 @@ void client_raise_limit(void);
  *  (0).  @return what to exit with: 1 if there is none */
 int client_print_free_port(int from);
 
-/* -- Connections (client_net.c) --------------------------------------------- */
+/* -- Connections (client_net.c) -------------------------------------------- */
 
 typedef struct conn_t conn_t;
 

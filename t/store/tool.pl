@@ -4,7 +4,7 @@
 #
 # sse-store on stores at rest and in use, sound, damaged and missing.
 #   SSE_STORE_TOOL  the tool
-#   SSE_MAKE_STORE  t/unit/make_store, which makes the stores
+#   SSE_MAKE_STORE  the program of t/unit/make_store.c, which makes the stores
 
 use strict;
 use warnings FATAL => 'all';

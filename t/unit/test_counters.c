@@ -117,7 +117,7 @@ static void test_older(void)
     ok(is_zero(fresh, 100), "and not what there is now");
 }
 
-/* -- The counters ------------------------------------------------------------- */
+/* -- The counters ---------------------------------------------------------- */
 
 /** A child. */
 typedef struct {

@@ -2,7 +2,7 @@
  * mod_sse: Server-Sent Events for Apache httpd.
  * See LICENSE for the terms. */
 
-/* src/store/sse_registry.c: what dead owners leave is claimed, by one. */
+/* src/notify/sse_registry.c: what dead owners leave is claimed, by one. */
 
 #include <apr_general.h>
 #include <apr_strings.h>
