@@ -10,7 +10,7 @@
 #include <util_filter.h>
 
 #include "notify/sse_watcher.h"
-#include "stream/sse_conn.h"
+#include "conn/sse_conn.h"
 
 static ap_filter_rec_t *filter; /* const after register_hooks */
 

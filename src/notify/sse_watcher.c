@@ -16,7 +16,7 @@
 #include "notify/sse_notify.h"
 #include "sse_atomic.h"
 #include "process/sse_signals.h"
-#include "stream/sse_conn.h"
+#include "conn/sse_conn.h"
 #include "stream/sse_notes.h"
 #include "stream/sse_stream.h"
 

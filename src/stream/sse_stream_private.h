@@ -16,10 +16,11 @@
 
 #include <pthread.h>
 
+#include "conn/sse_conn.h"
 #include "loop/sse_peer.h"
 #include "loop/sse_workers.h"
 #include "notify/sse_callbacks.h"
-#include "stream/sse_conn.h"
+#include "stream/sse_conn_record.h"
 #include "stream/sse_guard.h"
 #include "stream/sse_headers.h"
 #include "stream/sse_limits.h"

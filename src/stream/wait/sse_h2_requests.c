@@ -6,6 +6,7 @@
 
 #include <apr_optional.h>
 #include <http_config.h>
+#include <http_connection.h>
 #include <http_protocol.h>
 #include <mod_http2.h>
 #include <pthread.h>
@@ -15,7 +16,7 @@
 
 #include "config/sse_mpm.h"
 #include "sse_atomic.h"
-#include "stream/sse_conn.h"
+#include "stream/sse_conn_record.h"
 #include "stream/wait/sse_h2_frames.h"
 
 /* A request lies that waits whenever it is looked for, so often in a row, while
@@ -205,12 +206,14 @@ static apr_status_t in_filter(ap_filter_t *f, apr_bucket_brigade *bb,
     return rv;
 }
 
-void sse_h2_follow(conn_rec *c)
+/* A client's connection: look at what it sends, in case it is HTTP/2. */
+static int on_connection(conn_rec *c, void *csd)
 {
-    if (!c->outgoing && sse_mpm()->h2_threads) {
+    if (!c->master && !c->outgoing && sse_mpm()->h2_threads) {
         ap_add_input_filter_handle(
             filter, apr_pcalloc(c->pool, sizeof(sse_h2_conn_t)), NULL, c);
     }
+    return OK;
 }
 
 /* -- What begins ----------------------------------------------------------- */
@@ -314,5 +317,6 @@ void sse_h2_register(void)
         ap_register_input_filter("SSE_H2_REQUESTS", in_filter, NULL,
                                  (ap_filter_type)(AP_FTYPE_CONNECTION + 3));
     ap_hook_optional_fn_retrieve(find_lookup, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_pre_connection(on_connection, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_pre_read_request(on_begin, NULL, NULL, APR_HOOK_MIDDLE);
 }

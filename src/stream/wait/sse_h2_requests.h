@@ -29,15 +29,11 @@
 
 #include <httpd.h>
 
-/** Of one connection; of its pool. */
+/** The requests of one connection; lives in its pool. */
 typedef struct sse_h2_conn_t sse_h2_conn_t;
 
-/** register_hooks: the filter, and the hook. */
+/** register_hooks: the input filter, and the hooks. */
 void sse_h2_register(void);
-
-/** pre_connection of a client's connection: look at what comes, in case it is
- *  HTTP/2.  The connection's thread. */
-void sse_h2_follow(conn_rec *c);
 
 /**
  * Whether a stream had better end by sse_stream_poll(), so that what lies

@@ -2,40 +2,16 @@
  * mod_sse: Server-Sent Events for Apache httpd.
  * See LICENSE for the terms. */
 
-#include "stream/sse_conn.h"
+#include "conn/sse_conn.h"
 
 #include <httpd.h>
-#include <http_config.h>
 #include <http_connection.h>
-#include <http_log.h>
 #include <apr_portable.h>
 #include <http_core.h>
 #include <http_ssl.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <util_filter.h>
-
-#include "stream/wait/sse_h2_requests.h"
-
-APLOG_USE_MODULE(sse);
-
-int sse_conn_pre_connection(conn_rec *c, void *csd)
-{
-    sse_conn_record_t *own;
-
-    if (!c->master) {
-        own = apr_pcalloc(c->pool, sizeof(*own));
-        sse_threads_init_conn(&own->threads);
-        ap_set_module_config(c->conn_config, &sse_module, own);
-        sse_h2_follow(c);
-    }
-    return OK;
-}
-
-sse_conn_record_t *sse_conn_record(conn_rec *c)
-{
-    return ap_get_module_config(c->conn_config, &sse_module);
-}
 
 int sse_conn_fd(conn_rec *c)
 {
@@ -64,8 +40,8 @@ int sse_conn_may_half_close(request_rec *r)
             strcmp(version, "TLSv1") && strcmp(version, "SSLv3"));
 }
 
-/* The filters tell of close_notify and of FIN alike.  They take all there is at
- * once, so that what the socket has left is a FIN that stands alone. */
+/* The filters report close_notify and FIN alike.  They read all there is at
+ * once, so if the socket has anything left, it is a FIN on its own. */
 static int is_at_fin(conn_rec *c)
 {
     int fd = sse_conn_fd(c);
@@ -89,8 +65,8 @@ sse_input_e sse_conn_look(conn_rec *c, apr_bucket_brigade *bb)
         found = at_fin ? SSE_INPUT_END : SSE_INPUT_HALF;
     }
     else if (rv != APR_SUCCESS && !APR_STATUS_IS_EAGAIN(rv)) {
-        /* mod_reqtimeout's, or no TLS: the client may be there all the same,
-         * and of a connection that broke the watch of its socket tells. */
+        /* mod_reqtimeout's time-out, or no TLS: the client may still be there;
+         * a broken connection shows when its socket is polled. */
         found = SSE_INPUT_DATA;
     }
     apr_brigade_cleanup(bb);
