@@ -45,23 +45,23 @@ struct sse_quota_t {
     apr_uint64_t seeds[2]; /* const: nobody outside can aim at one chain */
     apr_uint32_t mask;     /* const: chains, a power of 2, less 1 */
     apr_uint32_t entries;  /* const */
-    apr_uint32_t repairs;  /* atomic */
+    apr_uint32_t deaths;   /* atomic */
     /* entry_t each, then the chains' first, index and 1 each */
 };
 
-static entry_t *entries_of(sse_quota_t *places)
+static entry_t *entries_of(sse_quota_t *quota)
 {
-    return (entry_t *)(places + 1);
+    return (entry_t *)(quota + 1);
 }
 
-static apr_uint32_t *chains_of(sse_quota_t *places)
+static apr_uint32_t *chains_of(sse_quota_t *quota)
 {
-    return (apr_uint32_t *)(entries_of(places) + places->entries);
+    return (apr_uint32_t *)(entries_of(quota) + quota->entries);
 }
 
-static region_t *region_of(sse_quota_t *places, const sse_quota_key_t *key)
+static region_t *region_of(sse_quota_t *quota, const sse_quota_key_t *key)
 {
-    return key->kind == SSE_QUOTA_CLIENT ? &places->clients : &places->totals;
+    return key->kind == SSE_QUOTA_CLIENT ? &quota->clients : &quota->totals;
 }
 
 /* -- Making it ------------------------------------------------------------- */
@@ -103,20 +103,20 @@ static apr_status_t init_lock(pthread_mutex_t *lock)
     return rv;
 }
 
-apr_status_t sse_quota_init(sse_quota_t *places, apr_uint32_t clients,
+apr_status_t sse_quota_init(sse_quota_t *quota, apr_uint32_t clients,
                             apr_uint32_t totals)
 {
-    apr_status_t rv = init_lock(&places->lock);
+    apr_status_t rv = init_lock(&quota->lock);
 
     if (rv == APR_SUCCESS) {
-        rv = apr_generate_random_bytes((unsigned char *)places->seeds,
-                                       sizeof(places->seeds));
+        rv = apr_generate_random_bytes((unsigned char *)quota->seeds,
+                                       sizeof(quota->seeds));
     }
-    places->entries = clients + totals;
-    places->mask = chains_for(places->entries) - 1;
-    places->totals.size = totals;
-    places->clients.first = totals;
-    places->clients.size = clients;
+    quota->entries = clients + totals;
+    quota->mask = chains_for(quota->entries) - 1;
+    quota->totals.size = totals;
+    quota->clients.first = totals;
+    quota->clients.size = clients;
     return rv;
 }
 
@@ -150,87 +150,72 @@ static apr_uint64_t mix(apr_uint64_t x)
 }
 
 /* Where the chain of a key begins. */
-static apr_uint32_t *chain_of(sse_quota_t *places, const sse_quota_key_t *key)
+static apr_uint32_t *chain_of(sse_quota_t *quota, const sse_quota_key_t *key)
 {
     apr_uint64_t half[2], hash;
 
     memcpy(half, key->id, sizeof(half));
-    hash = mix(half[0] ^ key->kind ^ places->seeds[0]);
-    hash = mix(hash ^ half[1] ^ places->seeds[1]);
-    return chains_of(places) + (hash & places->mask);
+    hash = mix(half[0] ^ key->kind ^ quota->seeds[0]);
+    hash = mix(hash ^ half[1] ^ quota->seeds[1]);
+    return chains_of(quota) + (hash & quota->mask);
 }
 
 /* -- The chains: all under the lock ---------------------------------------- */
 
-static void link_entry(sse_quota_t *places, apr_uint32_t index)
+/* A process may be killed between any two instructions here, and the next
+ * holder of the lock takes the chains as they are.  So an entry is added and
+ * removed by one store each, with the stores around it in the order in which
+ * they are written: at worst an entry that is free is left in no chain. */
+static void keep_order(void) { __atomic_signal_fence(__ATOMIC_SEQ_CST); }
+
+static void link_entry(sse_quota_t *quota, apr_uint32_t index)
 {
-    entry_t *entry = entries_of(places) + index;
-    apr_uint32_t *chain = chain_of(places, &entry->key);
+    entry_t *entry = entries_of(quota) + index;
+    apr_uint32_t *chain = chain_of(quota, &entry->key);
 
     entry->next = *chain;
+    keep_order();
     *chain = index + 1;
+    keep_order();
 }
 
 /* A free entry may be in its last key's chain, or in none. */
-static void unlink_entry(sse_quota_t *places, apr_uint32_t index)
+static void unlink_entry(sse_quota_t *quota, apr_uint32_t index)
 {
-    entry_t *entries = entries_of(places);
-    apr_uint32_t *link = chain_of(places, &entries[index].key);
+    entry_t *entries = entries_of(quota);
+    apr_uint32_t *link = chain_of(quota, &entries[index].key);
 
-    for (; *link; link = &entries[*link - 1].next) {
-        if (*link == index + 1) {
-            *link = entries[index].next;
-            return;
-        }
+    while (*link && *link != index + 1) {
+        link = &entries[*link - 1].next;
+    }
+    if (*link) {
+        *link = entries[index].next;
+        keep_order();
     }
 }
 
-static void link_region(sse_quota_t *places, const region_t *region)
+static void acquire(sse_quota_t *quota)
 {
-    apr_uint32_t i;
-
-    for (i = region->first; i < region->first + region->used; ++i) {
-        if (COUNT(sse_atomic_load(&entries_of(places)[i].word))) {
-            link_entry(places, i);
-        }
+    if (pthread_mutex_lock(&quota->lock) == EOWNERDEAD) {
+        sse_atomic_add(&quota->deaths, 1);
+        pthread_mutex_consistent(&quota->lock);
     }
 }
 
-/* The lock's holder has died, maybe between two steps. */
-static void repair(sse_quota_t *places)
-{
-    memset(chains_of(places), 0,
-           (places->mask + (apr_size_t)1) * sizeof(apr_uint32_t));
-    link_region(places, &places->totals);
-    link_region(places, &places->clients);
-    sse_atomic_add(&places->repairs, 1);
-}
-
-static void acquire(sse_quota_t *places)
-{
-    if (pthread_mutex_lock(&places->lock) == EOWNERDEAD) {
-        repair(places);
-        pthread_mutex_consistent(&places->lock);
-    }
-}
-
-static void release(sse_quota_t *places)
-{
-    pthread_mutex_unlock(&places->lock);
-}
+static void release(sse_quota_t *quota) { pthread_mutex_unlock(&quota->lock); }
 
 /* Going round, so that each is looked at as often as the others. */
-static apr_uint32_t find_free(sse_quota_t *places, region_t *region,
+static apr_uint32_t find_free(sse_quota_t *quota, region_t *region,
                               apr_uint32_t most)
 {
-    entry_t *entries = entries_of(places);
+    entry_t *entries = entries_of(quota);
     apr_uint32_t index;
 
     for (most = most < region->used ? most : region->used; most; --most) {
         region->hand = (region->hand + 1) % region->used;
         index = region->first + region->hand;
         if (!COUNT(sse_atomic_load(&entries[index].word))) {
-            unlink_entry(places, index);
+            unlink_entry(quota, index);
             return index + 1;
         }
     }
@@ -238,20 +223,20 @@ static apr_uint32_t find_free(sse_quota_t *places, region_t *region,
 }
 
 /* An entry in no chain, whose key is this. @return index and 1; 0: none left */
-static apr_uint32_t make_entry(sse_quota_t *places, const sse_quota_key_t *key)
+static apr_uint32_t make_entry(sse_quota_t *quota, const sse_quota_key_t *key)
 {
-    region_t *region = region_of(places, key);
+    region_t *region = region_of(quota, key);
     int is_used_up = region->used == region->size;
     apr_uint32_t found =
-        find_free(places, region, is_used_up ? LOOK_LAST : LOOK_FIRST);
+        find_free(quota, region, is_used_up ? LOOK_LAST : LOOK_FIRST);
 
     if (!found && !is_used_up) {
         found = region->first + region->used + 1;
         sse_atomic_add(&region->used, 1);
     }
     if (found) {
-        entries_of(places)[found - 1].key = *key;
-        link_entry(places, found - 1);
+        entries_of(quota)[found - 1].key = *key;
+        link_entry(quota, found - 1);
     }
     return found;
 }
@@ -260,15 +245,15 @@ static apr_uint32_t make_entry(sse_quota_t *places, const sse_quota_key_t *key)
 
 /* How many a key has. @param mine out: index and 1 of the entry that this
  * process has of it, else of a free one; 0: neither */
-static apr_uint32_t count(sse_quota_t *places, const sse_quota_key_t *key,
+static apr_uint32_t count(sse_quota_t *quota, const sse_quota_key_t *key,
                           pid_t pid, apr_uint32_t *mine)
 {
-    entry_t *entries = entries_of(places), *entry;
+    entry_t *entries = entries_of(quota), *entry;
     apr_uint32_t i, n, all = 0, vacant = 0;
     apr_uint64_t word;
 
     *mine = 0;
-    for (i = *chain_of(places, key); i; i = entry->next) {
+    for (i = *chain_of(quota, key); i; i = entry->next) {
         entry = &entries[i - 1];
         if (!is_same(&entry->key, key)) {
             continue;
@@ -302,13 +287,13 @@ static void add_one(entry_t *entry, pid_t pid)
 
 /* Under the lock, with fewer than the limit.  An entry that was free when it
  * was found may have become another key's since. */
-static apr_uint32_t add(sse_quota_t *places, const sse_quota_key_t *key,
+static apr_uint32_t add(sse_quota_t *quota, const sse_quota_key_t *key,
                         pid_t pid, apr_uint32_t found)
 {
-    entry_t *entries = entries_of(places);
+    entry_t *entries = entries_of(quota);
 
     if (!found || !is_same(&entries[found - 1].key, key)) {
-        found = make_entry(places, key);
+        found = make_entry(quota, key);
     }
     if (found) {
         add_one(&entries[found - 1], pid);
@@ -316,28 +301,28 @@ static apr_uint32_t add(sse_quota_t *places, const sse_quota_key_t *key,
     return found;
 }
 
-static sse_quota_e take_all(sse_quota_t *places, pid_t pid,
+static sse_quota_e take_all(sse_quota_t *quota, pid_t pid,
                             const sse_quota_want_t *wants, int n,
-                            sse_quota_claim_t *place, int *which)
+                            sse_quota_claim_t *claim, int *which)
 {
     apr_uint32_t found[SSE_QUOTA_KINDS];
     sse_quota_e result = SSE_QUOTA_TAKEN;
     int i;
 
     for (i = 0; i < n; ++i) {
-        if (count(places, &wants[i].key, pid, &found[i]) >= wants[i].limit) {
+        if (count(quota, &wants[i].key, pid, &found[i]) >= wants[i].limit) {
             *which = i;
             return SSE_QUOTA_REFUSED;
         }
     }
     for (i = 0; i < n; ++i) {
-        place->entries[i] = add(places, &wants[i].key, pid, found[i]);
-        if (place->entries[i]) {
+        claim->entries[i] = add(quota, &wants[i].key, pid, found[i]);
+        if (claim->entries[i]) {
             continue;
         }
         if (wants[i].key.kind != SSE_QUOTA_CLIENT) {
             *which = i;
-            sse_quota_release(places, place);
+            sse_quota_release(quota, claim);
             return SSE_QUOTA_FULL;
         }
         result = SSE_QUOTA_UNCOUNTED;
@@ -345,36 +330,36 @@ static sse_quota_e take_all(sse_quota_t *places, pid_t pid,
     return result;
 }
 
-sse_quota_e sse_quota_acquire(sse_quota_t *places, pid_t pid,
+sse_quota_e sse_quota_acquire(sse_quota_t *quota, pid_t pid,
                               const sse_quota_want_t *wants, int n,
-                              sse_quota_claim_t *place, int *which)
+                              sse_quota_claim_t *claim, int *which)
 {
     sse_quota_e result;
 
-    memset(place, 0, sizeof(*place));
-    acquire(places);
-    result = take_all(places, pid, wants, n, place, which);
-    release(places);
+    memset(claim, 0, sizeof(*claim));
+    acquire(quota);
+    result = take_all(quota, pid, wants, n, claim, which);
+    release(quota);
     return result;
 }
 
 /* -- Giving back ----------------------------------------------------------- */
 
-void sse_quota_release(sse_quota_t *places, sse_quota_claim_t *place)
+void sse_quota_release(sse_quota_t *quota, sse_quota_claim_t *claim)
 {
     int i;
 
     for (i = 0; i < SSE_QUOTA_KINDS; ++i) {
-        if (place->entries[i]) {
-            sse_atomic_sub(&entries_of(places)[place->entries[i] - 1].word, 1);
-            place->entries[i] = 0;
+        if (claim->entries[i]) {
+            sse_atomic_sub(&entries_of(quota)[claim->entries[i] - 1].word, 1);
+            claim->entries[i] = 0;
         }
     }
 }
 
-static void empty_region(sse_quota_t *places, region_t *region, pid_t pid)
+static void empty_region(sse_quota_t *quota, region_t *region, pid_t pid)
 {
-    entry_t *entry = entries_of(places) + region->first;
+    entry_t *entry = entries_of(quota) + region->first;
     entry_t *end = entry + sse_atomic_load(&region->used);
     apr_uint64_t word;
 
@@ -387,25 +372,25 @@ static void empty_region(sse_quota_t *places, region_t *region, pid_t pid)
 }
 
 /* A word with a count is its owner's alone, and the owner is dead. */
-void sse_quota_leave(sse_quota_t *places, pid_t pid)
+void sse_quota_leave(sse_quota_t *quota, pid_t pid)
 {
-    empty_region(places, &places->totals, pid);
-    empty_region(places, &places->clients, pid);
+    empty_region(quota, &quota->totals, pid);
+    empty_region(quota, &quota->clients, pid);
 }
 
 /* -- Looking --------------------------------------------------------------- */
 
-apr_uint32_t sse_quota_count(sse_quota_t *places, const sse_quota_key_t *key)
+apr_uint32_t sse_quota_count(sse_quota_t *quota, const sse_quota_key_t *key)
 {
     apr_uint32_t ignored, n;
 
-    acquire(places);
-    n = count(places, key, 0, &ignored);
-    release(places);
+    acquire(quota);
+    n = count(quota, key, 0, &ignored);
+    release(quota);
     return n;
 }
 
-apr_uint32_t sse_quota_repairs(const sse_quota_t *places)
+apr_uint32_t sse_quota_deaths(const sse_quota_t *quota)
 {
-    return sse_atomic_load(&places->repairs);
+    return sse_atomic_load(&quota->deaths);
 }

@@ -4,33 +4,34 @@
 
 /**
  * @file sse_quota.h
- * Who has how many of what is limited, counted over all children of a server.
+ * The shared counters behind the limits: how many streams each key has, over
+ * all children of a server.
  *
- * A key is what has a limit: the server, a host, a client's address, the
- * processes of prefork.  A stream
- * takes a place under each of its keys, all of them or none, before it opens,
- * and gives them back when it is over.  A limit of N lets in N, whatever comes
- * at the same time, and refuses none below.
+ * A key is what has a limit: the server, a host, a client's address, or the
+ * processes of prefork.  Before it opens, a stream is counted under each of its
+ * keys, all of them or none, and when it is over it is counted no longer.  A
+ * limit of N lets in N, whatever comes at the same time, and refuses none below.
  *
- * The table is in memory that all children share.  Each of its entries is the
- * count of one key for one child, so that a key's count is the sum over its
- * entries, and what a dead child held is known: its entries.  Owner and
- * count are one word, changed as one.  From this follows:
+ * The table is in shared memory.  Each of its entries is the count of one key
+ * for one child, so that a key's count is the sum over its entries, and what a
+ * dead child held is known.  Owner and count are one word, changed as one.
+ * Hence:
  *
- * - Counts go up under the table's lock only, so that "few enough" stays true
- *   until the place is taken.
- * - They go down without it, by one atomic operation: giving back never waits.
- * - A child that is killed leaves its places to its entries, which the parent
- *   empties; no sum is stored that could be wrong.
- * - What the lock protects besides (which entry stands in which chain) can be
- *   told from the entries alone.  If a child dies with the lock, the next one
- *   makes the chains anew, and nothing is lost.
+ * - Counts go up under the table's lock only, so that a count below the limit
+ *   stays below it until the claim is made.
+ * - They go down without the lock, by one atomic operation: a release never
+ *   waits.
+ * - The parent empties the entries of a child that was killed; there is no
+ *   stored sum that could be wrong.
+ * - An entry whose count is 0 is free.  Chains find the entries of a key.  They
+ *   are changed under the lock by single stores, so that a death with the lock
+ *   leaves nothing to repair.
  *
- * An entry whose count is 0 is free.  There is room for so many pairs of child
- * and client, and, apart from it, of child and server or host.
+ * There is room for a number of pairs of child and client and, apart from it,
+ * of child and server or host.
  *
- * Threads: tagged.  The lock is a leaf, held for some 100 ns, and longer by a
- * few for each child that has streams of the same key.
+ * Threads: as stated for each function.  The lock is a leaf, held for some
+ * 100 ns, and a few more for each child that has streams of the same key.
  */
 
 #ifndef SSE_QUOTA_H
@@ -57,31 +58,31 @@ typedef struct {
     unsigned char id[16];
 } sse_quota_key_t;
 
-/** A key, and how many may have a place under it. */
+/** A key, and how many streams it may have. */
 typedef struct {
     sse_quota_key_t key;
     apr_uint32_t limit;
 } sse_quota_want_t;
 
-/** What one stream has taken.  Its owner's; all zero: nothing. */
+/** What one stream is counted under.  Its owner's; all zero: nothing. */
 typedef struct {
     apr_uint32_t entries[SSE_QUOTA_KINDS]; /**< the index and 1; 0: none */
 } sse_quota_claim_t;
 
 typedef enum {
     SSE_QUOTA_TAKEN,
-    /** Taken, but for that of the client, as there is no room to count it. */
+    /** Taken, but not counted under its client, as the table is full. */
     SSE_QUOTA_UNCOUNTED,
     SSE_QUOTA_REFUSED, /**< a limit is reached: nothing was taken */
-    SSE_QUOTA_FULL     /**< no room to count: nothing was taken */
+    SSE_QUOTA_FULL     /**< the table is full: nothing was taken */
 } sse_quota_e;
 
-/** How much memory it needs for so many pairs of child and client, and of child
- *  and server or host.  Any. */
+/** The bytes of a table for so many pairs of child and client, and of child and
+ *  server or host.  Any thread. */
 apr_size_t sse_quota_size(apr_uint32_t clients, apr_uint32_t totals);
 
-/** Make it in that much memory, which is shared and all zero.  Parent. */
-apr_status_t sse_quota_init(sse_quota_t *places, apr_uint32_t clients,
+/** Make the table in memory that is shared and all zero.  Parent. */
+apr_status_t sse_quota_init(sse_quota_t *quota, apr_uint32_t clients,
                             apr_uint32_t totals);
 
 /** A key of this text: an address ("192.0.2.1" and "::ffff:192.0.2.1" are the
@@ -90,29 +91,29 @@ void sse_quota_key(sse_quota_key_t *key, sse_quota_kind_e kind,
                    const char *text);
 
 /**
- * Take a place under each of these keys, at most one of each kind.  Any thread
- * that may wait for another one.
+ * Count one more under each of these keys, at most one of each kind.  Any
+ * thread that may block.
  * @param pid this process
- * @param place out: what was taken
- * @param which out: SSE_QUOTA_REFUSED and SSE_QUOTA_FULL: the first of wants
- *        that there is no place for
+ * @param claim out: for sse_quota_release()
+ * @param which out: for SSE_QUOTA_REFUSED and SSE_QUOTA_FULL, the first of the
+ *        wants that cannot be had
  */
-sse_quota_e sse_quota_acquire(sse_quota_t *places, pid_t pid,
+sse_quota_e sse_quota_acquire(sse_quota_t *quota, pid_t pid,
                               const sse_quota_want_t *wants, int n,
-                              sse_quota_claim_t *place, int *which);
+                              sse_quota_claim_t *claim, int *which);
 
-/** Give back what was taken; once more does nothing.  Any thread of the process
- *  that took it; never waits. */
-void sse_quota_release(sse_quota_t *places, sse_quota_claim_t *place);
+/** Count the claim no longer; a second call does nothing.  Any thread of the
+ *  process that made it; never blocks. */
+void sse_quota_release(sse_quota_t *quota, sse_quota_claim_t *claim);
 
-/** This process has ended: what it had is free.  Parent; never waits. */
-void sse_quota_leave(sse_quota_t *places, pid_t pid);
+/** This process has ended: free what it held.  Parent; never blocks. */
+void sse_quota_leave(sse_quota_t *quota, pid_t pid);
 
-/** How many places are taken under a key, by living and by dead.  Any thread
- *  that may wait. */
-apr_uint32_t sse_quota_count(sse_quota_t *places, const sse_quota_key_t *key);
+/** The count of a key, over processes living and dead.  Any thread that may
+ *  block. */
+apr_uint32_t sse_quota_count(sse_quota_t *quota, const sse_quota_key_t *key);
 
-/** How often the chains were made anew after a death.  Any thread. */
-apr_uint32_t sse_quota_repairs(const sse_quota_t *places);
+/** How many processes have died with the lock.  Any thread. */
+apr_uint32_t sse_quota_deaths(const sse_quota_t *quota);
 
 #endif /* SSE_QUOTA_H */

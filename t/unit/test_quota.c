@@ -2,7 +2,7 @@
  * mod_sse: Server-Sent Events for Apache httpd.
  * See LICENSE for the terms. */
 
-/* Places under limits: exact, with many processes and threads at it, and when
+/* The counters behind the limits: exact, with many processes and threads at it, and when
  * some of them are killed, whatever they were doing. */
 
 #include <apr_general.h>
@@ -46,18 +46,18 @@ static void *map(apr_size_t size)
 
 static sse_quota_t *create(apr_uint32_t clients, apr_uint32_t totals)
 {
-    sse_quota_t *places = map(sse_quota_size(clients, totals));
+    sse_quota_t *quota = map(sse_quota_size(clients, totals));
 
-    if (sse_quota_init(places, clients, totals) != APR_SUCCESS) {
+    if (sse_quota_init(quota, clients, totals) != APR_SUCCESS) {
         abort();
     }
-    return places;
+    return quota;
 }
 
-static void destroy(sse_quota_t *places, apr_uint32_t clients,
+static void destroy(sse_quota_t *quota, apr_uint32_t clients,
                     apr_uint32_t totals)
 {
-    munmap(places, sse_quota_size(clients, totals));
+    munmap(quota, sse_quota_size(clients, totals));
 }
 
 static sse_quota_want_t want(sse_quota_kind_e kind, const char *text,
@@ -106,105 +106,105 @@ static void test_keys(void)
 
 static void test_one(void)
 {
-    sse_quota_t *places = create(64, 16);
+    sse_quota_t *quota = create(64, 16);
     sse_quota_want_t w[3];
-    sse_quota_claim_t place[4];
+    sse_quota_claim_t claim[4];
     int which = -1;
 
     w[0] = want(SSE_QUOTA_CLIENT, "192.0.2.1", 3);
     w[1] = want(SSE_QUOTA_HOST, "a", 2);
     w[2] = want(SSE_QUOTA_SERVER, "", 4);
-    ok(sse_quota_acquire(places, 1, w, 3, &place[0], &which) ==
+    ok(sse_quota_acquire(quota, 1, w, 3, &claim[0], &which) ==
                SSE_QUOTA_TAKEN &&
-           sse_quota_acquire(places, 2, w, 3, &place[1], &which) ==
+           sse_quota_acquire(quota, 2, w, 3, &claim[1], &which) ==
                SSE_QUOTA_TAKEN,
        "below all limits, for two processes");
-    is_num(sse_quota_acquire(places, 1, w, 3, &place[2], &which),
+    is_num(sse_quota_acquire(quota, 1, w, 3, &claim[2], &which),
            SSE_QUOTA_REFUSED, "one of the limits is reached");
     is_num(which, 1, "it is told which");
-    is_num(sse_quota_count(places, &w[0].key), 2, "nothing else was taken");
+    is_num(sse_quota_count(quota, &w[0].key), 2, "nothing else was taken");
     w[1] = want(SSE_QUOTA_HOST, "b", 2);
-    is_num(sse_quota_acquire(places, 1, w, 3, &place[2], &which),
+    is_num(sse_quota_acquire(quota, 1, w, 3, &claim[2], &which),
            SSE_QUOTA_TAKEN, "another host has room");
-    is_num(sse_quota_acquire(places, 2, w, 3, &place[3], &which),
+    is_num(sse_quota_acquire(quota, 2, w, 3, &claim[3], &which),
            SSE_QUOTA_REFUSED, "the client has not");
     is_num(which, 0, "the first one that has none is told");
     w[0].limit = 4;
-    is_num(sse_quota_acquire(places, 2, w, 3, &place[3], &which),
+    is_num(sse_quota_acquire(quota, 2, w, 3, &claim[3], &which),
            SSE_QUOTA_TAKEN, "a limit that was raised");
     w[0].limit = 2;
-    sse_quota_release(places, &place[1]);
-    sse_quota_release(places, &place[1]);
-    is_num(sse_quota_count(places, &w[2].key), 3, "given back, once");
-    is_num(sse_quota_acquire(places, 2, w, 3, &place[1], &which),
+    sse_quota_release(quota, &claim[1]);
+    sse_quota_release(quota, &claim[1]);
+    is_num(sse_quota_count(quota, &w[2].key), 3, "given back, once");
+    is_num(sse_quota_acquire(quota, 2, w, 3, &claim[1], &which),
            SSE_QUOTA_REFUSED, "a limit that was lowered");
 
-    sse_quota_leave(places, 1);
-    is_num(sse_quota_count(places, &w[0].key), 1, "a dead process has none");
-    is_num(sse_quota_count(places, &w[2].key), 1, "under any key");
-    sse_quota_leave(places, 1);
-    sse_quota_leave(places, 3);
-    is_num(sse_quota_count(places, &w[2].key), 1, "others keep theirs");
-    is_num(sse_quota_acquire(places, 3, w, 3, &place[0], &which),
+    sse_quota_leave(quota, 1);
+    is_num(sse_quota_count(quota, &w[0].key), 1, "a dead process has none");
+    is_num(sse_quota_count(quota, &w[2].key), 1, "under any key");
+    sse_quota_leave(quota, 1);
+    sse_quota_leave(quota, 3);
+    is_num(sse_quota_count(quota, &w[2].key), 1, "others keep theirs");
+    is_num(sse_quota_acquire(quota, 3, w, 3, &claim[0], &which),
            SSE_QUOTA_TAKEN, "and there is room again");
-    destroy(places, 64, 16);
+    destroy(quota, 64, 16);
 }
 
 static void test_full(void)
 {
     enum { CLIENTS = 40, TOTALS = 2 };
-    sse_quota_t *places = create(CLIENTS, TOTALS);
-    sse_quota_claim_t place[CLIENTS], other, more;
+    sse_quota_t *quota = create(CLIENTS, TOTALS);
+    sse_quota_claim_t claim[CLIENTS], other, more;
     sse_quota_want_t w[2];
     int i, which, wrong = 0;
 
     for (i = 0; i < CLIENTS; ++i) {
         w[0] = client((unsigned)i, 1);
-        wrong += sse_quota_acquire(places, 1, w, 1, &place[i], &which) !=
+        wrong += sse_quota_acquire(quota, 1, w, 1, &claim[i], &which) !=
                  SSE_QUOTA_TAKEN;
     }
     is_num(wrong, 0, "as many clients as there is room for");
     w[0] = client(0, 1);
-    is_num(sse_quota_acquire(places, 2, w, 1, &other, &which),
-           SSE_QUOTA_REFUSED, "their limits hold");
+    is_num(sse_quota_acquire(quota, 2, w, 1, &other, &which), SSE_QUOTA_REFUSED,
+           "their limits hold");
     w[0] = client(CLIENTS, 1);
     w[1] = want(SSE_QUOTA_HOST, "a", 1);
-    is_num(sse_quota_acquire(places, 1, w, 2, &other, &which),
+    is_num(sse_quota_acquire(quota, 1, w, 2, &other, &which),
            SSE_QUOTA_UNCOUNTED, "one more client is not counted");
-    is_num(sse_quota_count(places, &w[1].key), 1, "its host is");
-    is_num(sse_quota_count(places, &w[0].key), 0, "nothing stands for it");
-    sse_quota_release(places, &other);
-    is_num(sse_quota_count(places, &w[1].key), 0, "and can be given back");
+    is_num(sse_quota_count(quota, &w[1].key), 1, "its host is");
+    is_num(sse_quota_count(quota, &w[0].key), 0, "nothing stands for it");
+    sse_quota_release(quota, &other);
+    is_num(sse_quota_count(quota, &w[1].key), 0, "and can be given back");
 
-    sse_quota_release(places, &place[7]);
-    is_num(sse_quota_acquire(places, 1, w, 2, &other, &which), SSE_QUOTA_TAKEN,
+    sse_quota_release(quota, &claim[7]);
+    is_num(sse_quota_acquire(quota, 1, w, 2, &other, &which), SSE_QUOTA_TAKEN,
            "a place that was given back makes room");
     for (i = 0; i < CLIENTS; ++i) {
         w[0] = client((unsigned)i, 1);
-        wrong += sse_quota_count(places, &w[0].key) != (i != 7);
+        wrong += sse_quota_count(quota, &w[0].key) != (i != 7);
     }
     is_num(wrong, 0, "nobody lost his");
 
-    sse_quota_release(places, &place[8]);
+    sse_quota_release(quota, &claim[8]);
     w[0] = client(1000, 1);
     w[1] = want(SSE_QUOTA_HOST, "b", 1);
-    ok(sse_quota_acquire(places, 1, w + 1, 1, &more, &which) == SSE_QUOTA_TAKEN,
+    ok(sse_quota_acquire(quota, 1, w + 1, 1, &more, &which) == SSE_QUOTA_TAKEN,
        "as many hosts as there is room for");
     w[1] = want(SSE_QUOTA_HOST, "c", 1);
-    is_num(sse_quota_acquire(places, 1, w, 2, &more, &which), SSE_QUOTA_FULL,
+    is_num(sse_quota_acquire(quota, 1, w, 2, &more, &which), SSE_QUOTA_FULL,
            "one more host");
     is_num(which, 1, "is told");
-    is_num(sse_quota_count(places, &w[0].key), 0, "and nothing was taken");
-    destroy(places, CLIENTS, TOTALS);
+    is_num(sse_quota_count(quota, &w[0].key), 0, "and nothing was taken");
+    destroy(quota, CLIENTS, TOTALS);
 }
 
 /* In so small a table each host needs the entry that the server has just been
  * found to have, and no longer uses. */
 static void test_recycling(void)
 {
-    sse_quota_t *places = create(4, 2);
+    sse_quota_t *quota = create(4, 2);
     sse_quota_want_t w[2];
-    sse_quota_claim_t place;
+    sse_quota_claim_t claim;
     int i, which, wrong = 0;
     char name[8];
 
@@ -212,16 +212,16 @@ static void test_recycling(void)
     for (i = 0; i < 20; ++i) {
         snprintf(name, sizeof(name), "h%d", i);
         w[0] = want(SSE_QUOTA_HOST, name, 1);
-        wrong += sse_quota_acquire(places, 1, w, 2, &place, &which) !=
+        wrong += sse_quota_acquire(quota, 1, w, 2, &claim, &which) !=
                  SSE_QUOTA_TAKEN;
-        wrong += sse_quota_count(places, &w[0].key) != 1;
-        wrong += sse_quota_count(places, &w[1].key) != 1;
-        sse_quota_release(places, &place);
-        wrong += sse_quota_count(places, &w[0].key) != 0;
-        wrong += sse_quota_count(places, &w[1].key) != 0;
+        wrong += sse_quota_count(quota, &w[0].key) != 1;
+        wrong += sse_quota_count(quota, &w[1].key) != 1;
+        sse_quota_release(quota, &claim);
+        wrong += sse_quota_count(quota, &w[0].key) != 0;
+        wrong += sse_quota_count(quota, &w[1].key) != 0;
     }
     is_num(wrong, 0, "an entry that becomes another key's is not mistaken");
-    destroy(places, 4, 2);
+    destroy(quota, 4, 2);
 }
 
 /* -- Several processes ----------------------------------------------------- */
@@ -234,7 +234,7 @@ static void wait_for(apr_uint32_t *flag)
 }
 
 static void start(pid_t *pids, int n, void (*run)(sse_quota_t *, shared_t *),
-                  sse_quota_t *places, shared_t *shared)
+                  sse_quota_t *quota, shared_t *shared)
 {
     int i;
 
@@ -243,7 +243,7 @@ static void start(pid_t *pids, int n, void (*run)(sse_quota_t *, shared_t *),
         pids[i] = fork();
         if (!pids[i]) {
             wait_for(&shared->go);
-            run(places, shared);
+            run(quota, shared);
             _exit(0);
         }
         if (pids[i] < 0) {
@@ -262,16 +262,16 @@ static void wait_all(const pid_t *pids, int n)
 }
 
 /* All at once, and nobody gives back. */
-static void grab(sse_quota_t *places, shared_t *shared)
+static void grab(sse_quota_t *quota, shared_t *shared)
 {
     sse_quota_want_t w[2];
-    sse_quota_claim_t place;
+    sse_quota_claim_t claim;
     int i, which;
 
     w[0] = client(1, LIMIT);
     w[1] = want(SSE_QUOTA_SERVER, "", 1000);
     for (i = 0; i < LIMIT; ++i) {
-        if (sse_quota_acquire(places, getpid(), w, 2, &place, &which) ==
+        if (sse_quota_acquire(quota, getpid(), w, 2, &claim, &which) ==
             SSE_QUOTA_TAKEN) {
             sse_atomic_add(&shared->taken, 1);
         }
@@ -280,7 +280,7 @@ static void grab(sse_quota_t *places, shared_t *shared)
 
 static void test_grabbing(void)
 {
-    sse_quota_t *places = create(64, 64);
+    sse_quota_t *quota = create(64, 64);
     shared_t *shared = map(sizeof(*shared));
     pid_t pids[PROCESSES];
     sse_quota_want_t w = client(1, LIMIT);
@@ -288,32 +288,32 @@ static void test_grabbing(void)
 
     for (round = 0; round < 30; ++round) {
         memset(shared, 0, sizeof(*shared));
-        start(pids, PROCESSES, grab, places, shared);
+        start(pids, PROCESSES, grab, quota, shared);
         sse_atomic_store(&shared->go, 1);
         wait_all(pids, PROCESSES);
         wrong += sse_atomic_load(&shared->taken) != LIMIT;
-        wrong += sse_quota_count(places, &w.key) != LIMIT;
+        wrong += sse_quota_count(quota, &w.key) != LIMIT;
         for (i = 0; i < PROCESSES; ++i) {
-            sse_quota_leave(places, pids[i]);
+            sse_quota_leave(quota, pids[i]);
         }
-        wrong += sse_quota_count(places, &w.key) != 0;
+        wrong += sse_quota_count(quota, &w.key) != 0;
     }
     is_num(wrong, 0, "at the same time exactly as many get in as may");
     munmap(shared, sizeof(*shared));
-    destroy(places, 64, 64);
+    destroy(quota, 64, 64);
 }
 
 /* In and out; whoever is in counts himself in, too. */
-static void hammer(sse_quota_t *places, shared_t *shared)
+static void hammer(sse_quota_t *quota, shared_t *shared)
 {
     sse_quota_want_t w[2];
-    sse_quota_claim_t place;
+    sse_quota_claim_t claim;
     int i, which;
 
     for (i = 0; i < HAMMERINGS; ++i) {
         w[0] = client((unsigned)i % 7, 3);
         w[1] = want(SSE_QUOTA_SERVER, "", 4);
-        if (sse_quota_acquire(places, getpid(), w, 2, &place, &which) !=
+        if (sse_quota_acquire(quota, getpid(), w, 2, &claim, &which) !=
             SSE_QUOTA_TAKEN) {
             continue;
         }
@@ -322,32 +322,32 @@ static void hammer(sse_quota_t *places, shared_t *shared)
             sse_atomic_add(&shared->wrong, 1);
         }
         sse_atomic_sub(&shared->taken, 1);
-        sse_quota_release(places, &place);
+        sse_quota_release(quota, &claim);
     }
 }
 
 static void test_hammering(void)
 {
-    sse_quota_t *places = create(16, 64);
+    sse_quota_t *quota = create(16, 64);
     shared_t *shared = map(sizeof(*shared));
     sse_quota_want_t w = want(SSE_QUOTA_SERVER, "", 4);
     pid_t pids[PROCESSES];
 
-    start(pids, PROCESSES, hammer, places, shared);
+    start(pids, PROCESSES, hammer, quota, shared);
     sse_atomic_store(&shared->go, 1);
     wait_all(pids, PROCESSES);
     is_num(shared->wrong, 0, "never more than may");
     ok(shared->ever > PROCESSES * 100, "though many came and went");
-    is_num(sse_quota_count(places, &w.key), 0, "all gave back");
+    is_num(sse_quota_count(quota, &w.key), 0, "all gave back");
     munmap(shared, sizeof(*shared));
-    destroy(places, 16, 64);
+    destroy(quota, 16, 64);
 }
 
 /* -- Killed ---------------------------------------------------------------- */
 
-static void for_ever(sse_quota_t *places, shared_t *shared)
+static void for_ever(sse_quota_t *quota, shared_t *shared)
 {
-    sse_quota_claim_t place[8] = {{{0}}};
+    sse_quota_claim_t claim[8] = {{{0}}};
     sse_quota_want_t w[3];
     unsigned int i;
     int which;
@@ -357,22 +357,22 @@ static void for_ever(sse_quota_t *places, shared_t *shared)
         w[0] = client(i % ADDRESSES, 5);
         w[1] = want(SSE_QUOTA_HOST, i & 1 ? "a" : "b", 9);
         w[2] = want(SSE_QUOTA_SERVER, "", LIMIT);
-        sse_quota_release(places, &place[i % 8]);
-        sse_quota_acquire(places, getpid(), w, 3, &place[i % 8], &which);
+        sse_quota_release(quota, &claim[i % 8]);
+        sse_quota_acquire(quota, getpid(), w, 3, &claim[i % 8], &which);
     }
 }
 
 /* What is counted: all of the clients', and all of the server's. */
-static void sums(sse_quota_t *places, apr_uint32_t *clients,
+static void sums(sse_quota_t *quota, apr_uint32_t *clients,
                  apr_uint32_t *server)
 {
     sse_quota_want_t w = want(SSE_QUOTA_SERVER, "", 0);
     unsigned int i;
 
-    *server = sse_quota_count(places, &w.key);
+    *server = sse_quota_count(quota, &w.key);
     for (*clients = 0, i = 0; i < ADDRESSES; ++i) {
         w = client(i, 0);
-        *clients += sse_quota_count(places, &w.key);
+        *clients += sse_quota_count(quota, &w.key);
     }
 }
 
@@ -380,7 +380,8 @@ static void sums(sse_quota_t *places, apr_uint32_t *clients,
  * a place of its own all the time. */
 static void test_killing(void)
 {
-    sse_quota_t *places = create(32, 64);
+    enum { CLIENTS = 32 };
+    sse_quota_t *quota = create(CLIENTS, 64);
     shared_t *shared = map(sizeof(*shared));
     sse_quota_want_t w = client(5, 5);
     sse_quota_claim_t mine;
@@ -388,12 +389,12 @@ static void test_killing(void)
     pid_t pids[3];
     int round, i, which, wrong = 0;
 
-    sse_quota_acquire(places, getpid(), &w, 1, &mine, &which);
+    sse_quota_acquire(quota, getpid(), &w, 1, &mine, &which);
     for (round = 0; round < KILL_MOST && !wrong &&
-                    (round < 100 || sse_quota_repairs(places) < 3);
+                    (round < 100 || sse_quota_deaths(quota) < 3);
          ++round) {
         memset(shared, 0, sizeof(*shared));
-        start(pids, 3, for_ever, places, shared);
+        start(pids, 3, for_ever, quota, shared);
         sse_atomic_store(&shared->go, 1);
         for (i = 0; i < 100000 && sse_atomic_load(&shared->begun) < 3; ++i) {
             usleep(100);
@@ -402,24 +403,34 @@ static void test_killing(void)
             usleep(rand() % 2000);
             kill(pids[i], SIGKILL);
             wait_all(&pids[i], 1);
-            sse_quota_leave(places, pids[i]);
+            sse_quota_leave(quota, pids[i]);
         }
-        sums(places, &clients, &server);
+        sums(quota, &clients, &server);
         wrong += clients != 1 || server != 0;
     }
     is_num(wrong, 0, "what killed processes had comes back, all of it");
-    ok(sse_quota_repairs(places) >= 3, "also when they die with the lock");
+    ok(sse_quota_deaths(quota) >= 3, "also when they die with the lock");
     printf("# %d rounds, %u died with the lock\n", round,
-           (unsigned)sse_quota_repairs(places));
+           (unsigned)sse_quota_deaths(quota));
+
+    sse_quota_release(quota, &mine);
+    for (wrong = 0, i = 0; i < CLIENTS; ++i) {
+        w = client(1000 + (unsigned)i, 1);
+        wrong += sse_quota_acquire(quota, 1, &w, 1, &mine, &which) !=
+                 SSE_QUOTA_TAKEN;
+        wrong += sse_quota_acquire(quota, 1, &w, 1, &mine, &which) !=
+                 SSE_QUOTA_REFUSED;
+    }
+    is_num(wrong, 0, "every entry is free and found afterwards");
+    sse_quota_leave(quota, 1);
 
     memset(shared, 0, sizeof(*shared));
-    sse_quota_release(places, &mine);
-    start(pids, 3, grab, places, shared);
+    start(pids, 3, grab, quota, shared);
     sse_atomic_store(&shared->go, 1);
     wait_all(pids, 3);
     is_num(shared->taken, LIMIT, "and the limit is exact afterwards");
     munmap(shared, sizeof(*shared));
-    destroy(places, 32, 64);
+    destroy(quota, CLIENTS, 64);
 }
 
 /* -- Many ------------------------------------------------------------------ */
@@ -427,8 +438,8 @@ static void test_killing(void)
 static void test_many(void)
 {
     enum { CLIENTS = 131072, MANY = 100000 };
-    sse_quota_t *places = create(CLIENTS, 64);
-    sse_quota_claim_t *place = calloc(MANY, sizeof(*place));
+    sse_quota_t *quota = create(CLIENTS, 64);
+    sse_quota_claim_t *claim = calloc(MANY, sizeof(*claim));
     sse_quota_want_t w[2];
     apr_time_t begin = apr_time_now();
     int i, which, wrong = 0;
@@ -436,36 +447,36 @@ static void test_many(void)
     w[1] = want(SSE_QUOTA_SERVER, "", MANY);
     for (i = 0; i < MANY; ++i) {
         w[0] = client((unsigned)i, 1);
-        wrong += sse_quota_acquire(places, 1 + i % 4, w, 2, &place[i],
-                                   &which) != SSE_QUOTA_TAKEN;
+        wrong += sse_quota_acquire(quota, 1 + i % 4, w, 2, &claim[i], &which) !=
+                 SSE_QUOTA_TAKEN;
     }
     printf("# %d addresses: %.2f us each\n", MANY,
            (double)(apr_time_now() - begin) / MANY);
     is_num(wrong, 0, "100,000 addresses have a stream each");
-    is_num(sse_quota_acquire(places, 1, w, 2, &place[0], &which),
+    is_num(sse_quota_acquire(quota, 1, w, 2, &claim[0], &which),
            SSE_QUOTA_REFUSED, "the last one no second");
     begin = apr_time_now();
     for (i = 1; i < MANY; ++i) {
-        sse_quota_release(places, &place[i]);
+        sse_quota_release(quota, &claim[i]);
     }
     printf("# given back: %.3f us each\n",
            (double)(apr_time_now() - begin) / MANY);
     begin = apr_time_now();
     for (i = 1; i < MANY; ++i) {
         w[0] = client((unsigned)(MANY + i), 1);
-        wrong += sse_quota_acquire(places, 1 + i % 4, w, 2, &place[i],
-                                   &which) != SSE_QUOTA_TAKEN;
+        wrong += sse_quota_acquire(quota, 1 + i % 4, w, 2, &claim[i], &which) !=
+                 SSE_QUOTA_TAKEN;
     }
     printf("# other addresses: %.2f us each\n",
            (double)(apr_time_now() - begin) / MANY);
     is_num(wrong, 0, "others come, in their room");
     begin = apr_time_now();
-    sse_quota_leave(places, 1);
+    sse_quota_leave(quota, 1);
     printf("# a process dies: %ld us\n", (long)(apr_time_now() - begin));
-    is_num(sse_quota_count(places, &w[1].key), MANY - MANY / 4,
+    is_num(sse_quota_count(quota, &w[1].key), MANY - MANY / 4,
            "a quarter of them goes with its process");
-    free(place);
-    destroy(places, CLIENTS, 64);
+    free(claim);
+    destroy(quota, CLIENTS, 64);
 }
 
 static void *thread_main(void *baton)
@@ -479,10 +490,10 @@ static void *thread_main(void *baton)
 /* Last: a process that has had threads is not forked. */
 static void test_threads(void)
 {
-    sse_quota_t *places = create(16, 64);
+    sse_quota_t *quota = create(16, 64);
     shared_t *shared = map(sizeof(*shared));
     sse_quota_want_t w = want(SSE_QUOTA_SERVER, "", 4);
-    void *both[2] = {places, shared};
+    void *both[2] = {quota, shared};
     pthread_t threads[4];
     int i;
 
@@ -493,9 +504,9 @@ static void test_threads(void)
         pthread_join(threads[i], NULL);
     }
     is_num(shared->wrong, 0, "threads: never more than may");
-    is_num(sse_quota_count(places, &w.key), 0, "and all gave back");
+    is_num(sse_quota_count(quota, &w.key), 0, "and all gave back");
     munmap(shared, sizeof(*shared));
-    destroy(places, 16, 64);
+    destroy(quota, 16, 64);
 }
 
 int main(void)
