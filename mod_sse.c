@@ -21,7 +21,7 @@
 #include "config/sse_directives.h"
 #include "http/sse_body.h"
 #include "http/sse_front.h"
-#include "http/sse_http.h"
+#include "http/sse/sse_handler.h"
 #include "http/sse_rewrite.h"
 #include "http/status/sse_status.h"
 #include "notify/sse_backend.h"
@@ -72,7 +72,7 @@ static void register_hooks(apr_pool_t *p)
     sse_h2_register();
     sse_guard_register();
     sse_body_register();
-    sse_http_register();
+    sse_handler_register();
     sse_status_register();
     sse_backend_register();
     sse_api_register();

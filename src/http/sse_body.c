@@ -28,9 +28,9 @@ typedef struct {
     const char *too_large;
     request_rec *r;
     sse_problem_t *problem;
-} sse_body_buffer_t;
+} buffer_t;
 
-static ap_filter_rec_t *sse_body_guard_handle;
+static ap_filter_rec_t *guard_handle;
 
 int sse_problem_set(sse_problem_t *problem, apr_pool_t *pool, int status,
                     const char *format, ...)
@@ -55,7 +55,7 @@ int sse_problem_no_memory(request_rec *r, sse_problem_t *problem)
 /* httpd's input filter reports a bad body by sending an error bucket down the
  * output, where it would become httpd's own page.  Caught here, it becomes our
  * answer.  The filter is there only while a body is read. */
-static apr_status_t sse_body_guard(ap_filter_t *f, apr_bucket_brigade *bb)
+static apr_status_t guard_filter(ap_filter_t *f, apr_bucket_brigade *bb)
 {
     int *status = f->ctx;
     apr_bucket *e;
@@ -74,12 +74,12 @@ static apr_status_t sse_body_guard(ap_filter_t *f, apr_bucket_brigade *bb)
 void sse_body_register(void)
 {
     /* In front of every filter that a configuration can add. */
-    sse_body_guard_handle =
-        ap_register_output_filter("SSE_BODY_GUARD", sse_body_guard, NULL,
+    guard_handle =
+        ap_register_output_filter("SSE_BODY_GUARD", guard_filter, NULL,
                                   (ap_filter_type)(AP_FTYPE_RESOURCE - 1));
 }
 
-static int sse_body_limit_problem(request_rec *r, sse_problem_t *problem)
+static int limit_problem(request_rec *r, sse_problem_t *problem)
 {
     return sse_problem_set(problem, r->pool, HTTP_REQUEST_ENTITY_TOO_LARGE,
                            "the body is larger than the %" APR_OFF_T_FMT
@@ -87,33 +87,32 @@ static int sse_body_limit_problem(request_rec *r, sse_problem_t *problem)
                            ap_get_limit_req_body(r));
 }
 
-static int sse_body_guarded_problem(request_rec *r, int status,
-                                    sse_problem_t *problem)
+static int guarded_problem(request_rec *r, int status, sse_problem_t *problem)
 {
     if (status == HTTP_REQUEST_ENTITY_TOO_LARGE && ap_get_limit_req_body(r)) {
-        return sse_body_limit_problem(r, problem);
+        return limit_problem(r, problem);
     }
     return sse_problem_set(problem, r->pool, status,
                            "the body could not be read: its chunks or its "
                            "length are malformed");
 }
 
-static int sse_body_client_left(const request_rec *r, apr_status_t rv)
+static int client_left(const request_rec *r, apr_status_t rv)
 {
     return r->connection->aborted || rv == APR_INCOMPLETE ||
            APR_STATUS_IS_EOF(rv) || APR_STATUS_IS_ECONNRESET(rv) ||
            APR_STATUS_IS_ECONNABORTED(rv) || APR_STATUS_IS_EPIPE(rv);
 }
 
-static int sse_body_failed(request_rec *r, apr_status_t rv, int guarded,
-                           sse_problem_t *problem)
+static int answer_failure(request_rec *r, apr_status_t rv, int guarded,
+                          sse_problem_t *problem)
 {
     int status;
 
     if (guarded) {
-        return sse_body_guarded_problem(r, guarded, problem);
+        return guarded_problem(r, guarded, problem);
     }
-    if (sse_body_client_left(r, rv)) {
+    if (client_left(r, rv)) {
         ap_log_rerror(APLOG_MARK, APLOG_DEBUG, rv, r,
                       "the client left while it sent its body");
         return problem->status = DONE;
@@ -131,9 +130,8 @@ static int sse_body_failed(request_rec *r, apr_status_t rv, int guarded,
                            "the body could not be read");
 }
 
-static int sse_body_pass(request_rec *r, apr_bucket_brigade *bb,
-                         sse_body_fn *fn, void *baton, int *ended,
-                         sse_problem_t *problem)
+static int pass(request_rec *r, apr_bucket_brigade *bb, sse_body_fn *fn,
+                void *baton, int *ended, sse_problem_t *problem)
 {
     int status = OK;
 
@@ -149,7 +147,7 @@ static int sse_body_pass(request_rec *r, apr_bucket_brigade *bb,
         else if (!APR_BUCKET_IS_METADATA(e)) {
             rv = apr_bucket_read(e, &buf, &len, APR_BLOCK_READ);
             if (rv != APR_SUCCESS) {
-                status = sse_body_failed(r, rv, 0, problem);
+                status = answer_failure(r, rv, 0, problem);
             }
             else if (len) {
                 status = fn(baton, buf, len);
@@ -160,9 +158,8 @@ static int sse_body_pass(request_rec *r, apr_bucket_brigade *bb,
     return status;
 }
 
-static int sse_body_loop(request_rec *r, apr_bucket_brigade *bb,
-                         sse_body_fn *fn, void *baton, const int *guarded,
-                         sse_problem_t *problem)
+static int read_all(request_rec *r, apr_bucket_brigade *bb, sse_body_fn *fn,
+                    void *baton, const int *guarded, sse_problem_t *problem)
 {
     int status = OK;
     int ended = 0;
@@ -173,10 +170,10 @@ static int sse_body_loop(request_rec *r, apr_bucket_brigade *bb,
                            APR_BLOCK_READ, SSE_BODY_READ);
 
         if (rv != APR_SUCCESS || *guarded) {
-            status = sse_body_failed(r, rv, *guarded, problem);
+            status = answer_failure(r, rv, *guarded, problem);
         }
         else {
-            status = sse_body_pass(r, bb, fn, baton, &ended, problem);
+            status = pass(r, bb, fn, baton, &ended, problem);
         }
         apr_brigade_cleanup(bb);
     }
@@ -187,7 +184,7 @@ static int sse_body_loop(request_rec *r, apr_bucket_brigade *bb,
     return status;
 }
 
-static int sse_body_length(const request_rec *r, apr_off_t *length)
+static int length_of(const request_rec *r, apr_off_t *length)
 {
     const char *header = apr_table_get(r->headers_in, "Content-Length");
     char *end;
@@ -206,15 +203,15 @@ int sse_body_each(request_rec *r, sse_body_fn *fn, void *baton,
     int guarded = 0;
     int status;
 
-    if (limit > 0 && sse_body_length(r, &length) && length > limit) {
-        return sse_body_limit_problem(r, problem);
+    if (limit > 0 && length_of(r, &length) && length > limit) {
+        return limit_problem(r, problem);
     }
     bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
-    if (sse_body_guard_handle) {
-        guard = ap_add_output_filter_handle(sse_body_guard_handle, &guarded, r,
+    if (guard_handle) {
+        guard = ap_add_output_filter_handle(guard_handle, &guarded, r,
                                             r->connection);
     }
-    status = sse_body_loop(r, bb, fn, baton, &guarded, problem);
+    status = read_all(r, bb, fn, baton, &guarded, problem);
     if (guard) {
         ap_remove_output_filter(guard);
     }
@@ -222,25 +219,25 @@ int sse_body_each(request_rec *r, sse_body_fn *fn, void *baton,
     return status;
 }
 
-static apr_status_t sse_body_buffer_free(void *data)
+static apr_status_t buffer_free(void *data)
 {
-    sse_room_free(&((sse_body_buffer_t *)data)->room);
+    sse_room_free(&((buffer_t *)data)->room);
     return APR_SUCCESS;
 }
 
-static int sse_body_too_large(sse_body_buffer_t *buffer)
+static int refuse_size(buffer_t *buffer)
 {
     return sse_problem_set(buffer->problem, buffer->r->pool,
                            HTTP_REQUEST_ENTITY_TOO_LARGE, "%s",
                            buffer->too_large);
 }
 
-static int sse_body_buffer_add(void *baton, const char *buf, apr_size_t len)
+static int buffer_add(void *baton, const char *buf, apr_size_t len)
 {
-    sse_body_buffer_t *buffer = baton;
+    buffer_t *buffer = baton;
 
     if (len > buffer->limit - buffer->len) {
-        return sse_body_too_large(buffer);
+        return refuse_size(buffer);
     }
     if (!sse_room_double(&buffer->room, buffer->len + len)) {
         return sse_problem_no_memory(buffer->r, buffer->problem);
@@ -254,9 +251,9 @@ int sse_body_whole(request_rec *r, apr_size_t limit, const char *too_large,
                    apr_pool_t *pool, char **body, apr_size_t *len,
                    sse_problem_t *problem)
 {
-    sse_body_buffer_t *buffer = apr_pcalloc(pool, sizeof(*buffer));
+    buffer_t *buffer = apr_pcalloc(pool, sizeof(*buffer));
     apr_off_t length;
-    int status, is_told = sse_body_length(r, &length);
+    int status, is_told = length_of(r, &length);
 
     *body = NULL;
     *len = 0;
@@ -265,15 +262,14 @@ int sse_body_whole(request_rec *r, apr_size_t limit, const char *too_large,
     buffer->r = r;
     buffer->problem = problem;
     if (is_told && (apr_uint64_t)length > limit) {
-        return sse_body_too_large(buffer);
+        return refuse_size(buffer);
     }
     /* What a client only promises is not even reserved. */
     if (is_told && length > 0 && length < SSE_BODY_FIRST_SIZE) {
         sse_room_grow(&buffer->room, (apr_size_t)length);
     }
-    apr_pool_cleanup_register(pool, buffer, sse_body_buffer_free,
-                              apr_pool_cleanup_null);
-    status = sse_body_each(r, sse_body_buffer_add, buffer, problem);
+    apr_pool_cleanup_register(pool, buffer, buffer_free, apr_pool_cleanup_null);
+    status = sse_body_each(r, buffer_add, buffer, problem);
     *body = buffer->room.ptr;
     *len = buffer->len;
     return status;

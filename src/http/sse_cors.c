@@ -12,30 +12,30 @@
 #include "http/sse_cors.h"
 
 typedef enum {
-    SSE_ORIGIN_NONE,  /**< not allowed */
-    SSE_ORIGIN_ANY,   /**< by "*": to read, without credentials */
-    SSE_ORIGIN_LISTED /**< by name: to publish, too */
-} sse_origin_e;
+    ALLOWED_NONE,  /**< not allowed */
+    ALLOWED_ANY,   /**< by "*": to read, without credentials */
+    ALLOWED_LISTED /**< by name: to publish, too */
+} allowed_e;
 
-static const char *sse_cors_origin(const request_rec *r)
+static const char *origin_of(const request_rec *r)
 {
     return apr_table_get(r->headers_in, "Origin");
 }
 
-static sse_origin_e sse_cors_allows(const request_rec *r, const char *origin)
+static allowed_e allows(const request_rec *r, const char *origin)
 {
     const apr_array_header_t *origins = sse_conf_origins(r);
-    sse_origin_e found = SSE_ORIGIN_NONE;
+    allowed_e found = ALLOWED_NONE;
     int i;
 
     for (i = 0; origins && i < origins->nelts; ++i) {
         const char *allowed = APR_ARRAY_IDX(origins, i, const char *);
 
         if (!ap_cstr_casecmp(allowed, origin) && strcmp(allowed, "*")) {
-            return SSE_ORIGIN_LISTED;
+            return ALLOWED_LISTED;
         }
         if (!strcmp(allowed, "*")) {
-            found = SSE_ORIGIN_ANY;
+            found = ALLOWED_ANY;
         }
     }
     return found;
@@ -43,15 +43,15 @@ static sse_origin_e sse_cors_allows(const request_rec *r, const char *origin)
 
 int sse_cors_lists(const request_rec *r, const char *origin)
 {
-    return sse_cors_allows(r, origin) == SSE_ORIGIN_LISTED;
+    return allows(r, origin) == ALLOWED_LISTED;
 }
 
 /* err_headers_out, so that they stay should httpd answer an error instead. */
 void sse_cors_answer(request_rec *r)
 {
-    const char *origin = sse_cors_origin(r);
+    const char *origin = origin_of(r);
     apr_table_t *headers = r->err_headers_out;
-    sse_origin_e allowed;
+    allowed_e allowed;
 
     if (!sse_conf_origins(r)) {
         return;
@@ -59,11 +59,11 @@ void sse_cors_answer(request_rec *r)
     if (!ap_find_token(r->pool, apr_table_get(headers, "Vary"), "Origin")) {
         apr_table_mergen(headers, "Vary", "Origin");
     }
-    allowed = origin ? sse_cors_allows(r, origin) : SSE_ORIGIN_NONE;
-    if (allowed == SSE_ORIGIN_NONE) {
+    allowed = origin ? allows(r, origin) : ALLOWED_NONE;
+    if (allowed == ALLOWED_NONE) {
         return;
     }
-    if (allowed == SSE_ORIGIN_LISTED) {
+    if (allowed == ALLOWED_LISTED) {
         apr_table_setn(headers, "Access-Control-Allow-Origin", origin);
         apr_table_setn(headers, "Access-Control-Allow-Credentials", "true");
     }
@@ -75,18 +75,18 @@ void sse_cors_answer(request_rec *r)
 
 void sse_cors_preflight(request_rec *r, const char *reading, const char *all)
 {
-    const char *origin = sse_cors_origin(r);
+    const char *origin = origin_of(r);
     apr_table_t *headers = r->err_headers_out;
-    sse_origin_e allowed;
+    allowed_e allowed;
 
     if (!origin ||
         !apr_table_get(r->headers_in, "Access-Control-Request-Method")) {
         return;
     }
-    allowed = sse_cors_allows(r, origin);
-    if (allowed != SSE_ORIGIN_NONE) {
+    allowed = allows(r, origin);
+    if (allowed != ALLOWED_NONE) {
         apr_table_setn(headers, "Access-Control-Allow-Methods",
-                       allowed == SSE_ORIGIN_LISTED ? all : reading);
+                       allowed == ALLOWED_LISTED ? all : reading);
         apr_table_setn(headers, "Access-Control-Allow-Headers",
                        "Last-Event-ID, Content-Type, Idempotency-Key, "
                        "Cache-Control");

@@ -20,21 +20,21 @@
 typedef struct {
     const char *host; /**< in brackets where it is an IPv6 address */
     int port;
-} sse_authority_t;
+} authority_t;
 
 /** An Origin, parsed. */
 typedef struct {
     const char *scheme; /**< "http" or "https" */
-    sse_authority_t at;
-} sse_origin_t;
+    authority_t at;
+} origin_t;
 
-static int sse_origin_default_port(const char *scheme)
+static int default_port(const char *scheme)
 {
     return strcmp(scheme, "https") ? 80 : 443;
 }
 
 /* The host's end; NULL: it is none. */
-static const char *sse_origin_host_end(const char *text)
+static const char *host_end(const char *text)
 {
     const char *end = text;
 
@@ -49,10 +49,10 @@ static const char *sse_origin_host_end(const char *text)
 }
 
 /* host or host:port. @return whether it is one */
-static int sse_origin_parse_authority(apr_pool_t *pool, const char *text,
-                                      int port, sse_authority_t *at)
+static int parse_authority(apr_pool_t *pool, const char *text, int port,
+                           authority_t *at)
 {
-    const char *end = sse_origin_host_end(text);
+    const char *end = host_end(text);
     apr_int64_t number;
     char *rest;
 
@@ -72,8 +72,7 @@ static int sse_origin_parse_authority(apr_pool_t *pool, const char *text,
     return !*rest && number >= 1 && number <= 65535;
 }
 
-static int sse_origin_parse(apr_pool_t *pool, const char *text,
-                            sse_origin_t *origin)
+static int parse(apr_pool_t *pool, const char *text, origin_t *origin)
 {
     if (!ap_cstr_casecmpn(text, "https://", 8)) {
         origin->scheme = "https";
@@ -86,28 +85,26 @@ static int sse_origin_parse(apr_pool_t *pool, const char *text,
     else {
         return 0;
     }
-    return sse_origin_parse_authority(
-        pool, text, sse_origin_default_port(origin->scheme), &origin->at);
+    return parse_authority(pool, text, default_port(origin->scheme),
+                           &origin->at);
 }
 
-static int sse_origin_same(const sse_authority_t *a, const sse_authority_t *b)
+static int is_same(const authority_t *a, const authority_t *b)
 {
     return a->port == b->port && !ap_cstr_casecmp(a->host, b->host);
 }
 
 /* What the client believes to talk to, as it spelt it. */
-static int sse_origin_addressed(request_rec *r, const char *scheme,
-                                sse_authority_t *at)
+static int addressed(request_rec *r, const char *scheme, authority_t *at)
 {
     const char *host = r->parsed_uri.hostinfo
                            ? r->parsed_uri.hostinfo
                            : apr_table_get(r->headers_in, "Host");
 
-    return host && sse_origin_parse_authority(
-                       r->pool, host, sse_origin_default_port(scheme), at);
+    return host && parse_authority(r->pool, host, default_port(scheme), at);
 }
 
-static int sse_origin_is_address(apr_pool_t *pool, const char *host)
+static int is_address(apr_pool_t *pool, const char *host)
 {
     unsigned char bytes[sizeof(struct in6_addr)];
     apr_size_t len = strlen(host);
@@ -120,13 +117,13 @@ static int sse_origin_is_address(apr_pool_t *pool, const char *host)
 }
 
 /* "ServerAlias *" takes every name, and so vouches for none. */
-static int sse_origin_matches(const char *host, const char *pattern)
+static int matches(const char *host, const char *pattern)
 {
     return pattern[strspn(pattern, "*?.")] &&
            !ap_strcasecmp_match(host, pattern);
 }
 
-static int sse_origin_is_alias(const server_rec *s, const char *host)
+static int is_alias(const server_rec *s, const char *host)
 {
     const server_addr_rec *addr;
     int i;
@@ -137,7 +134,7 @@ static int sse_origin_is_alias(const server_rec *s, const char *host)
         }
     }
     for (i = 0; s->wild_names && i < s->wild_names->nelts; ++i) {
-        if (sse_origin_matches(host, APR_ARRAY_IDX(s->wild_names, i, char *))) {
+        if (matches(host, APR_ARRAY_IDX(s->wild_names, i, char *))) {
             return 1;
         }
     }
@@ -150,54 +147,51 @@ static int sse_origin_is_alias(const server_rec *s, const char *host)
     return 0;
 }
 
-static int sse_origin_is_server_name(const server_rec *s, const char *host)
+static int is_server_name(const server_rec *s, const char *host)
 {
     return s->server_hostname && !ap_cstr_casecmp(host, s->server_hostname);
 }
 
 /* Whether the configuration calls this host so: ServerName, ServerAlias, the
  * line <VirtualHost name>.  A dot at the end is still the same name. */
-static int sse_origin_is_name(request_rec *r, const char *host)
+static int is_name(request_rec *r, const char *host)
 {
     apr_size_t len = strlen(host);
 
     if (len > 1 && host[len - 1] == '.') {
         host = apr_pstrmemdup(r->pool, host, len - 1);
     }
-    return sse_origin_is_server_name(r->server, host) ||
-           sse_origin_is_alias(r->server, host);
+    return is_server_name(r->server, host) || is_alias(r->server, host);
 }
 
 /* Nobody else can let these names lead here. */
-static int sse_origin_is_fixed(request_rec *r, const char *host)
+static int is_fixed(request_rec *r, const char *host)
 {
-    return !ap_cstr_casecmp(host, "localhost") ||
-           sse_origin_is_address(r->pool, host);
+    return !ap_cstr_casecmp(host, "localhost") || is_address(r->pool, host);
 }
 
 /* ServerName with a scheme is the whole public origin, which a proxy in front
  * may have replaced in Host.  Not where Host is an alias: then each of many
  * sites on one host may have its own, and one's pages are strangers to the
  * others. */
-static int sse_origin_is_public(request_rec *r, const sse_origin_t *origin)
+static int is_public(request_rec *r, const origin_t *origin)
 {
     const server_rec *s = r->server;
-    sse_authority_t host, own;
+    authority_t host, own;
 
     if (!s->server_scheme || !s->server_hostname) {
         return 0;
     }
     own.host = s->server_hostname;
-    own.port = s->port ? s->port : sse_origin_default_port(origin->scheme);
-    if (!sse_origin_same(&origin->at, &own)) {
+    own.port = s->port ? s->port : default_port(origin->scheme);
+    if (!is_same(&origin->at, &own)) {
         return 0;
     }
-    return !sse_origin_addressed(r, origin->scheme, &host) ||
-           sse_origin_is_server_name(s, host.host) ||
-           !sse_origin_is_name(r, host.host);
+    return !addressed(r, origin->scheme, &host) ||
+           is_server_name(s, host.host) || !is_name(r, host.host);
 }
 
-static const char *sse_origin_refuse_scheme(const sse_origin_t *origin)
+static const char *refuse_scheme(const origin_t *origin)
 {
     if (!strcmp(origin->scheme, "https")) {
         return "a page that came by https is a stranger to this host, which "
@@ -209,7 +203,7 @@ static const char *sse_origin_refuse_scheme(const sse_origin_t *origin)
            "SSEAllowOrigin";
 }
 
-static const char *sse_origin_refuse(request_rec *r)
+static const char *refuse(request_rec *r)
 {
     const apr_array_header_t *origins = sse_conf_origins(r);
     int i;
@@ -225,7 +219,7 @@ static const char *sse_origin_refuse(request_rec *r)
 }
 
 /* Sec-Fetch-Site is what the browser itself says, where it came by https. */
-static int sse_origin_fetched_from(const request_rec *r, const char *site)
+static int fetched_from(const request_rec *r, const char *site)
 {
     const char *header = apr_table_get(r->headers_in, "Sec-Fetch-Site");
 
@@ -235,47 +229,40 @@ static int sse_origin_fetched_from(const request_rec *r, const char *site)
 /* The scheme that this host speaks: of its ServerName, if that has one, else
  * of the connection.  That a proxy in front ended TLS may also be seen from
  * what the browser says: to it page and host are the same origin. */
-static int sse_origin_is_scheme(request_rec *r, const sse_origin_t *origin)
+static int is_scheme(request_rec *r, const origin_t *origin)
 {
     return !ap_cstr_casecmp(origin->scheme, ap_http_scheme(r)) ||
-           (!strcmp(origin->scheme, "https") &&
-            sse_origin_fetched_from(r, "same-origin"));
+           (!strcmp(origin->scheme, "https") && fetched_from(r, "same-origin"));
 }
 
 /* @return NULL: it is this host's own; else why not */
-static const char *sse_origin_stranger(request_rec *r, const char *text)
+static const char *refuse_stranger(request_rec *r, const char *text)
 {
-    sse_origin_t origin;
-    sse_authority_t host;
+    origin_t origin;
+    authority_t host;
 
-    if (!sse_origin_parse(r->pool, text, &origin)) {
-        return sse_origin_refuse(r);
+    if (!parse(r->pool, text, &origin)) {
+        return refuse(r);
     }
-    if (sse_origin_is_public(r, &origin)) {
-        return sse_origin_is_scheme(r, &origin)
-                   ? NULL
-                   : sse_origin_refuse_scheme(&origin);
+    if (is_public(r, &origin)) {
+        return is_scheme(r, &origin) ? NULL : refuse_scheme(&origin);
     }
-    if (!sse_origin_addressed(r, origin.scheme, &host) ||
-        !sse_origin_same(&origin.at, &host)) {
-        return sse_origin_refuse(r);
+    if (!addressed(r, origin.scheme, &host) || !is_same(&origin.at, &host)) {
+        return refuse(r);
     }
-    if (!sse_origin_is_name(r, host.host) &&
-        !sse_origin_is_fixed(r, host.host)) {
+    if (!is_name(r, host.host) && !is_fixed(r, host.host)) {
         return "the name in the header Host is not one of this host's: make it "
                "its ServerName or a ServerAlias, or list the Origin in "
                "SSEAllowOrigin";
     }
-    return sse_origin_is_scheme(r, &origin) ? NULL
-                                            : sse_origin_refuse_scheme(&origin);
+    return is_scheme(r, &origin) ? NULL : refuse_scheme(&origin);
 }
 
 /* Browsers leave Origin out in some requests that a page makes, old ones in
  * all that a form sends. */
-static const char *sse_origin_hidden(request_rec *r)
+static const char *hidden(request_rec *r)
 {
-    if (sse_origin_fetched_from(r, "cross-site") ||
-        sse_origin_fetched_from(r, "same-site")) {
+    if (fetched_from(r, "cross-site") || fetched_from(r, "same-site")) {
         return "a page of another origin sent this (Sec-Fetch-Site) without "
                "saying which: only those in SSEAllowOrigin may publish here";
     }
@@ -287,12 +274,11 @@ const char *sse_origin_refused(request_rec *r)
     const char *origin = apr_table_get(r->headers_in, "Origin");
 
     if (!origin) {
-        return sse_origin_hidden(r);
+        return hidden(r);
     }
     if (sse_cors_lists(r, origin)) {
         return NULL;
     }
-    return sse_origin_fetched_from(r, "cross-site")
-               ? sse_origin_refuse(r)
-               : sse_origin_stranger(r, origin);
+    return fetched_from(r, "cross-site") ? refuse(r)
+                                         : refuse_stranger(r, origin);
 }

@@ -18,7 +18,7 @@
 APLOG_USE_MODULE(sse);
 
 /* One byte inside a JSON string. @return past what was written, 6 at most */
-static char *sse_reply_escape(char *out, unsigned char c, int utf8)
+static char *escape(char *out, unsigned char c, int utf8)
 {
     static const char hex[] = "0123456789abcdef";
 
@@ -40,7 +40,7 @@ static char *sse_reply_escape(char *out, unsigned char c, int utf8)
     return out;
 }
 
-const char *sse_http_quote(apr_pool_t *pool, sse_slice_t text)
+const char *sse_reply_quote(apr_pool_t *pool, sse_slice_t text)
 {
     int utf8 = sse_utf8_valid(text.ptr, text.len);
     char *quoted = apr_palloc(pool, 6 * text.len + 3);
@@ -49,7 +49,7 @@ const char *sse_http_quote(apr_pool_t *pool, sse_slice_t text)
 
     *out++ = '"';
     for (i = 0; i < text.len; ++i) {
-        out = sse_reply_escape(out, (unsigned char)text.ptr[i], utf8);
+        out = escape(out, (unsigned char)text.ptr[i], utf8);
     }
     *out++ = '"';
     *out = '\0';
@@ -58,7 +58,7 @@ const char *sse_http_quote(apr_pool_t *pool, sse_slice_t text)
 
 /* httpd would cut a piece (206) out of an answer of 200 to a request with
  * Range, whatever its method. */
-static void sse_reply_keep_whole(request_rec *r)
+static void keep_whole(request_rec *r)
 {
     ap_filter_t *f, *next;
 
@@ -70,7 +70,7 @@ static void sse_reply_keep_whole(request_rec *r)
     }
 }
 
-static void sse_reply_send(request_rec *r, const char *body, apr_size_t len)
+static void send_it(request_rec *r, const char *body, apr_size_t len)
 {
     apr_bucket_alloc_t *alloc = r->connection->bucket_alloc;
     apr_bucket_brigade *bb = apr_brigade_create(r->pool, alloc);
@@ -83,7 +83,7 @@ static void sse_reply_send(request_rec *r, const char *body, apr_size_t len)
     /* With the EOS in the same brigade the head leaves before httpd looks at
      * a body that nobody read, and so tells whether the connection lives. */
     APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_eos_create(alloc));
-    sse_reply_keep_whole(r);
+    keep_whole(r);
     rv = ap_pass_brigade(r->output_filters, bb);
     if (rv != APR_SUCCESS) {
         ap_log_rerror(APLOG_MARK, APLOG_DEBUG, rv, r,
@@ -91,7 +91,7 @@ static void sse_reply_send(request_rec *r, const char *body, apr_size_t len)
     }
 }
 
-int sse_http_json(request_rec *r, int status, const char *json, apr_size_t len)
+int sse_reply_json(request_rec *r, int status, const char *json, apr_size_t len)
 {
     r->status = status;
     r->status_line = NULL;
@@ -100,22 +100,22 @@ int sse_http_json(request_rec *r, int status, const char *json, apr_size_t len)
     apr_table_setn(r->headers_out, "Cache-Control", "no-store");
     apr_table_setn(r->headers_out, "X-Content-Type-Options", "nosniff");
     sse_cors_answer(r);
-    sse_reply_send(r, json, len);
+    send_it(r, json, len);
     return OK;
 }
 
-int sse_http_empty(request_rec *r, int status)
+int sse_reply_empty(request_rec *r, int status)
 {
     r->status = status;
     r->status_line = NULL;
     apr_table_setn(r->headers_out, "Cache-Control", "no-store");
     apr_table_setn(r->headers_out, "X-Content-Type-Options", "nosniff");
     sse_cors_answer(r);
-    sse_reply_send(r, NULL, 0);
+    send_it(r, NULL, 0);
     return OK;
 }
 
-int sse_http_error(request_rec *r, int status, const char *format, ...)
+int sse_reply_error(request_rec *r, int status, const char *format, ...)
 {
     const char *text, *json;
     va_list args;
@@ -126,7 +126,7 @@ int sse_http_error(request_rec *r, int status, const char *format, ...)
     ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, r, "answered %d: %s", status,
                   ap_escape_logitem(r->pool, text));
     json = apr_pstrcat(r->pool,
-                       "{\"error\":", sse_http_quote(r->pool, sse_slice(text)),
+                       "{\"error\":", sse_reply_quote(r->pool, sse_slice(text)),
                        "}\n", NULL);
-    return sse_http_json(r, status, json, strlen(json));
+    return sse_reply_json(r, status, json, strlen(json));
 }

@@ -19,17 +19,18 @@
 
 /** Answer with a JSON body {"error":"..."}, and log the text at debug.
  *  @return OK: the response is written */
-int sse_http_error(request_rec *r, int status, const char *format, ...)
+int sse_reply_error(request_rec *r, int status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 /** Answer with this JSON text. @return OK */
-int sse_http_json(request_rec *r, int status, const char *json, apr_size_t len);
+int sse_reply_json(request_rec *r, int status, const char *json,
+                   apr_size_t len);
 
 /** Answer without a body. @return OK */
-int sse_http_empty(request_rec *r, int status);
+int sse_reply_empty(request_rec *r, int status);
 
 /** These bytes as a JSON string, quotes included.  Unless they are valid UTF-8,
  *  every byte above 0x7f becomes a question mark. */
-const char *sse_http_quote(apr_pool_t *pool, sse_slice_t text);
+const char *sse_reply_quote(apr_pool_t *pool, sse_slice_t text);
 
 #endif /* SSE_REPLY_H */

@@ -22,7 +22,7 @@ typedef struct {
 
 static const char note_key[] = "sse_rewrite_note";
 
-static void sse_rewrite_complain(request_rec *r)
+static void complain(request_rec *r)
 {
     static sse_complaint_t complaint;
 
@@ -44,7 +44,7 @@ int sse_rewrite_before(request_rec *r)
         return DECLINED;
     }
     if (r->proxyreq == PROXYREQ_REVERSE) {
-        sse_rewrite_complain(r);
+        complain(r);
         return DECLINED;
     }
     note = apr_palloc(r->pool, sizeof(*note));
@@ -61,13 +61,13 @@ int sse_rewrite_before(request_rec *r)
 
 /* By [P] or to another path; a handler that a rule names (H=) is what the
  * administrator wants. */
-static int sse_rewrite_is_elsewhere(const request_rec *r)
+static int is_elsewhere(const request_rec *r)
 {
     return r->handler && (!strcmp(r->handler, "redirect-handler") ||
                           !strcmp(r->handler, "proxy-server"));
 }
 
-static void sse_rewrite_put_back(request_rec *r, const sse_rewrite_note_t *note)
+static void put_back(request_rec *r, const sse_rewrite_note_t *note)
 {
     ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, r,
                   "%s stays with 'SetHandler %s', although a RewriteRule of a "
@@ -92,8 +92,8 @@ int sse_rewrite_after(request_rec *r)
     if (!note || note->r != r) {
         return DECLINED;
     }
-    if (sse_rewrite_is_elsewhere(r)) {
-        sse_rewrite_put_back(r, note);
+    if (is_elsewhere(r)) {
+        put_back(r, note);
     }
     if (r->handler == note->handler && r->finfo.filetype == APR_DIR) {
         /* mod_dir would redirect to an index file, or to the path with a

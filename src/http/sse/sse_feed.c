@@ -19,9 +19,9 @@
 typedef struct {
     sse_post_t *post;
     sse_reader_t *reader;
-} sse_feed_t;
+} feed_t;
 
-static sse_slice_t sse_feed_copy(apr_pool_t *pool, sse_slice_t slice)
+static sse_slice_t copy_slice(apr_pool_t *pool, sse_slice_t slice)
 {
     if (slice.ptr) {
         slice.ptr = apr_pstrmemdup(pool, slice.ptr, slice.len);
@@ -33,34 +33,33 @@ static sse_slice_t sse_feed_copy(apr_pool_t *pool, sse_slice_t slice)
  * transaction takes many.  One that is large goes at once, from where the
  * reader has it: no copy.  With a key for a single event none may go before it
  * is known to be the only one. */
-static int sse_feed_goes_at_once(const sse_post_t *post,
-                                 const sse_fields_t *event)
+static int goes_at_once(const sse_post_t *post, const sse_fields_t *event)
 {
     return !post->key.ptr &&
            (event->data.len + event->event.len > SSE_FEED_SMALL ||
             post->n_waiting >= SSE_FEED_WAITING);
 }
 
-static int sse_feed_add(sse_post_t *post, sse_fields_t *event)
+static int add(sse_post_t *post, sse_fields_t *event)
 {
     int status;
 
-    if (sse_feed_goes_at_once(post, event)) {
+    if (goes_at_once(post, event)) {
         status = sse_post_add(post, event);
         if (status == OK && (status = sse_post_flush(post)) != OK) {
             sse_post_clear(post); /* the reader's bytes live no longer */
         }
         return status;
     }
-    event->id = sse_feed_copy(post->pool, event->id);
-    event->event = sse_feed_copy(post->pool, event->event);
-    event->data = sse_feed_copy(post->pool, event->data);
+    event->id = copy_slice(post->pool, event->id);
+    event->event = copy_slice(post->pool, event->event);
+    event->data = copy_slice(post->pool, event->data);
     return sse_post_add(post, event);
 }
 
-static apr_status_t sse_feed_on_event(void *baton, const sse_fields_t *read)
+static apr_status_t on_event(void *baton, const sse_fields_t *read)
 {
-    sse_post_t *post = ((sse_feed_t *)baton)->post;
+    sse_post_t *post = ((feed_t *)baton)->post;
     sse_fields_t event = *read;
 
     if (sse_post_begin(post) != OK) {
@@ -71,11 +70,11 @@ static apr_status_t sse_feed_on_event(void *baton, const sse_fields_t *read)
         event.id = sse_slice(NULL);
     }
     event.comment = sse_slice(NULL);
-    return sse_feed_add(post, &event) == OK ? APR_SUCCESS : APR_EGENERAL;
+    return add(post, &event) == OK ? APR_SUCCESS : APR_EGENERAL;
 }
 
 /* The reader's error is about the event after those it gave. */
-static int sse_feed_too_large(sse_post_t *post)
+static int too_large(sse_post_t *post)
 {
     int status = sse_post_begin(post);
 
@@ -84,7 +83,7 @@ static int sse_feed_too_large(sse_post_t *post)
 
 /* What is complete goes out, whatever comes after it: but with a key for a
  * single event, not before it is known to be the only one. */
-static int sse_feed_publish(sse_post_t *post, int status)
+static int publish(sse_post_t *post, int status)
 {
     sse_problem_t problem = post->problem;
 
@@ -98,9 +97,9 @@ static int sse_feed_publish(sse_post_t *post, int status)
     return status;
 }
 
-static int sse_feed_on_body(void *baton, const char *buf, apr_size_t len)
+static int on_body(void *baton, const char *buf, apr_size_t len)
 {
-    sse_feed_t *feed = baton;
+    feed_t *feed = baton;
     sse_post_t *post = feed->post;
     const char *nul = memchr(buf, '\0', len);
     apr_status_t rv;
@@ -110,7 +109,7 @@ static int sse_feed_on_body(void *baton, const char *buf, apr_size_t len)
     rv =
         sse_reader_feed(feed->reader, buf, nul ? (apr_size_t)(nul - buf) : len);
     if (rv == APR_ENOSPC) {
-        status = sse_feed_too_large(post);
+        status = too_large(post);
     }
     else if (rv == APR_ENOMEM) {
         status = sse_problem_no_memory(post->r, &post->problem);
@@ -123,10 +122,10 @@ static int sse_feed_on_body(void *baton, const char *buf, apr_size_t len)
             sse_problem_set(&post->problem, post->r->pool, HTTP_BAD_REQUEST,
                             "the body must not contain NUL");
     }
-    return sse_feed_publish(post, status);
+    return publish(post, status);
 }
 
-static int sse_feed_end(sse_feed_t *feed)
+static int end(feed_t *feed)
 {
     sse_post_t *post = feed->post;
 
@@ -145,7 +144,7 @@ static int sse_feed_end(sse_feed_t *feed)
 
 int sse_feed_read(sse_post_t *post)
 {
-    sse_feed_t feed;
+    feed_t feed;
     apr_pool_t *pool;
     int status;
 
@@ -154,10 +153,10 @@ int sse_feed_read(sse_post_t *post)
     apr_pool_create(&pool, post->r->pool);
     apr_pool_tag(pool, "sse_feed");
     feed.reader = sse_reader_create(pool, post->max_event + SSE_FEED_SLACK,
-                                    sse_feed_on_event, &feed);
-    status = sse_body_each(post->r, sse_feed_on_body, &feed, &post->problem);
+                                    on_event, &feed);
+    status = sse_body_each(post->r, on_body, &feed, &post->problem);
     if (status == OK) {
-        status = sse_feed_end(&feed);
+        status = end(&feed);
     }
     apr_pool_destroy(pool);
     return status;

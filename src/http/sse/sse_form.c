@@ -8,7 +8,7 @@
 
 #include "http/sse/sse_post.h"
 
-static int sse_form_hex(char c)
+static int hex(char c)
 {
     if (c >= '0' && c <= '9') {
         return c - '0';
@@ -18,15 +18,15 @@ static int sse_form_hex(char c)
 }
 
 /* Percent escapes and "+", in place. @return OK, or 400 for a broken escape */
-static int sse_form_decode(sse_post_t *post, sse_slice_t *text)
+static int decode(sse_post_t *post, sse_slice_t *text)
 {
     const char *p = text->ptr, *end = text->ptr + text->len;
     char *out = (char *)text->ptr;
 
     for (; p < end; ++p) {
         if (*p == '%') {
-            int high = end - p > 2 ? sse_form_hex(p[1]) : -1;
-            int low = high >= 0 ? sse_form_hex(p[2]) : -1;
+            int high = end - p > 2 ? hex(p[1]) : -1;
+            int low = high >= 0 ? hex(p[2]) : -1;
 
             if (low < 0) {
                 return sse_post_refuse(post, HTTP_BAD_REQUEST,
@@ -44,36 +44,35 @@ static int sse_form_decode(sse_post_t *post, sse_slice_t *text)
     return OK;
 }
 
-static int sse_form_is(sse_slice_t name, const char *field)
+static int is_name(sse_slice_t name, const char *field)
 {
     return name.len == strlen(field) && !memcmp(name.ptr, field, name.len);
 }
 
-static int sse_form_repeated(sse_post_t *post, const char *field)
+static int repeated(sse_post_t *post, const char *field)
 {
     return sse_post_refuse(post, HTTP_BAD_REQUEST, "%s is given twice", field);
 }
 
-static int sse_form_set(sse_post_t *post, sse_slice_t *slot, const char *field,
-                        sse_slice_t value)
+static int set(sse_post_t *post, sse_slice_t *slot, const char *field,
+               sse_slice_t value)
 {
     if (slot->ptr) {
-        return sse_form_repeated(post, field);
+        return repeated(post, field);
     }
     *slot = value;
     return OK;
 }
 
-static int sse_form_set_retry(sse_post_t *post, sse_fields_t *event,
-                              sse_slice_t value)
+static int set_retry(sse_post_t *post, sse_fields_t *event, sse_slice_t value)
 {
     if (event->retry >= 0) {
-        return sse_form_repeated(post, "retry");
+        return repeated(post, "retry");
     }
     return sse_post_retry(post, value, &event->retry);
 }
 
-static int sse_form_unknown(sse_post_t *post, sse_slice_t name)
+static int unknown(sse_post_t *post, sse_slice_t name)
 {
     return sse_post_refuse(post, HTTP_BAD_REQUEST,
                            "there is no field %s; known are data, event, "
@@ -82,43 +81,43 @@ static int sse_form_unknown(sse_post_t *post, sse_slice_t name)
 }
 
 /* One field of a form. */
-static int sse_form_field(sse_post_t *post, sse_fields_t *event,
-                          sse_slice_t name, sse_slice_t value)
+static int read_field(sse_post_t *post, sse_fields_t *event, sse_slice_t name,
+                      sse_slice_t value)
 {
-    if (sse_form_is(name, "data")) {
-        return sse_form_set(post, &event->data, "data", value);
+    if (is_name(name, "data")) {
+        return set(post, &event->data, "data", value);
     }
-    if (sse_form_is(name, "event")) {
-        return sse_form_set(post, &event->event, "event", value);
+    if (is_name(name, "event")) {
+        return set(post, &event->event, "event", value);
     }
-    if (sse_form_is(name, "id")) {
-        return sse_form_set(post, &event->id, "id", value);
+    if (is_name(name, "id")) {
+        return set(post, &event->id, "id", value);
     }
-    if (sse_form_is(name, "retry")) {
-        return sse_form_set_retry(post, event, value);
+    if (is_name(name, "retry")) {
+        return set_retry(post, event, value);
     }
-    return sse_form_unknown(post, name);
+    return unknown(post, name);
 }
 
 /* One of a query string: other names there are somebody else's. */
-static int sse_form_argument(sse_post_t *post, sse_fields_t *event,
-                             sse_slice_t name, sse_slice_t value)
+static int argument(sse_post_t *post, sse_fields_t *event, sse_slice_t name,
+                    sse_slice_t value)
 {
-    if (sse_form_is(name, "event")) {
-        return sse_form_set(post, &event->event, "event", value);
+    if (is_name(name, "event")) {
+        return set(post, &event->event, "event", value);
     }
-    if (sse_form_is(name, "retry")) {
-        return sse_form_set_retry(post, event, value);
+    if (is_name(name, "retry")) {
+        return set_retry(post, event, value);
     }
     return OK;
 }
 
-typedef int sse_form_fn(sse_post_t *post, sse_fields_t *event, sse_slice_t name,
-                        sse_slice_t value);
+typedef int form_fn(sse_post_t *post, sse_fields_t *event, sse_slice_t name,
+                    sse_slice_t value);
 
 /* name=value, of which the "=" may be missing. */
-static int sse_form_pair(sse_post_t *post, sse_slice_t pair, sse_form_fn *fn,
-                         sse_fields_t *event)
+static int read_pair(sse_post_t *post, sse_slice_t pair, form_fn *fn,
+                     sse_fields_t *event)
 {
     const char *equals = memchr(pair.ptr, '=', pair.len);
     sse_slice_t name = pair, value = pair;
@@ -127,16 +126,16 @@ static int sse_form_pair(sse_post_t *post, sse_slice_t pair, sse_form_fn *fn,
     name.len = equals ? (apr_size_t)(equals - pair.ptr) : pair.len;
     value.ptr = equals ? equals + 1 : pair.ptr + pair.len;
     value.len = (apr_size_t)(pair.ptr + pair.len - value.ptr);
-    status = sse_form_decode(post, &name);
+    status = decode(post, &name);
     if (status == OK) {
-        status = sse_form_decode(post, &value);
+        status = decode(post, &value);
     }
     return status == OK ? fn(post, event, name, value) : status;
 }
 
 /* The text is decoded where it lies. */
-static int sse_form_pairs(sse_post_t *post, char *ptr, apr_size_t len,
-                          sse_form_fn *fn, sse_fields_t *event)
+static int pairs(sse_post_t *post, char *ptr, apr_size_t len, form_fn *fn,
+                 sse_fields_t *event)
 {
     sse_slice_t text = {ptr, len};
     int status = OK;
@@ -149,7 +148,7 @@ static int sse_form_pairs(sse_post_t *post, char *ptr, apr_size_t len,
         text.ptr += pair.len + (end ? 1 : 0);
         text.len -= pair.len + (end ? 1 : 0);
         if (pair.len) {
-            status = sse_form_pair(post, pair, fn, event);
+            status = read_pair(post, pair, fn, event);
         }
     }
     return status;
@@ -168,7 +167,7 @@ int sse_form_read(sse_post_t *post)
                             post->pool, &body, &len, &post->problem);
     post->taken = len;
     if (status == OK) {
-        status = sse_form_pairs(post, body, len, sse_form_field, &event);
+        status = pairs(post, body, len, read_field, &event);
     }
     if (status == OK && !event.data.ptr) {
         return sse_post_refuse(post, HTTP_BAD_REQUEST,
@@ -185,8 +184,7 @@ int sse_plain_read(sse_post_t *post)
     int status;
 
     sse_post_begin(post);
-    status =
-        sse_form_pairs(post, query, strlen(query), sse_form_argument, &event);
+    status = pairs(post, query, strlen(query), argument, &event);
     if (status == OK) {
         status =
             sse_body_whole(post->r, post->max_event, sse_post_size_text(post),

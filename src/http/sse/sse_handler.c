@@ -2,12 +2,15 @@
  * mod_sse: Server-Sent Events for Apache httpd.
  * See LICENSE for the terms. */
 
-#include "http/sse_http.h"
+#include "http/sse/sse_handler.h"
 
 #include <http_protocol.h>
 #include <http_request.h>
 
 #include "config/sse_config.h"
+#include "http/sse_cors.h"
+#include "http/sse_front.h"
+#include "http/sse_reply.h"
 
 /* The methods that publish nothing. */
 #define READING "GET, HEAD, OPTIONS"
@@ -32,20 +35,20 @@ static int refuse(request_rec *r)
     apr_table_setn(r->err_headers_out, "Allow", methods(r));
     if (!sse_conf_publish(r) &&
         (r->method_number == M_POST || r->method_number == M_DELETE)) {
-        return sse_http_error(r, HTTP_METHOD_NOT_ALLOWED,
-                              "publishing is off here; SSEPublish On in the "
-                              "server's configuration allows it");
+        return sse_reply_error(r, HTTP_METHOD_NOT_ALLOWED,
+                               "publishing is off here; SSEPublish On in the "
+                               "server's configuration allows it");
     }
-    return sse_http_error(r, HTTP_METHOD_NOT_ALLOWED,
-                          "the method %.64s is not allowed here, only %s",
-                          r->method, methods(r));
+    return sse_reply_error(r, HTTP_METHOD_NOT_ALLOWED,
+                           "the method %.64s is not allowed here, only %s",
+                           r->method, methods(r));
 }
 
 static int answer_options(request_rec *r)
 {
     apr_table_setn(r->err_headers_out, "Allow", methods(r));
     sse_cors_preflight(r, READING, methods(r));
-    return sse_http_empty(r, HTTP_NO_CONTENT);
+    return sse_reply_empty(r, HTTP_NO_CONTENT);
 }
 
 static int answer(request_rec *r)
@@ -53,19 +56,19 @@ static int answer(request_rec *r)
     set_allowed(r);
     switch (r->method_number) {
     case M_GET:
-        return sse_http_subscribe(r);
+        return sse_handler_subscribe(r);
     case M_OPTIONS:
         return answer_options(r);
     case M_POST:
-        return sse_conf_publish(r) ? sse_http_publish(r) : refuse(r);
+        return sse_conf_publish(r) ? sse_handler_publish(r) : refuse(r);
     case M_DELETE:
-        return sse_conf_publish(r) ? sse_http_forget(r) : refuse(r);
+        return sse_conf_publish(r) ? sse_handler_forget(r) : refuse(r);
     default:
         return refuse(r);
     }
 }
 
-void sse_http_register(void)
+void sse_handler_register(void)
 {
     static sse_front_t front = {"sse", 1, answer, NULL};
 

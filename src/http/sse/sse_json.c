@@ -16,7 +16,7 @@
 /** The longest number that a retry may be written as. */
 #define SSE_JSON_RETRY_TEXT 400
 
-static const char *sse_json_type(sse_slice_t value)
+static const char *type_of(sse_slice_t value)
 {
     switch (*value.ptr) {
     case '{':
@@ -36,43 +36,42 @@ static const char *sse_json_type(sse_slice_t value)
 }
 
 /* In place: the body is ours, and nothing gets longer by being decoded. */
-static sse_slice_t sse_json_decode(sse_slice_t inside)
+static sse_slice_t decode(sse_slice_t inside)
 {
     inside.len = sse_json_unescape((char *)inside.ptr, inside.len);
     return inside;
 }
 
 /* A string's text, of which value has the quotes. */
-static sse_slice_t sse_json_string(sse_slice_t value)
+static sse_slice_t read_string(sse_slice_t value)
 {
     ++value.ptr;
     value.len -= 2;
-    return sse_json_decode(value);
+    return decode(value);
 }
 
-static sse_slice_t sse_json_data(sse_slice_t value)
+static sse_slice_t read_data(sse_slice_t value)
 {
     if (*value.ptr == '"') {
-        return sse_json_string(value);
+        return read_string(value);
     }
     value.len = sse_json_compact((char *)value.ptr, value.len);
     return value;
 }
 
-static int sse_json_set(sse_post_t *post, sse_slice_t *slot, const char *name,
-                        sse_slice_t value)
+static int set(sse_post_t *post, sse_slice_t *slot, const char *name,
+               sse_slice_t value)
 {
     if (*value.ptr != '"') {
         return sse_post_refuse(post, HTTP_BAD_REQUEST,
                                "%s must be a string, not %s", name,
-                               sse_json_type(value));
+                               type_of(value));
     }
-    *slot = sse_json_string(value);
+    *slot = read_string(value);
     return OK;
 }
 
-static int sse_json_set_retry(sse_post_t *post, sse_fields_t *event,
-                              sse_slice_t value)
+static int set_retry(sse_post_t *post, sse_fields_t *event, sse_slice_t value)
 {
     json_t *number;
     double ms;
@@ -80,7 +79,7 @@ static int sse_json_set_retry(sse_post_t *post, sse_fields_t *event,
     if (!strchr("-0123456789", *value.ptr)) {
         return sse_post_refuse(post, HTTP_BAD_REQUEST,
                                "retry must be a number, not %s",
-                               sse_json_type(value));
+                               type_of(value));
     }
     if (value.len > SSE_JSON_RETRY_TEXT) {
         return sse_post_refuse_retry(post);
@@ -98,7 +97,7 @@ static int sse_json_set_retry(sse_post_t *post, sse_fields_t *event,
     return OK;
 }
 
-static int sse_json_unknown(sse_post_t *post, sse_slice_t name)
+static int unknown(sse_post_t *post, sse_slice_t name)
 {
     return sse_post_refuse(post, HTTP_BAD_REQUEST,
                            "there is no member %s; known are data, event, "
@@ -106,46 +105,44 @@ static int sse_json_unknown(sse_post_t *post, sse_slice_t name)
                            sse_post_quote(post, name));
 }
 
-static int sse_json_is(sse_slice_t name, const char *member)
+static int is_name(sse_slice_t name, const char *member)
 {
     return name.len == strlen(member) && !memcmp(name.ptr, member, name.len);
 }
 
-static int sse_json_set_member(sse_post_t *post, sse_fields_t *event,
-                               sse_slice_t name, sse_slice_t value)
+static int set_member(sse_post_t *post, sse_fields_t *event, sse_slice_t name,
+                      sse_slice_t value)
 {
-    if (sse_json_is(name, "data")) {
-        event->data = sse_json_data(value);
+    if (is_name(name, "data")) {
+        event->data = read_data(value);
         return OK;
     }
-    if (sse_json_is(name, "event")) {
-        return sse_json_set(post, &event->event, "event", value);
+    if (is_name(name, "event")) {
+        return set(post, &event->event, "event", value);
     }
-    if (sse_json_is(name, "id")) {
-        return sse_json_set(post, &event->id, "id", value);
+    if (is_name(name, "id")) {
+        return set(post, &event->id, "id", value);
     }
-    if (sse_json_is(name, "retry")) {
-        return sse_json_set_retry(post, event, value);
+    if (is_name(name, "retry")) {
+        return set_retry(post, event, value);
     }
-    return sse_json_unknown(post, name);
+    return unknown(post, name);
 }
 
 /* The text is valid. */
-static int sse_json_members(sse_post_t *post, sse_slice_t object,
-                            sse_fields_t *event)
+static int members(sse_post_t *post, sse_slice_t object, sse_fields_t *event)
 {
     sse_json_walk_t walk = sse_json_walk(object);
     sse_slice_t name, value;
     int status = OK;
 
     while (status == OK && sse_json_next(&walk, &name, &value)) {
-        status = sse_json_set_member(post, event, sse_json_decode(name), value);
+        status = set_member(post, event, decode(name), value);
     }
     return status;
 }
 
-static int sse_json_event(sse_post_t *post, sse_slice_t text,
-                          sse_fields_t *event)
+static int read_event(sse_post_t *post, sse_slice_t text, sse_fields_t *event)
 {
     sse_json_walk_t walk = sse_json_walk(text);
     sse_json_error_t error;
@@ -168,18 +165,18 @@ static int sse_json_event(sse_post_t *post, sse_slice_t text,
         return sse_post_refuse(post, HTTP_BAD_REQUEST,
                                "an event must be an object such as "
                                "{\"data\":\"...\"}, not %s",
-                               sse_json_type(text));
+                               type_of(text));
     }
-    return sse_json_members(post, text, event);
+    return members(post, text, event);
 }
 
 /* The most text one event can need, each of its bytes written as \u00xx. */
-static apr_size_t sse_json_event_max(const sse_post_t *post)
+static apr_size_t event_max(const sse_post_t *post)
 {
     return 6 * post->max_event + 4096;
 }
 
-static int sse_json_add(sse_post_t *post, sse_slice_t text)
+static int add(sse_post_t *post, sse_slice_t text)
 {
     sse_fields_t event = SSE_FIELDS_NONE;
     int status;
@@ -188,21 +185,21 @@ static int sse_json_add(sse_post_t *post, sse_slice_t text)
     if (status != OK) {
         return status;
     }
-    if (text.len > sse_json_event_max(post)) {
+    if (text.len > event_max(post)) {
         return sse_post_too_large(post);
     }
-    status = sse_json_event(post, text, &event);
+    status = read_event(post, text, &event);
     return status == OK ? sse_post_add(post, &event) : status;
 }
 
-static int sse_json_not_array(sse_post_t *post)
+static int not_array(sse_post_t *post)
 {
     return sse_problem_set(&post->problem, post->r->pool, HTTP_BAD_REQUEST,
                            "the JSON is not valid: an array must be one "
                            "[event, event ...] and nothing after it");
 }
 
-static int sse_json_elements(sse_post_t *post, sse_json_walk_t *text)
+static int elements(sse_post_t *post, sse_json_walk_t *text)
 {
     apr_size_t max = SSE_POST_IDS_MAX / (apr_size_t)post->channels->nelts;
     int status = OK;
@@ -216,17 +213,17 @@ static int sse_json_elements(sse_post_t *post, sse_json_walk_t *text)
                 "an array may have at most %" APR_SIZE_T_FMT " events here",
                 max);
         }
-        status = sse_json_add(post, sse_json_skip_value(text));
+        status = add(post, sse_json_skip_value(text));
         c = sse_json_peek(text);
     } while (status == OK && c == ',');
     if (status == OK && c != ']') {
-        status = sse_json_not_array(post);
+        status = not_array(post);
     }
     return status;
 }
 
 /* Event by event: each is checked, and decoded where it lies. */
-static int sse_json_array(sse_post_t *post, sse_json_walk_t *text)
+static int read_array(sse_post_t *post, sse_json_walk_t *text)
 {
     sse_json_walk_t first = *text;
     int status;
@@ -241,28 +238,28 @@ static int sse_json_array(sse_post_t *post, sse_json_walk_t *text)
         return sse_problem_set(&post->problem, post->r->pool, HTTP_BAD_REQUEST,
                                "the array has no event");
     }
-    status = sse_json_elements(post, text);
+    status = elements(post, text);
     if (status != OK) {
         return status;
     }
     ++text->p;
     sse_json_skip_space(text);
-    return text->p == text->end ? OK : sse_json_not_array(post);
+    return text->p == text->end ? OK : not_array(post);
 }
 
-static apr_size_t sse_json_limit(const sse_post_t *post)
+static apr_size_t limit_of(const sse_post_t *post)
 {
     apr_size_t limit = SSE_JSON_BODY_MAX;
 
     if (post->max_event < SSE_JSON_BODY_MAX / SSE_JSON_BATCH) {
         limit = SSE_JSON_BATCH * post->max_event;
     }
-    return limit > sse_json_event_max(post) ? limit : sse_json_event_max(post);
+    return limit > event_max(post) ? limit : event_max(post);
 }
 
 int sse_json_read(sse_post_t *post)
 {
-    apr_size_t limit = sse_json_limit(post);
+    apr_size_t limit = limit_of(post);
     sse_json_walk_t text;
     sse_slice_t body;
     char *ptr;
@@ -286,6 +283,5 @@ int sse_json_read(sse_post_t *post)
     if (text.p == text.end) {
         return sse_post_refuse(post, HTTP_BAD_REQUEST, "the body is empty");
     }
-    return *text.p == '[' ? sse_json_array(post, &text)
-                          : sse_json_add(post, body);
+    return *text.p == '[' ? read_array(post, &text) : add(post, body);
 }

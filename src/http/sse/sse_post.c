@@ -11,6 +11,7 @@
 
 #include "config/sse_config.h"
 #include "http/sse/sse_post.h"
+#include "http/sse_reply.h"
 #include "hub/sse_publish.h"
 #include "process/sse_memory.h"
 
@@ -100,7 +101,7 @@ const char *sse_post_quote(const sse_post_t *post, sse_slice_t name)
             --name.len; /* no half of a character */
         }
     }
-    return sse_http_quote(post->r->pool, name);
+    return sse_reply_quote(post->r->pool, name);
 }
 
 int sse_post_refuse(sse_post_t *post, int status, const char *format, ...)
@@ -167,7 +168,7 @@ int sse_post_retry(sse_post_t *post, sse_slice_t text, apr_int64_t *retry)
 }
 
 /* The event's own key and the header's: one of them, or both the same. */
-static int sse_post_key(sse_post_t *post, sse_fields_t *event)
+static int read_key(sse_post_t *post, sse_fields_t *event)
 {
     if (!post->key.ptr) {
         return OK;
@@ -183,7 +184,7 @@ static int sse_post_key(sse_post_t *post, sse_fields_t *event)
     return OK;
 }
 
-static int sse_post_check(sse_post_t *post, sse_fields_t *event)
+static int check(sse_post_t *post, sse_fields_t *event)
 {
     const char *wrong;
     int status;
@@ -195,7 +196,7 @@ static int sse_post_check(sse_post_t *post, sse_fields_t *event)
     if (event->retry > SSE_POST_RETRY_MAX) {
         return sse_post_refuse_retry(post);
     }
-    status = sse_post_key(post, event);
+    status = read_key(post, event);
     if (status != OK) {
         return status;
     }
@@ -210,7 +211,7 @@ int sse_post_begin(sse_post_t *post)
 }
 
 /* The event for each channel: what sse_post_flush() appends. */
-static int sse_post_wait(sse_post_t *post, const sse_fields_t *event)
+static int add_waiting(sse_post_t *post, const sse_fields_t *event)
 {
     const sse_history_t *history = sse_conf_history(post->r);
     int i, channels = post->channels->nelts;
@@ -233,13 +234,13 @@ static int sse_post_wait(sse_post_t *post, const sse_fields_t *event)
 int sse_post_add(sse_post_t *post, const sse_fields_t *event)
 {
     sse_fields_t checked = *event;
-    int status = sse_post_check(post, &checked);
+    int status = check(post, &checked);
 
-    return status == OK ? sse_post_wait(post, &checked) : status;
+    return status == OK ? add_waiting(post, &checked) : status;
 }
 
-static int sse_post_failed(request_rec *r, apr_status_t rv,
-                           const sse_ids_t *ids, sse_problem_t *problem)
+static int append_failed(request_rec *r, apr_status_t rv, const sse_ids_t *ids,
+                         sse_problem_t *problem)
 {
     int some = ids && ids->made;
     const char *text;
@@ -285,7 +286,7 @@ static int sse_post_failed(request_rec *r, apr_status_t rv,
 int sse_post_store_failed(request_rec *r, apr_status_t rv,
                           sse_problem_t *problem)
 {
-    return sse_post_failed(r, rv, NULL, problem);
+    return append_failed(r, rv, NULL, problem);
 }
 
 int sse_post_flush(sse_post_t *post)
@@ -299,7 +300,7 @@ int sse_post_flush(sse_post_t *post)
     }
     rv = sse_publish_append(items, post->n_waiting);
     if (rv != APR_SUCCESS) {
-        return sse_post_failed(post->r, rv, post->ids, &post->problem);
+        return append_failed(post->r, rv, post->ids, &post->problem);
     }
     for (i = 0; i < post->n_waiting; ++i) {
         sse_ids_add(post->ids, items[i].id);

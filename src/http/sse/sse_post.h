@@ -20,7 +20,8 @@
 
 #include "event/sse_room.h"
 #include "http/sse_body.h"
-#include "http/sse_http.h"
+#include "http/sse/sse_handler.h"
+#include "store/sse_store.h"
 
 /** Seconds after which a publisher may try again, while nothing is taken. */
 #define SSE_POST_RETRY_AFTER "5"

@@ -25,7 +25,7 @@ static int answer(request_rec *r)
 
     if (r->method_number != M_GET) {
         apr_table_setn(r->err_headers_out, "Allow", "GET, HEAD");
-        return sse_http_error(r, HTTP_METHOD_NOT_ALLOWED,
+        return sse_reply_error(r, HTTP_METHOD_NOT_ALLOWED,
                               "the status can only be read");
     }
     json = apr_psprintf(
@@ -41,7 +41,7 @@ static int answer(request_rec *r)
         sse_conf_max_streams(ap_server_conf),
         sse_counters_sum(SSE_COUNTER_THREADS),
         sse_counters_sum(SSE_COUNTER_POLLED));
-    return sse_http_json(r, HTTP_OK, json, strlen(json));
+    return sse_reply_json(r, HTTP_OK, json, strlen(json));
 }
 
 /* -- A block in mod_status' pages ------------------------------------------- */

@@ -2,12 +2,14 @@
  * mod_sse: Server-Sent Events for Apache httpd.
  * See LICENSE for the terms. */
 
-#include "http/sse_http.h"
+#include "http/sse/sse_handler.h"
 
 #include <apr_strings.h>
 
 #include "config/sse_config.h"
 #include "http/sse/sse_accept.h"
+#include "http/sse_cors.h"
+#include "http/sse_reply.h"
 #include "hub/sse_start.h"
 
 /* An id is untrusted text; so much of it is looked at. */
@@ -83,22 +85,22 @@ static int is_acceptable(request_rec *r)
 
 static int answer_misdirected(request_rec *r)
 {
-    return sse_http_error(r, HTTP_MISDIRECTED_REQUEST,
-                          "this host has no HTTP/2, and the connection is "
-                          "another host's; make one to this host");
+    return sse_reply_error(r, HTTP_MISDIRECTED_REQUEST,
+                           "this host has no HTTP/2, and the connection is "
+                           "another host's; make one to this host");
 }
 
 static int answer_full(request_rec *r, const char *why)
 {
     if (!strncmp(why, "SSE", 3)) {
-        return sse_http_error(r, HTTP_SERVICE_UNAVAILABLE,
-                              "as many streams are open here as may be (%s); "
-                              "try again later",
-                              why);
+        return sse_reply_error(r, HTTP_SERVICE_UNAVAILABLE,
+                               "as many streams are open here as may be (%s); "
+                               "try again later",
+                               why);
     }
-    return sse_http_error(r, HTTP_SERVICE_UNAVAILABLE,
-                          "the server has no thread for the callbacks of one "
-                          "more stream; try again later");
+    return sse_reply_error(r, HTTP_SERVICE_UNAVAILABLE,
+                           "the server has no thread for the callbacks of one "
+                           "more stream; try again later");
 }
 
 /* @param rv what sse_stream_run() returned: only where it refused, there surely
@@ -109,9 +111,10 @@ static int answer_refused(request_rec *r, int rv)
     case HTTP_SERVICE_UNAVAILABLE:
         return answer_full(r, apr_table_get(r->notes, "sse-refused"));
     case HTTP_TOO_MANY_REQUESTS:
-        return sse_http_error(r, rv,
-                              "this address has as many streams open as it may "
-                              "(SSEMaxStreamsPerClient); close one first");
+        return sse_reply_error(
+            r, rv,
+            "this address has as many streams open as it may "
+            "(SSEMaxStreamsPerClient); close one first");
     case HTTP_MISDIRECTED_REQUEST:
         return answer_misdirected(r);
     default:
@@ -122,7 +125,7 @@ static int answer_refused(request_rec *r, int rv)
 static int answer_unavailable(request_rec *r, const char *why)
 {
     apr_table_setn(r->err_headers_out, "Retry-After", "10");
-    return sse_http_error(r, HTTP_SERVICE_UNAVAILABLE, "%s", why);
+    return sse_reply_error(r, HTTP_SERVICE_UNAVAILABLE, "%s", why);
 }
 
 static int subscribe(request_rec *r, const apr_array_header_t *channels)
@@ -147,18 +150,18 @@ static int subscribe(request_rec *r, const apr_array_header_t *channels)
     return answer_refused(r, sse_stream_run(r, &plan));
 }
 
-int sse_http_subscribe(request_rec *r)
+int sse_handler_subscribe(request_rec *r)
 {
     apr_array_header_t *channels;
     int rv;
 
     sse_cors_answer(r);
     if (!is_acceptable(r)) {
-        return sse_http_error(r, HTTP_NOT_ACCEPTABLE,
-                              "this URL answers text/event-stream only, which "
-                              "the request's Accept rules out");
+        return sse_reply_error(r, HTTP_NOT_ACCEPTABLE,
+                               "this URL answers text/event-stream only, which "
+                               "the request's Accept rules out");
     }
-    rv = sse_http_channels(r, &channels);
+    rv = sse_handler_channels(r, &channels);
     if (rv != OK) {
         return rv;
     }

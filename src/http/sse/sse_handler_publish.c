@@ -9,19 +9,21 @@
 
 #include "config/sse_config.h"
 #include "http/sse/sse_post.h"
+#include "http/sse_origin.h"
+#include "http/sse_reply.h"
 #include "hub/sse_hub.h"
 #include "hub/sse_publish.h"
 
-#define SSE_PUBLISH_TYPES                                                      \
+#define TYPES                                                                  \
     "text/event-stream, application/json, application/x-www-form-urlencoded "  \
     "and text/plain"
 
-typedef int sse_publish_reader_fn(sse_post_t *post);
+typedef int reader_fn(sse_post_t *post);
 
 static const struct {
     const char *type;
-    sse_publish_reader_fn *read;
-} sse_publish_readers[] = {
+    reader_fn *read;
+} readers[] = {
     {"text/event-stream", sse_feed_read},
     {"application/json", sse_json_read},
     {"application/x-www-form-urlencoded", sse_form_read},
@@ -29,7 +31,7 @@ static const struct {
 };
 
 /* The type without its parameters, in lower case. */
-static const char *sse_publish_type(request_rec *r)
+static const char *type_of(request_rec *r)
 {
     const char *header = apr_table_get(r->headers_in, "Content-Type");
     char *type = apr_pstrdup(r->pool, header ? header : "");
@@ -44,7 +46,7 @@ static const char *sse_publish_type(request_rec *r)
 
 /* The value of charset=, or NULL.  Called for text types alone: JSON and forms
  * have no use for the parameter. */
-static const char *sse_publish_charset(request_rec *r)
+static const char *charset_of(request_rec *r)
 {
     const char *header = apr_table_get(r->headers_in, "Content-Type");
     const char *rest = header ? strchr(header, ';') : NULL;
@@ -62,45 +64,43 @@ static const char *sse_publish_charset(request_rec *r)
     return NULL;
 }
 
-static int sse_publish_charset_ok(const char *charset)
+static int charset_ok(const char *charset)
 {
     return !charset || !ap_cstr_casecmp(charset, "utf-8") ||
            !ap_cstr_casecmp(charset, "us-ascii");
 }
 
 /* NULL: 415 was answered. */
-static sse_publish_reader_fn *sse_publish_reader(request_rec *r)
+static reader_fn *find_reader(request_rec *r)
 {
-    const char *type = sse_publish_type(r);
+    const char *type = type_of(r);
     apr_size_t i;
 
-    if (!strncmp(type, "text/", 5) &&
-        !sse_publish_charset_ok(sse_publish_charset(r))) {
-        sse_http_error(r, HTTP_UNSUPPORTED_MEDIA_TYPE,
-                       "events are UTF-8: send the body with charset=utf-8 or "
-                       "without a charset");
+    if (!strncmp(type, "text/", 5) && !charset_ok(charset_of(r))) {
+        sse_reply_error(r, HTTP_UNSUPPORTED_MEDIA_TYPE,
+                        "events are UTF-8: send the body with charset=utf-8 or "
+                        "without a charset");
         return NULL;
     }
-    for (i = 0; i < sizeof(sse_publish_readers) / sizeof(*sse_publish_readers);
-         ++i) {
-        if (!strcmp(type, sse_publish_readers[i].type)) {
-            return sse_publish_readers[i].read;
+    for (i = 0; i < sizeof(readers) / sizeof(*readers); ++i) {
+        if (!strcmp(type, readers[i].type)) {
+            return readers[i].read;
         }
     }
-    sse_http_error(r, HTTP_UNSUPPORTED_MEDIA_TYPE,
-                   "a body of this Content-Type cannot be published; accepted "
-                   "are " SSE_PUBLISH_TYPES);
+    sse_reply_error(r, HTTP_UNSUPPORTED_MEDIA_TYPE,
+                    "a body of this Content-Type cannot be published; accepted "
+                    "are " TYPES);
     return NULL;
 }
 
-static const char *sse_publish_name(request_rec *r, sse_channel_t channel)
+static const char *quote_name(request_rec *r, sse_channel_t channel)
 {
-    return sse_http_quote(r->pool, sse_slice(channel.name));
+    return sse_reply_quote(r->pool, sse_slice(channel.name));
 }
 
 /* "channel":"/a" and, with several, ,"channels":["/a","/b"] */
-static const char *sse_publish_channels(request_rec *r,
-                                        const apr_array_header_t *channels)
+static const char *list_channels(request_rec *r,
+                                 const apr_array_header_t *channels)
 {
     apr_array_header_t *names =
         apr_array_make(r->pool, channels->nelts, sizeof(const char *));
@@ -109,7 +109,7 @@ static const char *sse_publish_channels(request_rec *r,
 
     for (i = 0; i < channels->nelts; ++i) {
         APR_ARRAY_PUSH(names, const char *) =
-            sse_publish_name(r, APR_ARRAY_IDX(channels, i, sse_channel_t));
+            quote_name(r, APR_ARRAY_IDX(channels, i, sse_channel_t));
     }
     first = apr_pstrcat(
         r->pool, "\"channel\":", APR_ARRAY_IDX(names, 0, const char *), NULL);
@@ -121,17 +121,17 @@ static const char *sse_publish_channels(request_rec *r,
 
 /* Hosts that a publisher and a subscriber take for the same one may have
  * different namespaces: then the channels of one name are two. */
-static const char *sse_publish_namespace(request_rec *r)
+static const char *quote_namespace(request_rec *r)
 {
     const char *ns = sse_conf_namespace(r->server, r->pool);
 
-    return sse_http_quote(r->pool, sse_slice(ns));
+    return sse_reply_quote(r->pool, sse_slice(ns));
 }
 
 /* {head,"ids":["1","2"]}, oldest first.  Where some of them are no longer
  * known, "published" tells how many there were. */
-static int sse_publish_ids(request_rec *r, int status, const char *head,
-                           const sse_ids_t *ids)
+static int answer_ids(request_rec *r, int status, const char *head,
+                      const sse_ids_t *ids)
 {
     int i, n = sse_ids_count(ids);
     char *text = apr_palloc(r->pool, strlen(head) + (apr_size_t)n * 23 + 64);
@@ -148,27 +148,25 @@ static int sse_publish_ids(request_rec *r, int status, const char *head,
                             i ? "," : "", sse_ids_get(ids, i));
     }
     out = apr_cpystrn(out, "]}\n", 4);
-    return sse_http_json(r, status, text, (apr_size_t)(out - text));
+    return sse_reply_json(r, status, text, (apr_size_t)(out - text));
 }
 
-static int sse_publish_answer(request_rec *r,
-                              const apr_array_header_t *channels,
-                              const sse_ids_t *ids, int several)
+static int answer_ok(request_rec *r, const apr_array_header_t *channels,
+                     const sse_ids_t *ids, int several)
 {
-    const char *head =
-        apr_pstrcat(r->pool, "{", sse_publish_channels(r, channels),
-                    ",\"namespace\":", sse_publish_namespace(r), NULL);
+    const char *head = apr_pstrcat(r->pool, "{", list_channels(r, channels),
+                                   ",\"namespace\":", quote_namespace(r), NULL);
 
     if (several || ids->made != 1) {
-        return sse_publish_ids(r, HTTP_OK, head, ids);
+        return answer_ids(r, HTTP_OK, head, ids);
     }
     head = apr_psprintf(r->pool, "%s,\"id\":\"%" APR_UINT64_T_FMT "\"}\n", head,
                         sse_ids_get(ids, 0));
-    return sse_http_json(r, HTTP_OK, head, strlen(head));
+    return sse_reply_json(r, HTTP_OK, head, strlen(head));
 }
 
 /* A problem of a body whose first events may be published already. */
-static int sse_publish_problem(sse_post_t *post, int feed)
+static int answer_problem(sse_post_t *post, int feed)
 {
     request_rec *r = post->r;
     const sse_problem_t *problem = &post->problem;
@@ -186,47 +184,48 @@ static int sse_publish_problem(sse_post_t *post, int feed)
         return problem->status;
     }
     if (!feed) {
-        return sse_http_error(r, problem->status, "%s", problem->text);
+        return sse_reply_error(r, problem->status, "%s", problem->text);
     }
-    head = apr_pstrcat(r->pool, "{\"error\":",
-                       sse_http_quote(r->pool, sse_slice(problem->text)), NULL);
-    return sse_publish_ids(r, problem->status, head, post->ids);
+    head =
+        apr_pstrcat(r->pool, "{\"error\":",
+                    sse_reply_quote(r->pool, sse_slice(problem->text)), NULL);
+    return answer_ids(r, problem->status, head, post->ids);
 }
 
 /* What POST and DELETE ask first. @return OK, or DONE after an answer */
-static int sse_publish_may(request_rec *r)
+static int check_request(request_rec *r)
 {
     const char *refused = sse_origin_refused(r);
 
     if (refused) {
-        sse_http_error(r, HTTP_FORBIDDEN, "%s", refused);
+        sse_reply_error(r, HTTP_FORBIDDEN, "%s", refused);
         return DONE;
     }
     if (!sse_hub()) {
         apr_table_setn(r->err_headers_out, "Retry-After", SSE_POST_RETRY_AFTER);
-        sse_http_error(r, HTTP_SERVICE_UNAVAILABLE,
-                       "the event store could not be opened; the server's "
-                       "error log says why");
+        sse_reply_error(r, HTTP_SERVICE_UNAVAILABLE,
+                        "the event store could not be opened; the server's "
+                        "error log says why");
         return DONE;
     }
     return OK;
 }
 
-int sse_http_publish(request_rec *r)
+int sse_handler_publish(request_rec *r)
 {
     apr_array_header_t *channels;
-    sse_publish_reader_fn *reader;
+    reader_fn *reader;
     sse_post_t *post;
     int status;
 
-    if (sse_publish_may(r) != OK) {
+    if (check_request(r) != OK) {
         return OK;
     }
-    reader = sse_publish_reader(r);
+    reader = find_reader(r);
     if (!reader) {
         return OK;
     }
-    status = sse_http_channels(r, &channels);
+    status = sse_handler_channels(r, &channels);
     if (status != OK) {
         return status;
     }
@@ -237,13 +236,13 @@ int sse_http_publish(request_rec *r)
     }
     sse_post_finish(post);
     if (status != OK) {
-        return sse_publish_problem(post, reader == sse_feed_read);
+        return answer_problem(post, reader == sse_feed_read);
     }
-    return sse_publish_answer(r, channels, post->ids,
-                              reader == sse_json_read && post->batch);
+    return answer_ok(r, channels, post->ids,
+                     reader == sse_json_read && post->batch);
 }
 
-int sse_http_forget(request_rec *r)
+int sse_handler_forget(request_rec *r)
 {
     apr_array_header_t *channels;
     sse_ids_t *ids;
@@ -252,10 +251,10 @@ int sse_http_forget(request_rec *r)
     sse_problem_t problem;
     int status, i;
 
-    if (sse_publish_may(r) != OK) {
+    if (check_request(r) != OK) {
         return OK;
     }
-    status = sse_http_channels(r, &channels);
+    status = sse_handler_channels(r, &channels);
     if (status != OK) {
         return status;
     }
@@ -269,7 +268,7 @@ int sse_http_forget(request_rec *r)
     }
     if (rv != APR_SUCCESS) {
         sse_post_store_failed(r, rv, &problem);
-        return sse_http_error(r, problem.status, "%s", problem.text);
+        return sse_reply_error(r, problem.status, "%s", problem.text);
     }
-    return sse_publish_answer(r, channels, ids, 0);
+    return answer_ok(r, channels, ids, 0);
 }

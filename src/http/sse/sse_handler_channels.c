@@ -7,7 +7,8 @@
 #include <httpd.h>
 
 #include "config/sse_config.h"
-#include "http/sse_http.h"
+#include "http/sse/sse_handler.h"
+#include "http/sse_reply.h"
 #include "hub/sse_channel.h"
 
 static int add(request_rec *r, apr_array_header_t *channels, const char *name)
@@ -17,10 +18,10 @@ static int add(request_rec *r, apr_array_header_t *channels, const char *name)
     int i;
 
     if (!sse_channel_key(r->server, name, r->pool, &key)) {
-        sse_http_error(r, HTTP_BAD_REQUEST,
-                       "a channel's name must be 1 to %d bytes of UTF-8 "
-                       "without control characters",
-                       SSE_CHANNEL_MAX);
+        sse_reply_error(r, HTTP_BAD_REQUEST,
+                        "a channel's name must be 1 to %d bytes of UTF-8 "
+                        "without control characters",
+                        SSE_CHANNEL_MAX);
         return DONE;
     }
     for (i = 0; i < channels->nelts; ++i) {
@@ -43,13 +44,13 @@ static int expand(request_rec *r, const ap_expr_info_t *expr, const char **name)
     if (*name && !err) {
         return OK;
     }
-    sse_http_error(r, HTTP_INTERNAL_SERVER_ERROR,
-                   "the channel's name could not be made; the server's error "
-                   "log says why");
+    sse_reply_error(r, HTTP_INTERNAL_SERVER_ERROR,
+                    "the channel's name could not be made; the server's error "
+                    "log says why");
     return DONE;
 }
 
-int sse_http_channels(request_rec *r, apr_array_header_t **channels)
+int sse_handler_channels(request_rec *r, apr_array_header_t **channels)
 {
     const apr_array_header_t *exprs = sse_conf_channels(r);
     const char *name = r->uri;

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod_sse: Server-Sent Events for Apache httpd.
+ * See LICENSE for the terms. */
+
+/**
+ * @file sse_handler.h
+ * The front end "sse": what each method does.
+ *
+ * sse_handler.c chooses by method.  Of what is posted, sse_feed.c, sse_json.c
+ * and sse_form.c read one type of body each, and sse_post.c gives the events to
+ * the store.
+ *
+ * Threads: the request's.
+ */
+
+#ifndef SSE_HANDLER_H
+#define SSE_HANDLER_H
+
+#include <httpd.h>
+
+#include "event/sse_event.h"
+
+/** register_hooks: the front end "sse". */
+void sse_handler_register(void);
+
+/* The methods; each returns what the handler returns. */
+int sse_handler_subscribe(request_rec *r); /**< GET and HEAD; in a file of its
+                                                own */
+int sse_handler_publish(request_rec *r);   /**< POST; likewise */
+int sse_handler_forget(request_rec *r);    /**< DELETE; with POST */
+
+/** A channel of a request: its name as the user knows it, and the store's key
+ *  for it. */
+typedef struct {
+    const char *name;
+    sse_slice_t key;
+} sse_channel_t;
+
+/**
+ * The channels of this request: those of SSEChannel, else the URL path.
+ * Duplicates are left out.
+ * @param channels out: of sse_channel_t, at least one, in r->pool
+ * @return OK, or DONE, which the handler is to return: an error was answered
+ *         (400: not 1 to 400 bytes of UTF-8 without control characters; 500:
+ *         an expression failed, and its error is logged)
+ */
+int sse_handler_channels(request_rec *r, apr_array_header_t **channels);
+
+#endif /* SSE_HANDLER_H */
