@@ -306,6 +306,13 @@ static inline void begin(const char *name)
     sse_hub_use(hub);
 }
 
+/** What is in the directory now is the store from here on. */
+static inline void open_again(void)
+{
+    store = test_store(strrchr(dir, '/') + 1, "64m", pool);
+    hub->store = store;
+}
+
 static inline void end(void)
 {
     ok(!was_reentered, "the store was not called from within itself");

@@ -11,6 +11,7 @@
 #include <sys/resource.h>
 
 #include "store.h"
+#include "store/lmdb/sse_lmdb.h"
 
 #define TRIES 5
 
@@ -280,6 +281,43 @@ static void test_slow_reader(void)
     apr_pool_destroy(pool);
 }
 
+/* What a reader held is to be had again once it has gone: the round after does
+ * not give up more for it. */
+static void test_held(void)
+{
+    apr_pool_t *pool = test_pool();
+    sse_store_t *store = test_store("held", "1m", pool);
+    sse_lmdb_state_t state;
+    MDB_txn *txn;
+    int i, kept;
+
+    for (i = 0; i < 100; ++i) {
+        publish(store, "c", "x", &keep_all);
+    }
+    sse_lmdb_read_begin(store, &txn, &state);
+    publish(store, "d", "x", &keep_all);
+    kept = readable(store, "c");
+    sse_lmdb_make_room(store, 1, 2);
+    is_num(readable(store, "c"), kept, "a reader holds: nothing is given up");
+    sse_lmdb_read_end(store, txn);
+    sse_lmdb_make_room(store, 1, 3);
+    is_num(readable(store, "c"), kept, "nor in the round after it");
+    sse_lmdb_make_room(store, 1, 4);
+    ok(readable(store, "c") < kept, "then it is");
+    sse_lmdb_read_begin(store, &txn, &state);
+    publish(store, "d", "x", &keep_all);
+    kept = readable(store, "c");
+    for (i = 1; i <= SSE_LMDB_WAITS; ++i) {
+        sse_lmdb_make_room(store, 1, i);
+    }
+    sse_lmdb_make_room(store, 1, i++);
+    is_num(readable(store, "c"), kept, "nor after the last wait");
+    sse_lmdb_make_room(store, 1, i);
+    ok(readable(store, "c") < kept, "it is not waited for for ever");
+    sse_lmdb_read_end(store, txn);
+    apr_pool_destroy(pool);
+}
+
 /* Fill until it is refused, then let room() make room. */
 static void fill(sse_store_t *store, void (*room)(void), const char *what)
 {
@@ -386,6 +424,7 @@ int main(void)
     test_fair();
     test_threads();
     test_slow_reader();
+    test_held();
     test_file_limit("limit-a", 2000000);
     test_file_limit("limit-b", 3 * 1048576);
     test_file_limit("limit-c", 1234567);

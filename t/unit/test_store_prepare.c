@@ -222,13 +222,11 @@ static void test_two_generations(void)
         apr_pool_t *own = test_pool();
         sse_store_conf_t *conf = test_conf(own, "both", "16m", "off");
         sse_store_t *store;
-        sse_id_t last;
         int failed = P->open(&store, conf, own) != APR_SUCCESS;
 
         failed |= write(done[1], &byte, 1) != 1 || read(go[0], &byte, 1) != 1;
-        /* What is there now is the store, for reading and writing. */
-        failed |= P->last(store, &last) != APR_SUCCESS;
-        failed |= publish(store, "c", "x", &keep_all) != last + 1;
+        /* What is there now is the next generation's. */
+        failed |= publish(store, "c", "x", &keep_all) != 0;
         failed |= !P->news(store) || P->news(store);
         apr_pool_destroy(own);
         _exit(failed);
@@ -237,7 +235,7 @@ static void test_two_generations(void)
     set_state("both", SSE_LMDB_VERSION + 1, 0);
     is_replaced("both", "version", 0, "while it lives");
     is_num(write(go[1], &byte, 1), 1, "it goes on");
-    is_num(wait_for(pid), 0, "and moves over to the new one");
+    is_num(wait_for(pid), 0, "and leaves the new one to those that come");
     close(go[0]);
     close(go[1]);
     close(done[0]);

@@ -66,8 +66,9 @@
  * foreign runs inside it.  Callbacks run inside a read transaction with no lock
  * held.
  *
- * An environment can be closed and another one opened in its place, as the
- * files may be removed or replaced while the server runs (sse_lmdb_place.c).
+ * An environment that could not be opened is opened later, by whoever needs it;
+ * one that LMDB has given up (MDB_PANIC) is closed and opened again.  The files
+ * are the same as long as the child lives (sse_lmdb_files.c).
  *
  * Functions here return LMDB's codes: 0, an errno, or MDB_*; only the
  * provider's own turn them into apr_status_t, by sse_lmdb_status().
@@ -186,6 +187,13 @@ typedef struct {
     apr_uint64_t number;
 } sse_lmdb_event_t;
 
+/** data.mdb and lock.mdb: which files these are, whatever their names. */
+#define SSE_LMDB_FILES 2
+typedef struct {
+    dev_t dev;
+    ino_t ino; /**< 0: not known */
+} sse_lmdb_file_t;
+
 typedef struct sse_store_conf_t sse_lmdb_conf_t;
 typedef struct sse_store_t sse_lmdb_t;
 
@@ -199,14 +207,10 @@ struct sse_store_conf_t {
     apr_uint64_t room; /**< free where it is, with its own; 0: not known */
     int sync;
     int share; /**< percent of the room that one owner may take */
+    /** Those that prepare() has left there, which all children use; not known
+     *  where it has failed: then each child opens what comes. */
+    sse_lmdb_file_t *files;
 };
-
-/** data.mdb and lock.mdb: which file it is, whatever its name. */
-#define SSE_LMDB_FILES 2
-typedef struct {
-    dev_t dev;
-    ino_t ino;
-} sse_lmdb_file_t;
 
 /** A child's open store; lives in malloc, ended by its pool's cleanup. */
 struct sse_store_t {
@@ -215,21 +219,16 @@ struct sse_store_t {
     unsigned int psize;          /**< bytes of a page; const after open */
     apr_uint64_t boot;           /**< this boot; const after open */
 
-    /** What an environment is: const while somebody is active. */
-    MDB_env *env; /**< NULL: there is none, see why */
+    /** The environment: const while any thread is active. */
+    MDB_env *env; /**< NULL: it could not be opened yet */
     MDB_dbi db[SSE_DB_COUNT];
-    sse_lmdb_file_t files[SSE_LMDB_FILES]; /**< which are open */
-    int why; /**< the code with which opening failed */
-
-    int has_place; /**< const: its files are looked for where it is named */
-    /** atomic: when another could not be opened, by a reader, by a writer */
-    apr_time_t failed[2];
+    sse_lmdb_file_t files[SSE_LMDB_FILES]; /**< that are, or shall be, open */
+    const apr_uint32_t *lock; /**< atomic: see sse_lmdb_lock_map(); once it is
+                                   set, const */
 
     apr_time_t looked; /**< atomic: when the files were found in place */
-    int is_broken;     /**< atomic: this environment is of no use any more */
+    int is_replaced;   /**< atomic: others were found there */
     const char *news;  /**< atomic: for the administrator, or NULL */
-    sse_id_t highest;  /**< atomic: the highest id that was read or written
-                            here, whatever was open; a new store's are above */
 
     pthread_mutex_t gate;
     pthread_cond_t gate_moved;
@@ -238,14 +237,11 @@ struct sse_store_t {
     int active;                   /**< under gate */
     int alone;                    /**< under gate */
     struct timespec alone_long;   /**< under gate: readers wait no longer */
-    int beginning;                /**< under gate: the writer waits for LMDB's
-                                       lock, in this environment */
 
-    pthread_mutex_t peek;      /**< a leaf */
-    const apr_uint32_t *lock;  /**< under peek: see sse_lmdb_lock_map() */
     sse_lmdb_writer_t *writer; /**< const after open */
     int room_round;            /**< writer: make room first; 0: need not be */
     apr_uint64_t room_pages;   /**< writer: for so many */
+    int room_held; /**< writer: readers held freed pages in the last round */
 };
 
 /** Who does something that may have to wait for other processes. */
@@ -285,17 +281,16 @@ int sse_lmdb_env_open(MDB_env **env, const sse_lmdb_conf_t *conf,
                       apr_interval_time_t patience, const apr_uint32_t **lock);
 apr_status_t sse_lmdb_open(sse_lmdb_t **store, const sse_lmdb_conf_t *conf,
                            apr_pool_t *pool);
-/** Open the environment and its databases, which a writer makes where there are
- *  none; ids begin above that one.
- *  @return 0; EAGAIN: others are at it; ENOENT: there are none */
-int sse_lmdb_env_start(sse_lmdb_t *store, sse_lmdb_who_e who, sse_id_t above);
-void sse_lmdb_env_stop(sse_lmdb_t *store);
 /** Free the slots of readers that died. */
 void sse_lmdb_readers_clear(sse_lmdb_t *store);
 /** A snapshot, and the store's state in it. */
 int sse_lmdb_read_begin(sse_lmdb_t *store, MDB_txn **txn,
                         sse_lmdb_state_t *state);
 void sse_lmdb_read_end(sse_lmdb_t *store, MDB_txn *txn);
+/** Whether a write is possible, as far as the files are concerned; opens what
+ *  could not be opened so far.
+ *  @return 0; ENOENT, ESTALE: see sse_lmdb_files_compare(); EAGAIN */
+int sse_lmdb_env_check(sse_lmdb_t *store, sse_lmdb_who_e who);
 int sse_lmdb_write_begin(sse_lmdb_write_t *w, sse_lmdb_t *store);
 /** Commits; when that fails it has aborted. */
 int sse_lmdb_write_commit(sse_lmdb_write_t *w);
@@ -310,22 +305,20 @@ int sse_lmdb_pages_used(sse_lmdb_t *store, MDB_txn *txn, apr_uint64_t *pages);
  *  let go of LMDB's locks. @return NULL: that cannot be told */
 const apr_uint32_t *sse_lmdb_lock_map(int fd);
 void sse_lmdb_lock_unmap(const apr_uint32_t *words);
-/** Look at that from here on, and at what was looked at no more. */
-void sse_lmdb_lock_use(sse_lmdb_t *store, const apr_uint32_t *words);
+/** Make the lock file, with room on the disk for all of it: it is written to
+ *  through a map, so that a full disk would kill the writing process.
+ *  @param lock out: sse_lmdb_lock_map() of it */
+int sse_lmdb_lock_reserve(const sse_lmdb_conf_t *conf,
+                          const apr_uint32_t **lock);
 int sse_lmdb_lock_looks_free(const apr_uint32_t *words);
 /** @return whether it looks free, within that time; 1 if nobody can tell, and
  *          when who had it has died */
 int sse_lmdb_lock_wait(const apr_uint32_t *words, apr_interval_time_t patience);
-/** The same, for what the store looks at. */
-int sse_lmdb_lock_is_free(sse_lmdb_t *store);
 /** In a write transaction: find out where the lock is. @return to give to
  *  ... */
 int sse_lmdb_lock_find(const apr_uint32_t *words);
 /** ... this after it, on the same thread. */
 void sse_lmdb_lock_found(const apr_uint32_t *words, int i);
-/** The same, for what the store looks at. */
-int sse_lmdb_lock_find_in(sse_lmdb_t *store);
-void sse_lmdb_lock_found_in(sse_lmdb_t *store, int i);
 /** Where it is, for another process. @return -1: not known */
 int sse_lmdb_lock_place(void);
 void sse_lmdb_lock_know(int i);
@@ -349,34 +342,22 @@ int sse_lmdb_gate_enter(sse_lmdb_t *store, sse_lmdb_who_e who, MDB_txn **idle);
 /** @param txn a reset one, to be kept or ended; or NULL */
 void sse_lmdb_gate_leave(sse_lmdb_t *store, MDB_txn *txn);
 
-/** Active, by the writer: it waits for LMDB's lock, which is no use of it.
- *  @return the environment to wait in */
-MDB_env *sse_lmdb_gate_wait_begin(sse_lmdb_t *store);
-/** @return whether it is the one in use, and the writer active in it; else it
- *          is the caller's to close */
-int sse_lmdb_gate_wait_end(sse_lmdb_t *store, MDB_env *env);
-
-/* sse_lmdb_place.c: whether the store is still where it is named */
-/** Room for all of the lock file, which is written to through its map: a full
- *  disk would kill who does.  Before it is opened. */
-int sse_lmdb_place_reserve(const sse_lmdb_conf_t *conf,
-                           const apr_uint32_t **lock);
-#define SSE_LMDB_NEWS_CLOSED                                                   \
-    "the event store cannot be opened: see that its directory is there and "   \
-    "belongs to the server's user, and that its disk is neither full nor "     \
-    "read-only; it is tried again by itself"
-/** A store that was open here had this id. */
-void sse_lmdb_place_saw(sse_lmdb_t *store, sse_id_t id);
-/** Note which files are open. */
-int sse_lmdb_place_note(sse_lmdb_t *store);
-/** Whether it is not too soon to try sse_lmdb_place_move() again. */
-int sse_lmdb_place_may_move(const sse_lmdb_t *store, sse_lmdb_who_e who);
-/** Active: whether the environment may be used for writing.
- *  @return 0; ESTALE: it should be another one; ENOENT: there are no files.
- *          sse_lmdb_place_move() might help */
-int sse_lmdb_place_look(sse_lmdb_t *store);
-/** Not active: open what is there now. @return 0, or why there is nothing */
-int sse_lmdb_place_move(sse_lmdb_t *store, sse_lmdb_who_e who);
+/* sse_lmdb_files.c: whether the store's files are still those in use */
+#define SSE_LMDB_PATH_MAX 4096
+/** The path of a file in the store's directory. @return 0; ENAMETOOLONG */
+int sse_lmdb_path(const sse_lmdb_conf_t *conf, const char *name,
+                  char path[SSE_LMDB_PATH_MAX]);
+/** Which files are there now. @return 0, or an errno: at least one is not */
+int sse_lmdb_files_find(const sse_lmdb_conf_t *conf, sse_lmdb_file_t *files);
+/** Whether these are the ones that are, or shall be, open.
+ *  @return 0; ESTALE: others are there; ENOENT and so on: none */
+int sse_lmdb_files_compare(const sse_lmdb_t *store);
+/** Exclusive: note which files were opened. @return 0; ESTALE: not those that
+ *  were to be opened */
+int sse_lmdb_files_note(sse_lmdb_t *store);
+/** Active, and there is an environment: whether it may be written to.
+ *  @return as sse_lmdb_files_compare(), which is called once a second */
+int sse_lmdb_files_look(sse_lmdb_t *store);
 
 /* sse_lmdb_record.c: what the databases' keys and values look like */
 void sse_lmdb_pair_set(unsigned char key[16], apr_uint64_t a, apr_uint64_t b);
@@ -453,9 +434,10 @@ int sse_lmdb_evict(sse_lmdb_write_t *w, apr_uint64_t pages,
 /** The owner at hand takes more than it may: its own go.  Nothing is at hand
  *  afterwards but where it returns at once. */
 int sse_lmdb_bound(sse_lmdb_write_t *w);
-/** After MDB_MAP_FULL, with no transaction, before trying again: wait for
- *  readers that hold what was freed, a quarter of a second in all; if there are
- *  none give up a quarter of what is kept.
+/** The writer, after MDB_MAP_FULL, with no transaction, before the next attempt:
+ *  wait for readers that hold freed pages, a quarter of a second in all; if no
+ *  reader does, and none did in the round before, give up a quarter of what is
+ *  kept.
  *  @param round 1 the first time, then 2, and so on */
 void sse_lmdb_make_room(sse_lmdb_t *store, apr_uint64_t need, int round);
 

@@ -10,9 +10,7 @@
  * is reason to doubt: after a boot, as with sync=off pages may have been on
  * their way to the disk; and when the file is shorter than it says. */
 
-#include <stddef.h>
 #include <errno.h>
-#include <stddef.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -50,28 +48,19 @@ static int is_damage(int rc)
 
 static int state_get(walk_t *k, volatile sse_lmdb_check_t *check)
 {
-    MDB_val key = {5, (void *)"state"}, val;
-    int rc = mdb_get(k->txn, k->db[SSE_DB_META], &key, &val);
+    int rc = sse_lmdb_state_read(k->txn, k->db[SSE_DB_META], &k->state);
 
-    if (rc || val.mv_size < offsetof(sse_lmdb_state_t, floor)) {
-        return rc ? rc : MDB_CORRUPTED;
-    }
-    memcpy(&k->state, val.mv_data, offsetof(sse_lmdb_state_t, floor));
-    if (k->state.magic != SSE_LMDB_MAGIC) {
-        return MDB_CORRUPTED;
+    if (rc) {
+        return rc;
     }
     check->last = k->state.last;
-    if (sse_lmdb_is_old(k->state.version, val.mv_size)) {
+    if (SSE_LMDB_IS_OLD(k->state.version)) {
         return 0; /* it is upgraded when its databases are opened */
     }
     if (k->state.version != SSE_LMDB_VERSION) {
         check->result = SSE_CHECK_VERSION;
         return MDB_VERSION_MISMATCH;
     }
-    if (val.mv_size != sizeof(k->state)) {
-        return MDB_CORRUPTED;
-    }
-    memcpy(&k->state, val.mv_data, sizeof(k->state));
     return k->state.last < k->state.origin ? MDB_CORRUPTED : 0;
 }
 

@@ -2,7 +2,7 @@
  * mod_sse: Server-Sent Events for Apache httpd.
  * See LICENSE for the terms. */
 
-/* The databases, which are made with the first transaction. */
+/* The databases, which the first transaction makes, and the state record. */
 
 #include <stddef.h>
 
@@ -56,10 +56,50 @@ int sse_lmdb_state_init(sse_lmdb_state_t *state, MDB_txn *txn)
     return 0;
 }
 
+/* The whole record, but in version 1. */
+static size_t size_of(apr_uint32_t version)
+{
+    return version == 1 ? offsetof(sse_lmdb_state_t, time)
+                        : sizeof(sse_lmdb_state_t);
+}
+
+int sse_lmdb_state_read(MDB_txn *txn, MDB_dbi meta, sse_lmdb_state_t *state)
+{
+    MDB_val key = {5, (void *)"state"}, val;
+    int rc = mdb_get(txn, meta, &key, &val);
+
+    if (rc || val.mv_size < offsetof(sse_lmdb_state_t, floor)) {
+        return rc && rc != MDB_NOTFOUND ? rc : MDB_CORRUPTED;
+    }
+    memset(state, 0, sizeof(*state));
+    memcpy(state, val.mv_data,
+           val.mv_size < sizeof(*state) ? val.mv_size : sizeof(*state));
+    return state->magic != SSE_LMDB_MAGIC ||
+                   (state->version <= SSE_LMDB_VERSION &&
+                    val.mv_size != size_of(state->version))
+               ? MDB_CORRUPTED
+               : 0;
+}
+
+int sse_lmdb_state_get(MDB_txn *txn, MDB_dbi meta, sse_lmdb_state_t *state)
+{
+    int rc = sse_lmdb_state_read(txn, meta, state);
+
+    return !rc && state->version != SSE_LMDB_VERSION ? MDB_VERSION_MISMATCH
+                                                     : rc;
+}
+
+int sse_lmdb_state_put(MDB_txn *txn, MDB_dbi meta, sse_lmdb_state_t *state)
+{
+    MDB_val key = {5, (void *)"state"}, val = {sizeof(*state), state};
+
+    state->txn = mdb_txn_id(txn);
+    return mdb_put(txn, meta, &key, &val, 0);
+}
+
 /* There is a store; it may be one of an earlier version. */
 static int open_there(MDB_txn *txn, MDB_dbi *db)
 {
-    MDB_val key = {5, (void *)"state"}, val;
     sse_lmdb_state_t state;
     int rc = open_all(txn, db, 0);
 
@@ -68,24 +108,19 @@ static int open_there(MDB_txn *txn, MDB_dbi *db)
     }
     if ((rc = mdb_dbi_open(txn, databases[SSE_DB_META].name, 0,
                            &db[SSE_DB_META])) ||
-        (rc = mdb_get(txn, db[SSE_DB_META], &key, &val))) {
+        (rc = sse_lmdb_state_read(txn, db[SSE_DB_META], &state))) {
         return rc;
     }
-    if (val.mv_size < offsetof(sse_lmdb_state_t, floor)) {
-        return MDB_CORRUPTED;
-    }
-    memcpy(&state, val.mv_data, offsetof(sse_lmdb_state_t, floor));
-    if (!sse_lmdb_is_old(state.version, val.mv_size)) {
+    if (!SSE_LMDB_IS_OLD(state.version)) {
         return MDB_NOTFOUND;
     }
     rc = open_all(txn, db, MDB_CREATE);
-    return rc ? rc : sse_lmdb_upgrade(txn, db);
+    return rc ? rc : sse_lmdb_upgrade(txn, db, &state);
 }
 
 int sse_lmdb_dbs_open(MDB_txn *txn, MDB_dbi *db, sse_id_t above)
 {
-    sse_lmdb_state_t state;
-    MDB_val key = {5, (void *)"state"}, val = {sizeof(state), &state};
+    sse_lmdb_state_t state = {0};
     sse_id_t now = (sse_id_t)apr_time_now();
     MDB_stat st;
     int rc = mdb_env_stat(mdb_txn_env(txn), &st);
@@ -93,14 +128,13 @@ int sse_lmdb_dbs_open(MDB_txn *txn, MDB_dbi *db, sse_id_t above)
     if (rc || st.ms_entries) {
         return rc ? rc : open_there(txn, db);
     }
-    memset(&state, 0, sizeof(state));
-    if ((rc = sse_lmdb_state_init(&state, txn))) {
+    if ((rc = sse_lmdb_state_init(&state, txn)) ||
+        (rc = open_all(txn, db, MDB_CREATE))) {
         return rc;
     }
     state.magic = SSE_LMDB_MAGIC;
     state.version = SSE_LMDB_VERSION;
     state.origin = state.last = now > above ? now : above + 1;
     state.next_number = 1;
-    rc = open_all(txn, db, MDB_CREATE);
-    return rc ? rc : mdb_put(txn, db[SSE_DB_META], &key, &val, 0);
+    return sse_lmdb_state_put(txn, db[SSE_DB_META], &state);
 }

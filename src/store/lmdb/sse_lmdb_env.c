@@ -82,7 +82,7 @@ static int open_locked(MDB_env *env, const sse_lmdb_conf_t *conf,
     if ((rc = sse_lmdb_opening_lock(conf->dir, patience, &lock))) {
         return rc;
     }
-    rc = sse_lmdb_place_reserve(conf, words);
+    rc = sse_lmdb_lock_reserve(conf, words);
     if (!rc) {
         rc = mdb_env_open(env, conf->dir, flags, 0600);
     }
@@ -120,44 +120,63 @@ int sse_lmdb_env_open(MDB_env **out, const sse_lmdb_conf_t *conf,
     return 0;
 }
 
-static int state_get(sse_lmdb_t *store, MDB_txn *txn, sse_lmdb_state_t *state)
-{
-    MDB_val key = {5, (void *)"state"}, val;
-    int rc = mdb_get(txn, store->db[SSE_DB_META], &key, &val);
-
-    if (rc || val.mv_size != sizeof(*state)) {
-        return rc && rc != MDB_NOTFOUND ? rc : MDB_CORRUPTED;
-    }
-    memcpy(state, val.mv_data, sizeof(*state));
-    return state->version == SSE_LMDB_VERSION ? 0 : MDB_VERSION_MISMATCH;
-}
-
-/* A child with a larger configured size has made the file grow. */
+/* Exclusive: a child with a larger configured size has made the file grow. */
 static int remap(sse_lmdb_t *store, sse_lmdb_who_e who)
 {
-    if (store->beginning) {
-        return EAGAIN; /* it may get in at any moment */
-    }
     return store->env ? mdb_env_set_mapsize(store->env, 0) : 0;
 }
 
-/* @return ESTALE: the files were replaced, so move over and come again */
+static int is_usable(MDB_env *env)
+{
+    MDB_txn *txn;
+    int rc = mdb_txn_begin(env, NULL, MDB_RDONLY, &txn);
+
+    if (!rc) {
+        mdb_txn_abort(txn);
+    }
+    return rc != MDB_PANIC;
+}
+
+static int start(sse_lmdb_t *store, sse_lmdb_who_e who);
+static void stop(sse_lmdb_t *store);
+
+/* Exclusive: open what could not be opened so far, or what LMDB has given up
+ * after a failure of the disk. */
+static int reopen(sse_lmdb_t *store, sse_lmdb_who_e who)
+{
+    if (store->env && is_usable(store->env)) {
+        return 0; /* another thread has done it */
+    }
+    stop(store);
+    return start(store, who);
+}
+
+/* Remove the cause for which a transaction did not begin.
+ * @return 0: try again */
+static int recover(sse_lmdb_t *store, sse_lmdb_who_e who, int rc)
+{
+    switch (rc) {
+    case MDB_PANIC:
+        return sse_lmdb_alone(store, who, reopen);
+    case MDB_MAP_RESIZED:
+        return sse_lmdb_alone(store, who, remap);
+    case MDB_READERS_FULL:
+        sse_lmdb_readers_clear(store);
+        return 0;
+    case MDB_BAD_RSLOT:
+        return 0; /* another process took an idle one's slot: take a new one */
+    default:
+        return rc;
+    }
+}
+
 static int snapshot_begin(sse_lmdb_t *store, MDB_txn **out)
 {
     MDB_txn *txn;
-    int found, rc = sse_lmdb_gate_enter(store, SSE_LMDB_READER, &txn);
+    int rc = sse_lmdb_gate_enter(store, SSE_LMDB_READER, &txn);
 
     if (rc) {
         return rc;
-    }
-    found = sse_lmdb_place_look(store);
-
-    /* What others have made must be read.  While there is nothing, what is
-     * open can be. */
-    if ((found == ESTALE || !store->env) &&
-        sse_lmdb_place_may_move(store, SSE_LMDB_READER)) {
-        sse_lmdb_gate_leave(store, txn);
-        return ESTALE;
     }
     if (txn) {
         rc = mdb_txn_renew(txn);
@@ -165,11 +184,9 @@ static int snapshot_begin(sse_lmdb_t *store, MDB_txn **out)
             mdb_txn_abort(txn);
         }
     }
-    else if (store->env) {
-        rc = mdb_txn_begin(store->env, NULL, MDB_RDONLY, &txn);
-    }
     else {
-        rc = store->why;
+        rc = store->env ? mdb_txn_begin(store->env, NULL, MDB_RDONLY, &txn)
+                        : MDB_PANIC;
     }
     if (rc) {
         sse_lmdb_gate_leave(store, NULL);
@@ -181,33 +198,18 @@ static int snapshot_begin(sse_lmdb_t *store, MDB_txn **out)
 int sse_lmdb_read_begin(sse_lmdb_t *store, MDB_txn **txn,
                         sse_lmdb_state_t *state)
 {
-    int rc, tries = 0, moved = 0;
+    int rc, failed, tries = 0;
 
     do {
         rc = snapshot_begin(store, txn);
-        if (rc == ESTALE && !moved) {
-            moved = 1;
-            rc = sse_lmdb_place_move(store, SSE_LMDB_READER);
-            continue;
-        }
-        if (rc == MDB_READERS_FULL) {
-            sse_lmdb_readers_clear(store);
-            continue;
-        }
-        if (rc == MDB_BAD_RSLOT) {
-            /* Somebody took an idle one's slot from us: take another. */
-            continue;
-        }
-        if (rc == MDB_MAP_RESIZED &&
-            !(rc = sse_lmdb_alone(store, SSE_LMDB_READER, remap))) {
-            continue;
-        }
         if (rc) {
-            return rc;
+            if ((failed = recover(store, SSE_LMDB_READER, rc))) {
+                return failed;
+            }
+            continue;
         }
-        rc = state_get(store, *txn, state);
+        rc = sse_lmdb_state_get(*txn, store->db[SSE_DB_META], state);
         if (!rc && state->txn <= mdb_txn_id(*txn)) {
-            sse_lmdb_place_saw(store, state->last);
             return 0;
         }
         /* LMDB takes the snapshot's number first and its roots a moment later.
@@ -226,40 +228,31 @@ void sse_lmdb_read_end(sse_lmdb_t *store, MDB_txn *txn)
     sse_lmdb_gate_leave(store, txn);
 }
 
-/* Do what may let a transaction begin that did not. @return 0: try again */
-static int begin_failed(sse_lmdb_t *store, int rc)
+int sse_lmdb_env_check(sse_lmdb_t *store, sse_lmdb_who_e who)
 {
-    switch (rc) {
-    case MDB_MAP_RESIZED:
-        return sse_lmdb_alone(store, SSE_LMDB_WRITER, remap);
-    case MDB_PANIC:
-        __atomic_store_n(&store->is_broken, 1, __ATOMIC_RELEASE);
-        return sse_lmdb_place_move(store, SSE_LMDB_WRITER);
-    case ESTALE:
-    case ENOENT:
-        return sse_lmdb_place_move(store, SSE_LMDB_WRITER);
-    default:
-        return rc;
+    int rc = sse_lmdb_gate_enter(store, who, NULL);
+
+    if (!rc) {
+        rc = store->env ? sse_lmdb_files_look(store) : MDB_PANIC;
+        sse_lmdb_leave(store);
     }
+    return rc ? recover(store, SSE_LMDB_WRITER, rc) : 0;
 }
 
-/* LMDB's lock may be waited for as long as another process likes.  Meanwhile
- * this counts as nobody's use of the environment, so that another one can be
- * opened; then this one is left to this thread.
- * @return 0, active; ECANCELED: this thread is not the writer any more */
+/* LMDB's lock may be waited for as long as another process likes. */
 static int lock_env(sse_lmdb_t *store, MDB_txn **txn)
 {
-    MDB_env *env = sse_lmdb_gate_wait_begin(store);
-    int rc = mdb_txn_begin(env, NULL, 0, txn);
+    int rc;
 
-    if (sse_lmdb_gate_wait_end(store, env)) {
-        return rc;
-    }
+    sse_lmdb_enter(store);
+    rc = store->env ? sse_lmdb_files_look(store) : MDB_PANIC;
     if (!rc) {
-        mdb_txn_abort(*txn);
+        rc = mdb_txn_begin(store->env, NULL, 0, txn);
     }
-    mdb_env_close(env);
-    return ECANCELED;
+    if (rc) {
+        sse_lmdb_leave(store);
+    }
+    return rc;
 }
 
 int sse_lmdb_write_begin(sse_lmdb_write_t *w, sse_lmdb_t *store)
@@ -268,27 +261,12 @@ int sse_lmdb_write_begin(sse_lmdb_write_t *w, sse_lmdb_t *store)
 
     w->store = store;
     w->used = w->has_owner = 0;
-    if (sse_lmdb_writer_has_lost(store->writer)) {
-        return ECANCELED; /* given up in an earlier transaction */
-    }
-    for (;;) {
-        sse_lmdb_enter(store);
-        rc = sse_lmdb_place_look(store);
-        if (!rc) {
-            rc = lock_env(store, &w->txn);
-        }
-        if (!rc) {
-            break;
-        }
-        if (rc == ECANCELED) {
-            return rc;
-        }
-        sse_lmdb_gate_leave(store, NULL);
-        if (++tries > 4 || (rc = begin_failed(store, rc))) {
+    while ((rc = lock_env(store, &w->txn))) {
+        if (++tries > 4 || (rc = recover(store, SSE_LMDB_WRITER, rc))) {
             return rc;
         }
     }
-    rc = state_get(store, w->txn, &w->state);
+    rc = sse_lmdb_state_get(w->txn, store->db[SSE_DB_META], &w->state);
     if (!rc && w->state.txn >= mdb_txn_id(w->txn)) {
         /* The lock file is not the data file's: write nothing. */
         rc = MDB_CORRUPTED;
@@ -344,21 +322,16 @@ static int why_eio(sse_lmdb_t *store)
 
 int sse_lmdb_write_commit(sse_lmdb_write_t *w)
 {
-    MDB_val key = {5, (void *)"state"}, val = {sizeof(w->state), &w->state};
     int rc = sse_lmdb_flush(w);
 
-    w->state.txn = mdb_txn_id(w->txn);
     if (!rc) {
-        rc = mdb_put(w->txn, w->store->db[SSE_DB_META], &key, &val, 0);
+        rc = sse_lmdb_state_put(w->txn, w->store->db[SSE_DB_META], &w->state);
     }
     if (rc) {
         sse_lmdb_write_abort(w);
         return rc;
     }
     rc = mdb_txn_commit(w->txn);
-    if (!rc) {
-        sse_lmdb_place_saw(w->store, w->state.last);
-    }
     if (rc == EIO) {
         rc = why_eio(w->store);
     }
@@ -388,10 +361,10 @@ static apr_status_t sse_lmdb_close(void *data)
     if (!sse_lmdb_writer_destroy(store->writer, CLOSE_WAIT)) {
         return APR_SUCCESS; /* it hangs: the process ends without it */
     }
-    sse_lmdb_env_stop(store);
+    stop(store);
+    sse_lmdb_lock_unmap(store->lock);
     pthread_cond_destroy(&store->gate_moved);
     pthread_mutex_destroy(&store->gate);
-    pthread_mutex_destroy(&store->peek);
     free(store);
     return APR_SUCCESS;
 }
@@ -422,7 +395,7 @@ static int open_dbs_there(sse_lmdb_t *store)
 
 /* All others are kept out meanwhile: LMDB's lock, for which there is no
  * time-out, is taken only when it looks free. */
-static int make_dbs(sse_lmdb_t *store, const apr_uint32_t *lock, sse_id_t above)
+static int make_dbs(sse_lmdb_t *store, const apr_uint32_t *lock)
 {
     MDB_txn *txn;
     int rc = sse_lmdb_lock_wait(lock, SSE_LMDB_PATIENCE)
@@ -432,7 +405,7 @@ static int make_dbs(sse_lmdb_t *store, const apr_uint32_t *lock, sse_id_t above)
     if (rc) {
         return rc;
     }
-    rc = sse_lmdb_dbs_open(txn, store->db, above);
+    rc = sse_lmdb_dbs_open(txn, store->db, 0);
     if (rc) {
         mdb_txn_abort(txn);
         return rc;
@@ -441,13 +414,13 @@ static int make_dbs(sse_lmdb_t *store, const apr_uint32_t *lock, sse_id_t above)
 }
 
 static int open_dbs(sse_lmdb_t *store, sse_lmdb_who_e who,
-                    const apr_uint32_t *lock, sse_id_t above)
+                    const apr_uint32_t *lock)
 {
     int rc = open_dbs_there(store);
 
     /* None, or those of an earlier version. */
     return (rc == ENOENT || rc == MDB_NOTFOUND) && who == SSE_LMDB_WRITER
-               ? make_dbs(store, lock, above)
+               ? make_dbs(store, lock)
                : rc;
 }
 
@@ -470,39 +443,36 @@ static int measure_env(sse_lmdb_t *store)
     return rc;
 }
 
-int sse_lmdb_env_start(sse_lmdb_t *store, sse_lmdb_who_e who, sse_id_t above)
+static int start(sse_lmdb_t *store, sse_lmdb_who_e who)
 {
     const apr_uint32_t *lock;
     int dead, rc;
 
-    rc = sse_lmdb_env_open(&store->env, store->conf,
-                           who == SSE_LMDB_READER ? 0 : SSE_LMDB_PATIENCE,
-                           &lock);
-    if (rc) {
+    if ((rc = sse_lmdb_files_compare(store)) ||
+        (rc = sse_lmdb_env_open(&store->env, store->conf,
+                                who == SSE_LMDB_READER ? 0 : SSE_LMDB_PATIENCE,
+                                &lock))) {
         return rc;
     }
     mdb_reader_check(store->env, &dead);
-    if ((rc = open_dbs(store, who, lock, above)) || (rc = measure_env(store)) ||
-        (rc = sse_lmdb_place_note(store))) {
+    if ((rc = open_dbs(store, who, lock)) || (rc = measure_env(store)) ||
+        (rc = sse_lmdb_files_note(store))) {
         mdb_env_close(store->env);
         store->env = NULL;
-        sse_lmdb_lock_unmap(lock);
-        return rc;
     }
-    sse_lmdb_lock_use(store, lock);
-    return 0;
+    if (!rc && !store->lock) {
+        __atomic_store_n(&store->lock, lock, __ATOMIC_RELEASE);
+    }
+    else {
+        sse_lmdb_lock_unmap(lock); /* it is the same file's */
+    }
+    return rc;
 }
 
-void sse_lmdb_env_stop(sse_lmdb_t *store)
+static void stop(sse_lmdb_t *store)
 {
-    sse_lmdb_lock_use(store, NULL);
     while (store->idle_count) {
         mdb_txn_abort(store->idle[--store->idle_count]);
-    }
-    if (store->env && store->beginning) {
-        sse_lmdb_writer_abandon(store->writer); /* which closes it, some time */
-        store->beginning = 0;
-        store->env = NULL;
     }
     if (store->env) {
         mdb_env_close(store->env);
@@ -522,16 +492,17 @@ apr_status_t sse_lmdb_open(sse_lmdb_t **out, const sse_lmdb_conf_t *conf,
         return APR_ENOMEM;
     }
     store->conf = conf;
-    store->has_place = 1;
+    memcpy(store->files, conf->files, sizeof(store->files));
     store->boot = sse_lmdb_boot();
     store->psize = (unsigned int)sysconf(_SC_PAGESIZE);
     store->soft = sse_lmdb_soft(conf->size / store->psize);
     pthread_mutex_init(&store->gate, NULL);
-    pthread_mutex_init(&store->peek, NULL);
     sse_lmdb_cond_init(&store->gate_moved);
-    store->why = sse_lmdb_env_start(store, SSE_LMDB_OPENER, 0);
-    if (store->why) {
-        store->news = SSE_LMDB_NEWS_CLOSED;
+    if (start(store, SSE_LMDB_OPENER)) {
+        store->news =
+            "the event store cannot be opened: see that its directory is there "
+            "and belongs to the server's user, and that its disk is neither "
+            "full nor read-only; it is tried again by itself";
     }
     apr_pool_cleanup_register(pool, store, sse_lmdb_close,
                               apr_pool_cleanup_null);

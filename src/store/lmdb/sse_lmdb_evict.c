@@ -160,24 +160,40 @@ static int is_held(sse_lmdb_t *store)
     return held;
 }
 
-void sse_lmdb_make_room(sse_lmdb_t *store, apr_uint64_t need, int round)
+/* Give up a quarter of what is kept, and half of what is needed. */
+static void evict_quarter(sse_lmdb_t *store, apr_uint64_t need)
 {
     sse_lmdb_state_t state;
     apr_uint64_t used;
     MDB_txn *txn;
-    int rc;
+    int rc = sse_lmdb_read_begin(store, &txn, &state);
+
+    if (rc) {
+        return;
+    }
+    rc = sse_lmdb_pages_used(store, txn, &used);
+    sse_lmdb_read_end(store, txn);
+    if (!rc) {
+        used -= used / 4;
+        evict_down_to(store, used > need / 2 ? used - need / 2 : 0);
+    }
+}
+
+void sse_lmdb_make_room(sse_lmdb_t *store, apr_uint64_t need, int round)
+{
+    int was_held = store->room_held;
 
     sse_lmdb_readers_clear(store);
-    if (round <= SSE_LMDB_WAITS && is_held(store)) {
+    store->room_held = is_held(store);
+    if (store->room_held && round <= SSE_LMDB_WAITS) {
         apr_sleep(1000 << (round < 5 ? round : 5));
     }
-    else if (round > 1 && !sse_lmdb_read_begin(store, &txn, &state)) {
-        rc = sse_lmdb_pages_used(store, txn, &used);
-        sse_lmdb_read_end(store, txn);
-        if (!rc) {
-            used -= used / 4;
-            evict_down_to(store, used > need / 2 ? used - need / 2 : 0);
-        }
+    else if (was_held) {
+        /* What was freed so far has yet to be found: turning over will do. */
+        store->room_held = 0;
+    }
+    else if (round > 1) {
+        evict_quarter(store, need);
     }
     turn_over(store);
 }

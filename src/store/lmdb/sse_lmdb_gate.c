@@ -125,35 +125,6 @@ void sse_lmdb_enter(sse_lmdb_t *store)
 
 void sse_lmdb_leave(sse_lmdb_t *store) { sse_lmdb_gate_leave(store, NULL); }
 
-MDB_env *sse_lmdb_gate_wait_begin(sse_lmdb_t *store)
-{
-    MDB_env *env;
-
-    pthread_mutex_lock(&store->gate);
-    env = store->env;
-    store->beginning = 1;
-    if (!--store->active && store->alone) {
-        pthread_cond_broadcast(&store->gate_moved);
-    }
-    pthread_mutex_unlock(&store->gate);
-    return env;
-}
-
-int sse_lmdb_gate_wait_end(sse_lmdb_t *store, MDB_env *env)
-{
-    int is_current;
-
-    pthread_mutex_lock(&store->gate);
-    wait_for_alone(store, SSE_LMDB_WRITER);
-    is_current = store->env == env;
-    if (is_current) {
-        store->beginning = 0;
-        ++store->active;
-    }
-    pthread_mutex_unlock(&store->gate);
-    return is_current;
-}
-
 void sse_lmdb_readers_clear(sse_lmdb_t *store)
 {
     int dead;

@@ -23,6 +23,9 @@
 
 #include "store/lmdb/sse_lmdb.h"
 
+/* Not more than LMDB's lock file has: a process that has it open knows its size
+ * of then. */
+#define BYTES (SSE_LMDB_READERS * 64)
 /* The lock lies before the readers, who begin in the first page. */
 #define WORDS     256
 #define WAIT_STEP apr_time_from_msec(5)
@@ -89,12 +92,28 @@ void sse_lmdb_lock_unmap(const apr_uint32_t *words)
     }
 }
 
-void sse_lmdb_lock_use(sse_lmdb_t *store, const apr_uint32_t *words)
+int sse_lmdb_lock_reserve(const sse_lmdb_conf_t *conf,
+                          const apr_uint32_t **lock)
 {
-    pthread_mutex_lock(&store->peek);
-    sse_lmdb_lock_unmap(store->lock);
-    store->lock = words;
-    pthread_mutex_unlock(&store->peek);
+    char path[SSE_LMDB_PATH_MAX];
+    int fd, rc = sse_lmdb_path(conf, "lock.mdb", path);
+
+    if (rc) {
+        return rc;
+    }
+    fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0) {
+        return errno;
+    }
+    rc = posix_fallocate(fd, 0, BYTES);
+    if (rc == EOPNOTSUPP || rc == EINVAL) {
+        rc = 0;
+    }
+    else if (!rc) {
+        *lock = sse_lmdb_lock_map(fd);
+    }
+    close(fd);
+    return rc;
 }
 
 int sse_lmdb_lock_looks_free(const apr_uint32_t *words)
@@ -120,33 +139,4 @@ int sse_lmdb_lock_wait(const apr_uint32_t *words, apr_interval_time_t patience)
         waited += WAIT_STEP;
     }
     return 1;
-}
-
-int sse_lmdb_lock_is_free(sse_lmdb_t *store)
-{
-    int is_free;
-
-    pthread_mutex_lock(&store->peek);
-    is_free = sse_lmdb_lock_looks_free(store->lock);
-    pthread_mutex_unlock(&store->peek);
-    return is_free;
-}
-
-int sse_lmdb_lock_find_in(sse_lmdb_t *store)
-{
-    int i;
-
-    pthread_mutex_lock(&store->peek);
-    i = sse_lmdb_lock_find(store->lock);
-    pthread_mutex_unlock(&store->peek);
-    return i;
-}
-
-void sse_lmdb_lock_found_in(sse_lmdb_t *store, int i)
-{
-    pthread_mutex_lock(&store->peek);
-    if (store->lock) {
-        sse_lmdb_lock_found(store->lock, i);
-    }
-    pthread_mutex_unlock(&store->peek);
 }

@@ -359,6 +359,7 @@ apr_status_t sse_lmdb_prepare(const sse_lmdb_conf_t *conf, apr_uid_t uid,
                               apr_pool_t *pool)
 {
     job_t job = {0};
+    apr_status_t rv;
 
     *notice = NULL;
     job.conf = conf;
@@ -366,7 +367,11 @@ apr_status_t sse_lmdb_prepare(const sse_lmdb_conf_t *conf, apr_uid_t uid,
     job.gid = gid;
     job.notice = notice;
     job.pool = pool;
-    return prepare(&job);
+    rv = prepare(&job);
+    if (!rv && sse_lmdb_files_find(conf, conf->files)) {
+        memset(conf->files, 0, SSE_LMDB_FILES * sizeof(*conf->files));
+    }
+    return rv;
 }
 
 /* Not root, and not who will start it: much cannot be told. */

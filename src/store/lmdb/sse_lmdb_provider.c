@@ -128,6 +128,7 @@ static const char *sse_lmdb_configure(sse_lmdb_conf_t **out, apr_pool_t *pool,
     conf->runtime = apr_pstrdup(pool, dir);
     conf->size = SIZE_DEFAULT;
     conf->share = 100;
+    conf->files = apr_pcalloc(pool, SSE_LMDB_FILES * sizeof(*conf->files));
     err = set_dir(conf, pool, "sse");
     for (i = 0; i < argc && !err; ++i) {
         err = set_one(conf, pool, argv[i]);

@@ -137,11 +137,16 @@ static void conclude(group_t *group, int rc)
     }
 }
 
+static const apr_uint32_t *lock_of(const sse_lmdb_t *store)
+{
+    return __atomic_load_n(&store->lock, __ATOMIC_ACQUIRE);
+}
+
 int sse_lmdb_is_free(void *baton)
 {
     sse_lmdb_t *store = baton;
 
-    return !store->room_round && sse_lmdb_lock_is_free(store);
+    return !store->room_round && sse_lmdb_lock_looks_free(lock_of(store));
 }
 
 /* Before the next transaction, with nobody in hand, as it may take long. */
@@ -164,9 +169,6 @@ void sse_lmdb_serve(void *baton)
 
     make_room(store);
     rc = sse_lmdb_write_begin(&w, store);
-    if (rc == ECANCELED) {
-        return; /* another thread writes now */
-    }
     if (rc) {
         fail_all(store, rc);
         return;
@@ -175,27 +177,10 @@ void sse_lmdb_serve(void *baton)
         sse_lmdb_write_abort(&w);
         return;
     }
-    word = sse_lmdb_lock_find_in(store);
+    word = sse_lmdb_lock_find(store->lock);
     rc = write_group(&w, &group);
-    sse_lmdb_lock_found_in(store, word);
+    sse_lmdb_lock_found(store->lock, word);
     conclude(&group, rc);
-}
-
-/* The administrator may have ended what hangs by putting another directory in
- * the place of the one that is locked. */
-static void look_elsewhere(sse_lmdb_t *store)
-{
-    int rc;
-
-    /* Who opens may take long: this one has waited long enough. */
-    if (sse_lmdb_gate_enter(store, SSE_LMDB_READER, NULL)) {
-        return;
-    }
-    rc = sse_lmdb_place_look(store);
-    sse_lmdb_leave(store);
-    if (rc) {
-        sse_lmdb_place_move(store, SSE_LMDB_READER);
-    }
 }
 
 int sse_lmdb_submit(sse_lmdb_t *store, request_t *request,
@@ -203,8 +188,5 @@ int sse_lmdb_submit(sse_lmdb_t *store, request_t *request,
 {
     int rc = sse_lmdb_writer_submit(store->writer, &request->job, patience);
 
-    if (rc == EBUSY) {
-        look_elsewhere(store);
-    }
     return rc ? rc : request->job.rc;
 }

@@ -24,6 +24,13 @@ int sse_lmdb_dbs_find(MDB_txn *txn, MDB_dbi *db);
 int sse_lmdb_dbs_open(MDB_txn *txn, MDB_dbi *db, sse_id_t above);
 /** What the state of a store that is begun, or upgraded, has of its own. */
 int sse_lmdb_state_init(sse_lmdb_state_t *state, MDB_txn *txn);
+/** The state record of any version; zeros for members that it does not have.
+ *  @return MDB_CORRUPTED: it is no store's */
+int sse_lmdb_state_read(MDB_txn *txn, MDB_dbi meta, sse_lmdb_state_t *state);
+/** The same, of this version only. @return MDB_VERSION_MISMATCH: of another */
+int sse_lmdb_state_get(MDB_txn *txn, MDB_dbi meta, sse_lmdb_state_t *state);
+/** Write it, as of this transaction. */
+int sse_lmdb_state_put(MDB_txn *txn, MDB_dbi meta, sse_lmdb_state_t *state);
 
 /* sse_lmdb_owner.c: what owners and channels take, and who takes most */
 /** The owner's part of a channel's key. */
@@ -69,9 +76,10 @@ apr_time_t sse_lmdb_now(const sse_lmdb_t *store, const sse_lmdb_state_t *state);
 apr_time_t sse_lmdb_clock_set(const sse_lmdb_t *store, sse_lmdb_state_t *state);
 
 /* sse_lmdb_upgrade.c: a store of an earlier version */
-/** Whether a state of that version and size can be upgraded. */
-int sse_lmdb_is_old(apr_uint32_t version, size_t size);
+/** Whether a store of that version can be upgraded. */
+#define SSE_LMDB_IS_OLD(version) ((version) == 1)
 /** Its databases are open, the new ones empty. */
-int sse_lmdb_upgrade(MDB_txn *txn, const MDB_dbi *db);
+int sse_lmdb_upgrade(MDB_txn *txn, const MDB_dbi *db,
+                     const sse_lmdb_state_t *old);
 
 #endif /* SSE_LMDB_SUMS_H */

@@ -123,8 +123,6 @@ static int tidy_some(sse_lmdb_write_t *w, void *baton)
     return rc == MDB_NOTFOUND ? 0 : rc;
 }
 
-static int nothing(sse_lmdb_write_t *w, void *baton) { return 0; }
-
 static int ask_writer(sse_lmdb_t *store,
                       int (*fn)(sse_lmdb_write_t *w, void *baton), void *baton)
 {
@@ -137,18 +135,6 @@ static int ask_writer(sse_lmdb_t *store,
     return sse_lmdb_submit(store, &request, SSE_LMDB_TIDY);
 }
 
-/* Whether the files are in place; a writer may put them there. */
-static int look_for_files(sse_lmdb_t *store)
-{
-    int rc = sse_lmdb_gate_enter(store, SSE_LMDB_READER, NULL);
-
-    if (!rc) {
-        rc = sse_lmdb_place_look(store);
-        sse_lmdb_leave(store);
-    }
-    return rc ? ask_writer(store, nothing, NULL) : 0;
-}
-
 apr_status_t sse_lmdb_tidy(sse_lmdb_t *store, apr_time_t now, int *more)
 {
     sse_lmdb_state_t state;
@@ -159,7 +145,7 @@ apr_status_t sse_lmdb_tidy(sse_lmdb_t *store, apr_time_t now, int *more)
 
     *more = 0;
     sse_lmdb_readers_clear(store);
-    rc = look_for_files(store);
+    rc = sse_lmdb_env_check(store, SSE_LMDB_READER);
     if (rc || (rc = sse_lmdb_read_begin(store, &txn, &state))) {
         return sse_lmdb_status(rc);
     }

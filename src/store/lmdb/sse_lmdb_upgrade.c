@@ -18,13 +18,7 @@
 
 #include "store/lmdb/sse_lmdb.h"
 
-#define OLD_STATE   offsetof(sse_lmdb_state_t, time)
 #define OLD_CHANNEL offsetof(sse_lmdb_channel_t, room)
-
-int sse_lmdb_is_old(apr_uint32_t version, size_t size)
-{
-    return version == 1 && size == OLD_STATE;
-}
 
 /* A cursor's walk over one database, with fn for each entry. */
 typedef int entry_fn(sse_lmdb_write_t *w, const MDB_val *key,
@@ -214,29 +208,8 @@ static int time_of_last(sse_lmdb_write_t *w)
     return rc == MDB_NOTFOUND ? 0 : rc;
 }
 
-static int state_get(sse_lmdb_write_t *w)
-{
-    MDB_val key = {5, (void *)"state"}, val;
-    int rc = mdb_get(w->txn, w->store->db[SSE_DB_META], &key, &val);
-
-    if (rc || val.mv_size != OLD_STATE) {
-        return rc ? rc : MDB_CORRUPTED;
-    }
-    memset(&w->state, 0, sizeof(w->state));
-    memcpy(&w->state, val.mv_data, OLD_STATE);
-    w->state.version = SSE_LMDB_VERSION;
-    return sse_lmdb_state_init(&w->state, w->txn);
-}
-
-static int state_put(sse_lmdb_write_t *w)
-{
-    MDB_val key = {5, (void *)"state"}, val = {sizeof(w->state), &w->state};
-
-    w->state.txn = mdb_txn_id(w->txn);
-    return mdb_put(w->txn, w->store->db[SSE_DB_META], &key, &val, 0);
-}
-
-int sse_lmdb_upgrade(MDB_txn *txn, const MDB_dbi *db)
+int sse_lmdb_upgrade(MDB_txn *txn, const MDB_dbi *db,
+                     const sse_lmdb_state_t *old)
 {
     sse_lmdb_t store; /* as far as records need one */
     sse_lmdb_write_t w;
@@ -250,13 +223,15 @@ int sse_lmdb_upgrade(MDB_txn *txn, const MDB_dbi *db)
     memset(&w, 0, sizeof(w));
     w.store = &store;
     w.txn = txn;
-    if (rc || (rc = state_get(&w)) || (rc = time_of_last(&w)) ||
-        (rc = each(&w, SSE_DB_KEYS, on_key)) ||
+    w.state = *old;
+    w.state.version = SSE_LMDB_VERSION;
+    if (rc || (rc = sse_lmdb_state_init(&w.state, txn)) ||
+        (rc = time_of_last(&w)) || (rc = each(&w, SSE_DB_KEYS, on_key)) ||
         (rc = each(&w, SSE_DB_DOOMED, on_doomed)) ||
         (rc = each(&w, SSE_DB_GRAVES, on_grave))) {
         return rc;
     }
     w.now = sse_lmdb_clock_set(&store, &w.state);
     rc = convert_all(&w);
-    return rc ? rc : state_put(&w);
+    return rc ? rc : sse_lmdb_state_put(txn, db[SSE_DB_META], &w.state);
 }

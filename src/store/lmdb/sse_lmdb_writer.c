@@ -29,21 +29,11 @@ struct sse_lmdb_writer_t {
     int limit;                    /* under lock */
     sse_store_stay_fn *may_stay;  /* under lock; or NULL */
     apr_time_t moved;             /* under lock: when something did, steady */
-    unsigned int turns;           /* under lock: how many there were */
-    unsigned int turn;    /* under lock: whose it is; 0: nobody writes */
-    pthread_t whose;      /* under lock: the thread with the turn */
-    int inside;           /* under lock: threads in the function */
-    int threads;          /* under lock: that are not over */
-    unsigned int current; /* under lock: the number of the one in use */
-    int has_thread;       /* under lock: that one was made */
-    int is_wanted;        /* under lock: and shall write */
-    int stop;             /* under lock */
+    int is_writing;               /* under lock: a thread is in the function */
+    int has_thread; /* under lock: the thread was made, and has not ended */
+    int is_wanted;  /* under lock: the thread shall write */
+    int stop;       /* under lock */
 };
-
-typedef struct {
-    sse_lmdb_writer_t *writer;
-    unsigned int number;
-} thread_t;
 
 static apr_time_t steady_now(void)
 {
@@ -106,10 +96,10 @@ int sse_lmdb_writer_destroy(sse_lmdb_writer_t *writer,
     }
     writer->stop = 1;
     pthread_cond_broadcast(&writer->work);
-    while ((writer->threads || writer->inside) && !rc) {
+    while ((writer->has_thread || writer->is_writing) && !rc) {
         rc = pthread_cond_timedwait(&writer->over, &writer->lock, &until);
     }
-    is_over = !writer->threads && !writer->inside;
+    is_over = !writer->has_thread && !writer->is_writing;
     pthread_mutex_unlock(&writer->lock);
     if (is_over) {
         pthread_cond_destroy(&writer->over);
@@ -143,40 +133,31 @@ static int is_free_soon(sse_lmdb_writer_t *writer)
     return i < SPINS;
 }
 
-/* With the lock, which is let go meanwhile.
- * @param may_wait as the thread may
- * @param done out: whether there was no need for it
- * @return whether the turn was not given to another one meanwhile */
-static int take_turn(sse_lmdb_writer_t *writer, int may_wait, int *done)
+/* With the lock, which is released meanwhile.
+ * @param may_wait for LMDB's lock, as the thread may
+ * @return whether the function was called */
+static int write_now(sse_lmdb_writer_t *writer, int may_wait)
 {
-    unsigned int turn;
+    int is_called;
 
-    if (!++writer->turns) {
-        ++writer->turns; /* 0 is nobody's */
-    }
-    turn = writer->turn = writer->turns;
-    writer->whose = pthread_self();
-    ++writer->inside;
+    writer->is_writing = 1;
     pthread_mutex_unlock(&writer->lock);
-    *done = may_wait || is_free_soon(writer);
-    if (*done) {
+    is_called = may_wait || is_free_soon(writer);
+    if (is_called) {
         writer->fn(writer->baton);
     }
     pthread_mutex_lock(&writer->lock);
-    if (!--writer->inside && writer->stop) {
+    writer->is_writing = 0;
+    if (writer->stop) {
         pthread_cond_broadcast(&writer->over);
     }
-    if (writer->turn != turn) {
-        return 0;
-    }
-    writer->turn = 0;
-    return 1;
+    return is_called;
 }
 
 /* With the lock, and nobody writes: who is the first sees to that. */
 static void hand_on(sse_lmdb_writer_t *writer)
 {
-    if (!writer->head || writer->turn) {
+    if (!writer->head || writer->is_writing) {
         return;
     }
     if (writer->head->on_done) {
@@ -191,16 +172,12 @@ static void hand_on(sse_lmdb_writer_t *writer)
 
 static void *run(void *baton)
 {
-    thread_t thread = *(thread_t *)baton;
-    sse_lmdb_writer_t *writer = thread.writer;
-    int done;
+    sse_lmdb_writer_t *writer = baton;
 
-    free(baton);
     pthread_mutex_lock(&writer->lock);
-    while (writer->current == thread.number &&
-           (!writer->stop || (writer->head && writer->is_wanted))) {
-        if (writer->is_wanted && writer->head && !writer->turn) {
-            take_turn(writer, 1, &done);
+    while (!writer->stop || (writer->head && writer->is_wanted)) {
+        if (writer->is_wanted && writer->head && !writer->is_writing) {
+            write_now(writer, 1);
         }
         else {
             writer->is_wanted = 0;
@@ -210,41 +187,29 @@ static void *run(void *baton)
             }
         }
     }
-    if (!--writer->threads) {
-        pthread_cond_broadcast(&writer->over);
-    }
+    writer->has_thread = 0;
+    pthread_cond_broadcast(&writer->over);
     pthread_mutex_unlock(&writer->lock);
     return NULL;
 }
 
-/* With the lock.  It handles no signals: they are httpd's. */
+/* With the lock.  The thread handles no signals: these are httpd's. */
 static int make_thread(sse_lmdb_writer_t *writer)
 {
-    thread_t *thread = malloc(sizeof(*thread));
     pthread_attr_t attr;
     pthread_t id;
     sigset_t all, old;
     int rc;
 
-    if (!thread) {
-        return ENOMEM;
-    }
-    thread->writer = writer;
-    thread->number = writer->current;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
     pthread_attr_init(&attr);
     pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-    rc = pthread_create(&id, &attr, run, thread);
+    rc = pthread_create(&id, &attr, run, writer);
     pthread_attr_destroy(&attr);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
-    if (rc) {
-        free(thread);
-        return rc;
-    }
-    writer->has_thread = 1;
-    ++writer->threads;
-    return 0;
+    writer->has_thread = !rc;
+    return rc;
 }
 
 /* With the lock.  Have the thread write. */
@@ -257,33 +222,6 @@ static int want_thread(sse_lmdb_writer_t *writer)
         pthread_cond_signal(&writer->work);
     }
     return rc;
-}
-
-/* With the lock. */
-static void wake_waiting(sse_lmdb_writer_t *writer)
-{
-    sse_lmdb_writer_job_t *job;
-
-    for (job = writer->head; job; job = job->next) {
-        if (!job->on_done) {
-            pthread_cond_signal(&job->moved);
-        }
-    }
-}
-
-/* Not the first one's turn: the thread that hangs may be the publisher whose
- * job is the first. */
-void sse_lmdb_writer_abandon(sse_lmdb_writer_t *writer)
-{
-    pthread_mutex_lock(&writer->lock);
-    ++writer->current;
-    writer->has_thread = writer->is_wanted = 0;
-    writer->turn = 0;
-    writer->moved = steady_now();
-    if (writer->head && want_thread(writer)) {
-        wake_waiting(writer);
-    }
-    pthread_mutex_unlock(&writer->lock);
 }
 
 /* -- Waiting --------------------------------------------------------------- */
@@ -320,15 +258,11 @@ static void withdraw(sse_lmdb_writer_t *writer, sse_lmdb_writer_job_t *job)
  * @return whether something has moved; else it takes the thread */
 static int write_here(sse_lmdb_writer_t *writer)
 {
-    int done;
-
-    if (writer->is_wanted) {
+    if (writer->is_wanted || !write_now(writer, 0)) {
         return 0;
     }
-    if (take_turn(writer, 0, &done) && done) {
-        hand_on(writer);
-    }
-    return done;
+    hand_on(writer);
+    return 1;
 }
 
 /* Nothing has got on for a while.  @return whether this job waits on */
@@ -381,7 +315,7 @@ static int wait_for(sse_lmdb_writer_t *writer, sse_lmdb_writer_job_t *job,
             pthread_cond_wait(&job->moved, &writer->lock);
             continue;
         }
-        if (!writer->turn) {
+        if (!writer->is_writing) {
             if (write_here(writer) || job->state != SSE_JOB_WAITING) {
                 continue;
             }
@@ -429,7 +363,7 @@ void sse_lmdb_writer_post(sse_lmdb_writer_t *writer, sse_lmdb_writer_job_t *job)
         writer->moved = steady_now();
     }
     enqueue(writer, job);
-    if (!writer->turn && !write_here(writer)) {
+    if (!writer->is_writing && !write_here(writer)) {
         want_thread(writer);
     }
     pthread_mutex_unlock(&writer->lock);
@@ -458,17 +392,6 @@ int sse_lmdb_writer_submit(sse_lmdb_writer_t *writer,
 }
 
 /* -- For the function ------------------------------------------------------ */
-
-int sse_lmdb_writer_has_lost(sse_lmdb_writer_t *writer)
-{
-    int has_turn;
-
-    pthread_mutex_lock(&writer->lock);
-    has_turn = !writer->inside ||
-               (writer->turn && pthread_equal(writer->whose, pthread_self()));
-    pthread_mutex_unlock(&writer->lock);
-    return !has_turn;
-}
 
 sse_lmdb_writer_job_t *sse_lmdb_writer_take(sse_lmdb_writer_t *writer,
                                             sse_lmdb_writer_want_fn *want,

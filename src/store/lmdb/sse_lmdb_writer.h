@@ -86,14 +86,7 @@ int sse_lmdb_writer_submit(sse_lmdb_writer_t *writer,
 void sse_lmdb_writer_post(sse_lmdb_writer_t *writer,
                           sse_lmdb_writer_job_t *job);
 
-/** The writer hangs in something that is given up: another one goes on. */
-void sse_lmdb_writer_abandon(sse_lmdb_writer_t *writer);
-
 /* For the function. */
-
-/** @return whether this thread, in the function, was given up: another one
- *          writes now, or will */
-int sse_lmdb_writer_has_lost(sse_lmdb_writer_t *writer);
 
 /** @return whether this job should be taken as well as those before it */
 typedef int sse_lmdb_writer_want_fn(void *baton,
