@@ -24,7 +24,7 @@
 #include "stream/sse_guard.h"
 #include "stream/sse_headers.h"
 #include "stream/sse_limits.h"
-#include "stream/sse_notes.h"
+#include "notify/sse_notes.h"
 #include "stream/sse_queue.h"
 #include "stream/sse_stream.h"
 #include "stream/wait/sse_threads.h"
