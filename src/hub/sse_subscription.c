@@ -245,7 +245,7 @@ void sse_subscription_tell_gap(sse_subscription_t *sub)
 
 /* At first the hub may be behind what the client has seen, or behind what is
  * from before the channel was added. */
-const sse_format_t *sse_hub_wants(const sse_listener_t *listener, sse_id_t id)
+const sse_format_t *sse_hub_wants(const sse_link_t *listener, sse_id_t id)
 {
     const sse_subscription_t *sub = listener->subscription;
     const sse_subscribed_t *place =

@@ -107,7 +107,7 @@ int sse_subscription_leave_ended(sse_subscription_t *sub)
     return 1;
 }
 
-void sse_hub_forget(sse_listener_t *listener, sse_id_t id)
+void sse_hub_forget(sse_link_t *listener, sse_id_t id)
 {
     sse_subscription_t *sub = listener->subscription;
     sse_subscribed_t *place =
