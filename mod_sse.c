@@ -31,7 +31,7 @@
 #include "process/sse_requests.h"
 #include "process/sse_signals.h"
 #include "stream/sse_conn_record.h"
-#include "stream/sse_guard.h"
+#include "stream/sse_seal.h"
 #include "stream/wait/sse_h2_requests.h"
 #include "stream/sse_stream.h"
 
@@ -71,7 +71,7 @@ static void register_hooks(apr_pool_t *p)
                                  APR_HOOK_REALLY_FIRST);
     sse_async_register();
     sse_h2_register();
-    sse_guard_register();
+    sse_seal_register();
     sse_body_register();
     sse_handler_register();
     sse_status_register();

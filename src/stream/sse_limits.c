@@ -23,13 +23,13 @@ APLOG_USE_MODULE(sse);
 #define CLIENTS 131072
 #define TOTALS  16384
 
-static sse_quota_t *places; /* const after post_config */
+static sse_quota_t *quota; /* const after post_config */
 
 apr_status_t sse_limits_prepare(apr_pool_t *process_pool)
 {
     sse_shared_e how;
     void *memory;
-    apr_status_t rv = sse_shared_get("places", SSE_QUOTA_LAYOUT,
+    apr_status_t rv = sse_shared_get("quota", SSE_QUOTA_LAYOUT,
                                      sse_quota_size(CLIENTS, TOTALS),
                                      process_pool, &memory, &how);
 
@@ -37,15 +37,15 @@ apr_status_t sse_limits_prepare(apr_pool_t *process_pool)
         rv = sse_quota_init(memory, CLIENTS, TOTALS);
     }
     if (rv == APR_SUCCESS) {
-        places = memory;
+        quota = memory;
     }
     return rv;
 }
 
 void sse_limits_ended(pid_t pid)
 {
-    if (places) {
-        sse_quota_leave(places, pid);
+    if (quota) {
+        sse_quota_leave(quota, pid);
     }
 }
 
@@ -98,7 +98,7 @@ static int wants_of(request_rec *r, sse_quota_want_t *wants)
     return n;
 }
 
-/* -- Whether there is a place ---------------------------------------------- */
+/* -- Whether there is room ------------------------------------------------- */
 
 static sse_complaint_t complaints[SSE_QUOTA_KINDS + 1]; /* 0: no room */
 
@@ -169,16 +169,16 @@ static int refuse(request_rec *r, const sse_quota_want_t *want)
                                               : HTTP_SERVICE_UNAVAILABLE;
 }
 
-int sse_limits_take(request_rec *r, sse_quota_claim_t *place)
+int sse_limits_take(request_rec *r, sse_quota_claim_t *claim)
 {
     sse_quota_want_t wants[SSE_QUOTA_KINDS];
     int n = wants_of(r, wants), which = 0;
 
-    memset(place, 0, sizeof(*place));
+    memset(claim, 0, sizeof(*claim));
     if (!n) {
         return OK;
     }
-    switch (sse_quota_acquire(places, getpid(), wants, n, place, &which)) {
+    switch (sse_quota_acquire(quota, getpid(), wants, n, claim, &which)) {
     case SSE_QUOTA_TAKEN:
         return OK;
     case SSE_QUOTA_UNCOUNTED:
@@ -200,9 +200,9 @@ int sse_limits_take(request_rec *r, sse_quota_claim_t *place)
     }
 }
 
-void sse_limits_give_back(sse_quota_claim_t *place)
+void sse_limits_give_back(sse_quota_claim_t *claim)
 {
-    if (places) {
-        sse_quota_release(places, place);
+    if (quota) {
+        sse_quota_release(quota, claim);
     }
 }

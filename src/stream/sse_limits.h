@@ -5,28 +5,27 @@
 /**
  * @file sse_limits.h
  * SSEMaxStreams and SSEMaxStreamsPerClient: whether one more stream may open.
- * With prefork, where a stream holds a process, SSEMaxThreads as well; for the
- * threads of a child see sse_threads.h.
+ * With prefork, where each stream occupies a process, SSEMaxThreads as well; for
+ * the threads of a child see sse_threads.h.
  *
- * The main server's SSEMaxStreams is the whole server's total, a virtual host's
- * is that host's own, and not inherited.  SSEMaxStreamsPerClient is that of
- * the request's location; it is compared with all streams of the client's
- * address that have such a limit, wherever they are.  What has no limit is not
- * counted, and costs nothing.
+ * The main server's SSEMaxStreams is the limit of the whole server; that of a
+ * virtual host is the host's own and not inherited.  SSEMaxStreamsPerClient is
+ * that of the request's location; it is compared with all streams of the
+ * client's address that have such a limit, wherever they are.  A stream without
+ * a limit is not counted and costs nothing.
  *
- * All are counted over the children of both generations of a graceful restart;
- * the new configuration's limits hold for what its children open.
+ * Streams are counted over the children of both generations of a graceful
+ * restart; the new configuration's limits apply to what its children open.
  *
- * Where there is no room to count one more client, it is let in: the limit is
- * there to keep some from taking too much, not to shut out the others.  A
- * total that cannot be counted is taken for reached.
+ * When the table has no room for one more client, the client is let in
+ * uncounted: the limit keeps a few clients from taking too much, and must not
+ * shut out the others.  A total that cannot be counted counts as reached.
  *
- * Life: the table (sse_quota) lives as long as the server; where a restart has
- * loaded another version of this module, whose table is another (sse_shared),
- * the streams of children that are older are not counted for the second or so
- * that they last.  A place is taken
- * before the stream opens, and given back when its end has been told; what a
- * dead child had is free when the parent has noticed its death.
+ * Life: the table (sse_quota) lives as long as the server.  After a restart that
+ * has loaded a version of this module with another table, the streams of older
+ * children are not counted for the second or so that they last.  A claim is
+ * acquired before its stream opens and released when the stream's end has been
+ * told; the parent releases those of a dead child.
  *
  * Threads: tagged.
  */
@@ -38,8 +37,8 @@
 
 #include "shared/sse_quota.h"
 
-/** Nothing says when there will be room: soon enough for a person, seldom
- *  enough for a server that has its fill. */
+/** Seconds.  Nobody knows when there will be room: soon enough for a person,
+ *  seldom enough for a server at its limits. */
 #define SSE_RETRY_AFTER "10"
 
 /** Parent: make what the children share, or find it again after a restart. */
@@ -49,17 +48,17 @@ apr_status_t sse_limits_prepare(apr_pool_t *process_pool);
 void sse_limits_ended(pid_t pid);
 
 /**
- * Take the places of one more stream.  Request thread.
- * @param place out: what sse_limits_give_back() is to be called with, once, if
- *        this returns OK
+ * Acquire what one more stream counts under.  Request thread.
+ * @param claim out: for sse_limits_give_back(), to be called once if this
+ *        returns OK
  * @return OK; HTTP_SERVICE_UNAVAILABLE: SSEMaxStreams or SSEMaxThreads is
- *         reached; HTTP_TOO_MANY_REQUESTS: SSEMaxStreamsPerClient is.
- *         Retry-After and the log note sse-refused are set then, and what an
- *         administrator has to know is logged
+ *         reached; HTTP_TOO_MANY_REQUESTS: SSEMaxStreamsPerClient is.  In the
+ *         latter two, Retry-After and the log note sse-refused are set, and the
+ *         administrator has been told in the log
  */
-int sse_limits_take(request_rec *r, sse_quota_claim_t *place);
+int sse_limits_take(request_rec *r, sse_quota_claim_t *claim);
 
-/** Any thread; never waits. */
-void sse_limits_give_back(sse_quota_claim_t *place);
+/** Release it.  Any thread; never waits. */
+void sse_limits_give_back(sse_quota_claim_t *claim);
 
 #endif /* SSE_LIMITS_H */

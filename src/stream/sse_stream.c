@@ -276,24 +276,63 @@ void sse_stream_dismiss(sse_stream_t *stream, sse_close_reason_e reason)
     sse_stream_say_goodbye(stream, reason, 0);
 }
 
-/* User code that has the request may still be at it, though told. */
-static void on_told(sse_task_t *task)
-{
-    sse_stream_t *stream = sse_owner_of(task, sse_stream_t, told_task);
+/* -- Phases ---------------------------------------------------------------- */
 
-    sse_counters_add(SSE_COUNTER_STREAMS, -1);
-    sse_limits_give_back(&stream->place);
-    sse_callbacks_finish(stream->callbacks, &stream->free_task);
+static void open_up(sse_stream_t *stream);
+static void drain(sse_stream_t *stream);
+static void await_writer(sse_stream_t *stream);
+static void tell(sse_stream_t *stream);
+static void let_go(sse_stream_t *stream);
+
+#define AFTER(phase) (1u << SSE_PHASE_##phase)
+
+/* What each phase may follow, and what is done when it begins. */
+static const struct {
+    unsigned int after;
+    void (*begin)(sse_stream_t *stream);
+} phases[] = {
+    [SSE_PHASE_NEW] = {0, NULL},
+    [SSE_PHASE_OPEN] = {AFTER(NEW), open_up},
+    [SSE_PHASE_DRAINING] = {AFTER(OPEN), drain},
+    [SSE_PHASE_CUT] = {AFTER(OPEN), await_writer},
+    [SSE_PHASE_TELLING] = {AFTER(OPEN) | AFTER(DRAINING) | AFTER(CUT), tell},
+    [SSE_PHASE_DONE] = {AFTER(TELLING), let_go},
+};
+
+/* The only place where a phase changes. */
+static void transit(sse_stream_t *stream, sse_phase_e to)
+{
+    if (phases[to].after & 1u << stream->phase) {
+        stream->phase = to;
+        phases[to].begin(stream);
+    }
 }
 
-static void on_free(sse_task_t *task)
+static int is_ending(const sse_stream_t *stream)
 {
-    sse_stream_t *stream = sse_owner_of(task, sse_stream_t, free_task);
+    return stream->phase == SSE_PHASE_DRAINING ||
+           stream->phase == SSE_PHASE_CUT;
+}
 
-    stream->phase = SSE_PHASE_DONE;
-    uv_close((uv_handle_t *)&stream->timer, on_timer_closed);
-    sse_streams_remove(stream);
-    stream->drive->finish(stream);
+/* From now, not from when the loop last woke. */
+static void start_end_timer(sse_stream_t *stream, apr_uint64_t msec)
+{
+    uv_update_time(sse_loop_uv(stream->loop));
+    uv_timer_start(&stream->timer, on_timer, msec, 0);
+}
+
+static void drain(sse_stream_t *stream)
+{
+    start_end_timer(stream, sse_stream_reason(stream) == SSE_CLOSE_STOP
+                                ? STOP_DRAIN_MSEC
+                                : DRAIN_MSEC);
+    /* What was sent before the loop had it has nobody's kick yet. */
+    stream->drive->kick(stream);
+}
+
+static void await_writer(sse_stream_t *stream)
+{
+    start_end_timer(stream, CUT_MSEC);
 }
 
 /* The writer may still be at it (a waiting drive stuck in a write): numbers are
@@ -320,11 +359,20 @@ static void fill(sse_stream_t *stream, sse_ending_t *ending)
     pthread_mutex_unlock(&stream->lock);
 }
 
+/* User code that has the request may still be at it, though told. */
+static void on_told(sse_task_t *task)
+{
+    sse_stream_t *stream = sse_owner_of(task, sse_stream_t, told_task);
+
+    sse_counters_add(SSE_COUNTER_STREAMS, -1);
+    sse_limits_give_back(&stream->claim);
+    sse_callbacks_finish(stream->callbacks, &stream->free_task);
+}
+
 static void tell(sse_stream_t *stream)
 {
     sse_ending_t ending = {0};
 
-    stream->phase = SSE_PHASE_TELLING;
     uv_timer_stop(&stream->timer);
     sse_peer_unprobe(sse_stream_fd(stream), &stream->probing);
     fill(stream, &ending);
@@ -339,53 +387,69 @@ static void tell(sse_stream_t *stream)
     }
 }
 
+static void on_free(sse_task_t *task)
+{
+    transit(sse_owner_of(task, sse_stream_t, free_task), SSE_PHASE_DONE);
+}
+
+static void let_go(sse_stream_t *stream)
+{
+    uv_close((uv_handle_t *)&stream->timer, on_timer_closed);
+    sse_streams_remove(stream);
+    stream->drive->finish(stream);
+}
+
+static int drains(const sse_stream_t *stream)
+{
+    sse_close_reason_e reason = sse_stream_reason(stream);
+
+    return sse_reason_drains(reason) &&
+           (reason == SSE_CLOSE_STOP ||
+            sse_streams_leaving() != SSE_LEAVE_AT_ONCE);
+}
+
+/* It has a reason. */
+static void end_open(sse_stream_t *stream)
+{
+    stream->source->on_ended(stream, stream->source_baton);
+    if (!drains(stream)) {
+        transit(stream,
+                stream->drive->cut(stream) ? SSE_PHASE_CUT : SSE_PHASE_TELLING);
+    }
+    else if (sse_atomic_load(&stream->is_dead) ||
+             sse_stream_is_drained(stream)) {
+        transit(stream, SSE_PHASE_TELLING);
+    }
+    else {
+        transit(stream, SSE_PHASE_DRAINING);
+    }
+}
+
 static void on_end(sse_task_t *task)
 {
     sse_stream_t *stream = sse_owner_of(task, sse_stream_t, end_task);
-    sse_close_reason_e reason = sse_stream_reason(stream);
-    int drains = sse_reason_drains(reason) &&
-                 (reason == SSE_CLOSE_STOP ||
-                  sse_streams_leaving() != SSE_LEAVE_AT_ONCE);
 
     if (stream->phase == SSE_PHASE_NEW) {
-        stream->ended_early = 1; /* on_attach() goes on from here */
+        stream->ended_early = 1; /* open_up() goes on from here */
     }
     else if (stream->phase == SSE_PHASE_OPEN) {
-        stream->source->on_ended(stream, stream->source_baton);
-        if (drains && !sse_atomic_load(&stream->is_dead) &&
-            !sse_stream_is_drained(stream)) {
-            stream->phase = SSE_PHASE_DRAINING;
-            /* From now, not from when the loop last woke. */
-            uv_update_time(sse_loop_uv(stream->loop));
-            uv_timer_start(
-                &stream->timer, on_timer,
-                reason == SSE_CLOSE_STOP ? STOP_DRAIN_MSEC : DRAIN_MSEC, 0);
-            /* What was sent before the loop had it has nobody's kick yet. */
-            stream->drive->kick(stream);
-        }
-        else if (!drains && stream->drive->cut(stream)) {
-            stream->phase = SSE_PHASE_CUT;
-            uv_timer_start(&stream->timer, on_timer, CUT_MSEC, 0);
-        }
-        else {
-            tell(stream);
-        }
+        end_open(stream);
     }
     sse_stream_release(stream);
 }
 
 void sse_stream_cut_short(sse_stream_t *stream)
 {
-    if (stream->phase == SSE_PHASE_DRAINING || stream->phase == SSE_PHASE_CUT) {
+    if (is_ending(stream)) {
         stream->drive->cut(stream);
-        tell(stream);
+        transit(stream, SSE_PHASE_TELLING);
     }
 }
 
 void sse_stream_drained(sse_stream_t *stream)
 {
-    if (stream->phase == SSE_PHASE_DRAINING || stream->phase == SSE_PHASE_CUT) {
-        tell(stream);
+    if (is_ending(stream)) {
+        transit(stream, SSE_PHASE_TELLING);
     }
     else if (stream->phase == SSE_PHASE_OPEN &&
              sse_stream_reason(stream) == SSE_CLOSE_NONE) {
@@ -406,8 +470,8 @@ void sse_stream_broken(sse_stream_t *stream, sse_close_reason_e reason,
 {
     sse_atomic_store(&stream->is_dead, 1);
     sse_stream_end(stream, reason, status);
-    if (stream->phase == SSE_PHASE_DRAINING) {
-        tell(stream);
+    if (is_ending(stream)) {
+        transit(stream, SSE_PHASE_TELLING);
     }
 }
 
@@ -447,13 +511,16 @@ static void start_ready(sse_stream_t *stream)
 
 static void on_attach(sse_task_t *task)
 {
-    sse_stream_t *stream = sse_owner_of(task, sse_stream_t, attach_task);
+    transit(sse_owner_of(task, sse_stream_t, attach_task), SSE_PHASE_OPEN);
+}
+
+static void open_up(sse_stream_t *stream)
+{
     apr_status_t rv;
 
     uv_timer_init(sse_loop_uv(stream->loop), &stream->timer);
     sse_stream_acquire(stream); /* the timer's */
     sse_streams_add(stream);
-    stream->phase = SSE_PHASE_OPEN;
     set_deadline(stream);
     if (stream->polls) {
         sse_stream_poll_begin(stream);
@@ -476,8 +543,7 @@ static void on_attach(sse_task_t *task)
         sse_stream_poll_drained(stream);
     }
     else if (stream->ended_early) {
-        sse_stream_acquire(stream);
-        on_end(&stream->end_task);
+        end_open(stream);
     }
     /* Else whoever ends it is about to post that. */
 }

@@ -128,7 +128,7 @@ static int may_suspend(request_rec *r)
 }
 
 static sse_stream_t *create(request_rec *r, const sse_stream_plan_t *plan,
-                            const sse_quota_claim_t *place)
+                            const sse_quota_claim_t *claim)
 {
     sse_stream_t *stream = calloc(1, sizeof(*stream));
 
@@ -147,7 +147,7 @@ static sse_stream_t *create(request_rec *r, const sse_stream_plan_t *plan,
     stream->can_poll = plan->can_poll;
     stream->ready_baton = plan->ready_baton;
     stream->opened = apr_time_now();
-    stream->place = *place;
+    stream->claim = *claim;
     pthread_mutex_init(&stream->lock, NULL);
     pthread_cond_init(&stream->cond, NULL);
     stream->bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
@@ -160,7 +160,7 @@ static sse_stream_t *create(request_rec *r, const sse_stream_plan_t *plan,
     sse_stream_log_prepare(r);
     stream->notes = sse_notes_create(r, plan->channels);
     stream->headers = sse_headers_keep(r);
-    stream->guard = sse_guard_add(r);
+    stream->seal = sse_seal_add(r);
     stream->callbacks = sse_callbacks_of(r, child.loop);
     sse_callbacks_acquire(stream->callbacks);
     sse_callbacks_set_stream(stream->callbacks);
@@ -300,12 +300,12 @@ static sse_thread_e take_thread(request_rec *r, const sse_stream_plan_t *plan,
 
 /* @return OK, or the answer; DONE: it was given */
 static int take(request_rec *r, const sse_stream_plan_t *plan,
-                sse_quota_claim_t *place, sse_thread_t *thread)
+                sse_quota_claim_t *claim, sse_thread_t *thread)
 {
     int rv = reserve_threads(r, plan);
 
     if (rv == OK) {
-        rv = sse_limits_take(r, place);
+        rv = sse_limits_take(r, claim);
     }
     if (rv != OK) {
         plan->source->on_ended(NULL, plan->baton);
@@ -313,12 +313,12 @@ static int take(request_rec *r, const sse_stream_plan_t *plan,
     }
     switch (take_thread(r, plan, thread)) {
     case SSE_THREAD_BUSY:
-        sse_limits_give_back(place);
+        sse_limits_give_back(claim);
         /* In one to three seconds. */
         send_away(r, plan, 1000 + apr_time_now() % 2000, plan->now);
         return DONE;
     case SSE_THREAD_REFUSED:
-        sse_limits_give_back(place);
+        sse_limits_give_back(claim);
         plan->source->on_ended(NULL, plan->baton);
         apr_table_setn(r->err_headers_out, "Retry-After", SSE_RETRY_AFTER);
         return HTTP_SERVICE_UNAVAILABLE;
@@ -354,10 +354,10 @@ static int is_reset(conn_rec *c)
 /* The request may be gone when the loop has it, but not while this thread
  * does. */
 static int open_stream(request_rec *r, const sse_stream_plan_t *plan,
-                       const sse_quota_claim_t *place, sse_thread_t *thread,
+                       const sse_quota_claim_t *claim, sse_thread_t *thread,
                        int is_open)
 {
-    sse_stream_t *stream = create(r, plan, place);
+    sse_stream_t *stream = create(r, plan, claim);
     int rv;
 
     settle_thread(stream, thread);
@@ -373,7 +373,7 @@ static int open_stream(request_rec *r, const sse_stream_plan_t *plan,
 static int start(request_rec *r, const sse_stream_plan_t *plan)
 {
     sse_thread_t thread;
-    sse_quota_claim_t place;
+    sse_quota_claim_t claim;
     sse_buf_t *first;
     int is_open, rv;
 
@@ -387,7 +387,7 @@ static int start(request_rec *r, const sse_stream_plan_t *plan)
         plan->source->on_ended(NULL, plan->baton);
         return HTTP_MISDIRECTED_REQUEST;
     }
-    rv = take(r, plan, &place, &thread);
+    rv = take(r, plan, &claim, &thread);
     if (rv != OK) {
         return rv == DONE ? OK : rv;
     }
@@ -395,11 +395,11 @@ static int start(request_rec *r, const sse_stream_plan_t *plan)
     first = plan->format->first(apr_time_as_msec(plan->opts.retry));
     /* Until here, who watches the request tells of its end. */
     if (send_buf(r, first) != APR_SUCCESS || !sse_watcher_disarm(r, &is_open)) {
-        sse_limits_give_back(&place);
+        sse_limits_give_back(&claim);
         sse_threads_give_back(&thread, is_reset(r->connection));
         return give_up(r, plan);
     }
-    return open_stream(r, plan, &place, &thread, is_open);
+    return open_stream(r, plan, &claim, &thread, is_open);
 }
 
 /* From here on a stop finds all that it has to tell of with the loop.  The

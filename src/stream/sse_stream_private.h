@@ -15,13 +15,14 @@
 #define SSE_STREAM_PRIVATE_H
 
 #include <pthread.h>
+#include <sys/queue.h>
 
 #include "conn/sse_conn.h"
 #include "loop/sse_peer.h"
 #include "loop/sse_workers.h"
 #include "notify/sse_callbacks.h"
 #include "stream/sse_conn_record.h"
-#include "stream/sse_guard.h"
+#include "stream/sse_seal.h"
 #include "stream/sse_headers.h"
 #include "stream/sse_limits.h"
 #include "notify/sse_notes.h"
@@ -29,12 +30,13 @@
 #include "stream/sse_stream.h"
 #include "stream/wait/sse_threads.h"
 
-/** How far a stream is, on the loop.  Only forward. */
+/** How far a stream is, on the loop.  Only forward: which may follow which, and
+ *  what is done then, is a table in sse_stream.c. */
 typedef enum {
     SSE_PHASE_NEW,      /**< the loop has not seen it yet */
     SSE_PHASE_OPEN,     /**< attached: fed and watched */
-    SSE_PHASE_DRAINING, /**< ended by us; what waits is still written */
-    SSE_PHASE_CUT,      /**< ended; a thread is about to leave its write */
+    SSE_PHASE_DRAINING, /**< ended by the server; what waits is still written */
+    SSE_PHASE_CUT,      /**< ended; a thread has yet to leave its write */
     SSE_PHASE_TELLING,  /**< its end is being told */
     SSE_PHASE_DONE      /**< the request is let go */
 } sse_phase_e;
@@ -89,13 +91,13 @@ struct sse_stream_t {
     sse_notes_t *notes;         /* const; the values: lock */
     sse_callbacks_t *callbacks; /* const; holds a reference */
     sse_headers_t *headers;     /* const: as they were sent */
-    sse_guard_t *guard;         /* const; its inside: writer */
+    sse_seal_t *seal;           /* const; its inside: writer */
     sse_ready_fn *ready;        /* const; or NULL */
     void *ready_baton;          /* const */
     sse_job_t ready_job, log_job;
     int log_late; /* loop, then who ends the request: the end's line is his */
     apr_time_t opened;       /* const */
-    sse_quota_claim_t place; /* loop, once attached: what limits count */
+    sse_quota_claim_t claim; /* loop, once attached: what limits count */
     int polls;               /* loop, once attached: it ends when all that
                                    is due was sent */
     int can_poll;            /* const: the plan's */
@@ -122,10 +124,10 @@ struct sse_stream_t {
     sse_task_t attach_task, kick_task, end_task, told_task, free_task;
     sse_task_t poll_task;
 
-    apr_uint64_t written;       /* loop: its clock at the last write */
-    uv_timer_t timer;           /* loop: all that is due at some time */
-    apr_uint64_t deadline;      /* loop: SSEMaxAge, or of draining; 0: none */
-    sse_stream_t *next, **prev; /* loop: all streams of the child */
+    apr_uint64_t written;  /* loop: its clock at the last write */
+    uv_timer_t timer;      /* loop: all that is due at some time */
+    apr_uint64_t deadline; /* loop: SSEMaxAge, or of draining; 0: none */
+    TAILQ_ENTRY(sse_stream_t) link; /* loop: all streams of the child */
 
     sse_peer_probing_t probing; /* loop, once attached */
     int owed;                   /* loop: the client may owe an answer */

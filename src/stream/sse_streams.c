@@ -41,9 +41,9 @@ APLOG_USE_MODULE(sse);
 
 static struct {
     sse_loop_t *loop;
-    sse_stream_t *first;   /* loop */
-    apr_uint32_t attached; /* loop: streams in the list */
-    apr_uint32_t count;    /* atomic: what a stop waits for */
+    TAILQ_HEAD(, sse_stream_t) streams; /* loop */
+    apr_uint32_t attached;              /* loop: streams in the list */
+    apr_uint32_t count;                 /* atomic: what a stop waits for */
     apr_uint32_t held;    /* atomic: watched requests that wait for callbacks */
     int leaving;          /* atomic: sse_leave_e */
     uv_timer_t step;      /* loop */
@@ -56,7 +56,7 @@ static struct {
     apr_uint32_t per_step; /* loop */
     unsigned int seed;     /* loop */
     int exit_steps;        /* loop: above 0, the process is about to end */
-} all;
+} all = {.streams = TAILQ_HEAD_INITIALIZER(all.streams)};
 
 double sse_streams_spread(void) { return (double)rand_r(&all.seed) / RAND_MAX; }
 
@@ -73,8 +73,9 @@ static void end_some(apr_uint32_t most)
 {
     sse_stream_t *stream;
 
-    for (stream = all.first; stream && most; stream = stream->next) {
-        if (sse_stream_reason(stream) == SSE_CLOSE_NONE) {
+    TAILQ_FOREACH(stream, &all.streams, link)
+    {
+        if (most && sse_stream_reason(stream) == SSE_CLOSE_NONE) {
             sse_stream_dismiss(stream, SSE_CLOSE_SHUTDOWN);
             --most;
         }
@@ -84,16 +85,18 @@ static void end_some(apr_uint32_t most)
 static void on_step(uv_timer_t *timer)
 {
     end_some(all.per_step);
-    if (!all.first) {
+    if (TAILQ_EMPTY(&all.streams)) {
         uv_timer_stop(timer);
     }
 }
 
+/* One that was ended before may be gone after that. */
 static void end_all(sse_close_reason_e reason)
 {
-    sse_stream_t *stream;
+    sse_stream_t *stream, *next;
 
-    for (stream = all.first; stream; stream = stream->next) {
+    for (stream = TAILQ_FIRST(&all.streams); stream; stream = next) {
+        next = TAILQ_NEXT(stream, link);
         sse_stream_dismiss(stream, reason);
         sse_stream_cut_short(stream);
     }
@@ -132,7 +135,8 @@ static apr_uint32_t count_waiting(void)
     apr_uint32_t n = sse_atomic_load(&all.held);
     sse_stream_t *stream;
 
-    for (stream = all.first; stream; stream = stream->next) {
+    TAILQ_FOREACH(stream, &all.streams, link)
+    {
         n += stream->phase == SSE_PHASE_TELLING;
     }
     return n;
@@ -248,12 +252,7 @@ void sse_streams_let_go(void) { sse_atomic_sub(&all.held, 1); }
 
 void sse_streams_add(sse_stream_t *stream)
 {
-    stream->next = all.first;
-    stream->prev = &all.first;
-    if (all.first) {
-        all.first->prev = &stream->next;
-    }
-    all.first = stream;
+    TAILQ_INSERT_HEAD(&all.streams, stream, link);
     ++all.attached;
     start_state_poll();
     if (sse_streams_leaving() != SSE_STAY) {
@@ -263,10 +262,7 @@ void sse_streams_add(sse_stream_t *stream)
 
 void sse_streams_remove(sse_stream_t *stream)
 {
-    *stream->prev = stream->next;
-    if (stream->next) {
-        stream->next->prev = stream->prev;
-    }
+    TAILQ_REMOVE(&all.streams, stream, link);
     --all.attached;
 }
 

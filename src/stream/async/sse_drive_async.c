@@ -105,7 +105,7 @@ void sse_async_writable(sse_stream_t *stream)
 static apr_status_t async_attach(sse_stream_t *stream)
 {
     sse_stream_disarm(stream);
-    stream->guard->is_open = 1; /* nobody else writes from now on */
+    stream->seal->is_open = 1; /* nobody else writes from now on */
     return sse_async_watch(stream->conn);
 }
 

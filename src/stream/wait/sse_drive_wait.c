@@ -210,9 +210,9 @@ static void write_out(sse_stream_t *stream)
     int is_out = !sse_atomic_load(&stream->is_dead);
 
     if (is_out) {
-        stream->guard->is_open = 1;
+        stream->seal->is_open = 1;
         rv = pass(stream, bb);
-        stream->guard->is_open = 0;
+        stream->seal->is_open = 0;
         is_out = APR_BRIGADE_EMPTY(bb);
     }
     apr_brigade_cleanup(bb);
@@ -303,9 +303,9 @@ static void send_end(sse_stream_t *stream)
 
     APR_BRIGADE_INSERT_TAIL(stream->bb,
                             apr_bucket_eos_create(r->connection->bucket_alloc));
-    stream->guard->is_open = 1;
+    stream->seal->is_open = 1;
     ap_pass_brigade(r->output_filters, stream->bb);
-    stream->guard->is_open = 0;
+    stream->seal->is_open = 0;
     apr_brigade_cleanup(stream->bb);
 }
 
