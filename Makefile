@@ -50,8 +50,7 @@ LIB_OBJS   := $(filter $(builddir)/obj/src/event/% $(builddir)/obj/src/store/%,\
 UNIT_OBJS  := $(LIB_OBJS) $(addprefix $(builddir)/obj/src/,stream/sse_queue.o \
                 stream/format/sse_buf.o stream/format/sse_format_sse.o \
                 http/sse/sse_accept.o hub/sse_channels.o \
-                stream/wait/sse_h2_frames.o shared/sse_quota.o \
-                notify/sse_listeners.o)
+                stream/wait/sse_h2_frames.o shared/sse_quota.o)
 UNIT_SRCS  := $(wildcard t/unit/test_*.c)
 UNIT_PROGS := $(UNIT_SRCS:t/unit/%.c=$(builddir)/unit/%)
 CONF_TESTS := $(wildcard t/config/*.pl t/install.pl)
@@ -188,7 +187,7 @@ $(builddir)/unit/%: $(builddir)/obj/t/unit/%.o $(UNIT_OBJS)
 $(filter $(builddir)/unit/test_hub_%,$(UNIT_PROGS)): \
     $(addprefix $(builddir)/obj/src/,hub/sse_hub.o hub/sse_subscription.o \
         hub/sse_subscription_read.o hub/sse_subscription_change.o \
-        hub/sse_subscription_end.o hub/sse_formats.o)
+        hub/sse_start.o hub/sse_formats.o)
 
 # Configuration: what is accepted, what is refused and with which words, and
 # whether code, reference file and manual name the same directives.

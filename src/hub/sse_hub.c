@@ -66,7 +66,7 @@ static void skip(sse_hub_t *hub, sse_id_t upto)
 
 static void forget(sse_hub_t *hub, const sse_record_t *record)
 {
-    sse_link_t *listener, *next;
+    sse_listener_t *listener, *next;
 
     for (listener = sse_channels_find(hub->channels, record->channel); listener;
          listener = next) {
@@ -77,7 +77,7 @@ static void forget(sse_hub_t *hub, const sse_record_t *record)
 
 static void fan_out(sse_hub_t *hub, const sse_record_t *record)
 {
-    sse_link_t *listener;
+    sse_listener_t *listener;
     const sse_format_t *format, *had = NULL;
     sse_buf_t *buf = NULL;
 
@@ -144,7 +144,6 @@ static void turn(sse_hub_t *hub)
     hub->turn_bytes = 0;
     rv = hub->provider->follow(hub->store, hub->position, TURN_RECORDS,
                                on_record, hub, &next, &missing);
-    sse_hub_end_all(hub);
     if (rv != APR_SUCCESS && !APR_STATUS_IS_EOF(rv)) {
         sse_hub_complain(hub, rv, "reading the store failed");
         return;
@@ -187,7 +186,7 @@ static void begin(sse_hub_t *hub)
     }
 }
 
-void sse_hub_join(sse_hub_t *hub, sse_slice_t key, sse_link_t *listener)
+void sse_hub_join(sse_hub_t *hub, sse_slice_t key, sse_listener_t *listener)
 {
     if (sse_channels_is_empty(hub->channels)) {
         begin(hub);
@@ -195,7 +194,7 @@ void sse_hub_join(sse_hub_t *hub, sse_slice_t key, sse_link_t *listener)
     sse_channels_add(hub->channels, key, listener);
 }
 
-void sse_hub_leave(sse_hub_t *hub, sse_link_t *listener)
+void sse_hub_leave(sse_hub_t *hub, sse_listener_t *listener)
 {
     if (!listener->node) {
         return;

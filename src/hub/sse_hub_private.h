@@ -26,16 +26,15 @@ struct sse_hub_t {
     sse_store_t *store;                   /* const */
     server_rec *server;                   /* const */
     sse_channels_t *channels;             /* loop */
-    sse_id_t position;          /* loop: the last id fanned out, where somebody
+    sse_id_t position;         /* loop: the last id fanned out, where somebody
                                 listens; else any that was */
-    int has_skipped;            /* loop: subscriptions may have a gap to tell */
-    sse_subscription_t *ending; /* loop: a channel of theirs ended this turn */
-    sse_formats_t formats;      /* loop */
-    apr_size_t turn_bytes;      /* loop: pushed in this turn */
-    sse_complaint_t complaint;  /* of a store that cannot be read */
-    sse_broadcast_t broadcast;  /* loop: heard while somebody listens */
-    uv_timer_t tidy;            /* loop */
-    int is_tidying;             /* atomic: a worker is at it */
+    int has_skipped;           /* loop: subscriptions may have a gap to tell */
+    sse_formats_t formats;     /* loop */
+    apr_size_t turn_bytes;     /* loop: pushed in this turn */
+    sse_complaint_t complaint; /* of a store that cannot be read */
+    sse_broadcast_t broadcast; /* loop: heard while somebody listens */
+    uv_timer_t tidy;           /* loop */
+    int is_tidying;            /* atomic: a worker is at it */
     sse_job_t tidy_job;
     sse_task_t turn_task;
 };
@@ -69,14 +68,14 @@ sse_id_t sse_hub_known(sse_hub_t *hub, sse_id_t id);
 
 /** Put a listener on a channel of this child.  The first one has the hub begin
  *  to follow the log, from now. */
-void sse_hub_join(sse_hub_t *hub, sse_slice_t key, sse_link_t *listener);
+void sse_hub_join(sse_hub_t *hub, sse_slice_t key, sse_listener_t *listener);
 
 /** Take it off, if it is on one.  After the last one the hub rests. */
-void sse_hub_leave(sse_hub_t *hub, sse_link_t *listener);
+void sse_hub_leave(sse_hub_t *hub, sse_listener_t *listener);
 
 /** In which format a turn is to give it this event of its channel; NULL: it is
  *  not to. */
-const sse_format_t *sse_hub_wants(const sse_link_t *listener, sse_id_t id);
+const sse_format_t *sse_hub_wants(const sse_listener_t *listener, sse_id_t id);
 
 /** Give it an event of a turn, of this id.  If its stream's queue has no room,
  *  it is live no more, and reads that event from the store. */
@@ -91,15 +90,9 @@ void sse_hub_gap(sse_subscription_t *sub, sse_id_t upto);
 /** The turn is over: tell a gap that no event has followed. */
 void sse_hub_tell_gap(sse_subscription_t *sub);
 
-/** Its channel was ended and forgotten, by the record of this id.  Inside the
- *  reading of the log, so it is only noted: what follows from it may have to
- *  ask the store, see sse_hub_end_all(). */
-void sse_hub_forget(sse_link_t *listener, sse_id_t id);
-
-/** The turn's reading is over: those live ones whose channel ended leave it. */
-void sse_hub_end_all(sse_hub_t *hub);
-
-/** It goes itself: no more of that. */
-void sse_hub_end_not(sse_subscription_t *sub);
+/** Its channel was deleted, by the record of this id: one that is live leaves
+ *  the channel, and the stream of one that is not ends.  Inside the reading of
+ *  the log, so the store is asked nothing. */
+void sse_hub_forget(sse_listener_t *listener, sse_id_t id);
 
 #endif /* SSE_HUB_PRIVATE_H */

@@ -180,9 +180,6 @@ static void go_back(sse_subscription_t *sub, sse_id_t last)
         place->since = sse_id_earlier(place->since, last);
         place->lost = sse_id_earlier(place->lost, last);
         place->again = sse_id_earlier(place->again, last);
-        if (place->ended > last) {
-            place->ended = 0;
-        }
     }
 }
 
@@ -245,7 +242,7 @@ void sse_subscription_tell_gap(sse_subscription_t *sub)
 
 /* At first the hub may be behind what the client has seen, or behind what is
  * from before the channel was added. */
-const sse_format_t *sse_hub_wants(const sse_link_t *listener, sse_id_t id)
+const sse_format_t *sse_hub_wants(const sse_listener_t *listener, sse_id_t id)
 {
     const sse_subscription_t *sub = listener->subscription;
     const sse_subscribed_t *place =
@@ -310,5 +307,104 @@ void sse_hub_tell_gap(sse_subscription_t *sub)
 {
     if (sub->is_live) {
         sse_subscription_tell_gap(sub);
+    }
+}
+
+/* Records of the log that are looked through at a time. */
+#define PASSED_RECORDS 4096
+
+/* -- A channel's end ------------------------------------------------------- */
+
+int sse_subscribed_takes(const sse_subscribed_t *place, sse_id_t id)
+{
+    return id > place->since;
+}
+
+void sse_subscription_push_id(sse_subscription_t *sub, sse_id_t id)
+{
+    sse_record_t record = {id, 0, SSE_RECORD_EVENT, {NULL, 0}, SSE_FIELDS_NONE};
+    sse_buf_t *buf = sse_stream_format(sub->stream)->event(&record);
+
+    sse_stream_push(sub->stream, buf, SSE_PUSH_ALWAYS);
+    sse_buf_release(buf);
+}
+
+void sse_subscription_leave(sse_subscription_t *sub, sse_subscribed_t *place,
+                            sse_id_t id)
+{
+    if (place->again >= id) {
+        place->since = place->again;
+        place->lost = sse_id_later(place->lost, place->again);
+        return;
+    }
+    sse_subscribed_destroy(sub, place);
+    if (!sub->places && !sub->is_free) {
+        sse_stream_dismiss(sub->stream, SSE_CLOSE_SERVER);
+    }
+}
+
+/* What it has yet to read of the channel is gone with the history.  Its client
+ * comes back, and is told of a gap then, or gets what there is of its other
+ * channels; but an application's stream has no history to come back to. */
+static void end_behind(sse_subscription_t *sub, sse_subscribed_t *place,
+                       sse_id_t id)
+{
+    if (sub->is_free) {
+        sse_subscription_owe_gap(sub, sub->after);
+        sse_subscription_leave(sub, place, id);
+        return;
+    }
+    if (!sub->gap) {
+        sse_subscription_push_id(sub, sub->after);
+    }
+    sse_stream_dismiss(sub->stream, SSE_CLOSE_SERVER);
+}
+
+void sse_hub_forget(sse_listener_t *listener, sse_id_t id)
+{
+    sse_subscription_t *sub = listener->subscription;
+    sse_subscribed_t *place =
+        sse_owner_of(listener, sse_subscribed_t, listener);
+
+    if (id <= sub->upto || id <= place->since) {
+        return; /* it came after that */
+    }
+    if (sub->is_live) {
+        sse_subscription_leave(sub, place, id);
+    }
+    else {
+        end_behind(sub, place, id);
+    }
+}
+
+static apr_status_t on_passed(void *baton, const sse_record_t *record)
+{
+    sse_subscription_t *sub = baton;
+    sse_subscribed_t *place;
+
+    if (record->id > sub->hub->position) {
+        return APR_EOF;
+    }
+    if (record->kind == SSE_RECORD_FORGET) {
+        place = sse_subscribed_find(sub, record->channel);
+        if (place) {
+            sse_hub_forget(&place->listener, record->id);
+        }
+    }
+    return APR_SUCCESS;
+}
+
+/* If the store cannot be read, what comes next finds that too. */
+void sse_subscription_find_ends(sse_subscription_t *sub, sse_id_t after)
+{
+    sse_hub_t *hub = sub->hub;
+    sse_id_t next = after, from = 0;
+    apr_status_t rv = APR_SUCCESS;
+    int missing;
+
+    while (rv == APR_SUCCESS && next > from && next < hub->position) {
+        from = next;
+        rv = hub->provider->follow(hub->store, from, PASSED_RECORDS, on_passed,
+                                   sub, &next, &missing);
     }
 }

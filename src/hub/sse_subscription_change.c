@@ -28,7 +28,7 @@ typedef struct {
     sse_reading_t reading;
     const sse_subscribed_t *place;
     sse_id_t upto;
-    int is_ended; /* the channel was ended and forgotten after these */
+    sse_id_t ended_by; /* the record that deleted the channel after these */
 } missed_t;
 
 static apr_status_t on_missed(void *baton, const sse_record_t *record)
@@ -44,7 +44,7 @@ static apr_status_t on_missed(void *baton, const sse_record_t *record)
         return APR_SUCCESS;
     }
     if (record->kind == SSE_RECORD_FORGET) {
-        missed->is_ended = 1;
+        missed->ended_by = record->id;
         return APR_EOF;
     }
     sse_reading_keep(&missed->reading, record);
@@ -99,20 +99,9 @@ static apr_status_t read_missed(missed_t *missed)
     return APR_STATUS_IS_EOF(rv) ? APR_SUCCESS : rv;
 }
 
-/* Where the client is to come back to when events of lower ids were the last
- * ones: an id alone is no event. */
-static void push_id(sse_subscription_t *sub, sse_id_t id)
-{
-    sse_record_t record = {id, 0, SSE_RECORD_EVENT, {NULL, 0}, SSE_FIELDS_NONE};
-    sse_buf_t *buf = sse_stream_format(sub->stream)->event(&record);
-
-    sse_stream_push(sub->stream, buf, SSE_PUSH_ALWAYS);
-    sse_buf_release(buf);
-}
-
 static void push_missed(sse_subscription_t *sub, sse_subscribed_t *place)
 {
-    missed_t missed = {{sub, {0}, 0, 0, 0}, place, sub->after, 0};
+    missed_t missed = {{sub, {0}, 0, 0}, place, sub->after, 0};
     sse_id_t last;
     apr_status_t rv;
 
@@ -126,17 +115,16 @@ static void push_missed(sse_subscription_t *sub, sse_subscribed_t *place)
     }
     last = sse_reading_push(&missed.reading);
     if (last && last < missed.upto) {
-        push_id(sub, missed.upto);
+        sse_subscription_push_id(sub, missed.upto);
     }
     if (sub->is_live) {
         sse_subscription_tell_gap(sub);
     }
-    if (missed.is_ended) {
-        sse_subscription_leave(sub, place);
+    if (missed.ended_by) {
+        sse_subscription_leave(sub, place, missed.ended_by);
     }
     else if (!sub->is_live) {
-        sse_subscription_find_ends(sub, place->since > sub->after ? place->since
-                                                                  : sub->after);
+        sse_subscription_find_ends(sub, sse_id_later(place->since, sub->after));
     }
 }
 

@@ -5,8 +5,8 @@
 /**
  * @file sse_subscription_private.h
  * What a subscription (sse_subscription.c), its reading from the store
- * (sse_subscription_read.c), the changing of its channels
- * (sse_subscription_change.c) and their ends (sse_subscription_end.c) share.
+ * (sse_subscription_read.c) and the changing of its channels
+ * (sse_subscription_change.c) share.
  *
  * Threads: the loop's, but for what is tagged.
  */
@@ -34,10 +34,9 @@ static inline sse_id_t sse_id_later(sse_id_t a, sse_id_t b)
  *  subscription's own memory: a stream's small pieces would keep the C library
  *  from giving memory back.  Those that come later are malloc'ed. */
 typedef struct sse_subscribed_t {
-    sse_link_t listener;
+    sse_listener_t listener;
     sse_id_t since; /* events up to this one are not for it */
     sse_id_t lost;  /* some of its history up to here is missing, as is known */
-    sse_id_t ended; /* the channel was deleted by that record; 0: it was not */
     sse_id_t again; /* it was added once more, with that as since; or 0 */
     struct sse_subscribed_t *next;
     int is_inner; /* part of the subscription's memory */
@@ -60,10 +59,8 @@ struct sse_subscription_t {
     int is_live;          /* loop: fed by the hub's turns */
     int has_been_live;    /* loop */
     int is_skipping;      /* loop: it leaves out what has waited too long */
-    sse_subscription_t *next_ending; /* loop: in the hub's list of these */
-    int is_ending;                   /* loop: it is in it */
-    int is_free;              /* const: it stays open without a channel */
-    int n;                    /* loop: places */
+    int is_free;          /* const: it stays open without a channel */
+    int n;                /* loop: places */
     sse_subscribed_t *places; /* loop, once attached */
 };
 
@@ -118,21 +115,18 @@ void sse_subscription_tell_gap(sse_subscription_t *sub);
 /** Whether this event of its channel is for it. */
 int sse_subscribed_takes(const sse_subscribed_t *place, sse_id_t id);
 
-/** Its channel was ended and forgotten, by the record of this id: what comes
- *  later is not for it. */
-void sse_subscribed_end(sse_subscribed_t *place, sse_id_t id);
+/** All up to the record of that id, which deleted its channel, has been given:
+ *  it leaves the channel, unless that was added again since.  With the last one
+ *  the stream ends.  May be called from within the store. */
+void sse_subscription_leave(sse_subscription_t *sub, sse_subscribed_t *place,
+                            sse_id_t id);
 
-/** Look for ends of its channels that the hub's turns have passed, after that
- *  id. */
+/** Look for deletions of its channels after that id, which the hub's turns had
+ *  passed when it joined the channel. */
 void sse_subscription_find_ends(sse_subscription_t *sub, sse_id_t after);
 
-/** A channel has ended; with the last one the stream ends.
- *  @return whether it goes on */
-int sse_subscription_leave(sse_subscription_t *sub, sse_subscribed_t *place);
-
-/** Leave those whose end it has read up to.
- *  @return whether the stream goes on */
-int sse_subscription_leave_ended(sse_subscription_t *sub);
+/** Send an id alone, which is no event: its client is to come back to that. */
+void sse_subscription_push_id(sse_subscription_t *sub, sse_id_t id);
 
 /** What one reading found, held back until it is known whether a gap has to be
  *  told before it. */
@@ -141,7 +135,6 @@ typedef struct {
     sse_queue_t found;
     apr_time_t stale; /* events before that are left out until one is not */
     int has_skipped;  /* some were */
-    int is_at_end;    /* a channel of its ended here */
 } sse_reading_t;
 
 void sse_reading_keep(sse_reading_t *reading, const sse_record_t *record);

@@ -88,16 +88,12 @@ static apr_status_t on_log(void *baton, const sse_record_t *record)
     sse_subscription_t *sub = reading->sub;
     sse_subscribed_t *place;
 
-    if (record->id > sub->hub->position || reading->is_at_end ||
-        reading->found.bytes > PIECE_BYTES) {
+    if (record->id > sub->hub->position || reading->found.bytes > PIECE_BYTES) {
         return APR_EOF;
     }
     place = sse_subscribed_find(sub, record->channel);
-    if (place && record->kind == SSE_RECORD_FORGET) {
-        sse_subscribed_end(place, record->id);
-        reading->is_at_end = 1;
-    }
-    else if (place && sse_subscribed_takes(place, record->id)) {
+    if (place && record->kind == SSE_RECORD_EVENT &&
+        sse_subscribed_takes(place, record->id)) {
         find(reading, record);
     }
     return APR_SUCCESS;
@@ -170,7 +166,7 @@ static apr_status_t read_log(sse_reading_t *reading, sse_id_t *next, int *gap)
         return APR_SUCCESS;
     }
     sse_queue_clear(&reading->found);
-    reading->is_at_end = *gap = 0;
+    *gap = 0;
     sub->by_log = 0;
     sub->upto = hub->position;
     return read_history(reading, next, gap);
@@ -194,7 +190,7 @@ static apr_status_t read_lingering(sse_reading_t *reading, sse_id_t *next,
 {
     sse_subscription_t *sub = reading->sub;
     sse_hub_t *hub = sub->hub;
-    sse_reading_t log = {sub, {0}, stale_before(sub, sub->is_skipping), 0, 0};
+    sse_reading_t log = {sub, {0}, stale_before(sub, sub->is_skipping), 0};
     sse_id_t upto;
     int missing;
     apr_status_t rv;
@@ -267,8 +263,7 @@ void sse_reading_fail(sse_reading_t *reading, apr_status_t rv)
 
 static void catch_up(sse_subscription_t *sub)
 {
-    sse_reading_t reading = {
-        sub, {0}, stale_before(sub, sub->is_skipping), 0, 0};
+    sse_reading_t reading = {sub, {0}, stale_before(sub, sub->is_skipping), 0};
     sse_id_t from = sub->after, next = from;
     int gap = 0, found;
     apr_status_t rv;
@@ -280,9 +275,6 @@ static void catch_up(sse_subscription_t *sub)
             return;
         }
         found = push_found(&reading, gap || reading.has_skipped, next);
-        if (!sse_subscription_leave_ended(sub)) {
-            return;
-        }
         if (!is_caught_up(sub)) {
             if (!found) {
                 go_on(sub, from);
@@ -341,7 +333,6 @@ static void on_ended(sse_stream_t *stream, void *baton)
     while (sub->places) {
         sse_subscribed_destroy(sub, sub->places);
     }
-    sse_hub_end_not(sub);
     free(sub->lost);
     free(sub);
 }

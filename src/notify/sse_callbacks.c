@@ -235,43 +235,39 @@ static void run_todo(sse_callbacks_t *callbacks)
 }
 
 /* Under the lock. */
-static void store(sse_callbacks_t *callbacks, const sse_close_t *close)
+static void store(sse_callbacks_t *callbacks, const sse_close_t *close,
+                  const char *last_event_id)
 {
     callbacks->close = *close;
-    if (close->last_event_id) {
-        callbacks->close.last_event_id = strdup(close->last_event_id);
-    }
+    callbacks->close.last_event_id =
+        last_event_id ? strdup(last_event_id) : NULL;
     callbacks->is_closed = 1;
 }
 
-/* If no callback waits, the end counts as told: later ones run at once. */
-static int wants_end(const sse_ended_t *ended)
+int sse_callbacks_close_unheard(sse_callbacks_t *callbacks,
+                                const sse_close_t *close,
+                                const char *last_event_id)
 {
-    sse_callbacks_t *callbacks = sse_callbacks_find(ended->r);
-    int waits;
+    int unheard;
 
     pthread_mutex_lock(&callbacks->lock);
-    waits = callbacks->todo != NULL;
-    if (!waits) {
-        store(callbacks, &ended->close);
+    unheard = !callbacks->todo;
+    if (unheard) {
+        store(callbacks, close, last_event_id);
     }
     pthread_mutex_unlock(&callbacks->lock);
-    return waits;
+    return unheard;
 }
 
-static void closed(const sse_ended_t *ended)
+void sse_callbacks_run(sse_callbacks_t *callbacks, const sse_close_t *close,
+                       const char *last_event_id)
 {
-    sse_callbacks_t *callbacks = sse_callbacks_find(ended->r);
-
     pthread_mutex_lock(&callbacks->lock);
-    store(callbacks, &ended->close);
+    store(callbacks, close, last_event_id);
     callbacks->is_running = 1;
     run_todo(callbacks);
     pthread_mutex_unlock(&callbacks->lock);
 }
-
-const sse_listener_t sse_callbacks_listener = {
-    .name = "callbacks", .wants_end = wants_end, .closed = closed};
 
 /* Worker: with a pin and a reference, both taken by who posted it. */
 static void run_late(sse_job_t *job)

@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "notify/sse_close.h"
 #include "notify/sse_notify.h"
 #include "sse_atomic.h"
 #include "shared/sse_counters.h"
@@ -339,7 +338,7 @@ static void await_writer(sse_stream_t *stream)
  * taken under the lock, which it holds to change them. */
 static void fill(sse_stream_t *stream, sse_ending_t *ending)
 {
-    sse_close_t *close = &ending->ended.close;
+    sse_close_t *close = &ending->close;
 
     close->reason = sse_stream_reason(stream);
     close->by_client = sse_close_by_client(close->reason);
@@ -377,14 +376,13 @@ static void tell(sse_stream_t *stream)
     sse_peer_unprobe(sse_stream_fd(stream), &stream->probing);
     fill(stream, &ending);
     sse_stream_log_end(stream);
-    ending.ended.stream = stream;
-    ending.ended.r = stream->r;
-    ending.ended.was_opened = 1;
+    ending.stream = stream;
+    ending.r = stream->r;
+    ending.run_hooks = 1;
+    ending.callbacks = stream->callbacks;
     ending.done = &stream->told_task;
     ending.loop = stream->loop;
-    if (!sse_notify_end(&ending)) {
-        on_told(&stream->told_task);
-    }
+    sse_notify_end(&ending);
 }
 
 static void on_free(sse_task_t *task)

@@ -19,7 +19,9 @@
 #include <http_config.h>
 #include <http_log.h>
 
+#include "config/sse_config.h"
 #include "hub/sse_hub_private.h"
+#include "hub/sse_start.h"
 #include "loop/sse_log.h"
 #include "loop/sse_broadcast.h"
 #include "loop/sse_workers.h"
@@ -40,6 +42,7 @@ struct sse_stream_t {
     int room;    /* for so many; 0: for all */
     sse_stream_opts_t opts;
     const sse_format_t *format; /* NULL: SSE's; else its bytes are text */
+    sse_id_t last_id;           /* the client's */
     char text[1024];            /* what it was given */
 };
 
@@ -251,6 +254,9 @@ apr_status_t sse_stream_push(sse_stream_t *stream, sse_buf_t *buf,
     else {
         write_down(stream->text + len, sizeof(stream->text) - len, block);
     }
+    if (strstr(block, "id: ")) {
+        stream->last_id = last_id;
+    }
     free(block);
     return APR_SUCCESS;
 }
@@ -260,6 +266,9 @@ apr_status_t sse_stream_end(sse_stream_t *stream, sse_close_reason_e reason,
 {
     apr_size_t len = strlen(stream->text);
 
+    if (!stream->sub) {
+        return APR_EOF;
+    }
     snprintf(stream->text + len, sizeof(stream->text) - len, "end");
     stream->sub = NULL;
     return APR_SUCCESS;
@@ -349,20 +358,24 @@ static inline void forget_old(void)
 /* Not yet attached: a request at this moment, by who has seen that event. */
 static const char *lost; /* what who asks is told to have lost */
 
+/* Each letter of channels is one. */
+static inline int keys_of(const char *channels, sse_slice_t *keys)
+{
+    int n;
+
+    for (n = 0; channels[n]; ++n) {
+        keys[n].ptr = channels + n;
+        keys[n].len = 1;
+    }
+    return n;
+}
+
 static inline sse_subscription_t *ask(const char *channels, sse_id_t after)
 {
     sse_slice_t keys[4];
-    sse_start_t start = {keys, 0, 0, 0, NULL};
-    int n = 0;
+    sse_start_t start = {keys, keys_of(channels, keys), origin + after,
+                         last_of(store), lost};
 
-    for (; *channels; ++channels) {
-        keys[n].ptr = channels;
-        keys[n++].len = 1;
-    }
-    start.n = n;
-    start.after = origin + after;
-    start.upto = last_of(store);
-    start.lost = lost;
     return sse_subscription_create(hub, &start);
 }
 
@@ -373,7 +386,6 @@ static inline void attach(sse_stream_t *stream, sse_subscription_t *sub)
     sse_hub_source.on_attached(stream, sub);
 }
 
-/* Each letter of channels is one. */
 static inline void subscribe(sse_stream_t *stream, const char *channels,
                              sse_id_t after)
 {
@@ -384,6 +396,25 @@ static inline void finish(sse_stream_t *stream, sse_subscription_t *sub)
 {
     sse_hub_source.on_ended(stream, sub);
     stream->sub = NULL;
+}
+
+/* Its stream has ended, and its client comes again, with the id that it has.
+ * @return the subscription of its new stream */
+static inline sse_subscription_t *
+come_again(sse_stream_t *stream, sse_subscription_t *sub, const char *channels)
+{
+    char *id =
+        apr_psprintf(pool, "%" APR_UINT64_T_FMT, origin + stream->last_id);
+    sse_stream_plan_t plan = {0};
+    sse_slice_t keys[4];
+
+    finish(stream, sub);
+    if (sse_start_plan(&plan, keys, keys_of(channels, keys), id,
+                       SSE_REPLAY_NONE) != APR_SUCCESS) {
+        printf("# not subscribed\n");
+    }
+    attach(stream, plan.baton);
+    return plan.baton;
 }
 
 /* What it had is written, and nothing more. */

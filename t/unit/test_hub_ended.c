@@ -2,9 +2,10 @@
  * mod_sse: Server-Sent Events for Apache httpd.
  * See LICENSE for the terms. */
 
-/* Channels that are deleted: what was published before that is sent, wherever
- * a stream is, or a gap is told; what is published after is nobody's who
- * listened before. */
+/* Channels that are deleted: what was published before that is sent, or a gap
+ * is told; what is published after is nobody's who listened before.  A stream
+ * that has yet to read something ends, whatever other channels it has, and its
+ * client comes again. */
 
 #include "hub.h"
 
@@ -57,9 +58,10 @@ static void test_ended_log(void)
     publish(store, "a", "again", &keep_all);
     ring();
     has(&live, "end", "log: live, it ends");
-    has(&stream, "", "log: with something to read, it does not yet");
+    has(&stream, "1= end", "log: with something to read, it does as well");
+    sub = come_again(&stream, sub, "a");
     drain(&stream);
-    has(&stream, "2=y 3=last end", "log: it ends after what came before");
+    has(&stream, "gap(1,5) 5=again ", "log: who comes again is told of a gap");
     finish(&stream, sub);
     finish(&live, sub_live);
     end();
@@ -83,12 +85,15 @@ static void test_ended_one(void)
     ring();
     drain(&stream);
     has(&live, "4=v 7=w ", "one: live, it gives nothing any more");
-    has(&stream, "2=y 3=last 4=v 7=w ", "one: nor to one that catches up");
+    has(&stream, "1= end", "one: one that catches up ends");
+    sub = come_again(&stream, sub, "ab");
+    drain(&stream);
+    has(&stream, "gap(1,4) 4=v 7=w 9=once more ", "one: and comes again");
     publish(store, "a", "z", &keep_all);
     publish(store, "b", "z", &keep_all);
     ring();
     has(&live, "11=z ", "one: its stream goes on");
-    has(&stream, "11=z ", "one: each");
+    has(&stream, "10=z 11=z ", "one: with both channels");
     finish(&stream, sub);
     finish(&live, sub_live);
     end();
@@ -113,13 +118,14 @@ static void test_ended_history(void)
     delete_it("a");
     publish(store, "a", "again", &keep_all);
     ring();
+    has(&stream, "1=x 1= end", "history: the end");
+    has(&both, "1=x 1= end", "history: also with another channel");
+    sub = come_again(&stream, sub, "a");
     drain(&stream);
-    has(&stream, "1=x gap(1,0) end", "history: a gap, and the end");
+    has(&stream, "gap(1,6) 6=again ", "history: then a gap");
+    sub_both = come_again(&both, sub_both, "ab");
     drain(&both);
-    has(&both, "1=x gap(1,4) 4=v ", "history: or what else there is");
-    publish(store, "a", "z", &keep_all);
-    ring();
-    has(&both, "", "history: it is left");
+    has(&both, "gap(1,4) 4=v 6=again ", "history: and what else there is");
     finish(&stream, sub);
     finish(&both, sub_both);
     end();
@@ -142,14 +148,18 @@ static void test_ended_far(void)
     publish(store, "a", "again", &keep_all);
     publish_many("b");
     ring();
+    has(&stream, "1= end", "far: it ends");
+    has(&both, "1= end", "far: each");
+    sub = come_again(&stream, sub, "a");
+    sub_both = come_again(&both, sub_both, "ac");
     drain(&stream);
     drain(&both);
-    has(&stream, "2=y 3=last end", "far: what the log still has, and the end");
-    has(&both, "gap(1,5) 5=v ", "far: or what else there is");
+    has(&stream, "gap(1,6) 6=again ", "far: then a gap");
+    has(&both, "gap(1,5) 5=v 6=again ", "far: and what else there is");
     publish(store, "a", "z", &keep_all);
     publish(store, "c", "w", &keep_all);
     ring();
-    has(&both, "4208=w ", "far: and what is new");
+    has(&both, "4207=z 4208=w ", "far: and what is new");
     finish(&stream, sub);
     finish(&both, sub_both);
     finish(&live, sub_live);
@@ -174,8 +184,10 @@ static void test_ended_nothing(void)
     delete_it("a");
     publish_many("c");
     ring();
+    has(&stream, "1=x 1= end", "nothing: it cannot know");
+    sub = come_again(&stream, sub, "a");
     drain(&stream);
-    has(&stream, "1=x end", "nothing: no gap, where nothing is missing");
+    has(&stream, "", "nothing: no gap, where nothing is missing");
     finish(&stream, sub);
     finish(&live, sub_live);
     end();
@@ -195,8 +207,10 @@ static void test_ended_lost(void)
     publish(store, "a", "again", &keep_all);
     ring();
     forget_old();
+    has(&stream, "1= end", "lost: the end");
+    sub = come_again(&stream, sub, "a");
     drain(&stream);
-    has(&stream, "gap(1,0) end", "lost: a gap, and the end");
+    has(&stream, "gap(1,5) 5=again ", "lost: then a gap");
     finish(&stream, sub);
     finish(&live, sub_live);
     end();
@@ -220,14 +234,18 @@ static void test_ended_early(void)
     publish(store, "a", "again", &keep_all);
     ring();
     attach(&stream, sub);
+    has(&stream, "0= end", "early: it ends when it joins");
+    sub = come_again(&stream, sub, "a");
     drain(&stream);
-    has(&stream, "gap(0,2) 2=y 3=last end", "early: what came before is sent");
+    has(&stream, "gap(0,5) 5=again ", "early: then a gap");
     publish_many("c");
     bell->fn(bell);
     run_tasks();
     attach(&far, sub_far);
+    has(&far, "1= end", "early: also far behind");
+    sub_far = come_again(&far, sub_far, "a");
     drain(&far);
-    has(&far, "2=y 3=last end", "early: also out of the log");
+    has(&far, "gap(1,5) 5=again ", "early: likewise");
     finish(&stream, sub);
     finish(&far, sub_far);
     finish(&live, sub_live);
@@ -272,8 +290,10 @@ static void test_ended_gap(void)
     forget_old();
     delete_it("a");
     ring();
+    has(&stream, "0= end", "gap: it ends");
+    sub = come_again(&stream, sub, "a");
     drain(&stream);
-    has(&stream, "gap(0,0) end", "gap: it is told before the end");
+    has(&stream, "gap(0,0) ", "gap: then it is told");
     finish(&stream, sub);
     end();
 }
@@ -300,15 +320,17 @@ static void test_ended_again(void)
     run_tasks();
     publish(store, "a", "again", &keep_all);
     ring();
-    drain(&stream);
     has(&live, "6=again ", "again: live, what is new");
-    has(&stream, "2=y 3=last 6=again ", "again: and catching up");
+    has(&stream, "1= end", "again: catching up, it ends");
+    sub = come_again(&stream, sub, "ab");
+    drain(&stream);
+    has(&stream, "gap(1,5) 5=nobody's 6=again ", "again: and comes again");
     delete_it("a");
     publish(store, "a", "z", &keep_all);
     publish(store, "b", "z", &keep_all);
     ring();
     has(&live, "9=z ", "again: ended again, it is left");
-    has(&stream, "9=z ", "again: each");
+    has(&stream, "9=z ", "again: by each");
     finish(&stream, sub);
     finish(&live, sub_live);
     end();
@@ -325,16 +347,17 @@ static void test_ended_twice(void)
     sub_live = live.sub;
     delete_it("a");
     ring();
-    add_channel(&stream, "a");
+    has(&stream, "1= end", "twice: it ends");
+    add_channel(&live, "a");
     run_tasks();
     publish(store, "a", "again", &keep_all);
     delete_it("a");
     publish(store, "a", "z", &keep_all);
     ring();
-    drain(&stream);
+    drain(&live);
     publish(store, "a", "z", &keep_all);
     ring();
-    has(&stream, "2=y 3=last 5=again ", "twice: what was for it, and no more");
+    has(&live, "5=again ", "twice: what was for it, and no more");
     finish(&stream, sub);
     finish(&live, sub_live);
     end();
@@ -363,7 +386,7 @@ static void test_ended_added(void)
     publish(store, "b", "z", &keep_all);
     publish(store, "a", "z", &keep_all);
     ring();
-    has(&stream, "2=y gap(2,3) 3=last 4208=z ", "added: a gap, and it is left");
+    has(&stream, "1= end", "added: it ends");
     finish(&stream, sub);
     finish(&live, sub_live);
     end();
@@ -388,8 +411,10 @@ static void test_ended_undone(void)
     rename(apr_pstrcat(pool, dir, ".copy", NULL), dir);
     open_again();
     ring();
+    has(&stream, "1= end", "undone: each has");
+    sub = come_again(&stream, sub, "a");
     drain(&stream);
-    has(&stream, "gap(1,2) 2=y 3=last ", "undone: one that has not goes on");
+    has(&stream, "2=y 3=last ", "undone: what is there again");
     publish(store, "a", "z", &keep_all);
     ring();
     has(&stream, "4=z ", "undone: with what is new");
