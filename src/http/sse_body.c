@@ -16,9 +16,9 @@
 
 APLOG_USE_MODULE(sse);
 
-#define SSE_BODY_READ 16384 /**< bytes asked for at a time */
+#define SSE_BODY_READ 16384 /**< bytes requested at a time */
 #define SSE_BODY_FIRST_SIZE                                                    \
-    16384 /**< up to which a buffer is made to measure */
+    16384 /**< bodies up to this get a buffer of their size */
 
 /** A growing body. */
 typedef struct {
@@ -52,9 +52,9 @@ int sse_problem_no_memory(request_rec *r, sse_problem_t *problem)
                            "later, or send less at once");
 }
 
-/* httpd's input filter reports a bad body by sending an error bucket down the
- * output, where it would become httpd's own page.  Caught here, it becomes our
- * answer.  The filter is there only while a body is read. */
+/* httpd's input filter reports a malformed body by sending an error bucket down
+ * the output filters, where it would become httpd's own error page.  This
+ * filter, which is there only while a body is read, catches the bucket. */
 static apr_status_t guard_filter(ap_filter_t *f, apr_bucket_brigade *bb)
 {
     int *status = f->ctx;
@@ -114,11 +114,11 @@ static int answer_failure(request_rec *r, apr_status_t rv, int guarded,
     }
     if (client_left(r, rv)) {
         ap_log_rerror(APLOG_MARK, APLOG_DEBUG, rv, r,
-                      "the client left while it sent its body");
+                      "the client disconnected while sending its body");
         return problem->status = DONE;
     }
     status = ap_map_http_request_error(rv, HTTP_BAD_REQUEST);
-    if (status == AP_FILTER_ERROR) { /* somebody answered already */
+    if (status == AP_FILTER_ERROR) { /* already answered */
         return problem->status = status;
     }
     ap_log_rerror(APLOG_MARK, APLOG_DEBUG, rv, r, "reading the body failed");
@@ -177,7 +177,7 @@ static int read_all(request_rec *r, apr_bucket_brigade *bb, sse_body_fn *fn,
         }
         apr_brigade_cleanup(bb);
     }
-    /* What is left may be endless: nobody waits for it to be discarded. */
+    /* The rest may be endless, so do not wait for it to be discarded. */
     if (!ended) {
         r->connection->keepalive = AP_CONN_CLOSE;
     }
@@ -264,7 +264,7 @@ int sse_body_whole(request_rec *r, apr_size_t limit, const char *too_large,
     if (is_told && (apr_uint64_t)length > limit) {
         return refuse_size(buffer);
     }
-    /* What a client only promises is not even reserved. */
+    /* Do not allocate what the client has only announced. */
     if (is_told && length > 0 && length < SSE_BODY_FIRST_SIZE) {
         sse_room_grow(&buffer->room, (apr_size_t)length);
     }

@@ -13,8 +13,8 @@
 
 typedef enum {
     ALLOWED_NONE,  /**< not allowed */
-    ALLOWED_ANY,   /**< by "*": to read, without credentials */
-    ALLOWED_LISTED /**< by name: to publish, too */
+    ALLOWED_ANY,   /**< by "*": may read, without credentials */
+    ALLOWED_LISTED /**< by name: may also publish */
 } allowed_e;
 
 static const char *origin_of(const request_rec *r)
@@ -46,7 +46,7 @@ int sse_cors_lists(const request_rec *r, const char *origin)
     return allows(r, origin) == ALLOWED_LISTED;
 }
 
-/* err_headers_out, so that they stay should httpd answer an error instead. */
+/* In err_headers_out, so that they are kept if httpd answers with an error. */
 void sse_cors_answer(request_rec *r)
 {
     const char *origin = origin_of(r);

@@ -18,7 +18,7 @@
 
 /** A host and a port. */
 typedef struct {
-    const char *host; /**< in brackets where it is an IPv6 address */
+    const char *host; /**< in brackets if it is an IPv6 address */
     int port;
 } authority_t;
 
@@ -33,7 +33,7 @@ static int default_port(const char *scheme)
     return strcmp(scheme, "https") ? 80 : 443;
 }
 
-/* The host's end; NULL: it is none. */
+/* The end of the host; NULL: it is not a host. */
 static const char *host_end(const char *text)
 {
     const char *end = text;
@@ -48,7 +48,7 @@ static const char *host_end(const char *text)
     return end > text ? end : NULL;
 }
 
-/* host or host:port. @return whether it is one */
+/* host or host:port. @return whether it is valid */
 static int parse_authority(apr_pool_t *pool, const char *text, int port,
                            authority_t *at)
 {
@@ -94,7 +94,7 @@ static int is_same(const authority_t *a, const authority_t *b)
     return a->port == b->port && !ap_cstr_casecmp(a->host, b->host);
 }
 
-/* What the client believes to talk to, as it spelt it. */
+/* The authority that the client has addressed, as the client spelt it. */
 static int addressed(request_rec *r, const char *scheme, authority_t *at)
 {
     const char *host = r->parsed_uri.hostinfo
@@ -116,7 +116,7 @@ static int is_address(apr_pool_t *pool, const char *host)
     return inet_pton(AF_INET, host, bytes) == 1;
 }
 
-/* "ServerAlias *" takes every name, and so vouches for none. */
+/* "ServerAlias *" matches every name, and so vouches for none. */
 static int matches(const char *host, const char *pattern)
 {
     return pattern[strspn(pattern, "*?.")] &&
@@ -152,8 +152,8 @@ static int is_server_name(const server_rec *s, const char *host)
     return s->server_hostname && !ap_cstr_casecmp(host, s->server_hostname);
 }
 
-/* Whether the configuration calls this host so: ServerName, ServerAlias, the
- * line <VirtualHost name>.  A dot at the end is still the same name. */
+/* Whether the configuration gives the host this name, by ServerName,
+ * ServerAlias or <VirtualHost name>.  A trailing dot makes no difference. */
 static int is_name(request_rec *r, const char *host)
 {
     apr_size_t len = strlen(host);
@@ -164,16 +164,16 @@ static int is_name(request_rec *r, const char *host)
     return is_server_name(r->server, host) || is_alias(r->server, host);
 }
 
-/* Nobody else can let these names lead here. */
+/* No DNS record of somebody else can point these names here. */
 static int is_fixed(request_rec *r, const char *host)
 {
     return !ap_cstr_casecmp(host, "localhost") || is_address(r->pool, host);
 }
 
-/* ServerName with a scheme is the whole public origin, which a proxy in front
- * may have replaced in Host.  Not where Host is an alias: then each of many
- * sites on one host may have its own, and one's pages are strangers to the
- * others. */
+/* A ServerName with a scheme is the whole public origin, for a proxy in front
+ * may have replaced Host.  This does not hold if Host is an alias: each of the
+ * sites on this host may have its own, and the pages of one site must not
+ * publish to another. */
 static int is_public(request_rec *r, const origin_t *origin)
 {
     const server_rec *s = r->server;
@@ -194,12 +194,12 @@ static int is_public(request_rec *r, const origin_t *origin)
 static const char *refuse_scheme(const origin_t *origin)
 {
     if (!strcmp(origin->scheme, "https")) {
-        return "a page that came by https is a stranger to this host, which "
-               "speaks http: where a proxy in front of it ends TLS, tell it by "
+        return "a page loaded by https is of another origin than this host, "
+               "which speaks http: if a proxy in front ends TLS, set "
                "ServerName https://..., or list the Origin in SSEAllowOrigin";
     }
-    return "a page that came by http is a stranger to this host, which speaks "
-           "https: open the page by https, or list its Origin in "
+    return "a page loaded by http is of another origin than this host, which "
+           "speaks https: load the page by https, or list its Origin in "
            "SSEAllowOrigin";
 }
 
@@ -218,7 +218,7 @@ static const char *refuse(request_rec *r)
            "SSEAllowOrigin to allow it";
 }
 
-/* Sec-Fetch-Site is what the browser itself says, where it came by https. */
+/* Browsers send Sec-Fetch-Site over https only. */
 static int fetched_from(const request_rec *r, const char *site)
 {
     const char *header = apr_table_get(r->headers_in, "Sec-Fetch-Site");
@@ -226,16 +226,16 @@ static int fetched_from(const request_rec *r, const char *site)
     return header && !ap_cstr_casecmp(header, site);
 }
 
-/* The scheme that this host speaks: of its ServerName, if that has one, else
- * of the connection.  That a proxy in front ended TLS may also be seen from
- * what the browser says: to it page and host are the same origin. */
+/* Whether this host speaks the page's scheme: that of its ServerName, if it has
+ * one, else that of the connection.  If a proxy in front ends TLS, the browser
+ * may still say that page and host are of the same origin. */
 static int is_scheme(request_rec *r, const origin_t *origin)
 {
     return !ap_cstr_casecmp(origin->scheme, ap_http_scheme(r)) ||
            (!strcmp(origin->scheme, "https") && fetched_from(r, "same-origin"));
 }
 
-/* @return NULL: it is this host's own; else why not */
+/* @return NULL: the page is this host's own; else why not */
 static const char *refuse_stranger(request_rec *r, const char *text)
 {
     origin_t origin;
@@ -258,8 +258,8 @@ static const char *refuse_stranger(request_rec *r, const char *text)
     return is_scheme(r, &origin) ? NULL : refuse_scheme(&origin);
 }
 
-/* Browsers leave Origin out in some requests that a page makes, old ones in
- * all that a form sends. */
+/* Browsers send no Origin with some requests of a page; old browsers with none
+ * of a form's. */
 static const char *hidden(request_rec *r)
 {
     if (fetched_from(r, "cross-site") || fetched_from(r, "same-site")) {

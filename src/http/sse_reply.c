@@ -17,7 +17,7 @@
 
 APLOG_USE_MODULE(sse);
 
-/* One byte inside a JSON string. @return past what was written, 6 at most */
+/* Write one byte of a JSON string. @return past the up to 6 bytes written */
 static char *escape(char *out, unsigned char c, int utf8)
 {
     static const char hex[] = "0123456789abcdef";
@@ -56,8 +56,8 @@ const char *sse_reply_quote(apr_pool_t *pool, sse_slice_t text)
     return quoted;
 }
 
-/* httpd would cut a piece (206) out of an answer of 200 to a request with
- * Range, whatever its method. */
+/* httpd would answer a request with Range by a part (206) of a 200 response,
+ * whatever the method. */
 static void keep_whole(request_rec *r)
 {
     ap_filter_t *f, *next;
@@ -80,14 +80,14 @@ static void send_it(request_rec *r, const char *body, apr_size_t len)
         APR_BRIGADE_INSERT_TAIL(
             bb, apr_bucket_pool_create(body, len, r->pool, alloc));
     }
-    /* With the EOS in the same brigade the head leaves before httpd looks at
-     * a body that nobody read, and so tells whether the connection lives. */
+    /* With the EOS in the same brigade the head is sent before httpd looks at
+     * an unread request body, and so says whether the connection is kept. */
     APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_eos_create(alloc));
     keep_whole(r);
     rv = ap_pass_brigade(r->output_filters, bb);
     if (rv != APR_SUCCESS) {
         ap_log_rerror(APLOG_MARK, APLOG_DEBUG, rv, r,
-                      "an answer could not be sent");
+                      "the response could not be sent");
     }
 }
 

@@ -12,7 +12,7 @@
 
 APLOG_USE_MODULE(sse);
 
-/* The request as the configuration has it; in the request's pool. */
+/* The request as it was before mod_rewrite's fixups; in its pool. */
 typedef struct {
     request_rec *r; /* an internal redirect has the same pool */
     const char *handler;
@@ -27,12 +27,13 @@ static void complain(request_rec *r)
     static sse_complaint_t complaint;
 
     if (sse_complain_is_due(&complaint)) {
-        ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r,
-                      "%s: 'SetHandler %s' is without effect, as mod_proxy has "
-                      "taken the request. If it is not meant to be proxied, "
-                      "put ProxyPass \"/its/path\" \"!\" before the ProxyPass "
-                      "or RewriteRule [P] that takes it",
-                      r->uri, r->handler);
+        ap_log_rerror(
+            APLOG_MARK, APLOG_WARNING, 0, r,
+            "%s: 'SetHandler %s' has no effect, because mod_proxy has "
+            "taken the request. If it is not to be proxied, "
+            "put ProxyPass \"/its/path\" \"!\" before the ProxyPass "
+            "or RewriteRule [P] that takes it",
+            r->uri, r->handler);
     }
 }
 
@@ -59,8 +60,8 @@ int sse_rewrite_before(request_rec *r)
     return DECLINED;
 }
 
-/* By [P] or to another path; a handler that a rule names (H=) is what the
- * administrator wants. */
+/* Whether a rule has passed the request on, by [P] or to another path.  If a
+ * rule names a handler (H=), that is what the administrator wants. */
 static int is_elsewhere(const request_rec *r)
 {
     return r->handler && (!strcmp(r->handler, "redirect-handler") ||
@@ -70,8 +71,8 @@ static int is_elsewhere(const request_rec *r)
 static void put_back(request_rec *r, const sse_rewrite_note_t *note)
 {
     ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, r,
-                  "%s stays with 'SetHandler %s', although a RewriteRule of a "
-                  "directory or .htaccess file has made it %s",
+                  "%s keeps 'SetHandler %s', although a RewriteRule of a "
+                  "directory or .htaccess file has rewritten it to %s",
                   r->uri, note->handler, r->filename);
     r->handler = note->handler;
     r->filename = note->filename;

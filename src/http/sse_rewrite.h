@@ -4,19 +4,19 @@
 
 /**
  * @file sse_rewrite.h
- * A location whose handler is ours keeps it.
+ * A location with one of our handlers keeps it.
  *
- * Most applications come with an .htaccess file that gives every path which is
- * no file to one program (a front controller), and a channel's path is no file.
- * mod_rewrite does so in the fixups, after the configuration has chosen the
- * handler, by putting a handler of its own in its place.  So the request is
- * noted before mod_rewrite's fixups, and put back as it was behind them.  What
- * mod_rewrite refuses or redirects ends the fixups, and so stays as it is;
- * variables and cookies that it has set stay as well.
+ * Most applications come with an .htaccess file that passes every path without
+ * a file to one program (a front controller), and a channel's path has no file.
+ * mod_rewrite does that in the fixups, after the configuration has chosen the
+ * handler, by replacing the handler with its own.  So the request is saved
+ * before mod_rewrite's fixups and restored after them.  If mod_rewrite refuses
+ * or redirects a request the fixups end, and that holds; so do the variables
+ * and cookies that it sets.
  *
- * Rules of a server or virtual host, and ProxyPass, work before any location is
- * looked at.  mod_rewrite's leave the handler alone; what mod_proxy has taken
- * stays there, and the log says so.
+ * Rules of a server or virtual host, and ProxyPass, apply before any location
+ * is looked up.  Those of mod_rewrite do not change the handler; a request that
+ * mod_proxy has taken stays with mod_proxy, which is logged.
  *
  * Threads: the request's.
  */

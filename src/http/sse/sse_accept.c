@@ -15,7 +15,7 @@ static const char *skip_space(const char *p)
     return p;
 }
 
-/* The end of this element, or of this parameter where stop is ';'. */
+/* The end of this element or, if stop is ';', of this parameter. */
 static const char *find_end(const char *p, char stop)
 {
     int quoted = 0;
@@ -31,7 +31,7 @@ static const char *find_end(const char *p, char stop)
     return p;
 }
 
-/* "0", "1", "0.5", up to three digits; what is no number counts as 1. */
+/* "0", "1", "0.5", up to three digits; anything else counts as 1. */
 static int parse_q(const char *p)
 {
     int q, unit = 100;

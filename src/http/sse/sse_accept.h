@@ -4,7 +4,7 @@
 
 /**
  * @file sse_accept.h
- * What a request's Accept says of one media type (RFC 9110, 12.5.1).
+ * Whether a request's Accept allows a media type (RFC 9110, 12.5.1).
  *
  * Threads: any.
  */
@@ -13,8 +13,8 @@
 #define SSE_ACCEPT_H
 
 /**
- * The quality of a type, by its most specific range; a range with parameters
- * other than q counts as one without.
+ * The quality of a type, by the most specific range that matches it.
+ * Parameters other than q are ignored.
  * @param accept the header's value; NULL: everything is accepted
  * @param type,subtype in lower case
  * @return thousandths: 0 (ruled out) to 1000

@@ -8,12 +8,12 @@
 
 #include "http/sse/sse_post.h"
 
-/** What an event may have beside its data and type: an id, and the name of the
- *  field on the unfinished line. */
-#define SSE_FEED_SLACK (SSE_STORE_IDEMPOTENCY_MAX + 64)
+/** Bytes of an event besides its data and type: an id, and the name of the field
+ *  on the unfinished line. */
+#define SLACK (SSE_STORE_IDEMPOTENCY_MAX + 64)
 
-#define SSE_FEED_SMALL   4096 /**< bytes of an event that is copied to wait */
-#define SSE_FEED_WAITING 1024 /**< so many, over all channels, are enough */
+#define SMALL   4096 /**< an event up to this size is copied, to wait */
+#define WAITING 1024 /**< waiting events, times channels, of a transaction */
 
 /** A text/event-stream body while it is read. */
 typedef struct {
@@ -29,15 +29,14 @@ static sse_slice_t copy_slice(apr_pool_t *pool, sse_slice_t slice)
     return slice;
 }
 
-/* Small ones wait for the others of the same piece of the body, so that a
- * transaction takes many.  One that is large goes at once, from where the
- * reader has it: no copy.  With a key for a single event none may go before it
- * is known to be the only one. */
+/* Small events wait for the rest of this piece of the body, so that one
+ * transaction takes many.  A large event is appended at once from the reader's
+ * buffer, without a copy.  With an Idempotency-Key, which is for a single event,
+ * none is appended before it is known to be the only one. */
 static int goes_at_once(const sse_post_t *post, const sse_fields_t *event)
 {
-    return !post->key.ptr &&
-           (event->data.len + event->event.len > SSE_FEED_SMALL ||
-            post->n_waiting >= SSE_FEED_WAITING);
+    return !post->key.ptr && (event->data.len + event->event.len > SMALL ||
+                              post->n_waiting >= WAITING);
 }
 
 static int add(sse_post_t *post, sse_fields_t *event)
@@ -152,8 +151,8 @@ int sse_feed_read(sse_post_t *post)
     feed.post = post;
     apr_pool_create(&pool, post->r->pool);
     apr_pool_tag(pool, "sse_feed");
-    feed.reader = sse_reader_create(pool, post->max_event + SSE_FEED_SLACK,
-                                    on_event, &feed);
+    feed.reader =
+        sse_reader_create(pool, post->max_event + SLACK, on_event, &feed);
     status = sse_body_each(post->r, on_body, &feed, &post->problem);
     if (status == OK) {
         status = end(&feed);

@@ -99,7 +99,7 @@ static int read_field(sse_post_t *post, sse_fields_t *event, sse_slice_t name,
     return unknown(post, name);
 }
 
-/* One of a query string: other names there are somebody else's. */
+/* One field of a query string, which may have others that are not ours. */
 static int argument(sse_post_t *post, sse_fields_t *event, sse_slice_t name,
                     sse_slice_t value)
 {
@@ -133,7 +133,7 @@ static int read_pair(sse_post_t *post, sse_slice_t pair, form_fn *fn,
     return status == OK ? fn(post, event, name, value) : status;
 }
 
-/* The text is decoded where it lies. */
+/* Decodes the text in place. */
 static int pairs(sse_post_t *post, char *ptr, apr_size_t len, form_fn *fn,
                  sse_fields_t *event)
 {

@@ -44,8 +44,8 @@ static const char *type_of(request_rec *r)
     return *type ? type : "text/plain";
 }
 
-/* The value of charset=, or NULL.  Called for text types alone: JSON and forms
- * have no use for the parameter. */
+/* The value of charset=, or NULL.  For text types only: JSON and forms do not
+ * have the parameter. */
 static const char *charset_of(request_rec *r)
 {
     const char *header = apr_table_get(r->headers_in, "Content-Type");
@@ -70,7 +70,7 @@ static int charset_ok(const char *charset)
            !ap_cstr_casecmp(charset, "us-ascii");
 }
 
-/* NULL: 415 was answered. */
+/* @return NULL: 415 was answered */
 static reader_fn *find_reader(request_rec *r)
 {
     const char *type = type_of(r);
@@ -119,8 +119,8 @@ static const char *list_channels(request_rec *r,
                              apr_array_pstrcat(r->pool, names, ','), "]", NULL);
 }
 
-/* Hosts that a publisher and a subscriber take for the same one may have
- * different namespaces: then the channels of one name are two. */
+/* In the response because hosts that look like the same one to publisher and
+ * subscriber may have different namespaces, and so different channels. */
 static const char *quote_namespace(request_rec *r)
 {
     const char *ns = sse_conf_namespace(r->server, r->pool);
@@ -128,8 +128,8 @@ static const char *quote_namespace(request_rec *r)
     return sse_reply_quote(r->pool, sse_slice(ns));
 }
 
-/* {head,"ids":["1","2"]}, oldest first.  Where some of them are no longer
- * known, "published" tells how many there were. */
+/* {head,"ids":["1","2"]}, oldest first; with "published", their number, if only
+ * the newest are still known. */
 static int answer_ids(request_rec *r, int status, const char *head,
                       const sse_ids_t *ids)
 {
@@ -165,7 +165,7 @@ static int answer_ok(request_rec *r, const apr_array_header_t *channels,
     return sse_reply_json(r, HTTP_OK, head, strlen(head));
 }
 
-/* A problem of a body whose first events may be published already. */
+/* A body was refused, of which the first events may be published already. */
 static int answer_problem(sse_post_t *post, int feed)
 {
     request_rec *r = post->r;
@@ -173,8 +173,7 @@ static int answer_problem(sse_post_t *post, int feed)
     const char *head;
 
     if (problem->status == DONE) {
-        /* Nobody reads an answer: the access log gets a status, the socket
-         * nothing. */
+        /* The client is gone: a status for the access log, nothing sent. */
         r->status = HTTP_BAD_REQUEST;
         r->connection->keepalive = AP_CONN_CLOSE;
         r->connection->aborted = 1;
@@ -192,7 +191,7 @@ static int answer_problem(sse_post_t *post, int feed)
     return answer_ids(r, problem->status, head, post->ids);
 }
 
-/* What POST and DELETE ask first. @return OK, or DONE after an answer */
+/* For POST and DELETE. @return OK, or DONE: the request was refused */
 static int check_request(request_rec *r)
 {
     const char *refused = sse_origin_refused(r);

@@ -12,7 +12,7 @@
 #include "http/sse_reply.h"
 #include "hub/sse_start.h"
 
-/* An id is untrusted text; so much of it is looked at. */
+/* Bytes of an id, which is untrusted text, that are looked at. */
 #define LAST_ID_MAX 256
 
 /* -- The id that the client has seen --------------------------------------- */
@@ -44,7 +44,7 @@ static const char *id_from_query(request_rec *r)
             raw = apr_pstrmemdup(r->pool, equals + 1,
                                  (apr_size_t)(end - equals - 1));
             value = apr_pstrdup(r->pool, raw);
-            /* What cannot be decoded is no id of ours, and told as a gap. */
+            /* Text that cannot be decoded is no id of ours: a gap. */
             return ap_unescape_urlencoded(value) == OK ? value : raw;
         }
     }
@@ -94,17 +94,18 @@ static int answer_full(request_rec *r, const char *why)
 {
     if (!strncmp(why, "SSE", 3)) {
         return sse_reply_error(r, HTTP_SERVICE_UNAVAILABLE,
-                               "as many streams are open here as may be (%s); "
+                               "the limit on open streams (%s) is reached; "
                                "try again later",
                                why);
     }
-    return sse_reply_error(r, HTTP_SERVICE_UNAVAILABLE,
-                           "the server has no thread for the callbacks of one "
-                           "more stream; try again later");
+    return sse_reply_error(
+        r, HTTP_SERVICE_UNAVAILABLE,
+        "the server has no thread for the callbacks of another "
+        "stream; try again later");
 }
 
-/* @param rv what sse_stream_run() returned: only where it refused, there surely
- *        is a request still */
+/* @param rv of sse_stream_run(): only if it refused is there surely still a
+ *        request */
 static int answer_refused(request_rec *r, int rv)
 {
     switch (rv) {

@@ -13,7 +13,7 @@
 #define SSE_JSON_BODY_MAX ((apr_size_t)16 * 1024 * 1024)
 #define SSE_JSON_BATCH    1000 /**< largest events that a body has room for */
 
-/** The longest number that a retry may be written as. */
+/** Bytes of the longest retry. */
 #define SSE_JSON_RETRY_TEXT 400
 
 static const char *type_of(sse_slice_t value)
@@ -35,7 +35,7 @@ static const char *type_of(sse_slice_t value)
     }
 }
 
-/* In place: the body is ours, and nothing gets longer by being decoded. */
+/* In place: no string gets longer by being decoded. */
 static sse_slice_t decode(sse_slice_t inside)
 {
     inside.len = sse_json_unescape((char *)inside.ptr, inside.len);
@@ -170,7 +170,7 @@ static int read_event(sse_post_t *post, sse_slice_t text, sse_fields_t *event)
     return members(post, text, event);
 }
 
-/* The most text one event can need, each of its bytes written as \u00xx. */
+/* The most text that one event may need, with each byte written as \u00xx. */
 static apr_size_t event_max(const sse_post_t *post)
 {
     return 6 * post->max_event + 4096;
@@ -222,7 +222,7 @@ static int elements(sse_post_t *post, sse_json_walk_t *text)
     return status;
 }
 
-/* Event by event: each is checked, and decoded where it lies. */
+/* Check and decode event by event, in place. */
 static int read_array(sse_post_t *post, sse_json_walk_t *text)
 {
     sse_json_walk_t first = *text;

@@ -15,11 +15,11 @@
 #include "hub/sse_publish.h"
 #include "process/sse_memory.h"
 
-/** Bytes of a body, or of what became of it, after which free memory goes back
- *  to the system: the C library keeps less by itself. */
+/** A body of so many bytes, or its events, is worth giving free memory back to
+ *  the system: the C library keeps it. */
 #define SSE_POST_LARGE 131072
 
-#define SSE_POST_QUOTED 60 /**< bytes of a name in the words of an error */
+#define SSE_POST_QUOTED 60 /**< bytes of a name in an error message */
 
 static apr_status_t sse_ids_free(void *room)
 {
@@ -98,7 +98,7 @@ const char *sse_post_quote(const sse_post_t *post, sse_slice_t name)
     if (name.len > SSE_POST_QUOTED) {
         name.len = SSE_POST_QUOTED;
         while (name.len && (name.ptr[name.len] & 0xC0) == 0x80) {
-            --name.len; /* no half of a character */
+            --name.len; /* not within a character */
         }
     }
     return sse_reply_quote(post->r->pool, name);
@@ -167,7 +167,7 @@ int sse_post_retry(sse_post_t *post, sse_slice_t text, apr_int64_t *retry)
     return OK;
 }
 
-/* The event's own key and the header's: one of them, or both the same. */
+/* The event's own key or the header's; if both are given they must be equal. */
 static int read_key(sse_post_t *post, sse_fields_t *event)
 {
     if (!post->key.ptr) {
@@ -210,7 +210,7 @@ int sse_post_begin(sse_post_t *post)
     return post->seen > 1 && post->key.ptr ? sse_post_refuse_key(post) : OK;
 }
 
-/* The event for each channel: what sse_post_flush() appends. */
+/* Have the event wait, once for each channel, for sse_post_flush(). */
 static int add_waiting(sse_post_t *post, const sse_fields_t *event)
 {
     const sse_history_t *history = sse_conf_history(post->r);
@@ -261,7 +261,7 @@ static int append_failed(request_rec *r, apr_status_t rv, const sse_ids_t *ids,
         text = "the store's disk is read-only; try again later";
         break;
     case SSE_STORE_EBUSY:
-        /* Who obeys it without reading on would repeat the first events. */
+        /* A client that just obeys Retry-After would repeat the first events. */
         if (!some) {
             apr_table_setn(r->err_headers_out, "Retry-After",
                            SSE_POST_RETRY_AFTER);

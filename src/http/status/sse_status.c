@@ -26,7 +26,7 @@ static int answer(request_rec *r)
     if (r->method_number != M_GET) {
         apr_table_setn(r->err_headers_out, "Allow", "GET, HEAD");
         return sse_reply_error(r, HTTP_METHOD_NOT_ALLOWED,
-                              "the status can only be read");
+                               "the status can only be read");
     }
     json = apr_psprintf(
         r->pool,
