@@ -15,6 +15,7 @@
 #include "config/sse_config.h"
 #include "config/sse_hosts.h"
 #include "config/sse_mpm.h"
+#include "http/sse_front.h"
 #include "hub/sse_hub.h"
 #include "loop/sse_loop.h"
 #include "loop/sse_broadcast.h"
@@ -158,8 +159,8 @@ int sse_child_post_config(apr_pool_t *pconf, apr_pool_t *plog,
         return test_store(ptemp, s);
     }
     sse_mpm_read();
-    sse_mpm_warn(s, ptemp);
-    sse_hosts_tell(s, ptemp);
+    sse_mpm_warn(s, sse_front_is_hub, ptemp);
+    sse_hosts_tell(s, sse_front_is_hub, ptemp);
     rv = prepare_broadcasts();
     if (rv == APR_SUCCESS) {
         rv = sse_counters_prepare(s->process->pool, SSE_COUNTERS_SLOTS);

@@ -9,82 +9,69 @@
 #include <http_config.h>
 #include <http_log.h>
 #include <string.h>
-#include <util_cfgtree.h>
 
 #include "config/sse_config.h"
 #include "config/sse_values.h"
 
 APLOG_USE_MODULE(sse);
 
-/* Enough to see what is meant. */
+/* The most of each in one message. */
 #define LOCATIONS_TOLD 3
 #define HOSTS_TOLD     8
 
 /* -- Where hubs are -------------------------------------------------------- */
 
-static int is_host(const ap_directive_t *line)
+const char *sse_hosts_handler(const char *args, apr_pool_t *ptemp)
+{
+    char *name = ap_getword_conf(ptemp, &args);
+
+    ap_str_tolower(name);
+    return name;
+}
+
+int sse_hosts_is_section(const ap_directive_t *line)
 {
     return !strcasecmp(line->directive, "<VirtualHost");
 }
 
-static int is_hub(const ap_directive_t *line, apr_pool_t *ptemp)
-{
-    const char *args = line->args;
-
-    return !strcasecmp(line->directive, "SetHandler") &&
-           !strcasecmp(ap_getword_conf(ptemp, &args), "sse");
-}
-
-/* The sections that have a hub, in this one and all that is inside of it, but
- * in no virtual host; as they are written, "<Location "/events/">". */
-static void add_hubs(apr_array_header_t *hubs, const ap_directive_t *line,
-                     const char *section, apr_pool_t *ptemp)
-{
-    for (; line; line = line->next) {
-        if (is_hub(line, ptemp) && !sse_values_has_word(hubs, section)) {
-            APR_ARRAY_PUSH(hubs, const char *) = section;
-        }
-        if (line->first_child && !is_host(line)) {
-            add_hubs(hubs, line->first_child,
-                     apr_pstrcat(ptemp, line->directive, " ", line->args, NULL),
-                     ptemp);
-        }
-    }
-}
-
-static apr_array_header_t *hubs_in(const ap_directive_t *line,
-                                   apr_pool_t *ptemp)
-{
-    apr_array_header_t *hubs = apr_array_make(ptemp, 4, sizeof(const char *));
-
-    add_hubs(hubs, line, "the server", ptemp);
-    return hubs;
-}
-
-static int is_section_of(const ap_directive_t *section, const server_rec *s)
-{
-    return is_host(section) && s->is_virtual && s->defn_name &&
-           section->line_num == (int)s->defn_line_number &&
-           !strcmp(section->filename, s->defn_name);
-}
-
-/* A host's own ones; the main server's, which are every host's, for that. */
-static apr_array_header_t *hubs_of(const server_rec *s, apr_pool_t *ptemp)
+const ap_directive_t *sse_hosts_lines(const server_rec *s)
 {
     const ap_directive_t *line;
 
     if (!s->is_virtual) {
-        return hubs_in(ap_conftree, ptemp);
+        return ap_conftree;
     }
     for (line = ap_conftree; line; line = line->next) {
-        if (is_section_of(line, s)) {
-            return hubs_in(line->first_child, ptemp);
+        if (sse_hosts_is_section(line) && s->defn_name &&
+            line->line_num == (int)s->defn_line_number &&
+            !strcmp(line->filename, s->defn_name)) {
+            return line->first_child;
         }
     }
-    return apr_array_make(ptemp, 1, sizeof(const char *));
+    return NULL;
 }
 
-/* -- Which hosts can be asked ---------------------------------------------- */
+/* Add the sections with a hub, "<Location "/events/">" as they are written, but
+ * none within a virtual host. */
+static void add_hubs(apr_array_header_t *hubs, const ap_directive_t *line,
+                     const char *section, sse_hosts_is_hub_fn *is_hub,
+                     apr_pool_t *ptemp)
+{
+    for (; line; line = line->next) {
+        if (!strcasecmp(line->directive, "SetHandler") &&
+            is_hub(sse_hosts_handler(line->args, ptemp)) &&
+            !sse_values_has_word(hubs, section)) {
+            APR_ARRAY_PUSH(hubs, const char *) = section;
+        }
+        if (line->first_child && !sse_hosts_is_section(line)) {
+            add_hubs(hubs, line->first_child,
+                     apr_pstrcat(ptemp, line->directive, " ", line->args, NULL),
+                     is_hub, ptemp);
+        }
+    }
+}
+
+/* -- Which hosts answer requests ------------------------------------------- */
 
 static int takes(const server_rec *s, const ap_listen_rec *listener)
 {
@@ -102,8 +89,8 @@ static int takes(const server_rec *s, const ap_listen_rec *listener)
     return 0;
 }
 
-/* The main server answers where no virtual host does, which on most systems is
- * nowhere. */
+/* The main server answers on the addresses of no virtual host; most systems have
+ * none. */
 static int is_asked(const server_rec *s)
 {
     const ap_listen_rec *listener;
@@ -128,12 +115,14 @@ static int is_asked(const server_rec *s)
 typedef struct {
     const server_rec *s;
     const char *ns;
-    const apr_array_header_t *hubs;
+    apr_array_header_t *hubs; /* of const char * */
 } host_t;
 
-/* The main server, then the others as they stand in the configuration: httpd
- * has read each to the list's front. */
+/* The main server, then the others in the order of the configuration: httpd
+ * has put each at the front of its list.  The hubs of the main server are not
+ * repeated for each host. */
 static apr_array_header_t *all_hosts(const server_rec *main_server,
+                                     sse_hosts_is_hub_fn *is_hub,
                                      apr_pool_t *ptemp)
 {
     apr_array_header_t *hosts = apr_array_make(ptemp, 8, sizeof(host_t));
@@ -150,7 +139,8 @@ static apr_array_header_t *all_hosts(const server_rec *main_server,
         ++n;
         all[i].s = s;
         all[i].ns = sse_conf_namespace(s, ptemp);
-        all[i].hubs = hubs_of(s, ptemp);
+        all[i].hubs = apr_array_make(ptemp, 4, sizeof(const char *));
+        add_hubs(all[i].hubs, sse_hosts_lines(s), "the server", is_hub, ptemp);
     }
     return hosts;
 }
@@ -167,7 +157,7 @@ static const char *host_text(const host_t *host, apr_pool_t *ptemp)
                         host->s->defn_name, host->s->defn_line_number);
 }
 
-/* The first host of each namespace that has this hub. */
+/* The first host of each namespace among those that have this hub. */
 static apr_array_header_t *who_has(const char *hub,
                                    const apr_array_header_t *hosts,
                                    int *is_default, apr_pool_t *ptemp)
@@ -195,7 +185,7 @@ static apr_array_header_t *who_has(const char *hub,
     return texts;
 }
 
-/* @return whether there was something to tell */
+/* @return whether anything was logged */
 static int tell_of(const char *hub, const apr_array_header_t *hosts,
                    apr_pool_t *ptemp)
 {
@@ -212,17 +202,19 @@ static int tell_of(const char *hub, const apr_array_header_t *hosts,
             apr_psprintf(ptemp, " and %d more", n - HOSTS_TOLD);
     }
     ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, APR_ARRAY_IDX(hosts, 0, host_t).s,
-                 "the hub in %s is that of several hosts, which do not share "
-                 "its channels: %s. What is published to one of them, the "
-                 "others' subscribers do not get. Set the same SSENamespace "
-                 "for those that are to share, and one for each that is not",
+                 "the hub in %s belongs to several hosts, which do not share "
+                 "its channels: %s. What is published to one of them does not "
+                 "reach the others' subscribers. Set the same SSENamespace "
+                 "for hosts that are to share them, and a different one for "
+                 "each of the others",
                  hub, apr_array_pstrcat(ptemp, texts, ','));
     return 1;
 }
 
-void sse_hosts_tell(server_rec *main_server, apr_pool_t *ptemp)
+void sse_hosts_tell(server_rec *main_server, sse_hosts_is_hub_fn *is_hub,
+                    apr_pool_t *ptemp)
 {
-    apr_array_header_t *hosts = all_hosts(main_server, ptemp);
+    apr_array_header_t *hosts = all_hosts(main_server, is_hub, ptemp);
     apr_array_header_t *seen = apr_array_make(ptemp, 8, sizeof(const char *));
     const apr_array_header_t *hubs;
     const char *hub;

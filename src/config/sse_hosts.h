@@ -4,13 +4,12 @@
 
 /**
  * @file sse_hosts.h
- * Hosts that have the same hub, and yet other channels.
+ * Hosts that have the same hub but different channels.
  *
- * A hub that stands in the main server's configuration is every virtual host's,
- * but each host has the channels of its own namespace, which is its ServerName
- * where nobody says otherwise.  Then what is published to one host (localhost,
- * say) is seen by no subscriber of another, and nobody is told.  So the start
- * tells.
+ * A hub in the main server's configuration belongs to every virtual host, but
+ * each host has channels of its own namespace, by default its ServerName.  What
+ * is published to one host (localhost, say) is then seen by no subscriber of
+ * another, for no visible reason.  So this is logged at each start.
  *
  * Threads: the parent's, in post_config.
  */
@@ -19,9 +18,24 @@
 #define SSE_HOSTS_H
 
 #include <httpd.h>
+#include <util_cfgtree.h>
 
-/** post_config: log which hosts have a hub's location in common and not their
- *  namespace, unless SSENamespace is set for all of them. */
-void sse_hosts_tell(server_rec *main_server, apr_pool_t *ptemp);
+/** Whether the locations of this handler have channels and streams. */
+typedef int sse_hosts_is_hub_fn(const char *handler);
+
+/** The handler's name as the first of a directive's arguments, in lower case. */
+const char *sse_hosts_handler(const char *args, apr_pool_t *ptemp);
+
+/** Whether this is the section of a virtual host. */
+int sse_hosts_is_section(const ap_directive_t *line);
+
+/** The first line of the host's configuration, or NULL; of the main server, all
+ *  of httpd's. */
+const ap_directive_t *sse_hosts_lines(const server_rec *s);
+
+/** post_config: log which hosts share the location of a hub but not a namespace,
+ *  unless SSENamespace is set for all of them. */
+void sse_hosts_tell(server_rec *main_server, sse_hosts_is_hub_fn *is_hub,
+                    apr_pool_t *ptemp);
 
 #endif /* SSE_HOSTS_H */

@@ -11,8 +11,6 @@
 #include <http_protocol.h>
 #include <stdlib.h>
 #include <string.h>
-#include <util_cfgtree.h>
-
 #include "config/sse_config.h"
 
 APLOG_USE_MODULE(sse);
@@ -30,8 +28,8 @@ static int query(int what)
     return ap_mpm_query(what, &answer) == APR_SUCCESS ? answer : 0;
 }
 
-/* What a directive says outside of all sections; the last one counts, as for
- * httpd.  0: nothing does. */
+/* The value of a directive outside of all sections, where the last one counts;
+ * 0: it is not there. */
 static int number_of(const char *name)
 {
     const ap_directive_t *line;
@@ -45,7 +43,7 @@ static int number_of(const char *name)
     return n;
 }
 
-/* As h2_get_workers_config() of mod_http2 has it. */
+/* As h2_get_workers_config() of mod_http2 computes it. */
 static int h2_threads(int threads)
 {
     int least = number_of("H2MinWorkers"), most = number_of("H2MaxWorkers");
@@ -62,8 +60,8 @@ static int h2_threads(int threads)
     return 3 * least / 2 > 4 ? 3 * least / 2 : 4;
 }
 
-/* event and worker raise it when they start (event_run(), worker_run()), so
- * that one child more than is needed does not end at once. */
+/* event and worker raise the value when they start (event_run(), worker_run()),
+ * so that one child too many is not ended at once. */
 static int max_spare(const sse_mpm_t *mpm)
 {
     int least = mpm->min_spare + mpm->threads + 1;
@@ -94,57 +92,49 @@ void sse_mpm_read(void)
 
 /* -- Where streams are ----------------------------------------------------- */
 
-/* Whether a line makes something a stream: SetHandler sse, AddHandler sse .x,
- * RewriteRule a b [H=sse].  What stands in .htaccess nobody knows yet. */
-static int gives_streams(const ap_directive_t *line, apr_pool_t *ptemp)
+/* RewriteRule a b [H=sse] */
+static int rule_gives_streams(const char *args, sse_hosts_is_hub_fn *is_hub,
+                              apr_pool_t *ptemp)
 {
-    const char *args = line->args;
+    const char *flags = strrchr(args, '[');
+    char *last, *flag, *value;
 
-    if (!strcasecmp(line->directive, "SetHandler") ||
-        !strcasecmp(line->directive, "AddHandler")) {
-        return !strcasecmp(ap_getword_conf(ptemp, &args), "sse");
-    }
-    return !strcasecmp(line->directive, "RewriteRule") &&
-           (ap_strcasestr(args, "H=sse]") || ap_strcasestr(args, "H=sse,") ||
-            ap_strcasestr(args, "handler=sse]") ||
-            ap_strcasestr(args, "handler=sse,"));
-}
-
-static int is_host(const ap_directive_t *section)
-{
-    return !strcasecmp(section->directive, "<VirtualHost");
-}
-
-/* In a section, or with what follows it, and in all that is inside of them;
- * not in virtual hosts. */
-static int have_streams(const ap_directive_t *line, apr_pool_t *ptemp)
-{
-    for (; line; line = line->next) {
-        if (gives_streams(line, ptemp) ||
-            (!is_host(line) && have_streams(line->first_child, ptemp))) {
+    flag =
+        flags ? apr_strtok(apr_pstrdup(ptemp, flags + 1), ",]", &last) : NULL;
+    for (; flag; flag = apr_strtok(NULL, ",]", &last)) {
+        value = strchr(flag, '=');
+        if (value &&
+            (!strncasecmp(flag, "H=", 2) ||
+             !strncasecmp(flag, "handler=", 8)) &&
+            is_hub(value + 1)) {
             return 1;
         }
     }
     return 0;
 }
 
-static int is_section_of(const ap_directive_t *section, const server_rec *s)
+/* By SetHandler sse, AddHandler sse .x or a RewriteRule.  What is in .htaccess
+ * files is not known yet. */
+static int gives_streams(const ap_directive_t *line,
+                         sse_hosts_is_hub_fn *is_hub, apr_pool_t *ptemp)
 {
-    return is_host(section) && s->is_virtual && s->defn_name &&
-           section->line_num == (int)s->defn_line_number &&
-           !strcmp(section->filename, s->defn_name);
+    if (!strcasecmp(line->directive, "SetHandler") ||
+        !strcasecmp(line->directive, "AddHandler")) {
+        return is_hub(sse_hosts_handler(line->args, ptemp));
+    }
+    return !strcasecmp(line->directive, "RewriteRule") &&
+           rule_gives_streams(line->args, is_hub, ptemp);
 }
 
-/* The main server's locations are every host's, too. */
-static int host_has_streams(const server_rec *s, apr_pool_t *ptemp)
+/* Whether a line of this section, or of one within it, gives streams; virtual
+ * hosts apart. */
+static int have_streams(const ap_directive_t *line, sse_hosts_is_hub_fn *is_hub,
+                        apr_pool_t *ptemp)
 {
-    const ap_directive_t *line;
-
-    if (have_streams(ap_conftree, ptemp)) {
-        return 1;
-    }
-    for (line = ap_conftree; line; line = line->next) {
-        if (is_section_of(line, s) && have_streams(line->first_child, ptemp)) {
+    for (; line; line = line->next) {
+        if (gives_streams(line, is_hub, ptemp) ||
+            (!sse_hosts_is_section(line) &&
+             have_streams(line->first_child, is_hub, ptemp))) {
             return 1;
         }
     }
@@ -153,9 +143,9 @@ static int host_has_streams(const server_rec *s, apr_pool_t *ptemp)
 
 /* -- Warnings -------------------------------------------------------------- */
 
-/* perform_idle_server_maintenance() of event and worker: once a second a child
- * is told to leave while more threads than these are idle, whatever streams it
- * has.  Where all threads may be idle, that never comes. */
+/* perform_idle_server_maintenance() of event and worker ends a child, once a
+ * second, while more threads than these are idle, whatever streams the child
+ * has.  If all threads may be idle, it never does. */
 static void warn_of_spare(const server_rec *s)
 {
     int all = numbers.children * numbers.threads;
@@ -163,23 +153,23 @@ static void warn_of_spare(const server_rec *s)
     if (numbers.max_spare < all) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
                      "MaxSpareThreads: when the load drops and more than %d "
-                     "threads are idle, httpd ends a child, and with it all of "
-                     "its streams. Set MaxSpareThreads %d (all threads of "
-                     "MaxRequestWorkers), so that it ends none",
+                     "threads are idle, httpd ends a child and all of its "
+                     "streams. Set MaxSpareThreads %d (all threads of "
+                     "MaxRequestWorkers) to avoid that",
                      numbers.max_spare, all);
     }
 }
 
-/* Meant against leaks; it cuts streams off in the same way. */
+/* Meant against memory leaks; it ends streams in the same way. */
 static void tell_of_turnover(const server_rec *s)
 {
     int connections = query(AP_MPMQ_MAX_REQUESTS_DAEMON);
 
     if (connections > 0) {
         ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, s,
-                     "MaxConnectionsPerChild %d: httpd ends a child after so "
-                     "many connections, and with it all of its streams. "
-                     "MaxConnectionsPerChild 0 keeps it",
+                     "MaxConnectionsPerChild %d: httpd ends a child and all of "
+                     "its streams after that many connections. Set "
+                     "MaxConnectionsPerChild 0 to avoid that",
                      connections);
     }
 }
@@ -190,37 +180,39 @@ static int speaks_http2(server_rec *s)
                                   ap_is_allowed_protocol(NULL, NULL, s, "h2c"));
 }
 
-/* mod_http2 lets go of neither its own thread nor the MPM's while a stream is
- * open. */
+/* While a stream is open mod_http2 releases neither its own thread nor the
+ * MPM's. */
 static void warn_of_http2(const server_rec *s, apr_pool_t *ptemp)
 {
     int share = sse_conf_max_threads(s, numbers.threads);
 
     ap_log_error(
         APLOG_MARK, APLOG_WARNING, 0, s,
-        "HTTP/2 is on for %s, which has streams: over it each holds a thread "
-        "of mod_http2, and its client one of the MPM. SSEMaxThreads %s lets a "
-        "child hold %d of %d threads of the MPM (ThreadsPerChild) and %d of %d "
-        "of mod_http2 (H2MaxWorkers), so that in the whole server %d clients "
-        "have a stream that stays, four each at most. The others poll, every "
-        "SSERetry. %s",
+        "HTTP/2 is on for %s, which has streams: over HTTP/2 each stream holds "
+        "a thread of mod_http2, and each client one of the MPM. With "
+        "SSEMaxThreads %s, streams may hold %d of %d threads of the "
+        "MPM (ThreadsPerChild) and %d of %d of mod_http2 (H2MaxWorkers) in "
+        "each child, so that in the whole server %d clients have streams that "
+        "stay open, at most four each. The others poll, every SSERetry. %s",
         s->server_hostname ? s->server_hostname : "the server",
         sse_conf_max_threads_text(s, ptemp), share, numbers.threads,
         sse_conf_max_threads_http2(s, numbers.h2_threads), numbers.h2_threads,
         share * numbers.children,
         numbers.is_async
-            ? "Where streams have a host of their own with \"Protocols "
-              "http/1.1\" they hold no thread"
-            : "With the event MPM, and a host of their own for streams with "
-              "\"Protocols http/1.1\", they hold no thread");
+            ? "On a host of their own with \"Protocols http/1.1\" streams hold "
+              "no thread"
+            : "With the event MPM, and a host of their own with \"Protocols "
+              "http/1.1\", streams hold no thread");
 }
 
-void sse_mpm_warn(server_rec *main_server, apr_pool_t *ptemp)
+void sse_mpm_warn(server_rec *main_server, sse_hosts_is_hub_fn *is_hub,
+                  apr_pool_t *ptemp)
 {
     server_rec *s, *first = NULL, *http2 = NULL;
+    int everywhere = have_streams(ap_conftree, is_hub, ptemp);
 
     for (s = main_server; s; s = s->next) {
-        if (host_has_streams(s, ptemp)) {
+        if (everywhere || have_streams(sse_hosts_lines(s), is_hub, ptemp)) {
             first = first ? first : s;
             http2 = !http2 && speaks_http2(s) ? s : http2;
         }

@@ -15,7 +15,7 @@ use SSETest;
 use SSETestHttpd;
 
 my $port = Apache::Test::vars('port') + 45;
-my $said = qr/sse:notice\].*the hub in .* is that of several hosts/;
+my $said = qr/sse:notice\].*the hub in .* belongs to several hosts/;
 
 # As Debian has it: the default host has no name, the site has one.
 my $site = "<VirtualHost *:$port>\nServerAdmin nobody\@localhost\n"
@@ -41,7 +41,7 @@ undef $httpd;
 ($httpd, @lines) = start('a site beside the default host', $site);
 ok t_cmp(scalar @lines, 2, 'each hub is told of once');
 my $file = quotemeta Apache::Test::vars('t_logs') . '/own.conf';
-ok t_cmp($lines[0], qr{hub in <LocationMatch "\^/c/.*> is that}, 'which hub');
+ok t_cmp($lines[0], qr{hub in <LocationMatch "\^/c/.*> belongs}, 'which hub');
 ok t_cmp($lines[0], qr/channels: ServerName localhost \($file:\d+\), ServerName www\.example\.com \($file:\d+\)\. /,
          'which hosts, and where they are; not the main server');
 ok t_cmp($lines[0], qr/Set the same SSENamespace/, 'what to set');

@@ -133,7 +133,7 @@ sub rules_of_the_server {
              'the event');
     ok t_cmp(request('GET', '/page', @opt)->body, "the application\n",
              'a page');
-    ok t_cmp(scalar(error_lines(qr/sse:debug.*stays\ with\ 'SetHandler\ sse'.*
+    ok t_cmp(scalar(error_lines(qr/sse:debug.*keeps\ 'SetHandler\ sse'.*
                                    redirect:\/index\.php/x)) > 0, 1,
              'the log tells where a rule of a directory was passed over');
 }
@@ -184,7 +184,7 @@ sub what_mod_proxy_takes {
                          module => 'sse_site');
     ok t_cmp($answer->code, 200, 'proxied');
     ok t_cmp($answer->body, "the application\n", 'by mod_proxy');
-    ok t_cmp(!!error_line(qr/sse:warn.*SetHandler\ sse'\ is\ without\ effect.*
+    ok t_cmp(!!error_line(qr/sse:warn.*SetHandler\ sse'\ has\ no\ effect.*
                              mod_proxy.*ProxyPass/x), 1, 'the log tells');
 }
 
