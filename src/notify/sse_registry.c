@@ -259,13 +259,15 @@ static int do_change(const file_t *file, MDB_txn *txn, change_t *change)
 static void serve(void *baton)
 {
     sse_registry_t *registry = baton;
+    sse_lmdb_writer_jobs_t jobs;
     sse_lmdb_writer_job_t *job;
     MDB_txn *txn = NULL;
     int count = 0, word, rc;
 
     find_file(registry);
     rc = mdb_txn_begin(registry->file.env, NULL, 0, &txn);
-    job = sse_lmdb_writer_take(registry->writer, want_one, &count);
+    sse_lmdb_writer_take(registry->writer, want_one, &count, &jobs);
+    job = TAILQ_FIRST(&jobs);
     if (job && !rc) {
         word = sse_lmdb_lock_find(registry->file.words);
         rc = do_change(&registry->file, txn, (change_t *)job);
@@ -276,7 +278,7 @@ static void serve(void *baton)
     }
     if (job) {
         job->rc = rc;
-        sse_lmdb_writer_finish(registry->writer, job);
+        sse_lmdb_writer_finish(registry->writer, &jobs);
     }
 }
 

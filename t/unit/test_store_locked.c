@@ -310,7 +310,7 @@ static int want_all(void *baton, const sse_lmdb_writer_job_t *job) { return 1; }
 static void hang_once(void *baton)
 {
     hanging_t *hanging = baton;
-    sse_lmdb_writer_job_t *jobs;
+    sse_lmdb_writer_jobs_t jobs;
 
     pthread_mutex_lock(&hanging->lock);
     if (!hanging->calls++) {
@@ -320,8 +320,8 @@ static void hang_once(void *baton)
         }
     }
     pthread_mutex_unlock(&hanging->lock);
-    if ((jobs = sse_lmdb_writer_take(hanging->writer, want_all, NULL))) {
-        sse_lmdb_writer_finish(hanging->writer, jobs);
+    if (sse_lmdb_writer_take(hanging->writer, want_all, NULL, &jobs)) {
+        sse_lmdb_writer_finish(hanging->writer, &jobs);
     }
 }
 

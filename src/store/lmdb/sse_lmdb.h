@@ -462,7 +462,6 @@ typedef struct {
 #define SSE_LMDB_PUBLISHER apr_time_from_sec(5)
 /** And housekeeping, which comes again. */
 #define SSE_LMDB_TIDY apr_time_from_sec(1)
-sse_lmdb_request_t *sse_lmdb_request_next(const sse_lmdb_request_t *request);
 /** @return LMDB's code; EBUSY: others have kept it waiting for too long, and
  *          nothing was or will be written */
 int sse_lmdb_submit(sse_lmdb_t *store, sse_lmdb_request_t *request,
@@ -477,7 +476,8 @@ int sse_lmdb_is_free(void *store);
  *         transaction of their own */
 int sse_lmdb_keep_room(sse_lmdb_write_t *w, apr_uint64_t need, int *again);
 /** Put these requests, of so many items. */
-int sse_lmdb_put(sse_lmdb_write_t *w, sse_lmdb_request_t *requests, int items);
+int sse_lmdb_put(sse_lmdb_write_t *w, const sse_lmdb_writer_jobs_t *requests,
+                 int items);
 apr_status_t sse_lmdb_append(sse_lmdb_t *store, sse_append_t *items, int n);
 apr_status_t sse_lmdb_forget(sse_lmdb_t *store, sse_slice_t channel,
                              sse_id_t *id);

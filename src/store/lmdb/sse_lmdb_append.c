@@ -189,12 +189,17 @@ int sse_lmdb_keep_room(sse_lmdb_write_t *w, apr_uint64_t need, int *again)
     return rc;
 }
 
-int sse_lmdb_put(sse_lmdb_write_t *w, sse_lmdb_request_t *request, int items)
+int sse_lmdb_put(sse_lmdb_write_t *w, const sse_lmdb_writer_jobs_t *jobs,
+                 int items)
 {
+    sse_lmdb_writer_job_t *job;
     int left, rc = 0;
 
-    for (; request && !rc; request = sse_lmdb_request_next(request)) {
-        rc = put_request(w, request);
+    TAILQ_FOREACH(job, jobs, next)
+    {
+        if ((rc = put_request(w, (request_t *)job))) {
+            break;
+        }
     }
     if (rc || (items < EXPIRE_EVERY && mdb_txn_id(w->txn) % EXPIRE_EVERY)) {
         return rc;

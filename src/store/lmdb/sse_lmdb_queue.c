@@ -17,19 +17,15 @@
 
 typedef sse_lmdb_request_t request_t;
 
-/** Who is written for in one transaction. */
+/** The requests of one transaction. */
 typedef struct {
     sse_lmdb_t *store;
+    sse_lmdb_writer_jobs_t jobs;
     request_t *first;
     apr_uint64_t need;
     int items;
     int count;
 } group_t;
-
-request_t *sse_lmdb_request_next(const request_t *request)
-{
-    return (request_t *)request->job.next;
-}
 
 /* As many as one transaction should hold. */
 static int want(void *baton, const sse_lmdb_writer_job_t *job)
@@ -53,16 +49,22 @@ static int want(void *baton, const sse_lmdb_writer_job_t *job)
 
 static int want_all(void *baton, const sse_lmdb_writer_job_t *job) { return 1; }
 
+/* Every one of these has the same result. */
+static void finish(sse_lmdb_t *store, sse_lmdb_writer_jobs_t *jobs, int rc)
+{
+    sse_lmdb_writer_job_t *job;
+
+    TAILQ_FOREACH(job, jobs, next) { job->rc = rc; }
+    sse_lmdb_writer_finish(store->writer, jobs);
+}
+
 /* Nothing can be written for anybody. */
 static void fail_all(sse_lmdb_t *store, int rc)
 {
-    sse_lmdb_writer_job_t *job,
-        *jobs = sse_lmdb_writer_take(store->writer, want_all, NULL);
+    sse_lmdb_writer_jobs_t jobs;
 
-    for (job = jobs; job; job = job->next) {
-        job->rc = rc;
-    }
-    sse_lmdb_writer_finish(store->writer, jobs);
+    sse_lmdb_writer_take(store->writer, want_all, NULL, &jobs);
+    finish(store, &jobs, rc);
 }
 
 /* In its transaction.  @return 0; EAGAIN: only room was made */
@@ -75,7 +77,7 @@ static int write_group(sse_lmdb_write_t *w, group_t *group)
         return rc ? rc : EAGAIN;
     }
     if (!rc) {
-        rc = sse_lmdb_put(w, group->first, group->items);
+        rc = sse_lmdb_put(w, &group->jobs, group->items);
     }
     if (rc) {
         sse_lmdb_write_abort(w);
@@ -86,27 +88,18 @@ static int write_group(sse_lmdb_write_t *w, group_t *group)
 
 static void give_back(group_t *group)
 {
-    sse_lmdb_writer_return(group->store->writer, &group->first->job);
-}
-
-static void finish(group_t *group, int rc)
-{
-    request_t *request;
-
-    for (request = group->first; request;
-         request = sse_lmdb_request_next(request)) {
-        request->job.rc = rc;
-    }
-    sse_lmdb_writer_finish(group->store->writer, &group->first->job);
+    sse_lmdb_writer_return(group->store->writer, &group->jobs);
 }
 
 /* One that asks too much must not fail the others. */
 static void separate(group_t *group)
 {
+    sse_lmdb_writer_job_t *job;
     request_t *request;
 
-    for (request = group->first; request;
-         request = sse_lmdb_request_next(request)) {
+    TAILQ_FOREACH(job, &group->jobs, next)
+    {
+        request = (request_t *)job;
         request->is_alone = 1;
         request->room_rounds = 0;
     }
@@ -133,7 +126,7 @@ static void conclude(group_t *group, int rc)
         give_back(group);
     }
     else {
-        finish(group, rc);
+        finish(group->store, &group->jobs, rc);
     }
 }
 
@@ -162,18 +155,19 @@ static void make_room(sse_lmdb_t *store)
 
 void sse_lmdb_serve(void *baton)
 {
-    group_t group = {baton, NULL, 0, 0, 0};
+    group_t group = {0};
     sse_lmdb_t *store = baton;
     sse_lmdb_write_t w;
     int rc, word;
 
+    group.store = store;
     make_room(store);
     rc = sse_lmdb_write_begin(&w, store);
     if (rc) {
         fail_all(store, rc);
         return;
     }
-    if (!sse_lmdb_writer_take(store->writer, want, &group)) {
+    if (!sse_lmdb_writer_take(store->writer, want, &group, &group.jobs)) {
         sse_lmdb_write_abort(&w);
         return;
     }

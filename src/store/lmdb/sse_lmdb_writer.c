@@ -4,6 +4,7 @@
 
 #include "store/lmdb/sse_lmdb_writer.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <limits.h>
 #include <sched.h>
@@ -23,8 +24,7 @@ struct sse_lmdb_writer_t {
     pthread_mutex_t lock;
     pthread_cond_t work;          /* there is a job, or the thread shall end */
     pthread_cond_t over;          /* a thread has ended */
-    sse_lmdb_writer_job_t *head;  /* under lock */
-    sse_lmdb_writer_job_t **tail; /* under lock */
+    sse_lmdb_writer_jobs_t queue; /* under lock */
     int waiting;                  /* under lock: jobs in the queue */
     int limit;                    /* under lock */
     sse_store_stay_fn *may_stay;  /* under lock; or NULL */
@@ -74,7 +74,7 @@ sse_lmdb_writer_t *sse_lmdb_writer_create(sse_lmdb_writer_fn *fn,
     writer->fn = fn;
     writer->is_free = is_free;
     writer->baton = baton;
-    writer->tail = &writer->head;
+    TAILQ_INIT(&writer->queue);
     writer->limit = INT_MAX;
     pthread_mutex_init(&writer->lock, NULL);
     cond_init(&writer->work);
@@ -91,7 +91,7 @@ int sse_lmdb_writer_destroy(sse_lmdb_writer_t *writer,
     int rc = 0, is_over;
 
     pthread_mutex_lock(&writer->lock);
-    if (writer->head) {
+    if (!TAILQ_EMPTY(&writer->queue)) {
         want_thread(writer);
     }
     writer->stop = 1;
@@ -117,6 +117,31 @@ void sse_lmdb_writer_limit(sse_lmdb_writer_t *writer, int limit,
     writer->limit = limit;
     writer->may_stay = may_stay;
     pthread_mutex_unlock(&writer->lock);
+}
+
+/* -- A job's states -------------------------------------------------------- */
+
+/* The states that may follow each one, a bit each. */
+static const unsigned char following[] = {
+    1 << SSE_JOB_WAITING,                     /* IDLE: submitted */
+    1 << SSE_JOB_TAKEN | 1 << SSE_JOB_IDLE,   /* WAITING: or withdrawn */
+    1 << SSE_JOB_DONE | 1 << SSE_JOB_WAITING, /* TAKEN: or returned */
+    0,                                        /* DONE */
+};
+
+/* With the lock. */
+static void transit(sse_lmdb_writer_t *writer, sse_lmdb_writer_job_t *job,
+                    sse_job_state_e state)
+{
+    assert(following[job->state] & 1 << state);
+    if (!job->on_done) {
+        writer->waiting +=
+            (state == SSE_JOB_WAITING) - (job->state == SSE_JOB_WAITING);
+        if (job->state == SSE_JOB_TAKEN) {
+            pthread_cond_signal(&job->moved);
+        }
+    }
+    job->state = state;
 }
 
 /* -- Writing --------------------------------------------------------------- */
@@ -157,14 +182,16 @@ static int write_now(sse_lmdb_writer_t *writer, int may_wait)
 /* With the lock, and nobody writes: who is the first sees to that. */
 static void hand_on(sse_lmdb_writer_t *writer)
 {
-    if (!writer->head || writer->is_writing) {
+    sse_lmdb_writer_job_t *first = TAILQ_FIRST(&writer->queue);
+
+    if (!first || writer->is_writing) {
         return;
     }
-    if (writer->head->on_done) {
-        want_thread(writer); /* or who comes next sees to it */
+    if (first->on_done) {
+        want_thread(writer); /* or the next to come does */
     }
     else {
-        pthread_cond_signal(&writer->head->moved);
+        pthread_cond_signal(&first->moved);
     }
 }
 
@@ -175,8 +202,10 @@ static void *run(void *baton)
     sse_lmdb_writer_t *writer = baton;
 
     pthread_mutex_lock(&writer->lock);
-    while (!writer->stop || (writer->head && writer->is_wanted)) {
-        if (writer->is_wanted && writer->head && !writer->is_writing) {
+    while (!writer->stop ||
+           (!TAILQ_EMPTY(&writer->queue) && writer->is_wanted)) {
+        if (writer->is_wanted && !TAILQ_EMPTY(&writer->queue) &&
+            !writer->is_writing) {
             write_now(writer, 1);
         }
         else {
@@ -233,7 +262,11 @@ static int place_of(const sse_lmdb_writer_t *writer,
     const sse_lmdb_writer_job_t *other;
     int place = 0;
 
-    for (other = writer->head; other && other != job; other = other->next) {
+    TAILQ_FOREACH(other, &writer->queue, next)
+    {
+        if (other == job) {
+            break;
+        }
         place += !other->on_done;
     }
     return place;
@@ -241,16 +274,8 @@ static int place_of(const sse_lmdb_writer_t *writer,
 
 static void withdraw(sse_lmdb_writer_t *writer, sse_lmdb_writer_job_t *job)
 {
-    sse_lmdb_writer_job_t **link = &writer->head;
-
-    while (*link && *link != job) {
-        link = &(*link)->next;
-    }
-    *link = job->next;
-    if (!*link) {
-        writer->tail = link;
-    }
-    --writer->waiting;
+    TAILQ_REMOVE(&writer->queue, job, next);
+    transit(writer, job, SSE_JOB_IDLE);
     hand_on(writer);
 }
 
@@ -335,7 +360,7 @@ static int wait_for(sse_lmdb_writer_t *writer, sse_lmdb_writer_job_t *job,
 /* With the lock.  @return 0, or why it may not even wait */
 static int admit(sse_lmdb_writer_t *writer, apr_time_t now)
 {
-    if (!writer->head) {
+    if (TAILQ_EMPTY(&writer->queue)) {
         writer->moved = now;
     }
     if (writer->waiting >= writer->limit && now - writer->moved >= STALL) {
@@ -348,18 +373,16 @@ static int admit(sse_lmdb_writer_t *writer, apr_time_t now)
 static void enqueue(sse_lmdb_writer_t *writer, sse_lmdb_writer_job_t *job)
 {
     job->rc = 0;
-    job->state = SSE_JOB_WAITING;
     job->stays = 0;
-    job->next = NULL;
-    *writer->tail = job;
-    writer->tail = &job->next;
-    writer->waiting += !job->on_done;
+    job->state = SSE_JOB_IDLE;
+    transit(writer, job, SSE_JOB_WAITING);
+    TAILQ_INSERT_TAIL(&writer->queue, job, next);
 }
 
 void sse_lmdb_writer_post(sse_lmdb_writer_t *writer, sse_lmdb_writer_job_t *job)
 {
     pthread_mutex_lock(&writer->lock);
-    if (!writer->head) {
+    if (TAILQ_EMPTY(&writer->queue)) {
         writer->moved = steady_now();
     }
     enqueue(writer, job);
@@ -393,70 +416,54 @@ int sse_lmdb_writer_submit(sse_lmdb_writer_t *writer,
 
 /* -- For the function ------------------------------------------------------ */
 
-sse_lmdb_writer_job_t *sse_lmdb_writer_take(sse_lmdb_writer_t *writer,
-                                            sse_lmdb_writer_want_fn *want,
-                                            void *baton)
+int sse_lmdb_writer_take(sse_lmdb_writer_t *writer,
+                         sse_lmdb_writer_want_fn *want, void *baton,
+                         sse_lmdb_writer_jobs_t *jobs)
 {
-    sse_lmdb_writer_job_t *first, *job, *last = NULL;
+    sse_lmdb_writer_job_t *job;
 
+    TAILQ_INIT(jobs);
     pthread_mutex_lock(&writer->lock);
-    first = writer->head;
-    for (job = first; job && want(baton, job); job = job->next) {
-        job->state = SSE_JOB_TAKEN;
-        writer->waiting -= !job->on_done;
-        last = job;
+    while ((job = TAILQ_FIRST(&writer->queue)) && want(baton, job)) {
+        TAILQ_REMOVE(&writer->queue, job, next);
+        TAILQ_INSERT_TAIL(jobs, job, next);
+        transit(writer, job, SSE_JOB_TAKEN);
+        writer->moved = 0;
     }
-    if (last) {
-        writer->head = last->next;
-        if (!writer->head) {
-            writer->tail = &writer->head;
-        }
-        last->next = NULL;
+    if (!writer->moved) {
         writer->moved = steady_now();
     }
     pthread_mutex_unlock(&writer->lock);
-    return last ? first : NULL;
+    return !TAILQ_EMPTY(jobs);
 }
 
 void sse_lmdb_writer_return(sse_lmdb_writer_t *writer,
-                            sse_lmdb_writer_job_t *jobs)
+                            sse_lmdb_writer_jobs_t *jobs)
 {
-    sse_lmdb_writer_job_t *job = jobs;
+    sse_lmdb_writer_job_t *job;
 
     pthread_mutex_lock(&writer->lock);
-    for (;; job = job->next) {
-        job->state = SSE_JOB_WAITING;
-        if (!job->on_done) {
-            pthread_cond_signal(&job->moved); /* its time runs again */
-            ++writer->waiting;
-        }
-        if (!job->next) {
-            break;
-        }
+    TAILQ_FOREACH(job, jobs, next)
+    {
+        transit(writer, job, SSE_JOB_WAITING); /* its time runs again */
     }
-    job->next = writer->head;
-    if (!writer->head) {
-        writer->tail = &job->next;
-    }
-    writer->head = jobs;
+    TAILQ_CONCAT(jobs, &writer->queue, next);
+    TAILQ_CONCAT(&writer->queue, jobs, next);
     pthread_mutex_unlock(&writer->lock);
 }
 
 void sse_lmdb_writer_finish(sse_lmdb_writer_t *writer,
-                            sse_lmdb_writer_job_t *jobs)
+                            sse_lmdb_writer_jobs_t *jobs)
 {
-    sse_lmdb_writer_job_t *next;
+    sse_lmdb_writer_job_t *job;
 
     pthread_mutex_lock(&writer->lock);
     writer->moved = steady_now();
-    for (; jobs; jobs = next) {
-        next = jobs->next;
-        jobs->state = SSE_JOB_DONE;
-        if (jobs->on_done) {
-            jobs->on_done(jobs);
-        }
-        else {
-            pthread_cond_signal(&jobs->moved);
+    while ((job = TAILQ_FIRST(jobs))) {
+        TAILQ_REMOVE(jobs, job, next);
+        transit(writer, job, SSE_JOB_DONE);
+        if (job->on_done) {
+            job->on_done(job);
         }
     }
     pthread_mutex_unlock(&writer->lock);

@@ -4,56 +4,63 @@
 
 /**
  * @file sse_lmdb_writer.h
- * Who writes in a child, so that nobody waits without an end for a lock that
- * another process may hold for ever.
+ * The queue of what a child wants written, so that no publisher waits for ever
+ * for a lock that another process may never release.
  *
- * LMDB waits for its writer lock without a time-out.  So who wants something
- * written queues a job and waits for that, as long as he likes; a job that
- * nobody has begun with is taken back in time.  What waits behind a writer that
- * does not get on is bounded: beyond the first few it is refused at once.
+ * LMDB waits for its writer lock without a time-out.  So a publisher queues a
+ * job and waits for that, with a time-out: a job that was not begun is
+ * withdrawn.  While nothing moves, only a few may wait; others are refused at
+ * once.
  *
- * Somebody is the writer at a time: who waits with the first job, as long as
- * the lock looks free, since a change of threads costs more than all else;
- * and where it does not, a thread that is there to wait for it.
+ * One thread at a time is the writer: the publisher of the first job as long as
+ * the lock looks free, since changing threads costs more than all else; where
+ * the lock does not look free, a thread that is there to wait for it.
  *
- * A job is WAITING in the queue until the writer takes it, which it does when
- * its transaction has begun; TAKEN while that may end either way; then DONE, or
- * WAITING again where nothing came of it.  One that is taken is waited for
- * without a limit, since nobody knows yet what becomes of it.
+ * A job is WAITING until the writer takes it, which it does when its
+ * transaction has begun; TAKEN while the outcome is open; then DONE, or WAITING
+ * again if nothing came of it.  For a job that is TAKEN there is no time-out,
+ * as neither "written" nor "not written" would be true.
  *
- * A library of its own: APR's types only, no httpd.
- *
- * Threads: the writer runs the function given to it, which alone may call
- * sse_lmdb_writer_take() and its like; all else is any thread's.  The thread is
- * made when it is needed first, and stays.
+ * Threads: the function that was given to create() runs on one thread at a
+ * time, and it alone may call take(), return() and finish(); all else is for
+ * any thread.  The thread is made at need, and stays.
  */
 
 #ifndef SSE_LMDB_WRITER_H
 #define SSE_LMDB_WRITER_H
 
 #include <pthread.h>
+#include <sys/queue.h>
 
 #include "store/sse_store.h"
 
 typedef struct sse_lmdb_writer_t sse_lmdb_writer_t;
 typedef struct sse_lmdb_writer_job_t sse_lmdb_writer_job_t;
+typedef TAILQ_HEAD(sse_lmdb_writer_jobs_t,
+                   sse_lmdb_writer_job_t) sse_lmdb_writer_jobs_t;
 
-typedef enum { SSE_JOB_WAITING, SSE_JOB_TAKEN, SSE_JOB_DONE } sse_job_state_e;
+typedef enum {
+    SSE_JOB_IDLE,    /**< not in the queue */
+    SSE_JOB_WAITING, /**< in the queue: it may be withdrawn */
+    SSE_JOB_TAKEN,   /**< the writer's: in a transaction */
+    SSE_JOB_DONE     /**< see rc */
+} sse_job_state_e;
 
-/** The beginning of a job; on the stack of who waits for it, or posted. */
+/** The beginning of a job; on the stack of the thread that waits for it, or
+ *  posted. */
 struct sse_lmdb_writer_job_t {
-    int rc; /**< what came of it, when it is DONE */
-    /** NULL, or who is called when it is done, instead of waited for: quick,
-     *  and not calling the writer. */
+    int rc; /**< the result, when it is DONE */
+    /** NULL: a thread waits; or called when the job is done: must be quick and
+     *  not call the writer. */
     void (*on_done)(sse_lmdb_writer_job_t *job);
     sse_job_state_e state; /**< under lock */
     int stays;             /**< under lock: may_stay() allowed it */
-    sse_lmdb_writer_job_t
-        *next; /**< under lock; the writer's while it is taken */
+    TAILQ_ENTRY(sse_lmdb_writer_job_t)
+    next; /**< under lock; the writer's while it is TAKEN */
     pthread_cond_t moved;
 };
 
-/** Begin, take jobs, do them, finish them or give them back. */
+/** Begin a transaction, take jobs, do them, finish or return them. */
 typedef void sse_lmdb_writer_fn(void *baton);
 /** @return whether the function would not have to wait, by all appearances */
 typedef int sse_lmdb_writer_free_fn(void *baton);
@@ -62,45 +69,48 @@ typedef int sse_lmdb_writer_free_fn(void *baton);
 sse_lmdb_writer_t *sse_lmdb_writer_create(sse_lmdb_writer_fn *fn,
                                           sse_lmdb_writer_free_fn *is_free,
                                           void *baton);
-/** What was posted is done first.
- *  @return whether no thread is in the function any more, within that time; if
- *          one is, all that
- *          it uses must be left as it is, and so is the writer */
+/** Do what was posted, then free the writer.
+ *  @return 1; 0: a thread is still in the function after that time: the writer,
+ *          and all that the function uses, must be left as they are */
 int sse_lmdb_writer_destroy(sse_lmdb_writer_t *writer,
                             apr_interval_time_t patience);
 
-/** How many may wait while nothing gets on; the others do not.
- *  @param may_stay NULL, or asked with 1 for one of those who would stay, and
- *         told with -1 that he has left: quick, and not calling the writer */
+/** How many threads may wait while nothing moves; others are refused.
+ *  @param may_stay NULL, or called with 1 to ask for one of those who would
+ *         wait, with -1 when it has left: must be quick and not call the
+ *         writer */
 void sse_lmdb_writer_limit(sse_lmdb_writer_t *writer, int limit,
                            sse_store_stay_fn *may_stay);
 
-/** Have it done.  @return 0: it is, see job->rc; EBUSY: it is not, and will
- *          not be; the same, EAGAIN: no thread can be made */
+/** Have a job done, and wait for it.
+ *  @param patience how long to wait before it is TAKEN
+ *  @return 0: it is DONE, see job->rc; EBUSY: it was not begun, and will not
+ *          be; EAGAIN: likewise, as no thread can be made */
 int sse_lmdb_writer_submit(sse_lmdb_writer_t *writer,
                            sse_lmdb_writer_job_t *job,
                            apr_interval_time_t patience);
 
-/** Have it done some time; job->on_done is set, and the job its own until then.
- *  Waits for nobody. */
+/** Have a job done some time, without waiting.  job->on_done is set; the job
+ *  belongs to the writer until it is called. */
 void sse_lmdb_writer_post(sse_lmdb_writer_t *writer,
                           sse_lmdb_writer_job_t *job);
 
 /* For the function. */
 
-/** @return whether this job should be taken as well as those before it */
+/** @return whether to take this job as well as those before it */
 typedef int sse_lmdb_writer_want_fn(void *baton,
                                     const sse_lmdb_writer_job_t *job);
-/** Take jobs from the queue's head, as many in a row as are wanted.
- *  @return a list, in order; or NULL */
-sse_lmdb_writer_job_t *sse_lmdb_writer_take(sse_lmdb_writer_t *writer,
-                                            sse_lmdb_writer_want_fn *want,
-                                            void *baton);
-/** Nothing came of them: they are the first again. */
+/** Take jobs from the head of the queue, for as long as they are wanted.
+ *  @param jobs out: these, in order
+ *  @return whether there is one */
+int sse_lmdb_writer_take(sse_lmdb_writer_t *writer,
+                         sse_lmdb_writer_want_fn *want, void *baton,
+                         sse_lmdb_writer_jobs_t *jobs);
+/** Nothing came of them: they are the first of the queue again. */
 void sse_lmdb_writer_return(sse_lmdb_writer_t *writer,
-                            sse_lmdb_writer_job_t *jobs);
-/** They are done; each rc is set. */
+                            sse_lmdb_writer_jobs_t *jobs);
+/** They are done; each one's rc is set. */
 void sse_lmdb_writer_finish(sse_lmdb_writer_t *writer,
-                            sse_lmdb_writer_job_t *jobs);
+                            sse_lmdb_writer_jobs_t *jobs);
 
 #endif /* SSE_LMDB_WRITER_H */
