@@ -363,8 +363,18 @@ int sse_lmdb_files_look(sse_lmdb_t *store);
 void sse_lmdb_pair_set(unsigned char key[16], apr_uint64_t a, apr_uint64_t b);
 /** @return whether it has the size of one */
 int sse_lmdb_pair_get(const MDB_val *key, apr_uint64_t *a, apr_uint64_t *b);
-int sse_lmdb_id_get(const MDB_val *key, apr_uint64_t *id);
+int sse_lmdb_id_get(const MDB_val *val, apr_uint64_t *id);
 int sse_lmdb_entry_get(const MDB_val *val, sse_lmdb_entry_t *entry);
+/** The value of a key, which has that size.
+ *  @return MDB_CORRUPTED: it has not; MDB_NOTFOUND */
+int sse_lmdb_get(MDB_txn *txn, MDB_dbi db, MDB_val *key, void *to,
+                 apr_size_t size);
+/** Set a key's value. */
+int sse_lmdb_set(sse_lmdb_write_t *w, int db, const void *key,
+                 apr_size_t key_len, const void *val, apr_size_t val_len);
+/** What a cursor of its own finds. */
+int sse_lmdb_seek(MDB_txn *txn, MDB_dbi db, MDB_cursor_op op, MDB_val *key,
+                  MDB_val *val);
 int sse_lmdb_event_parse(sse_id_t id, const MDB_val *val,
                          sse_lmdb_event_t *event);
 /** The event of that id. */
@@ -545,6 +555,9 @@ typedef struct {
     sse_id_t last;  /**< the newest id, as soon as it is known; 0: it is not */
 } sse_lmdb_check_t;
 
+/** The list of free pages: lengths, and pages that there are.
+ *  @param why out: what is wrong with it, after MDB_CORRUPTED */
+int sse_lmdb_free_check(MDB_txn *txn, const char **why);
 /** Open the store, make it if it is not there, and look through it. */
 void sse_lmdb_check(const sse_lmdb_conf_t *conf,
                     volatile sse_lmdb_check_t *check);

@@ -33,7 +33,6 @@ static int add_entry(sse_lmdb_write_t *w, const sse_lmdb_event_t *event)
     const sse_record_t *record = &event->record;
     sse_lmdb_entry_t entry;
     unsigned char buf[16];
-    MDB_val key = {sizeof(buf), buf}, val = {sizeof(entry), &entry};
     int rc;
 
     entry.time = record->time;
@@ -41,7 +40,7 @@ static int add_entry(sse_lmdb_write_t *w, const sse_lmdb_event_t *event)
         (apr_uint32_t)(record->fields.data.len + record->fields.event.len);
     entry.keyed = (apr_uint32_t)event->idempotency.len;
     sse_lmdb_pair_set(buf, channel->number, record->id);
-    rc = mdb_put(w->txn, w->store->db[SSE_DB_INDEX], &key, &val, 0);
+    rc = sse_lmdb_set(w, SSE_DB_INDEX, buf, sizeof(buf), &entry, sizeof(entry));
     if (!rc && entry.keyed) {
         rc = sse_lmdb_key_put(w, channel->number, event->idempotency,
                               record->id);
@@ -61,7 +60,7 @@ static int find_duplicate(sse_lmdb_write_t *w, sse_append_t *item)
     sse_lmdb_channel_t *channel = &w->channel;
     sse_lmdb_entry_t entry;
     unsigned char buf[16];
-    MDB_val key = {sizeof(buf), buf}, val;
+    MDB_val key = {sizeof(buf), buf};
     sse_id_t id;
     int rc = sse_lmdb_key_get(w, channel->number, item->idempotency, &id);
 
@@ -69,9 +68,10 @@ static int find_duplicate(sse_lmdb_write_t *w, sse_append_t *item)
         return rc;
     }
     sse_lmdb_pair_set(buf, channel->number, id);
-    rc = mdb_get(w->txn, w->store->db[SSE_DB_INDEX], &key, &val);
-    if (rc || !sse_lmdb_entry_get(&val, &entry)) {
-        return rc && rc != MDB_NOTFOUND ? rc : MDB_CORRUPTED;
+    rc = sse_lmdb_get(w->txn, w->store->db[SSE_DB_INDEX], &key, &entry,
+                      sizeof(entry));
+    if (rc) {
+        return rc != MDB_NOTFOUND ? rc : MDB_CORRUPTED;
     }
     if (channel->max_age && entry.time <= w->now - channel->max_age) {
         return MDB_NOTFOUND;
@@ -212,15 +212,12 @@ int sse_lmdb_put(sse_lmdb_write_t *w, const sse_lmdb_writer_jobs_t *jobs,
 static apr_uint64_t item_room(const sse_lmdb_t *store, const sse_append_t *item,
                               const sse_append_t *before)
 {
-    apr_uint64_t size = sizeof(sse_lmdb_header_t) + item->channel.len +
-                        item->idempotency.len + item->fields.event.len +
-                        item->fields.data.len;
+    apr_size_t bytes = sizeof(sse_lmdb_header_t) + item->channel.len +
+                       item->idempotency.len + item->fields.event.len +
+                       item->fields.data.len;
+    apr_uint64_t size =
+        sse_lmdb_room(store, bytes) + 64 + 2 * item->idempotency.len;
 
-    if (size > store->psize / 2 - 64) {
-        /* LMDB gives it pages of its own. */
-        size = (size + 16 + store->psize) / store->psize * store->psize;
-    }
-    size += 128 + 2 * item->idempotency.len;
     if (!before || before->channel.len != item->channel.len ||
         memcmp(before->channel.ptr, item->channel.ptr, item->channel.len)) {
         size += 256 + 4 * item->channel.len;

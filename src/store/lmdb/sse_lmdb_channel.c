@@ -71,7 +71,6 @@ static apr_time_t due_time(const sse_lmdb_channel_t *channel)
 static int due_put(sse_lmdb_write_t *w, apr_time_t due)
 {
     unsigned char buf[16];
-    MDB_val key = {sizeof(buf), buf}, val = {w->key_len, w->key};
     int rc;
 
     /* One that comes too early is put off by tidy(), which saves every append
@@ -84,13 +83,11 @@ static int due_put(sse_lmdb_write_t *w, apr_time_t due)
     }
     w->channel.due = due;
     sse_lmdb_pair_set(buf, (apr_uint64_t)due, w->channel.number);
-    return mdb_put(w->txn, w->store->db[SSE_DB_DUE], &key, &val, 0);
+    return sse_lmdb_set(w, SSE_DB_DUE, buf, sizeof(buf), w->key, w->key_len);
 }
 
 int sse_lmdb_channel_done(sse_lmdb_write_t *w)
 {
-    MDB_val key = {w->key_len, w->key};
-    MDB_val val = {sizeof(w->channel), &w->channel};
     int rc, left;
 
     w->used = 0;
@@ -99,7 +96,8 @@ int sse_lmdb_channel_done(sse_lmdb_write_t *w)
         (rc = sse_lmdb_weight_put(w))) {
         return rc;
     }
-    return mdb_put(w->txn, w->store->db[SSE_DB_CHANNELS], &key, &val, 0);
+    return sse_lmdb_set(w, SSE_DB_CHANNELS, w->key, w->key_len, &w->channel,
+                        sizeof(w->channel));
 }
 
 static int over(const sse_lmdb_channel_t *channel, apr_time_t now)
@@ -242,7 +240,6 @@ int sse_lmdb_channel_bury(sse_lmdb_write_t *w)
 {
     sse_lmdb_channel_t *channel = &w->channel;
     apr_uint64_t number = channel->number;
-    MDB_val key = {sizeof(number), &number}, val = {1, (void *)""};
     int rc = due_del(w);
 
     if (rc || (rc = sse_lmdb_weight_del(w))) {
@@ -252,7 +249,7 @@ int sse_lmdb_channel_bury(sse_lmdb_write_t *w)
     w->state.lingering += channel->room;
     sse_lmdb_owner_shrink(w, channel->room);
     if (channel->count) {
-        rc = mdb_put(w->txn, w->store->db[SSE_DB_GRAVES], &key, &val, 0);
+        rc = sse_lmdb_set(w, SSE_DB_GRAVES, &number, sizeof(number), "", 1);
     }
     if (channel->last > channel->evicted) {
         channel->evicted = channel->last;

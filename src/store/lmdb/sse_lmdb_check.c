@@ -149,38 +149,44 @@ static int walk_from(walk_t *k, int db, MDB_cursor_op first, MDB_cursor_op next,
     return rc;
 }
 
-/* The list of free pages (database 0): sizes, and pages that there are. */
-static int walk_free(walk_t *k)
+static int free_entry_check(const MDB_val *val, apr_size_t last_page,
+                            const char **why)
+{
+    apr_size_t count, page, i;
+    const char *p = val->mv_data;
+
+    if (val->mv_size < sizeof(count)) {
+        *why = "a list of free pages that is none";
+        return MDB_CORRUPTED;
+    }
+    memcpy(&count, p, sizeof(count));
+    if (count > val->mv_size / sizeof(count) - 1) {
+        *why = "a list of free pages that is too long";
+        return MDB_CORRUPTED;
+    }
+    for (i = 1; i <= count; ++i) {
+        memcpy(&page, p + i * sizeof(page), sizeof(page));
+        if (page < 2 || page > last_page) {
+            *why = "a free page that the file does not have";
+            return MDB_CORRUPTED;
+        }
+    }
+    return 0;
+}
+
+int sse_lmdb_free_check(MDB_txn *txn, const char **why)
 {
     MDB_envinfo info;
     MDB_cursor *cursor;
     MDB_val key, val;
-    apr_size_t count, page, i;
-    const char *p;
     int rc;
 
-    mdb_env_info(k->env, &info);
-    if ((rc = mdb_cursor_open(k->txn, 0, &cursor))) {
+    if ((rc = mdb_env_info(mdb_txn_env(txn), &info)) ||
+        (rc = mdb_cursor_open(txn, 0, &cursor))) {
         return rc;
     }
-    while (!(rc = mdb_cursor_get(cursor, &key, &val, MDB_NEXT))) {
-        p = val.mv_data;
-        if (val.mv_size < sizeof(count)) {
-            rc = MDB_CORRUPTED;
-            break;
-        }
-        memcpy(&count, p, sizeof(count));
-        if (count > val.mv_size / sizeof(count) - 1) {
-            rc = MDB_CORRUPTED;
-            break;
-        }
-        for (i = 1; i <= count && !rc; ++i) {
-            memcpy(&page, p + i * sizeof(page), sizeof(page));
-            rc = page < 2 || page > info.me_last_pgno ? MDB_CORRUPTED : 0;
-        }
-        if (rc) {
-            break;
-        }
+    while (!(rc = mdb_cursor_get(cursor, &key, &val, MDB_NEXT)) &&
+           !(rc = free_entry_check(&val, info.me_last_pgno, why))) {
     }
     mdb_cursor_close(cursor);
     return rc == MDB_NOTFOUND ? 0 : rc;
@@ -190,9 +196,10 @@ static int walk(walk_t *k, volatile sse_lmdb_check_t *check)
 {
     apr_size_t max = k->all ? (apr_size_t)-1 : SOME;
     int db, rc = state_get(k, check);
+    const char *why;
 
     if (!rc && k->all) {
-        rc = walk_free(k);
+        rc = sse_lmdb_free_check(k->txn, &why);
     }
     for (db = 0; db < SSE_DB_COUNT && !rc; ++db) {
         rc = mdb_stat(k->txn, k->db[db], &k->st);

@@ -14,9 +14,8 @@ static void linger_less(sse_lmdb_write_t *w, apr_uint64_t room)
 
 int sse_lmdb_doom(sse_lmdb_write_t *w, sse_id_t id, apr_time_t since)
 {
-    MDB_val key = {sizeof(id), &id}, val = {sizeof(since), &since};
-
-    return mdb_put(w->txn, w->store->db[SSE_DB_DOOMED], &key, &val, 0);
+    return sse_lmdb_set(w, SSE_DB_DOOMED, &id, sizeof(id), &since,
+                        sizeof(since));
 }
 
 int sse_lmdb_event_leave(sse_lmdb_write_t *w, apr_uint64_t number, sse_id_t id,
@@ -172,29 +171,19 @@ static int empty_grave(sse_lmdb_write_t *w, apr_uint64_t grave, int *max)
 
 static int empty_graves(sse_lmdb_write_t *w, int *max)
 {
-    MDB_cursor *cursor;
     MDB_val key, val;
     apr_uint64_t number;
-    int rc;
+    int rc = 0;
 
-    while (*max) {
-        rc = mdb_cursor_open(w->txn, w->store->db[SSE_DB_GRAVES], &cursor);
-        if (rc) {
-            return rc;
-        }
-        rc = mdb_cursor_get(cursor, &key, &val, MDB_FIRST);
-        if (!rc && !sse_lmdb_id_get(&key, &number)) {
-            rc = MDB_CORRUPTED;
-        }
-        mdb_cursor_close(cursor);
-        if (rc) {
-            return rc == MDB_NOTFOUND ? 0 : rc;
-        }
-        if ((rc = empty_grave(w, number, max))) {
-            return rc;
+    while (!rc && *max) {
+        rc = sse_lmdb_seek(w->txn, w->store->db[SSE_DB_GRAVES], MDB_FIRST, &key,
+                           &val);
+        if (!rc) {
+            rc = sse_lmdb_id_get(&key, &number) ? empty_grave(w, number, max)
+                                                : MDB_CORRUPTED;
         }
     }
-    return 0;
+    return rc == MDB_NOTFOUND ? 0 : rc;
 }
 
 int sse_lmdb_expire(sse_lmdb_write_t *w, int max, int *left)

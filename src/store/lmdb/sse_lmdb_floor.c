@@ -41,22 +41,14 @@ static apr_uint64_t bucket_of(const sse_lmdb_state_t *state, sse_slice_t key)
            ((APR_UINT64_C(1) << state->floor_bits) - 1);
 }
 
-static int get(MDB_txn *txn, MDB_dbi db, apr_uint64_t bucket, sse_id_t *floor)
-{
-    MDB_val key = {sizeof(bucket), &bucket}, val;
-    int rc = mdb_get(txn, db, &key, &val);
-
-    if (rc) {
-        return rc;
-    }
-    return sse_lmdb_id_get(&val, floor) ? 0 : MDB_CORRUPTED;
-}
-
 int sse_lmdb_floor_get(sse_lmdb_t *store, MDB_txn *txn,
                        const sse_lmdb_state_t *state, sse_slice_t key,
                        sse_id_t *floor)
 {
-    int rc = get(txn, store->db[SSE_DB_FLOORS], bucket_of(state, key), floor);
+    apr_uint64_t bucket = bucket_of(state, key);
+    MDB_val name = {sizeof(bucket), &bucket};
+    int rc = sse_lmdb_get(txn, store->db[SSE_DB_FLOORS], &name, floor,
+                          sizeof(*floor));
 
     if (rc == MDB_NOTFOUND || (!rc && *floor < state->floor)) {
         *floor = state->floor;
@@ -68,12 +60,10 @@ int sse_lmdb_floor_get(sse_lmdb_t *store, MDB_txn *txn,
 int sse_lmdb_floor_raise(sse_lmdb_write_t *w, sse_slice_t key, sse_id_t id)
 {
     apr_uint64_t bucket = bucket_of(&w->state, key);
-    MDB_val name = {sizeof(bucket), &bucket}, val = {sizeof(id), &id};
-    sse_id_t floor = 0;
-    int rc = get(w->txn, w->store->db[SSE_DB_FLOORS], bucket, &floor);
+    sse_id_t floor;
+    int rc = sse_lmdb_floor_get(w->store, w->txn, &w->state, key, &floor);
 
-    if ((rc && rc != MDB_NOTFOUND) || id <= floor || id <= w->state.floor) {
-        return rc == MDB_NOTFOUND ? 0 : rc;
-    }
-    return mdb_put(w->txn, w->store->db[SSE_DB_FLOORS], &name, &val, 0);
+    return rc || id <= floor ? rc
+                             : sse_lmdb_set(w, SSE_DB_FLOORS, &bucket,
+                                            sizeof(bucket), &id, sizeof(id));
 }

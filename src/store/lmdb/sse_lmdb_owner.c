@@ -12,7 +12,7 @@
 
 #include "store/lmdb/sse_lmdb.h"
 
-#define KEY_SIZE 17
+#define KEY_SIZE SSE_LMDB_WEIGHT_KEY
 #define UNFILED  0x1000u /**< a class that there is none of */
 
 sse_slice_t sse_lmdb_owner_of(sse_slice_t key)
@@ -43,8 +43,8 @@ unsigned int sse_lmdb_weight_class(apr_uint64_t room)
 
 /* -- Keys of weights ------------------------------------------------------- */
 
-static void key_set(unsigned char buf[KEY_SIZE], apr_uint64_t parent,
-                    apr_uint64_t class, apr_uint64_t number)
+void sse_lmdb_weight_set(unsigned char buf[KEY_SIZE], apr_uint64_t parent,
+                         apr_uint64_t class, apr_uint64_t number)
 {
     unsigned char pair[16];
 
@@ -83,7 +83,7 @@ static int unfile(sse_lmdb_write_t *w, const filed_t *what, apr_uint64_t *class)
     if (*class == UNFILED) {
         return 0;
     }
-    key_set(buf, what->parent, *class, what->number);
+    sse_lmdb_weight_set(buf, what->parent, *class, what->number);
     *class = UNFILED;
     return sse_lmdb_del(w, SSE_DB_WEIGHTS, buf, sizeof(buf));
 }
@@ -92,8 +92,6 @@ static int file(sse_lmdb_write_t *w, const filed_t *what, apr_uint64_t *class)
 {
     apr_uint64_t wanted = sse_lmdb_weight_class(what->room);
     unsigned char buf[KEY_SIZE];
-    MDB_val key = {sizeof(buf), buf};
-    MDB_val val = {what->key.len, (void *)what->key.ptr};
     int rc;
 
     if (*class == wanted || (*class != UNFILED && *class == wanted + 1)) {
@@ -103,8 +101,9 @@ static int file(sse_lmdb_write_t *w, const filed_t *what, apr_uint64_t *class)
         return rc;
     }
     *class = wanted;
-    key_set(buf, what->parent, wanted, what->number);
-    return mdb_put(w->txn, w->store->db[SSE_DB_WEIGHTS], &key, &val, 0);
+    sse_lmdb_weight_set(buf, what->parent, wanted, what->number);
+    return sse_lmdb_set(w, SSE_DB_WEIGHTS, buf, sizeof(buf), what->key.ptr,
+                        what->key.len);
 }
 
 /* -- The owner at hand ----------------------------------------------------- */
@@ -119,16 +118,10 @@ static filed_t owner_filed(const sse_lmdb_write_t *w)
 
 static int owner_get(sse_lmdb_write_t *w, sse_slice_t owner)
 {
-    MDB_val key = {owner.len, (void *)owner.ptr}, val;
-    int rc = mdb_get(w->txn, w->store->db[SSE_DB_OWNERS], &key, &val);
+    MDB_val key = {owner.len, (void *)owner.ptr};
 
-    if (!rc && val.mv_size != sizeof(w->owner)) {
-        return MDB_CORRUPTED;
-    }
-    if (!rc) {
-        memcpy(&w->owner, val.mv_data, sizeof(w->owner));
-    }
-    return rc;
+    return sse_lmdb_get(w->txn, w->store->db[SSE_DB_OWNERS], &key, &w->owner,
+                        sizeof(w->owner));
 }
 
 int sse_lmdb_owner_use(sse_lmdb_write_t *w, sse_slice_t key)
@@ -160,8 +153,6 @@ int sse_lmdb_owner_use(sse_lmdb_write_t *w, sse_slice_t key)
 
 int sse_lmdb_owner_done(sse_lmdb_write_t *w)
 {
-    MDB_val key = {w->owner_len, w->owner_key};
-    MDB_val val = {sizeof(w->owner), &w->owner};
     filed_t filed = owner_filed(w);
     int rc;
 
@@ -176,7 +167,8 @@ int sse_lmdb_owner_done(sse_lmdb_write_t *w)
     }
     rc = file(w, &filed, &w->owner.weight);
     return rc ? rc
-              : mdb_put(w->txn, w->store->db[SSE_DB_OWNERS], &key, &val, 0);
+              : sse_lmdb_set(w, SSE_DB_OWNERS, w->owner_key, w->owner_len,
+                             &w->owner, sizeof(w->owner));
 }
 
 /* -- The channel at hand --------------------------------------------------- */
@@ -254,7 +246,7 @@ static int entry_of(sse_lmdb_write_t *w, apr_uint64_t parent, int is_empty,
     if (rc) {
         return rc;
     }
-    key_set(buf, is_empty ? parent : parent + 1, 0, 0);
+    sse_lmdb_weight_set(buf, is_empty ? parent : parent + 1, 0, 0);
     rc = mdb_cursor_get(cursor, &key, &val, MDB_SET_RANGE);
     if (!is_empty) {
         rc = mdb_cursor_get(cursor, &key, &val, rc ? MDB_LAST : MDB_PREV);

@@ -358,15 +358,11 @@ apr_status_t sse_lmdb_prepare(const sse_lmdb_conf_t *conf, apr_uid_t uid,
                               apr_gid_t gid, const char **notice,
                               apr_pool_t *pool)
 {
-    job_t job = {0};
+    job_t job = {
+        .conf = conf, .uid = uid, .gid = gid, .notice = notice, .pool = pool};
     apr_status_t rv;
 
     *notice = NULL;
-    job.conf = conf;
-    job.uid = uid;
-    job.gid = gid;
-    job.notice = notice;
-    job.pool = pool;
     rv = prepare(&job);
     if (!rv && sse_lmdb_files_find(conf, conf->files)) {
         memset(conf->files, 0, SSE_LMDB_FILES * sizeof(*conf->files));
@@ -387,15 +383,13 @@ const char *sse_lmdb_test(const sse_lmdb_conf_t *conf, apr_uid_t uid,
                           apr_gid_t gid, apr_pool_t *pool)
 {
     const char *notice = NULL;
-    job_t job = {0};
-    apr_status_t rv;
+    job_t job = {.conf = conf,
+                 .uid = uid,
+                 .gid = gid,
+                 .notice = &notice,
+                 .pool = pool,
+                 .is_test = 1};
+    apr_status_t rv = prepare(&job);
 
-    job.conf = conf;
-    job.uid = uid;
-    job.gid = gid;
-    job.notice = &notice;
-    job.pool = pool;
-    job.is_test = 1;
-    rv = prepare(&job);
     return rv && !cannot_tell(&job, rv) ? notice : NULL;
 }

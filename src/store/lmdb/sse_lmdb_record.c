@@ -43,22 +43,45 @@ int sse_lmdb_pair_get(const MDB_val *key, apr_uint64_t *a, apr_uint64_t *b)
     return 1;
 }
 
-int sse_lmdb_id_get(const MDB_val *key, apr_uint64_t *id)
+static int copy(const MDB_val *val, void *to, apr_size_t size)
 {
-    if (key->mv_size != sizeof(*id)) {
+    if (val->mv_size != size) {
         return 0;
     }
-    memcpy(id, key->mv_data, sizeof(*id));
+    memcpy(to, val->mv_data, size);
     return 1;
+}
+
+int sse_lmdb_id_get(const MDB_val *val, apr_uint64_t *id)
+{
+    return copy(val, id, sizeof(*id));
 }
 
 int sse_lmdb_entry_get(const MDB_val *val, sse_lmdb_entry_t *entry)
 {
-    if (val->mv_size != sizeof(*entry)) {
-        return 0;
+    return copy(val, entry, sizeof(*entry));
+}
+
+int sse_lmdb_get(MDB_txn *txn, MDB_dbi db, MDB_val *key, void *to,
+                 apr_size_t size)
+{
+    MDB_val val;
+    int rc = mdb_get(txn, db, key, &val);
+
+    return rc ? rc : copy(&val, to, size) ? 0 : MDB_CORRUPTED;
+}
+
+int sse_lmdb_seek(MDB_txn *txn, MDB_dbi db, MDB_cursor_op op, MDB_val *key,
+                  MDB_val *val)
+{
+    MDB_cursor *cursor;
+    int rc = mdb_cursor_open(txn, db, &cursor);
+
+    if (!rc) {
+        rc = mdb_cursor_get(cursor, key, val, op);
+        mdb_cursor_close(cursor);
     }
-    memcpy(entry, val->mv_data, sizeof(*entry));
-    return 1;
+    return rc;
 }
 
 int sse_lmdb_event_parse(sse_id_t id, const MDB_val *val,
@@ -185,17 +208,10 @@ int sse_lmdb_event_put(sse_lmdb_write_t *w, const sse_lmdb_event_t *event)
 int sse_lmdb_channel_get(sse_lmdb_t *store, MDB_txn *txn, sse_slice_t slice,
                          sse_lmdb_channel_t *channel)
 {
-    MDB_val key = {slice.len, (void *)slice.ptr}, val;
-    int rc = mdb_get(txn, store->db[SSE_DB_CHANNELS], &key, &val);
+    MDB_val key = {slice.len, (void *)slice.ptr};
 
-    if (rc) {
-        return rc;
-    }
-    if (val.mv_size != sizeof(*channel)) {
-        return MDB_CORRUPTED;
-    }
-    memcpy(channel, val.mv_data, sizeof(*channel));
-    return 0;
+    return sse_lmdb_get(txn, store->db[SSE_DB_CHANNELS], &key, channel,
+                        sizeof(*channel));
 }
 
 static MDB_val idempotency_key(unsigned char *buf, apr_uint64_t number,
@@ -212,23 +228,19 @@ int sse_lmdb_key_get(sse_lmdb_write_t *w, apr_uint64_t number,
                      sse_slice_t idempotency, sse_id_t *id)
 {
     unsigned char buf[8 + SSE_STORE_IDEMPOTENCY_MAX];
-    MDB_val key = idempotency_key(buf, number, idempotency), val;
-    int rc = mdb_get(w->txn, w->store->db[SSE_DB_KEYS], &key, &val);
+    MDB_val key = idempotency_key(buf, number, idempotency);
 
-    if (rc) {
-        return rc;
-    }
-    return sse_lmdb_id_get(&val, id) ? 0 : MDB_CORRUPTED;
+    return sse_lmdb_get(w->txn, w->store->db[SSE_DB_KEYS], &key, id,
+                        sizeof(*id));
 }
 
 int sse_lmdb_key_put(sse_lmdb_write_t *w, apr_uint64_t number,
                      sse_slice_t idempotency, sse_id_t id)
 {
     unsigned char buf[8 + SSE_STORE_IDEMPOTENCY_MAX];
-    MDB_val key = idempotency_key(buf, number, idempotency),
-            val = {sizeof(id), &id};
+    MDB_val key = idempotency_key(buf, number, idempotency);
 
-    return mdb_put(w->txn, w->store->db[SSE_DB_KEYS], &key, &val, 0);
+    return sse_lmdb_set(w, SSE_DB_KEYS, buf, key.mv_size, &id, sizeof(id));
 }
 
 int sse_lmdb_key_del(sse_lmdb_write_t *w, apr_uint64_t number,
@@ -243,6 +255,14 @@ int sse_lmdb_key_del(sse_lmdb_write_t *w, apr_uint64_t number,
     }
     idempotency_key(buf, number, idempotency);
     return sse_lmdb_del(w, SSE_DB_KEYS, buf, 8 + idempotency.len);
+}
+
+int sse_lmdb_set(sse_lmdb_write_t *w, int db, const void *name,
+                 apr_size_t name_len, const void *data, apr_size_t len)
+{
+    MDB_val key = {name_len, (void *)name}, val = {len, (void *)data};
+
+    return mdb_put(w->txn, w->store->db[db], &key, &val, 0);
 }
 
 int sse_lmdb_del(sse_lmdb_write_t *w, int db, void *data, apr_size_t len)

@@ -51,7 +51,12 @@ int sse_lmdb_weight_put(sse_lmdb_write_t *w);
 int sse_lmdb_weight_del(sse_lmdb_write_t *w);
 /** The class that a room is in; larger is larger. */
 unsigned int sse_lmdb_weight_class(apr_uint64_t room);
-/** The parts of a key of weights. @return whether it is one */
+/** A key of weights. */
+#define SSE_LMDB_WEIGHT_KEY 17
+void sse_lmdb_weight_set(unsigned char buf[SSE_LMDB_WEIGHT_KEY],
+                         apr_uint64_t parent, apr_uint64_t class,
+                         apr_uint64_t number);
+/** Its parts. @return whether it is one */
 int sse_lmdb_weight_get(const MDB_val *key, apr_uint64_t *parent,
                         apr_uint64_t *class, apr_uint64_t *number);
 /** Take in hand a channel of the largest owner, or, if that is not NULL, of

@@ -12,14 +12,7 @@
 static int first_of(sse_lmdb_t *store, MDB_txn *txn, int db, MDB_val *key,
                     MDB_val *val)
 {
-    MDB_cursor *cursor;
-    int rc = mdb_cursor_open(txn, store->db[db], &cursor);
-
-    if (!rc) {
-        rc = mdb_cursor_get(cursor, key, val, MDB_FIRST);
-        mdb_cursor_close(cursor);
-    }
-    return rc;
+    return sse_lmdb_seek(txn, store->db[db], MDB_FIRST, key, val);
 }
 
 /* @return 0: there is a channel due, and that is its key; or MDB_NOTFOUND */

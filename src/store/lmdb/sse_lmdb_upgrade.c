@@ -46,22 +46,20 @@ static int on_key(sse_lmdb_write_t *w, const MDB_val *key, const MDB_val *val)
     unsigned char buf[16];
     sse_lmdb_entry_t entry;
     sse_id_t id;
-    MDB_val name = {sizeof(buf), buf}, value;
-    int rc;
+    MDB_val name = {sizeof(buf), buf};
 
     if (key->mv_size <= 8 || !sse_lmdb_id_get(val, &id)) {
         return MDB_CORRUPTED;
     }
     sse_lmdb_pair_set(buf, 0, id);
     memcpy(buf, key->mv_data, 8);
-    rc = mdb_get(w->txn, w->store->db[SSE_DB_INDEX], &name, &value);
-    if (rc || !sse_lmdb_entry_get(&value, &entry)) {
+    if (sse_lmdb_get(w->txn, w->store->db[SSE_DB_INDEX], &name, &entry,
+                     sizeof(entry))) {
         return MDB_CORRUPTED;
     }
     entry.keyed = (apr_uint32_t)key->mv_size - 8;
-    value.mv_size = sizeof(entry);
-    value.mv_data = &entry;
-    return mdb_put(w->txn, w->store->db[SSE_DB_INDEX], &name, &value, 0);
+    return sse_lmdb_set(w, SSE_DB_INDEX, buf, sizeof(buf), &entry,
+                        sizeof(entry));
 }
 
 static int on_doomed(sse_lmdb_write_t *w, const MDB_val *key,
@@ -190,21 +188,16 @@ static int time_of_last(sse_lmdb_write_t *w)
     sse_lmdb_event_t event;
     MDB_val key, val;
     sse_id_t id;
-    MDB_cursor *cursor;
-    int rc = mdb_cursor_open(w->txn, w->store->db[SSE_DB_EVENTS], &cursor);
+    int rc = sse_lmdb_seek(w->txn, w->store->db[SSE_DB_EVENTS], MDB_LAST, &key,
+                           &val);
 
-    if (rc) {
-        return rc;
-    }
-    rc = mdb_cursor_get(cursor, &key, &val, MDB_LAST);
     if (!rc && (!sse_lmdb_id_get(&key, &id) ||
                 sse_lmdb_event_parse(id, &val, &event))) {
-        rc = MDB_CORRUPTED;
+        return MDB_CORRUPTED;
     }
     if (!rc) {
         w->state.time = event.record.time;
     }
-    mdb_cursor_close(cursor);
     return rc == MDB_NOTFOUND ? 0 : rc;
 }
 

@@ -153,16 +153,13 @@ static int history_verify(verify_t *v, const sse_lmdb_channel_t *channel,
 static int owner_get(verify_t *v, sse_slice_t key, sse_lmdb_owner_t *owner)
 {
     sse_slice_t slice = sse_lmdb_owner_of(key);
-    MDB_val val;
-    int rc = has(v, SSE_DB_OWNERS, (void *)slice.ptr, slice.len, &val);
+    MDB_val name = {slice.len, (void *)slice.ptr};
+    int rc = sse_lmdb_get(v->txn, v->store->db[SSE_DB_OWNERS], &name, owner,
+                          sizeof(*owner));
 
-    if (rc == MDB_NOTFOUND || (!rc && val.mv_size != sizeof(*owner))) {
-        return wrong(v, "a channel of an owner that is not known");
-    }
-    if (!rc) {
-        memcpy(owner, val.mv_data, sizeof(*owner));
-    }
-    return rc;
+    return rc == MDB_NOTFOUND || rc == MDB_CORRUPTED
+               ? wrong(v, "a channel of an owner that is not known")
+               : rc;
 }
 
 /* There is an entry in weights, in a class that is about right. */
@@ -170,26 +167,15 @@ static int weight_verify(verify_t *v, apr_uint64_t parent, apr_uint64_t number,
                          apr_uint64_t class, apr_uint64_t room)
 {
     unsigned int wanted = sse_lmdb_weight_class(room);
-    MDB_val key, val;
-    MDB_cursor *cursor;
-    unsigned char buf[17], pair[16];
+    unsigned char buf[SSE_LMDB_WEIGHT_KEY];
+    MDB_val val;
     int rc;
 
-    sse_lmdb_pair_set(pair, parent, number);
-    memcpy(buf, pair, 8);
-    buf[8] = (unsigned char)class;
-    memcpy(buf + 9, pair + 8, 8);
-    key.mv_data = buf;
-    key.mv_size = sizeof(buf);
-    if ((rc = mdb_cursor_open(v->txn, v->store->db[SSE_DB_WEIGHTS], &cursor))) {
-        return rc;
-    }
-    rc = mdb_cursor_get(cursor, &key, &val, MDB_SET);
-    mdb_cursor_close(cursor);
-    if (rc == MDB_NOTFOUND || class < wanted || class > wanted + 1) {
-        return wrong(v, "a part whose size is filed wrongly");
-    }
-    return rc;
+    sse_lmdb_weight_set(buf, parent, class, number);
+    rc = has(v, SSE_DB_WEIGHTS, buf, sizeof(buf), &val);
+    return rc == MDB_NOTFOUND || class < wanted || class > wanted + 1
+               ? wrong(v, "a part whose size is filed wrongly")
+               : rc;
 }
 
 /* An owner's channels come one after the other: when all of them are of one
@@ -482,45 +468,6 @@ static int walk_piece(verify_t *v, int *more)
     return rc == MDB_NOTFOUND ? count_verify(v) : rc;
 }
 
-/* The list of free pages (database 0): sizes, and pages that there are. */
-static int walk_free(verify_t *v)
-{
-    MDB_envinfo info;
-    MDB_cursor *cursor;
-    MDB_val key, val;
-    size_t count, page, i;
-    const char *p;
-    int rc;
-
-    if ((rc = mdb_env_info(v->store->env, &info)) ||
-        (rc = mdb_cursor_open(v->txn, 0, &cursor))) {
-        return rc;
-    }
-    while (!(rc = mdb_cursor_get(cursor, &key, &val, MDB_NEXT))) {
-        p = val.mv_data;
-        if (val.mv_size < sizeof(count)) {
-            rc = wrong(v, "a list of free pages that is none");
-            break;
-        }
-        memcpy(&count, p, sizeof(count));
-        if (count > val.mv_size / sizeof(count) - 1) {
-            rc = wrong(v, "a list of free pages that is too long");
-            break;
-        }
-        for (i = 1; i <= count && !rc; ++i) {
-            memcpy(&page, p + i * sizeof(page), sizeof(page));
-            rc = page < 2 || page > info.me_last_pgno
-                     ? wrong(v, "a free page that the file does not have")
-                     : 0;
-        }
-        if (rc) {
-            break;
-        }
-    }
-    mdb_cursor_close(cursor);
-    return rc == MDB_NOTFOUND ? 0 : rc;
-}
-
 /* Once more from where the last good entry was, if need be. */
 static int piece(verify_t *v, int free_pages, int *more)
 {
@@ -539,7 +486,7 @@ static int piece(verify_t *v, int free_pages, int *more)
         }
         rc = v->state.last < v->state.origin
                  ? wrong(v, "a last id before the first")
-             : free_pages ? walk_free(v)
+             : free_pages ? sse_lmdb_free_check(v->txn, &v->why)
                           : walk_piece(v, more);
         sse_lmdb_read_end(v->store, v->txn);
     } while (rc && ++tries < TRIES);

@@ -2,8 +2,6 @@
  * mod_sse: Server-Sent Events for Apache httpd.
  * See LICENSE for the terms. */
 
-#include "store/lmdb/sse_lmdb_writer.h"
-
 #include <assert.h>
 #include <errno.h>
 #include <limits.h>
@@ -11,6 +9,8 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <time.h>
+
+#include "store/lmdb/sse_lmdb.h"
 
 /* Looks at a lock that is not free, before the thread waits for it. */
 #define SPINS 20
@@ -52,16 +52,6 @@ static struct timespec at_time(apr_time_t time)
     return at;
 }
 
-static void cond_init(pthread_cond_t *cond)
-{
-    pthread_condattr_t attr;
-
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(cond, &attr);
-    pthread_condattr_destroy(&attr);
-}
-
 sse_lmdb_writer_t *sse_lmdb_writer_create(sse_lmdb_writer_fn *fn,
                                           sse_lmdb_writer_free_fn *is_free,
                                           void *baton)
@@ -77,8 +67,8 @@ sse_lmdb_writer_t *sse_lmdb_writer_create(sse_lmdb_writer_fn *fn,
     TAILQ_INIT(&writer->queue);
     writer->limit = INT_MAX;
     pthread_mutex_init(&writer->lock, NULL);
-    cond_init(&writer->work);
-    cond_init(&writer->over);
+    sse_lmdb_cond_init(&writer->work);
+    sse_lmdb_cond_init(&writer->over);
     return writer;
 }
 
@@ -402,7 +392,7 @@ int sse_lmdb_writer_submit(sse_lmdb_writer_t *writer,
     job->on_done = NULL;
     pthread_mutex_lock(&writer->lock);
     if (!(rc = admit(writer, now))) {
-        cond_init(&job->moved);
+        sse_lmdb_cond_init(&job->moved);
         enqueue(writer, job);
         rc = wait_for(writer, job, writer->waiting - 1, now + patience);
         if (job->stays) {
