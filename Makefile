@@ -50,7 +50,8 @@ LIB_OBJS   := $(filter $(builddir)/obj/src/event/% $(builddir)/obj/src/store/%,\
 UNIT_OBJS  := $(LIB_OBJS) $(addprefix $(builddir)/obj/src/,stream/sse_queue.o \
                 stream/format/sse_buf.o stream/format/sse_format_sse.o \
                 http/sse/sse_accept.o hub/sse_channels.o \
-                stream/wait/sse_h2_frames.o shared/sse_quota.o)
+                stream/wait/sse_h2_frames.o shared/sse_quota.o \
+                notify/sse_listeners.o)
 UNIT_SRCS  := $(wildcard t/unit/test_*.c)
 UNIT_PROGS := $(UNIT_SRCS:t/unit/%.c=$(builddir)/unit/%)
 CONF_TESTS := $(wildcard t/config/*.pl t/install.pl)

@@ -15,7 +15,8 @@
 #include "hub/sse_publish.h"
 #include "hub/sse_start.h"
 #include "mod_sse.h"
-#include "notify/sse_notify.h"
+#include "notify/sse_callbacks.h"
+#include "notify/sse_close.h"
 #include "notify/sse_watcher.h"
 #include "stream/sse_stream.h"
 

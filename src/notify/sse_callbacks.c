@@ -235,39 +235,43 @@ static void run_todo(sse_callbacks_t *callbacks)
 }
 
 /* Under the lock. */
-static void store(sse_callbacks_t *callbacks, const sse_close_t *close,
-                  const char *last_event_id)
+static void store(sse_callbacks_t *callbacks, const sse_close_t *close)
 {
     callbacks->close = *close;
-    callbacks->close.last_event_id =
-        last_event_id ? strdup(last_event_id) : NULL;
+    if (close->last_event_id) {
+        callbacks->close.last_event_id = strdup(close->last_event_id);
+    }
     callbacks->is_closed = 1;
 }
 
-int sse_callbacks_close_unheard(sse_callbacks_t *callbacks,
-                                const sse_close_t *close,
-                                const char *last_event_id)
+/* If no callback waits, the end counts as told: later ones run at once. */
+static int wants_end(const sse_ended_t *ended)
 {
-    int unheard;
+    sse_callbacks_t *callbacks = sse_callbacks_find(ended->r);
+    int waits;
 
     pthread_mutex_lock(&callbacks->lock);
-    unheard = !callbacks->todo;
-    if (unheard) {
-        store(callbacks, close, last_event_id);
+    waits = callbacks->todo != NULL;
+    if (!waits) {
+        store(callbacks, &ended->close);
     }
     pthread_mutex_unlock(&callbacks->lock);
-    return unheard;
+    return waits;
 }
 
-void sse_callbacks_run(sse_callbacks_t *callbacks, const sse_close_t *close,
-                       const char *last_event_id)
+static void closed(const sse_ended_t *ended)
 {
+    sse_callbacks_t *callbacks = sse_callbacks_find(ended->r);
+
     pthread_mutex_lock(&callbacks->lock);
-    store(callbacks, close, last_event_id);
+    store(callbacks, &ended->close);
     callbacks->is_running = 1;
     run_todo(callbacks);
     pthread_mutex_unlock(&callbacks->lock);
 }
+
+const sse_listener_t sse_callbacks_listener = {
+    .name = "callbacks", .wants_end = wants_end, .closed = closed};
 
 /* Worker: with a pin and a reference, both taken by who posted it. */
 static void run_late(sse_job_t *job)

@@ -25,7 +25,7 @@
 #define SSE_CALLBACKS_H
 
 #include "loop/sse_loop.h"
-#include "mod_sse.h"
+#include "notify/sse_listeners.h"
 
 typedef struct sse_callbacks_t sse_callbacks_t;
 
@@ -61,14 +61,8 @@ apr_status_t sse_callbacks_add(sse_callbacks_t *callbacks, request_rec *r,
  *          was cancelled before */
 apr_status_t sse_callbacks_cancel(sse_watch_t *watch);
 
-/** Whether a callback waits; if none does, the end counts as told. */
-int sse_callbacks_close_unheard(sse_callbacks_t *callbacks,
-                                const sse_close_t *close,
-                                const char *last_event_id);
-
-/** Worker: run what waits. */
-void sse_callbacks_run(sse_callbacks_t *callbacks, const sse_close_t *close,
-                       const char *last_event_id);
+/** Runs a request's callbacks at its end. */
+extern const sse_listener_t sse_callbacks_listener;
 
 /** Keep the request whole. @return 0: it is being let go */
 int sse_callbacks_pin(sse_callbacks_t *callbacks);

@@ -4,7 +4,6 @@
 
 #include "notify/sse_crash.h"
 
-#include <apr_optional_hooks.h>
 #include <apr_strings.h>
 #include <http_log.h>
 #include <stdlib.h>
@@ -13,7 +12,6 @@
 
 #include "loop/sse_broadcast.h"
 #include "loop/sse_workers.h"
-#include "mod_sse.h"
 #include "loop/sse_complain.h"
 #include "sse_atomic.h"
 #include "shared/sse_counters.h"
@@ -38,13 +36,6 @@ static struct {
     sse_complaint_t complaint; /* of a registry that does not work */
     apr_uint32_t rung; /* atomic: since all dead were told of; 0: they are */
 } self;
-
-static apr_array_header_t *hooks(void)
-{
-    return apr_optional_hook_get("stream_crashed");
-}
-
-int sse_crash_is_on(void) { return self.registry != NULL; }
 
 /* An error of the store's own has no text of the system's. */
 static apr_status_t for_log(apr_status_t rv)
@@ -74,15 +65,12 @@ static sse_slice_t key_of(char *buf, request_rec *r)
 }
 
 /* opened, channels, client: three lines. */
-void sse_crash_opened(request_rec *r)
+static void opened(sse_stream_t *stream, request_rec *r)
 {
     char buf[KEY_MAX], time[24];
     const char *text;
     apr_status_t rv;
 
-    if (!self.registry) {
-        return;
-    }
     apr_snprintf(time, sizeof(time), "%" APR_TIME_T_FMT, apr_time_now());
     text =
         apr_pstrcat(r->pool, time, "\n", apr_table_get(r->notes, "sse-channel"),
@@ -97,14 +85,21 @@ void sse_crash_opened(request_rec *r)
     }
 }
 
-void sse_crash_closed(request_rec *r)
+static void closed(const sse_ended_t *ended)
 {
     char buf[KEY_MAX];
 
-    if (self.registry) {
-        sse_registry_remove(self.registry, key_of(buf, r));
-    }
+    sse_registry_remove(self.registry, key_of(buf, ended->r));
 }
+
+static int wants(sse_tell_e event) { return self.registry != NULL; }
+
+const sse_listener_t sse_crash_listener = {.name = "crash",
+                                           .mask = SSE_TELL_OPENED |
+                                                   SSE_TELL_CLOSED,
+                                           .wants = wants,
+                                           .opened = opened,
+                                           .closed = closed};
 
 /* -- Claiming -------------------------------------------------------------- */
 
@@ -143,9 +138,7 @@ static void fill(sse_crash_t *crash, sse_slice_t key, sse_slice_t value)
 
 static void tell(void *baton, sse_slice_t key, sse_slice_t value)
 {
-    apr_array_header_t *listeners = hooks();
     sse_crash_t crash = {0};
-    int i;
 
     apr_pool_create(&crash.pool, NULL);
     apr_pool_tag(crash.pool, "sse_crash");
@@ -153,9 +146,7 @@ static void tell(void *baton, sse_slice_t key, sse_slice_t value)
     ap_log_error(APLOG_MARK, APLOG_INFO, 0, self.server,
                  "stream %s ended: crash, its child process died",
                  crash.stream);
-    for (i = 0; i < listeners->nelts; ++i) {
-        APR_ARRAY_IDX(listeners, i, sse_LINK_stream_crashed_t).pFunc(&crash);
-    }
+    sse_listeners_crashed(&crash);
     apr_pool_destroy(crash.pool);
 }
 
@@ -232,7 +223,7 @@ void sse_crash_init(server_rec *s, sse_loop_t *loop, int fd, const char *dir,
     self.server = s;
     apr_snprintf(self.owner, sizeof(self.owner), "%" APR_UINT64_T_HEX_FMT ".%x",
                  (apr_uint64_t)born, (unsigned)getpid());
-    if (!hooks() || !hooks()->nelts ||
+    if (!sse_listeners_want(SSE_TELL_CRASHED) ||
         open_registry(dir, pool) != APR_SUCCESS) {
         return;
     }

@@ -7,9 +7,9 @@
  * A child that is killed tells nobody: another one tells of what was open in
  * it, once.
  *
- * Only where a module has taken the hook stream_crashed: then each opening is
- * entered into a registry beside the store, before stream_open runs, and taken
- * out when its end has been told.  When a child has ended, and when one begins,
+ * Only where a listener wants to be told of crashes: then each opening is entered
+ * into a registry beside the store before any other listener is told of it, and
+ * taken out when the others have been told of the end.  When a child has ended, and when one begins,
  * what belongs to no living child is claimed.
  *
  * Threads: tagged at each function.
@@ -18,9 +18,8 @@
 #ifndef SSE_CRASH_H
 #define SSE_CRASH_H
 
-#include <httpd.h>
-
 #include "loop/sse_loop.h"
+#include "notify/sse_listeners.h"
 
 /** child_init, before the loop is started.
  *  @param fd the broadcast that the parent sends when a child has ended
@@ -29,12 +28,7 @@
 void sse_crash_init(server_rec *s, sse_loop_t *loop, int fd, const char *dir,
                     apr_time_t born, apr_pool_t *pool);
 
-/** Whether openings are registered at all.  Any thread. */
-int sse_crash_is_on(void);
+/** Enters each opening into the registry, and takes it out at its end. */
+extern const sse_listener_t sse_crash_listener;
 
-/** Enter it, by its log notes.  Request thread. */
-void sse_crash_opened(request_rec *r);
-
-/** Its end has been told.  Worker. */
-void sse_crash_closed(request_rec *r);
 #endif /* SSE_CRASH_H */

@@ -13,11 +13,12 @@
 #include "config/sse_config.h"
 #include "loop/sse_complain.h"
 #include "loop/sse_peer.h"
+#include "notify/sse_close.h"
 #include "notify/sse_notify.h"
 #include "sse_atomic.h"
 #include "process/sse_signals.h"
 #include "conn/sse_conn.h"
-#include "stream/sse_notes.h"
+#include "notify/sse_notes.h"
 #include "stream/sse_stream.h"
 
 APLOG_USE_MODULE(sse);
@@ -97,7 +98,7 @@ static void on_told(sse_task_t *task)
 }
 
 /* Those who hear of an end have heard of the opening, before. */
-static int may_tell(sse_watcher_t *watcher, int *run_hooks)
+static int may_tell(sse_watcher_t *watcher, int *was_opened)
 {
     int ok;
 
@@ -105,7 +106,7 @@ static int may_tell(sse_watcher_t *watcher, int *run_hooks)
     ok = !watcher->is_opening;
     watcher->is_telling = ok;
     watcher->tell_waits = !ok;
-    *run_hooks = watcher->mode != SSE_WATCH_OFF;
+    *was_opened = watcher->mode != SSE_WATCH_OFF;
     pthread_mutex_unlock(&watcher->lock);
     return ok;
 }
@@ -114,21 +115,23 @@ static void on_tell(sse_task_t *task)
 {
     sse_watcher_t *watcher = sse_owner_of(task, sse_watcher_t, tell_task);
     sse_ending_t ending = {0};
+    sse_ended_t *ended = &ending.ended;
 
-    if (!may_tell(watcher, &ending.run_hooks)) {
+    if (!may_tell(watcher, &ended->was_opened)) {
         return;
     }
-    ending.r = watcher->r;
-    ending.close.reason = sse_atomic_load(&watcher->reason);
-    ending.close.by_client = sse_close_by_client(ending.close.reason);
-    ending.close.status = watcher->status;
-    ending.close.opened = watcher->opened;
-    ending.close.closed = watcher->closed;
-    ending.close.bytes = watcher->r->bytes_sent;
-    ending.callbacks = watcher->callbacks;
+    ended->r = watcher->r;
+    ended->close.reason = sse_atomic_load(&watcher->reason);
+    ended->close.by_client = sse_close_by_client(ended->close.reason);
+    ended->close.status = watcher->status;
+    ended->close.opened = watcher->opened;
+    ended->close.closed = watcher->closed;
+    ended->close.bytes = watcher->r->bytes_sent;
     ending.done = &watcher->told_task;
     ending.loop = all.loop;
-    sse_notify_end(&ending);
+    if (!sse_notify_end(&ending)) {
+        on_told(&watcher->told_task);
+    }
 }
 
 static int end(sse_watcher_t *watcher, sse_close_reason_e reason,
@@ -398,7 +401,7 @@ static void watch_more(request_rec *r, sse_watcher_t *watcher,
 {
     if (begin_opening(watcher, mode)) {
         watcher->notes = sse_notes_create(r, "-");
-        sse_notify_open(NULL, r);
+        sse_listeners_opened(NULL, r);
         end_opening(watcher, mode);
     }
 }

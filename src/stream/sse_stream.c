@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "notify/sse_close.h"
 #include "notify/sse_notify.h"
 #include "sse_atomic.h"
 #include "shared/sse_counters.h"
@@ -338,7 +339,7 @@ static void await_writer(sse_stream_t *stream)
  * taken under the lock, which it holds to change them. */
 static void fill(sse_stream_t *stream, sse_ending_t *ending)
 {
-    sse_close_t *close = &ending->close;
+    sse_close_t *close = &ending->ended.close;
 
     close->reason = sse_stream_reason(stream);
     close->by_client = sse_close_by_client(close->reason);
@@ -376,13 +377,14 @@ static void tell(sse_stream_t *stream)
     sse_peer_unprobe(sse_stream_fd(stream), &stream->probing);
     fill(stream, &ending);
     sse_stream_log_end(stream);
-    ending.stream = stream;
-    ending.r = stream->r;
-    ending.run_hooks = 1;
-    ending.callbacks = stream->callbacks;
+    ending.ended.stream = stream;
+    ending.ended.r = stream->r;
+    ending.ended.was_opened = 1;
     ending.done = &stream->told_task;
     ending.loop = stream->loop;
-    sse_notify_end(&ending);
+    if (!sse_notify_end(&ending)) {
+        on_told(&stream->told_task);
+    }
 }
 
 static void on_free(sse_task_t *task)

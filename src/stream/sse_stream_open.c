@@ -214,7 +214,7 @@ static int run(sse_stream_t *stream, int is_open)
     sse_counters_add(SSE_COUNTER_STREAMS, 1);
     sse_counters_add(SSE_COUNTER_OPENED, 1);
     if (!is_open) {
-        sse_notify_open(stream, r);
+        sse_listeners_opened(stream, r);
     }
     ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, r, "stream %s open on %s",
                   stream->notes->id, apr_table_get(r->notes, "sse-channel"));

@@ -25,7 +25,7 @@
 #include "stream/sse_seal.h"
 #include "stream/sse_headers.h"
 #include "stream/sse_limits.h"
-#include "stream/sse_notes.h"
+#include "notify/sse_notes.h"
 #include "stream/sse_queue.h"
 #include "stream/sse_stream.h"
 #include "stream/wait/sse_threads.h"

@@ -2,14 +2,14 @@
  * mod_sse: Server-Sent Events for Apache httpd.
  * See LICENSE for the terms. */
 
-#include "stream/sse_notes.h"
+#include "notify/sse_notes.h"
 
 #include <apr_strings.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "notify/sse_callbacks.h"
-#include "notify/sse_notify.h"
+#include "notify/sse_close.h"
 #include "sse_atomic.h"
 
 static apr_uint32_t count; /* atomic: of this child's, for their ids */

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod_sse: Server-Sent Events for Apache httpd.
+ * See LICENSE for the terms. */
+
+#include "notify/sse_listeners.h"
+
+#include <stdlib.h>
+
+/* const once the children are made */
+static const sse_listener_t *all[SSE_LISTENERS_MAX];
+static int count;
+
+void sse_listeners_add(const sse_listener_t *listener)
+{
+    int i;
+
+    for (i = 0; i < count; ++i) {
+        if (all[i] == listener) {
+            return;
+        }
+    }
+    if (count == SSE_LISTENERS_MAX) {
+        abort();
+    }
+    all[count++] = listener;
+}
+
+static int wants(const sse_listener_t *listener, sse_tell_e event)
+{
+    return listener->mask & event &&
+           (!listener->wants || listener->wants(event));
+}
+
+int sse_listeners_want(sse_tell_e event)
+{
+    int i;
+
+    for (i = 0; i < count && !wants(all[i], event); ++i) {
+    }
+    return i < count;
+}
+
+static int wants_end(const sse_listener_t *listener, const sse_ended_t *ended)
+{
+    return listener->wants_end
+               ? listener->wants_end(ended)
+               : ended->was_opened && wants(listener, SSE_TELL_CLOSED);
+}
+
+int sse_listeners_want_end(const sse_ended_t *ended)
+{
+    int i;
+
+    for (i = count - 1; i >= 0 && !wants_end(all[i], ended); --i) {
+    }
+    return i >= 0;
+}
+
+void sse_listeners_closed(const sse_ended_t *ended)
+{
+    int i;
+
+    for (i = count - 1; i >= 0; --i) {
+        if (all[i]->wants_end ||
+            (ended->was_opened && wants(all[i], SSE_TELL_CLOSED))) {
+            all[i]->closed(ended);
+        }
+    }
+}
+
+#define TELL(event, call)                                                      \
+    do {                                                                       \
+        int i;                                                                 \
+                                                                               \
+        for (i = 0; i < count; ++i) {                                          \
+            if (wants(all[i], event)) {                                        \
+                all[i]->call;                                                  \
+            }                                                                  \
+        }                                                                      \
+    } while (0)
+
+void sse_listeners_opened(sse_stream_t *stream, request_rec *r)
+{
+    TELL(SSE_TELL_OPENED, opened(stream, r));
+}
+
+void sse_listeners_crashed(const sse_crash_t *crash)
+{
+    TELL(SSE_TELL_CRASHED, crashed(crash));
+}
+
+void sse_listeners_published(const sse_append_t *items, int n)
+{
+    TELL(SSE_TELL_PUBLISHED, published(items, n));
+}
+
+void sse_listeners_first(sse_slice_t channel)
+{
+    TELL(SSE_TELL_FIRST, first(channel));
+}
+
+void sse_listeners_last(sse_slice_t channel)
+{
+    TELL(SSE_TELL_LAST, last(channel));
+}

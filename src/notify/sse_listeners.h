@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod_sse: Server-Sent Events for Apache httpd.
+ * See LICENSE for the terms. */
+
+/**
+ * @file sse_listeners.h
+ * Who is told of what happens: one registry of listeners.
+ *
+ * A listener is a constant with a function for each event that it can be told
+ * of, registered before the children are made.  The C hooks of mod_sse.h
+ * (sse_hooks.c), the callbacks of single requests (sse_callbacks.c) and the
+ * registry of open streams (sse_crash.c) are listeners like any other.
+ *
+ * What nobody wants costs a look at this registry: nothing is allocated,
+ * posted or locked for it.  Whoever has something to tell asks
+ * sse_listeners_want() first, where telling needs preparation.
+ *
+ * Each event is told in this child, of what happens in this child, except that
+ * another child tells of a crash.  "First" and "last" are this child's own: a
+ * listener that is about the whole server counts over all children itself.
+ *
+ * Threads: sse_listeners_add() in register_hooks or earlier; everything else
+ * any thread.  On which thread a listener is told stands at each of its
+ * functions.  No lock is held.
+ */
+
+#ifndef SSE_LISTENERS_H
+#define SSE_LISTENERS_H
+
+#include "mod_sse.h"
+#include "store/sse_store.h"
+
+/** The events, as bits of a mask. */
+typedef enum {
+    SSE_TELL_OPENED = 1 << 0,
+    SSE_TELL_CLOSED = 1 << 1,
+    SSE_TELL_CRASHED = 1 << 2,
+    SSE_TELL_PUBLISHED = 1 << 3,
+    SSE_TELL_FIRST = 1 << 4,
+    SSE_TELL_LAST = 1 << 5
+} sse_tell_e;
+
+/** The end of a stream, or of a watched request. */
+typedef struct {
+    sse_stream_t *stream; /**< NULL: a request that is no stream */
+    request_rec *r;       /**< whole, with its response, until all are told */
+    int was_opened;       /**< its opening was told */
+    sse_close_t close;    /**< without a pool */
+} sse_ended_t;
+
+typedef struct {
+    const char *name;
+
+    /** The events to be told of, each time.  Their functions are set. */
+    apr_uint32_t mask;
+
+    /** Whether this event of the mask is wanted at present, or NULL: always.
+     *  What it answers is fixed once the child serves requests.  Any thread. */
+    int (*wants)(sse_tell_e event);
+
+    /** For a listener to some ends only, which has closed() but not that bit in
+     *  its mask; or NULL.  loop.  Not asked where a listener that is told
+     *  earlier wants the end: then this one is told as well.
+     *  @return 0: this end is of no concern */
+    int (*wants_end)(const sse_ended_t *ended);
+
+    /** A stream's head has been sent, or SSEWatch begins to watch a request.
+     *  @param stream NULL: a watched request.  Request thread; may block */
+    void (*opened)(sse_stream_t *stream, request_rec *r);
+
+    /** An end; where the mask has its bit, of all that was opened.  Worker
+     *  (SSE_WORKERS_CLOSE); may block */
+    void (*closed)(const sse_ended_t *ended);
+
+    /** Another child died with this stream open.  Worker (SSE_WORKERS_CRASH);
+     *  may block */
+    void (*crashed)(const sse_crash_t *crash);
+
+    /** This child has appended these events, except for the duplicates among
+     *  them.  The publisher's thread, which waits: must not block */
+    void (*published)(const sse_append_t *items, int n);
+
+    /** A channel has its first subscriber in this child, or lost its last one.
+     *  @param channel its key.  loop, inside the hub: must neither block nor
+     *  call the hub */
+    void (*first)(sse_slice_t channel);
+    void (*last)(sse_slice_t channel);
+} sse_listener_t;
+
+/** At most so many. */
+#define SSE_LISTENERS_MAX 16
+
+/** Register; again without effect.  Listeners are told in the order of their
+ *  registration, of ends in the reverse order.  Aborts if there are too many. */
+void sse_listeners_add(const sse_listener_t *listener);
+
+/** Whether any listener wants this event. */
+int sse_listeners_want(sse_tell_e event);
+
+/** Whether any listener wants this end.  loop; once for each end. */
+int sse_listeners_want_end(const sse_ended_t *ended);
+
+/* Tell those who want it.  On the thread that the listener's function says. */
+void sse_listeners_opened(sse_stream_t *stream, request_rec *r);
+void sse_listeners_closed(const sse_ended_t *ended);
+void sse_listeners_crashed(const sse_crash_t *crash);
+void sse_listeners_published(const sse_append_t *items, int n);
+void sse_listeners_first(sse_slice_t channel);
+void sse_listeners_last(sse_slice_t channel);
+
+#endif /* SSE_LISTENERS_H */
