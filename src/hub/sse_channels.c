@@ -10,8 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "notify/sse_listeners.h"
+
 typedef struct sse_node_t {
-    sse_listener_t *first;
+    sse_link_t *first;
     apr_size_t len;
     char key[];
 } sse_node_t;
@@ -78,11 +80,12 @@ static sse_node_t *create(sse_channels_t *channels, sse_slice_t key)
     node->len = key.len;
     memcpy(node->key, key.ptr, key.len);
     apr_hash_set(channels->nodes, node->key, (apr_ssize_t)node->len, node);
+    sse_listeners_first(key);
     return node;
 }
 
 void sse_channels_add(sse_channels_t *channels, sse_slice_t key,
-                      sse_listener_t *listener)
+                      sse_link_t *listener)
 {
     sse_node_t *node = find(channels, key);
 
@@ -98,9 +101,10 @@ void sse_channels_add(sse_channels_t *channels, sse_slice_t key,
     node->first = listener;
 }
 
-void sse_channels_remove(sse_channels_t *channels, sse_listener_t *listener)
+void sse_channels_remove(sse_channels_t *channels, sse_link_t *listener)
 {
     sse_node_t *node = listener->node;
+    sse_slice_t key;
 
     if (!node) {
         return;
@@ -111,12 +115,15 @@ void sse_channels_remove(sse_channels_t *channels, sse_listener_t *listener)
     }
     listener->node = NULL;
     if (!node->first) {
+        key.ptr = node->key;
+        key.len = node->len;
+        sse_listeners_last(key);
         apr_hash_set(channels->nodes, node->key, (apr_ssize_t)node->len, NULL);
         free(node);
     }
 }
 
-sse_listener_t *sse_channels_find(sse_channels_t *channels, sse_slice_t key)
+sse_link_t *sse_channels_find(sse_channels_t *channels, sse_slice_t key)
 {
     sse_node_t *node = find(channels, key);
 
@@ -132,7 +139,7 @@ void sse_channels_each(sse_channels_t *channels,
                        void (*fn)(void *subscription, void *baton), void *baton)
 {
     apr_hash_index_t *i;
-    sse_listener_t *listener;
+    sse_link_t *listener;
 
     for (i = apr_hash_first(NULL, channels->nodes); i; i = apr_hash_next(i)) {
         for (listener = ((sse_node_t *)apr_hash_this_val(i))->first; listener;

@@ -66,7 +66,7 @@ static void skip(sse_hub_t *hub, sse_id_t upto)
 
 static void forget(sse_hub_t *hub, const sse_record_t *record)
 {
-    sse_listener_t *listener, *next;
+    sse_link_t *listener, *next;
 
     for (listener = sse_channels_find(hub->channels, record->channel); listener;
          listener = next) {
@@ -77,7 +77,7 @@ static void forget(sse_hub_t *hub, const sse_record_t *record)
 
 static void fan_out(sse_hub_t *hub, const sse_record_t *record)
 {
-    sse_listener_t *listener;
+    sse_link_t *listener;
     const sse_format_t *format, *had = NULL;
     sse_buf_t *buf = NULL;
 
@@ -186,7 +186,7 @@ static void begin(sse_hub_t *hub)
     }
 }
 
-void sse_hub_join(sse_hub_t *hub, sse_slice_t key, sse_listener_t *listener)
+void sse_hub_join(sse_hub_t *hub, sse_slice_t key, sse_link_t *listener)
 {
     if (sse_channels_is_empty(hub->channels)) {
         begin(hub);
@@ -194,7 +194,7 @@ void sse_hub_join(sse_hub_t *hub, sse_slice_t key, sse_listener_t *listener)
     sse_channels_add(hub->channels, key, listener);
 }
 
-void sse_hub_leave(sse_hub_t *hub, sse_listener_t *listener)
+void sse_hub_leave(sse_hub_t *hub, sse_link_t *listener)
 {
     if (!listener->node) {
         return;

@@ -68,14 +68,14 @@ sse_id_t sse_hub_known(sse_hub_t *hub, sse_id_t id);
 
 /** Put a listener on a channel of this child.  The first one has the hub begin
  *  to follow the log, from now. */
-void sse_hub_join(sse_hub_t *hub, sse_slice_t key, sse_listener_t *listener);
+void sse_hub_join(sse_hub_t *hub, sse_slice_t key, sse_link_t *listener);
 
 /** Take it off, if it is on one.  After the last one the hub rests. */
-void sse_hub_leave(sse_hub_t *hub, sse_listener_t *listener);
+void sse_hub_leave(sse_hub_t *hub, sse_link_t *listener);
 
 /** In which format a turn is to give it this event of its channel; NULL: it is
  *  not to. */
-const sse_format_t *sse_hub_wants(const sse_listener_t *listener, sse_id_t id);
+const sse_format_t *sse_hub_wants(const sse_link_t *listener, sse_id_t id);
 
 /** Give it an event of a turn, of this id.  If its stream's queue has no room,
  *  it is live no more, and reads that event from the store. */
@@ -93,6 +93,6 @@ void sse_hub_tell_gap(sse_subscription_t *sub);
 /** Its channel was deleted, by the record of this id: one that is live leaves
  *  the channel, and the stream of one that is not ends.  Inside the reading of
  *  the log, so the store is asked nothing. */
-void sse_hub_forget(sse_listener_t *listener, sse_id_t id);
+void sse_hub_forget(sse_link_t *listener, sse_id_t id);
 
 #endif /* SSE_HUB_PRIVATE_H */

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "hub/sse_hub_private.h"
+#include "notify/sse_listeners.h"
 #include "process/sse_signals.h"
 #include "shared/sse_counters.h"
 
@@ -122,6 +123,7 @@ apr_status_t sse_publish_append(sse_append_t *items, int n)
     if (added) {
         sse_counters_add(SSE_COUNTER_EVENTS, added);
         sse_broadcast_send(hub->broadcast.fd);
+        sse_listeners_published(items, n);
     }
     return rv;
 }

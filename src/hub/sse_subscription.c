@@ -242,7 +242,7 @@ void sse_subscription_tell_gap(sse_subscription_t *sub)
 
 /* At first the hub may be behind what the client has seen, or behind what is
  * from before the channel was added. */
-const sse_format_t *sse_hub_wants(const sse_listener_t *listener, sse_id_t id)
+const sse_format_t *sse_hub_wants(const sse_link_t *listener, sse_id_t id)
 {
     const sse_subscription_t *sub = listener->subscription;
     const sse_subscribed_t *place =
@@ -360,7 +360,7 @@ static void end_behind(sse_subscription_t *sub, sse_subscribed_t *place,
     sse_stream_dismiss(sub->stream, SSE_CLOSE_SERVER);
 }
 
-void sse_hub_forget(sse_listener_t *listener, sse_id_t id)
+void sse_hub_forget(sse_link_t *listener, sse_id_t id)
 {
     sse_subscription_t *sub = listener->subscription;
     sse_subscribed_t *place =

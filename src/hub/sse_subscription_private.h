@@ -34,7 +34,7 @@ static inline sse_id_t sse_id_later(sse_id_t a, sse_id_t b)
  *  subscription's own memory: a stream's small pieces would keep the C library
  *  from giving memory back.  Those that come later are malloc'ed. */
 typedef struct sse_subscribed_t {
-    sse_listener_t listener;
+    sse_link_t listener;
     sse_id_t since; /* events up to this one are not for it */
     sse_id_t lost;  /* some of its history up to here is missing, as is known */
     sse_id_t again; /* it was added once more, with that as since; or 0 */

@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "hub/sse_channels.h"
+#include "notify/sse_listeners.h"
 #include "tap.h"
 
 #define MANY     500
@@ -22,7 +23,7 @@ static apr_pool_t *pool;
 
 static int count(sse_channels_t *channels, const char *key)
 {
-    sse_listener_t *listener = sse_channels_find(channels, sse_slice(key));
+    sse_link_t *listener = sse_channels_find(channels, sse_slice(key));
     int n = 0;
 
     for (; listener; listener = listener->next) {
@@ -48,7 +49,7 @@ static int count_all(sse_channels_t *channels)
 static void test_one(void)
 {
     sse_channels_t *channels = sse_channels_create(pool);
-    sse_listener_t listener = {0};
+    sse_link_t listener = {0};
     char key[] = "news";
     int told = 0;
 
@@ -85,7 +86,7 @@ static void test_keys(void)
     static const sse_slice_t keys[] = {
         {"a\0x", 3}, {"a\0y", 3}, {"a", 1}, {"a\0", 2}, {"b\0x", 3}};
     sse_channels_t *channels = sse_channels_create(pool);
-    sse_listener_t listeners[5] = {{0}};
+    sse_link_t listeners[5] = {{0}};
     int i, wrong = 0;
 
     for (i = 0; i < 5; ++i) {
@@ -109,8 +110,8 @@ static void test_removing(void)
     static const int orders[][3] = {{0, 1, 2}, {2, 1, 0}, {1, 0, 2},
                                     {1, 2, 0}, {0, 2, 1}, {2, 0, 1}};
     sse_channels_t *channels = sse_channels_create(pool);
-    sse_listener_t listeners[3];
-    sse_listener_t *l;
+    sse_link_t listeners[3];
+    sse_link_t *l;
     int order, i, wrong = 0;
 
     for (order = 0; order < 6; ++order) {
@@ -134,7 +135,7 @@ static void test_removing(void)
 static void test_many(void)
 {
     sse_channels_t *channels = sse_channels_create(pool);
-    sse_listener_t *listeners = calloc(MANY, sizeof(*listeners));
+    sse_link_t *listeners = calloc(MANY, sizeof(*listeners));
     int *told = calloc(MANY, sizeof(*told));
     int where[MANY], per[CHANNELS] = {0};
     unsigned int seed = 1;
@@ -195,7 +196,7 @@ static sse_slice_t name_of(char *name, int n, const char *zero, const char *one)
 static double cost_of(const char *zero, const char *one)
 {
     sse_channels_t *channels = sse_channels_create(pool);
-    sse_listener_t *listeners = calloc(NAMED, sizeof(*listeners));
+    sse_link_t *listeners = calloc(NAMED, sizeof(*listeners));
     char name[2 * PAIRS];
     clock_t begun = clock();
     int i, round, wrong = 0;
@@ -246,6 +247,41 @@ static void test_collisions(void)
     printf("# %.4f s, others %.4f s\n", made, plain);
 }
 
+static char told[64];
+
+static void on_first(sse_slice_t key)
+{
+    apr_snprintf(told, sizeof(told), "first %.*s", (int)key.len, key.ptr);
+}
+
+static void on_last(sse_slice_t key)
+{
+    apr_snprintf(told, sizeof(told), "last %.*s", (int)key.len, key.ptr);
+}
+
+static const sse_listener_t listener_to_channels = {.name = "test",
+                                                    .mask = SSE_TELL_FIRST |
+                                                            SSE_TELL_LAST,
+                                                    .first = on_first,
+                                                    .last = on_last};
+
+/* After all others, since it is told from here on. */
+static void test_told(void)
+{
+    sse_channels_t *channels = sse_channels_create(pool);
+    sse_link_t one = {0}, two = {0};
+
+    sse_listeners_add(&listener_to_channels);
+    sse_channels_add(channels, sse_slice("news"), &one);
+    is_str(told, "first news", "the first subscriber of a channel is told");
+    *told = '\0';
+    sse_channels_add(channels, sse_slice("news"), &two);
+    sse_channels_remove(channels, &one);
+    is_str(told, "", "others are not");
+    sse_channels_remove(channels, &two);
+    is_str(told, "last news", "the last one is");
+}
+
 int main(void)
 {
     apr_initialize();
@@ -255,6 +291,7 @@ int main(void)
     test_removing();
     test_many();
     test_collisions();
+    test_told();
     apr_terminate();
     return done_testing();
 }
