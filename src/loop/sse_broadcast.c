@@ -30,7 +30,7 @@ void sse_broadcast_send(int fd)
     }
 }
 
-/* The eventfd stays readable for ever; looking takes the edge. */
+/* The eventfd stays readable for ever; epoll_wait() takes the edge. */
 static void on_poll(uv_poll_t *handle, int status, int events)
 {
     sse_broadcast_t *broadcast = sse_owner_of(handle, sse_broadcast_t, poll);

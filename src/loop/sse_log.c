@@ -12,29 +12,30 @@
 
 APLOG_USE_MODULE(sse);
 
-/* So many may wait, and so long may each be. */
+/* Lines that may wait, and the length of each. */
 #define LINES_MOST 16
 #define TEXT_MOST  1000
 
-typedef struct line_t line_t;
-struct line_t {
-    line_t *next;
+typedef struct line_t {
+    STAILQ_ENTRY(line_t) link;
     const char *file;
     int number, index, level;
     apr_status_t status;
     const server_rec *s;
     char text[TEXT_MOST];
-};
+} line_t;
 
 static void write_all(sse_job_t *job);
 
 static struct {
-    pthread_mutex_t lock; /* a leaf */
-    line_t *first;        /* lock: all below */
+    pthread_mutex_t lock;          /* a leaf */
+    STAILQ_HEAD(, line_t) waiting; /* lock: all below */
     unsigned count, dropped;
-    int is_writing; /* a worker, or it will be */
+    int is_writing; /* a worker writes, or is about to */
     sse_job_t job;
-} lines = {PTHREAD_MUTEX_INITIALIZER, NULL, 0, 0, 0, {write_all, NULL}};
+} lines = {.lock = PTHREAD_MUTEX_INITIALIZER,
+           .waiting = STAILQ_HEAD_INITIALIZER(lines.waiting),
+           .job.run = write_all};
 
 /* -- A worker -------------------------------------------------------------- */
 
@@ -44,20 +45,21 @@ static void write_line(const line_t *line, unsigned dropped)
                  line->status, line->s, "%s", line->text);
     if (dropped) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, line->s,
-                     "%u more lines were dropped, as the log took none: see "
-                     "whether its disk or its program keeps up",
+                     "%u more lines were dropped, because the log was not "
+                     "written in time: check whether its disk or program keeps "
+                     "up",
                      dropped);
     }
 }
 
-/* Under the lock, which is let go for the writing. */
+/* Under the lock, which is released while writing. */
 static void write_first(void)
 {
-    line_t *line = lines.first;
+    line_t *line = STAILQ_FIRST(&lines.waiting);
     unsigned dropped = lines.dropped;
 
     lines.dropped = 0;
-    lines.first = line->next;
+    STAILQ_REMOVE_HEAD(&lines.waiting, link);
     pthread_mutex_unlock(&lines.lock);
     write_line(line, dropped);
     free(line);
@@ -68,7 +70,7 @@ static void write_first(void)
 static void write_all(sse_job_t *job)
 {
     pthread_mutex_lock(&lines.lock);
-    while (lines.first) {
+    while (!STAILQ_EMPTY(&lines.waiting)) {
         write_first();
     }
     lines.is_writing = 0;
@@ -80,13 +82,9 @@ static void write_all(sse_job_t *job)
 /* Under the lock. */
 static void add(line_t *line)
 {
-    line_t **last;
-
-    for (last = &lines.first; *last; last = &(*last)->next) {
-    }
-    *last = line;
+    STAILQ_INSERT_TAIL(&lines.waiting, line, link);
     ++lines.count;
-    /* Without a thread it waits for the next line. */
+    /* If there is no thread, the lines wait for the next one. */
     if (!lines.is_writing) {
         lines.is_writing =
             sse_workers_try(SSE_WORKERS_LOG, &lines.job) == APR_SUCCESS;
@@ -104,7 +102,6 @@ void sse_log_later(const char *file, int number, int index, int level,
         !(line = malloc(sizeof(*line)))) {
         return;
     }
-    line->next = NULL;
     line->file = file;
     line->number = number;
     line->index = index;

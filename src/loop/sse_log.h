@@ -4,11 +4,10 @@
 
 /**
  * @file sse_log.h
- * Log lines of the loop, written by a worker: a log may be a pipe whose program
- * reads no more, and would stop every stream of the child.
+ * Log lines of the loop, written by a worker: the log may be a pipe whose
+ * program has stopped reading, which would stop every stream of the child.
  *
- * Few lines wait, and one worker writes them; what is more than that is dropped
- * and counted.
+ * A few lines may wait for the worker; others are dropped and counted.
  *
  * Threads: any.
  */
@@ -24,10 +23,10 @@ void sse_log_later(const char *file, int line, int module_index, int level,
                    apr_status_t status, const server_rec *s, const char *fmt,
                    ...) __attribute__((format(printf, 7, 8)));
 
-/** Count one line more among those that were dropped. */
+/** Count a line as dropped. */
 void sse_log_drop(void);
 
-/** Whether all has been written. */
+/** Whether all lines have been written. */
 int sse_log_is_done(void);
 
 #endif /* SSE_LOG_H */

@@ -11,6 +11,8 @@
 
 #include "sse_atomic.h"
 
+typedef STAILQ_HEAD(task_list_t, sse_task_t) task_list_t;
+
 struct sse_loop_t {
     uv_loop_t uv;
     uv_async_t wakeup;
@@ -19,26 +21,23 @@ struct sse_loop_t {
     void *urgent_baton;
     int urged;            /* atomic */
     int stop;             /* atomic */
-    int gone;             /* atomic: the thread is not in uv_run() */
-    pthread_mutex_t lock; /* of the queue; a leaf: nothing is taken under it */
-    sse_task_t *first;    /* any, under lock */
-    sse_task_t **last;    /* any, under lock */
+    int gone;             /* atomic: the thread does not run */
+    pthread_mutex_t lock; /* of the tasks; a leaf */
+    task_list_t tasks;    /* any, under lock */
 };
 
 static void run_tasks(sse_loop_t *loop)
 {
-    sse_task_t *task, *next;
+    task_list_t tasks = STAILQ_HEAD_INITIALIZER(tasks);
+    sse_task_t *task;
 
     pthread_mutex_lock(&loop->lock);
-    task = loop->first;
-    loop->first = NULL;
-    loop->last = &loop->first;
+    STAILQ_CONCAT(&tasks, &loop->tasks);
     pthread_mutex_unlock(&loop->lock);
 
-    for (; task; task = next) {
+    while ((task = STAILQ_FIRST(&tasks))) {
         pthread_mutex_lock(&loop->lock);
-        next = task->next;
-        task->next = NULL;
+        STAILQ_REMOVE_HEAD(&tasks, link);
         task->queued = 0;
         pthread_mutex_unlock(&loop->lock);
         task->run(task);
@@ -86,7 +85,7 @@ apr_status_t sse_loop_create(sse_loop_t **out)
         return -err;
     }
     loop->wakeup.data = loop;
-    loop->last = &loop->first;
+    STAILQ_INIT(&loop->tasks);
     loop->gone = 1;
     pthread_mutex_init(&loop->lock, NULL);
     *out = loop;
@@ -129,11 +128,9 @@ int sse_loop_post(sse_loop_t *loop, sse_task_t *task)
     pthread_mutex_lock(&loop->lock);
     added = !task->queued;
     if (added) {
-        first = !loop->first;
+        first = STAILQ_EMPTY(&loop->tasks);
         task->queued = 1;
-        task->next = NULL;
-        *loop->last = task;
-        loop->last = &task->next;
+        STAILQ_INSERT_TAIL(&loop->tasks, task, link);
     }
     pthread_mutex_unlock(&loop->lock);
     if (first) {

@@ -4,15 +4,14 @@
 
 /**
  * @file sse_loop.h
- * One event loop per child: sockets, timers, wake-ups, and tasks that other
- * threads hand to it.
+ * The event loop of a child: sockets, timers, and tasks that other threads post
+ * to it.
  *
- * Built on libuv.  The loop has one thread of its own, made in child_init with
- * all signals blocked.  Nothing on it may block, and no user code runs on it.
+ * Built on libuv.  The loop has a thread of its own, made in child_init with all
+ * signals blocked.  Nothing on it may block, and no user code runs on it.
  *
  * Threads: sse_loop_post(), sse_loop_urge(), sse_loop_is_gone() and
- * sse_loop_stop() may be called from anywhere; the rest on the loop's thread
- * only.
+ * sse_loop_stop() any; the rest the loop's.
  */
 
 #ifndef SSE_LOOP_H
@@ -20,57 +19,58 @@
 
 #include <apr_pools.h>
 #include <apr_time.h>
+#include <sys/queue.h>
 #include <uv.h>
 
 typedef struct sse_loop_t sse_loop_t;
 typedef struct sse_task_t sse_task_t;
 
-/** A piece of work for the loop, part of the object it is about: no memory is
- *  needed to post it, and posting what is already queued does nothing.  The
- *  object must live until it has run. */
+/** Work for the loop, part of the object that it concerns: posting it needs no
+ *  memory, and posting it while it is queued does nothing.  The object must live
+ *  until the task has run. */
 struct sse_task_t {
     void (*run)(sse_task_t *task);
-    sse_task_t *next; /**< under the loop's lock */
-    int queued;       /**< under the loop's lock */
+    STAILQ_ENTRY(sse_task_t) link; /**< under the loop's lock */
+    int queued;                    /**< likewise */
 };
 
 /** The object that this member (a task, a handle) is part of. */
 #define sse_owner_of(ptr, type, member)                                        \
     ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
-/** Make the loop.  Until it is started the maker's thread owns it and may open
- *  handles on it: a child can be told to stop before the loop's first turn. */
+/** Make the loop.  Until it is started the calling thread owns it and may open
+ *  handles on it: a child may be told to stop before the loop has run. */
 apr_status_t sse_loop_create(sse_loop_t **loop);
 
 /** Start its thread. @param pool the thread's */
 apr_status_t sse_loop_start(sse_loop_t *loop, apr_pool_t *pool);
 
 /**
- * Have the thread leave, and wait for it, at most so long: the loop may be kept
- * by a thread that this call interrupted (prefork stops inside a signal
- * handler).  Only atomics and uv_async_send() are used, for the same reason.
- * @return whether the thread is gone; if not, its memory must be left alone
+ * Stop the thread, and wait for it with a time-out: prefork stops inside a
+ * signal handler, so the interrupted thread may have what the loop waits for.
+ * Only atomics and uv_async_send() are used, for the same reason.
+ * @return whether the thread has ended; if not, its memory must be left alone
  */
 int sse_loop_stop(sse_loop_t *loop, apr_interval_time_t wait);
 
-/** Have the task run on the loop, after those posted before it.  It may be
- *  posted again as soon as it runs.
- *  @return whether it was queued by this call; 0: it was queued already */
+/** Run the task on the loop, after those posted before it.  It may be posted
+ *  again as soon as it runs.
+ *  @return whether this call has queued it; 0: it was queued already */
 int sse_loop_post(sse_loop_t *loop, sse_task_t *task);
 
-/** Whether its thread has left, or was never started: nothing that is posted
- *  will run.  Any thread. */
+/** Whether the thread has ended or was never started: what is posted will not
+ *  run. */
 int sse_loop_is_gone(const sse_loop_t *loop);
 
-/** Have this run on the loop, soon; for signal handlers too.  There is one such
- *  call: on_urgent is set before the loop is shared with other threads. */
+/** Set what sse_loop_urge() runs on the loop, before other threads know the
+ *  loop.  A signal handler may call sse_loop_urge(). */
 void sse_loop_on_urgent(sse_loop_t *loop, void (*fn)(void *), void *baton);
 void sse_loop_urge(sse_loop_t *loop);
 
-/** Milliseconds on the loop's clock, as of this turn. */
+/** The time of this turn of the loop, in milliseconds of its clock. */
 apr_uint64_t sse_loop_now(sse_loop_t *loop);
 
-/** For handles of one's own. */
+/** For the caller's own handles. */
 uv_loop_t *sse_loop_uv(sse_loop_t *loop);
 
 #endif /* SSE_LOOP_H */

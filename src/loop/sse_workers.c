@@ -12,19 +12,18 @@
 #include "sse_atomic.h"
 
 #define IDLE_SEC 1
-/* Two, so that one that waits for its disk holds up nobody. */
+/* Two, so that one may wait for its disk. */
 #define OWN_THREADS 2
 
 typedef struct {
     pthread_mutex_t lock; /* a leaf; taken with all signals blocked */
-    pthread_cond_t cond;  /* there is something to do */
+    pthread_cond_t cond;  /* there is a job */
     int most;             /* const after child_init: threads */
     int is_reserved;      /* atomic, set under lock: the last thread stays */
-    sse_job_t *first;     /* lock: all below */
-    sse_job_t **last;
+    STAILQ_HEAD(, sse_job_t) jobs; /* lock: all below */
     int queued;
-    int threads; /* that there are, or are about to be */
-    int idle;    /* of these: that wait, or have not begun */
+    int threads; /* running, or about to */
+    int idle;    /* of these: waiting, or not yet running */
 } workers_t;
 
 static workers_t kinds[SSE_WORKERS_KINDS];
@@ -38,7 +37,7 @@ static void init(workers_t *workers, int most)
     pthread_cond_init(&workers->cond, &attr);
     pthread_condattr_destroy(&attr);
     pthread_mutex_init(&workers->lock, NULL);
-    workers->last = &workers->first;
+    STAILQ_INIT(&workers->jobs);
     workers->most = most;
 }
 
@@ -51,8 +50,8 @@ void sse_workers_init(int most)
     init(&kinds[SSE_WORKERS_LOG], 1);
 }
 
-/* A prefork child is stopped by a signal's handler, which also takes the lock;
- * and new threads inherit the mask. */
+/* The signal handler that stops a prefork child takes the lock, too; and new
+ * threads inherit the mask. */
 static void lock(workers_t *workers, sigset_t *before)
 {
     sigset_t every;
@@ -70,13 +69,13 @@ static void unlock(workers_t *workers, const sigset_t *before)
 
 /* -- A worker -------------------------------------------------------------- */
 
-/* Under the lock: whether one that is idle stays. */
+/* Under the lock: whether an idle thread must not end. */
 static int must_stay(const workers_t *workers)
 {
     return workers->is_reserved && workers->threads == 1;
 }
 
-/* Under the lock.  @return 0: nothing came for so long */
+/* Under the lock.  @return 0: no job within IDLE_SEC */
 static int await(workers_t *workers)
 {
     struct timespec until;
@@ -85,7 +84,7 @@ static int await(workers_t *workers)
     clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += IDLE_SEC;
     ++workers->idle;
-    while (!workers->first) {
+    while (STAILQ_EMPTY(&workers->jobs)) {
         if (must_stay(workers)) {
             pthread_cond_wait(&workers->cond, &workers->lock);
         }
@@ -98,18 +97,15 @@ static int await(workers_t *workers)
         }
     }
     --workers->idle;
-    return workers->first != NULL;
+    return !STAILQ_EMPTY(&workers->jobs);
 }
 
 /* Under the lock. */
 static sse_job_t *take(workers_t *workers)
 {
-    sse_job_t *job = workers->first;
+    sse_job_t *job = STAILQ_FIRST(&workers->jobs);
 
-    workers->first = job->next;
-    if (!workers->first) {
-        workers->last = &workers->first;
-    }
+    STAILQ_REMOVE_HEAD(&workers->jobs, link);
     --workers->queued;
     return job;
 }
@@ -121,7 +117,7 @@ static void *run(void *baton)
 
     pthread_mutex_lock(&workers->lock);
     --workers->idle;
-    while (workers->first || await(workers)) {
+    while (!STAILQ_EMPTY(&workers->jobs) || await(workers)) {
         job = take(workers);
         pthread_mutex_unlock(&workers->lock);
         job->run(job);
@@ -132,7 +128,7 @@ static void *run(void *baton)
     return NULL;
 }
 
-/* -- Giving them something to do ------------------------------------------- */
+/* -- Posting --------------------------------------------------------------- */
 
 /* Under the lock. */
 static int start(workers_t *workers)
@@ -170,8 +166,9 @@ apr_status_t sse_workers_reserve(sse_workers_e kind)
     return err;
 }
 
-/* One that waits counts once only, though it may have been woken and not run
- * yet.  Where no more can be made, those that there are will come to it. */
+/* An idle thread may have been signalled already and not run yet, so the queued
+ * jobs are compared with the idle threads.  If no thread can be made, those that
+ * there are will take the job. */
 static apr_status_t add(workers_t *workers, sse_job_t *job, int always)
 {
     sigset_t before;
@@ -182,9 +179,7 @@ static apr_status_t add(workers_t *workers, sse_job_t *job, int always)
         err = start(workers);
     }
     if (workers->threads || always) {
-        job->next = NULL;
-        *workers->last = job;
-        workers->last = &job->next;
+        STAILQ_INSERT_TAIL(&workers->jobs, job, link);
         ++workers->queued;
         pthread_cond_signal(&workers->cond);
         err = 0;

@@ -9,22 +9,22 @@
 #include "loop/sse_workers.h"
 #include "sse_atomic.h"
 
-/* So many are worth it. */
+/* Closed connections that are worth a trim. */
 #define MANY 1000
-/* Those that go with them are waited for: until none does, or so often. */
+/* Wait for others to close: until none does, or so often. */
 #define WAIT_MSEC 200
 #define WAITS     20
 
 static struct {
-    unsigned int gone;  /* loop */
-    unsigned int seen;  /* loop: of these, when the timer fired last */
+    unsigned int gone;  /* loop: connections closed, trims asked for */
+    unsigned int seen;  /* loop: gone when the timer fired last */
     unsigned int waits; /* loop */
     uv_timer_t timer;   /* loop */
     sse_loop_t *loop;   /* const after child_init */
     sse_task_t asked;
-    int is_at_it; /* atomic: a worker, or it will be */
+    int is_at_it; /* atomic: a worker trims, or is about to */
     sse_job_t job;
-} trim;
+} self;
 
 /* Worker. */
 static void give_back(sse_job_t *job)
@@ -32,45 +32,45 @@ static void give_back(sse_job_t *job)
 #ifdef __GLIBC__
     malloc_trim(0); /* 0.2 to 2 ms after 10,000 */
 #endif
-    sse_atomic_store(&trim.is_at_it, 0);
+    sse_atomic_store(&self.is_at_it, 0);
 }
 
 static void on_timer(uv_timer_t *timer)
 {
-    if (trim.gone != trim.seen && trim.waits++ < WAITS) {
-        trim.seen = trim.gone;
+    if (self.gone != self.seen && self.waits++ < WAITS) {
+        self.seen = self.gone;
         return;
     }
     uv_timer_stop(timer);
-    trim.gone = trim.seen = trim.waits = 0;
-    if (sse_atomic_cas(&trim.is_at_it, 0, 1)) {
-        if (sse_workers_try(SSE_WORKERS_OWN, &trim.job) != APR_SUCCESS) {
-            sse_atomic_store(&trim.is_at_it, 0);
+    self.gone = self.seen = self.waits = 0;
+    if (sse_atomic_cas(&self.is_at_it, 0, 1)) {
+        if (sse_workers_try(SSE_WORKERS_OWN, &self.job) != APR_SUCCESS) {
+            sse_atomic_store(&self.is_at_it, 0);
         }
     }
 }
 
 void sse_memory_count(void)
 {
-    if (++trim.gone == MANY) {
-        uv_timer_start(&trim.timer, on_timer, WAIT_MSEC, WAIT_MSEC);
+    if (++self.gone == MANY) {
+        uv_timer_start(&self.timer, on_timer, WAIT_MSEC, WAIT_MSEC);
     }
 }
 
 static void on_asked(sse_task_t *task)
 {
-    ++trim.gone;
-    if (!uv_is_active((uv_handle_t *)&trim.timer)) {
-        uv_timer_start(&trim.timer, on_timer, WAIT_MSEC, WAIT_MSEC);
+    ++self.gone;
+    if (!uv_is_active((uv_handle_t *)&self.timer)) {
+        uv_timer_start(&self.timer, on_timer, WAIT_MSEC, WAIT_MSEC);
     }
 }
 
-void sse_memory_trim(void) { sse_loop_post(trim.loop, &trim.asked); }
+void sse_memory_trim(void) { sse_loop_post(self.loop, &self.asked); }
 
 void sse_memory_init(sse_loop_t *loop)
 {
-    trim.loop = loop;
-    trim.asked.run = on_asked;
-    trim.job.run = give_back;
-    uv_timer_init(sse_loop_uv(loop), &trim.timer);
+    self.loop = loop;
+    self.asked.run = on_asked;
+    self.job.run = give_back;
+    uv_timer_init(sse_loop_uv(loop), &self.timer);
 }

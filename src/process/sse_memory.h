@@ -4,16 +4,15 @@
 
 /**
  * @file sse_memory.h
- * After many connections have gone, or large bodies were published, their
- * memory goes back to the system.
+ * Gives memory back to the system after many connections have been closed, or
+ * large bodies published.
  *
- * They are made on many threads and freed on others.  The C library then keeps
- * free pages that lie below something that is still in use, or cached by a
- * thread: 10 MB after 10,000 streams, more or less at random; and of pieces as
- * large as those it was given before, what it had of them, for each thread.
+ * That memory is allocated on many threads and freed on others, and the C
+ * library keeps free pages below a piece in use or cached by a thread: some
+ * 10 MB after 10,000 streams, and for each thread the largest pieces that it has
+ * freed.
  *
- * Threads: the loop's, but for sse_memory_trim(); the trimming itself is done
- * by a worker.
+ * Threads: the loop's, but for sse_memory_trim(); a worker does the trimming.
  */
 
 #ifndef SSE_MEMORY_H
@@ -24,11 +23,11 @@
 /** child_init. */
 void sse_memory_init(sse_loop_t *loop);
 
-/** A connection goes. */
+/** A connection has been closed. */
 void sse_memory_count(void);
 
-/** Much memory was freed: give it back when no more is about to be.  Any
- *  thread, at any time. */
+/** Much memory was freed: give it back once no more is being freed.  Any thread,
+ *  at any time. */
 void sse_memory_trim(void);
 
 #endif /* SSE_MEMORY_H */

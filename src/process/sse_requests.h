@@ -4,10 +4,10 @@
 
 /**
  * @file sse_requests.h
- * How many requests this child is busy with, of any handler.
+ * The number of this child's requests, of any handler.
  *
- * A child that leaves may go without a callback that does not return, but not
- * while anybody else's response is on its way.
+ * A child that leaves does not wait for a callback that hangs, but it does wait
+ * for the responses of other requests.
  *
  * Threads: any.
  */
@@ -17,10 +17,11 @@
 
 #include <httpd.h>
 
-/** post_read_request hook: count what a client sent, until its memory goes,
- *  which is when the response has been written. */
+/** post_read_request hook: count a request until its pool is destroyed, when its
+ *  response has been written. */
 int sse_requests_begin(request_rec *r);
 
+/** The requests now. */
 apr_uint32_t sse_requests_count(void);
 
 #endif /* SSE_REQUESTS_H */

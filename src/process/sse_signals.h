@@ -4,14 +4,13 @@
 
 /**
  * @file sse_signals.h
- * prefork tells a child to go by a signal, whose handler ends the process over
- * whatever its one request thread was doing: with a lock held that the loop
- * needs to tell of an end, or in the middle of a write.
+ * prefork stops a child by a signal, whose handler ends the process whatever its
+ * one request thread was doing: within a write, or holding a lock that the loop
+ * needs for calling back at a stream's end.
  *
- * So that thread holds these signals back while it is in our hands, and the
- * loop, which sees that one is pending, ends what is open as in any other MPM.
- * The other MPMs' threads have all signals blocked anyway: there all of this
- * does nothing.
+ * So that thread blocks these signals while it runs our code, and the loop,
+ * seeing that one is pending, ends the streams as with any other MPM.  Threads
+ * of the other MPMs have all signals blocked, and nothing here has an effect.
  *
  * Threads: the request's; sse_signals_pending() any.
  */
@@ -23,29 +22,29 @@
 
 typedef enum {
     SSE_SIGNAL_NONE = 0,
-    SSE_SIGNAL_GRACEFUL, /**< go when the request is over */
-    SSE_SIGNAL_STOP      /**< go at once */
+    SSE_SIGNAL_GRACEFUL, /**< end after this request */
+    SSE_SIGNAL_STOP      /**< end at once */
 } sse_signal_e;
 
-/** child_init. @param is_forked whether each process serves one connection */
+/** child_init. @param is_forked prefork: a process for each connection */
 void sse_signals_init(int is_forked);
 
-/** Hold them back; may be nested. */
+/** Block the signals; may be nested. */
 void sse_signals_hold(void);
 
-/** Let them come again, after as many calls as to sse_signals_hold(): one that
- *  is pending may end the process inside of this. */
+/** Unblock them, in the last of as many calls as to sse_signals_hold().  If one
+ *  is pending, the process may end here. */
 void sse_signals_let_go(void);
 
-/** The same at a request's end: where one is pending they come when the
- *  connection is closed, which is right after this request then, so that it is
- *  logged and its memory not torn down halfway. */
+/** The same at the end of a request: if one is pending, unblock them when the
+ *  connection is closed, which this request is then the last of, so that it is
+ *  logged and its pool destroyed first. */
 void sse_signals_let_go_at_end(conn_rec *c);
 
-/** pre_close_connection hook: let them come, whoever held them. */
+/** pre_close_connection hook: unblock them whatever the nesting. */
 int sse_signals_close(conn_rec *c);
 
-/** What is held back. */
+/** The signal that is pending. */
 sse_signal_e sse_signals_pending(void);
 
 #endif /* SSE_SIGNALS_H */

@@ -13,7 +13,7 @@
 static pthread_key_t made; /* const after the first call: apr_thread_t */
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-/* Of the thread that ends. */
+/* Runs on a thread that ends. */
 static void forget(void *thread)
 {
     apr_pool_destroy(apr_thread_pool_get(thread));
@@ -26,14 +26,14 @@ static void make_key(void)
     }
 }
 
-/* Since httpd 2.4.51 its threads can be asked who they are. */
+/* Since httpd 2.4.51 it knows the calling thread. */
 #if AP_MODULE_MAGIC_AT_LEAST(20120211, 122)
 
 static apr_thread_t *known(void) { return ap_thread_current(); }
 
 static apr_status_t create(apr_thread_t **thread)
 {
-    /* Of this pool it takes what happens without memory, and nothing else. */
+    /* It takes only the abort function from this pool. */
     return ap_thread_current_create(thread, NULL,
                                     ap_server_conf->process->pool);
 }
@@ -58,8 +58,8 @@ static apr_status_t create(apr_thread_t **thread)
 
 #endif
 
-/* APR keeps a pointer to the system's name for the thread, and httpd gives it
- * one to a variable of its own. */
+/* APR keeps a pointer to the thread's pthread_t, and httpd has it point to a local
+ * variable. */
 static void set_name(apr_thread_t *thread)
 {
     apr_pool_t *pool = apr_thread_pool_get(thread);

@@ -4,9 +4,9 @@
 
 /**
  * @file sse_thread.h
- * httpd's name for the calling thread, which conn_rec::current_thread must be
- * while that thread runs a connection's hooks: modules keep things in the
- * thread's pool (mod_lua its interpreters), which only that thread may touch.
+ * The apr_thread_t of the calling thread, which conn_rec::current_thread must be
+ * while that thread runs a connection's hooks: modules keep objects in the
+ * thread's pool (mod_lua its interpreters), which only that thread may use.
  *
  * Threads: any.
  */
@@ -16,8 +16,8 @@
 
 #include <httpd.h>
 
-/** The MPM's own, or for another thread one that is made at the first call and
- *  goes with it. */
+/** The MPM's, or for other threads one that is made by the first call and freed
+ *  when the thread ends. */
 apr_thread_t *sse_thread_here(void);
 
 #endif /* SSE_THREAD_H */

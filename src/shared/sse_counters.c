@@ -11,21 +11,21 @@
 #include "sse_atomic.h"
 #include "shared/sse_shared.h"
 
-/* What these structures mean: to be raised when that changes. */
+/* To be raised if the structures change. */
 #define LAYOUT 3
 
 typedef struct {
     pid_t pid;                         /* atomic; 0: free */
     apr_time_t born;                   /* atomic */
     apr_int64_t numbers[SSE_COUNTERS]; /* atomic */
-    char pad[56 - sizeof(pid_t)];      /* no two children write to one line */
+    char pad[56 - sizeof(pid_t)];      /* a cache line of its own */
 } slot_t;
 
 typedef struct {
     apr_uint32_t slot_count; /* const */
     int has_complained;      /* atomic */
-    apr_time_t replaced;     /* const: there are older children; 0: none */
-    slot_t ended;            /* what ended children had counted */
+    apr_time_t replaced;     /* const: when older counters were; 0: never */
+    slot_t ended;            /* the counts of ended children */
     slot_t slots[];
 } counters_t;
 

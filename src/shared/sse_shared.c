@@ -9,8 +9,8 @@
 #include <httpd.h>
 #include <http_config.h>
 
-/* What the parent remembers, and another version of this module reads.  If this
- * has to change, so has PREFIX. */
+/* The parent's record, which other versions of this module read: if it changes,
+ * PREFIX must change. */
 typedef struct {
     apr_shm_t *shm; /* NULL: there is none */
     apr_size_t size;
@@ -38,7 +38,7 @@ apr_status_t sse_shared_get(const char *name, apr_uint32_t layout,
 
     *how = SSE_SHARED_FOUND;
     if (mark->shm && (mark->layout != layout || mark->size != size)) {
-        apr_shm_destroy(mark->shm); /* here; the children have theirs */
+        apr_shm_destroy(mark->shm); /* the children have it mapped */
         mark->shm = NULL;
         *how = SSE_SHARED_REPLACED;
     }

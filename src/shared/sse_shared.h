@@ -4,13 +4,12 @@
 
 /**
  * @file sse_shared.h
- * Memory that all children of a server share, of all its generations: made once
- * by the parent, and found again after each restart.
+ * Memory that the children of all generations of a server share: made once by
+ * the parent, and found again after each restart.
  *
- * A restart may have loaded another version of this module, which lays its
- * memory out in another way.  So what is found is marked with its layout and
- * size, and where these are not those that are asked for there is new memory.
- * Children of the generation before keep the old one until they end.
+ * A restart may load another version of this module with another layout.  So the
+ * memory is marked with its layout and size, and replaced if these differ.
+ * Children of the generation before keep the old memory until they end.
  *
  * Threads: the parent's.
  */
@@ -21,18 +20,19 @@
 #include <apr_pools.h>
 
 typedef enum {
-    SSE_SHARED_FOUND,   /**< as it was left */
-    SSE_SHARED_NEW,     /**< all zero: the server's first */
-    SSE_SHARED_REPLACED /**< all zero: older children have another */
+    SSE_SHARED_FOUND,   /**< as the generation before left it */
+    SSE_SHARED_NEW,     /**< all zero: the first generation */
+    SSE_SHARED_REPLACED /**< all zero: older children have other memory */
 } sse_shared_e;
 
 /**
- * @param name one for each use
- * @param layout a number that changes with what the memory's bytes mean
+ * Get the memory of this name.
+ * @param layout a number that changes with the meaning of the bytes
  * @param pool the process's
- * @param memory out: size bytes, which live as long as the server, or until
- *        another layout is asked for
- * @param how out: whether there is something in it
+ * @param memory out: size bytes, for as long as the server runs, or until it is
+ *        replaced
+ * @param how out: what is in it
+ * @return an error: there is none
  */
 apr_status_t sse_shared_get(const char *name, apr_uint32_t layout,
                             apr_size_t size, apr_pool_t *pool, void **memory,

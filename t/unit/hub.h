@@ -46,23 +46,17 @@ struct sse_stream_t {
     char text[1024];            /* what it was given */
 };
 
-static sse_task_t *tasks;
+static STAILQ_HEAD(, sse_task_t) tasks = STAILQ_HEAD_INITIALIZER(tasks);
 static sse_broadcast_t *bell;
 static sse_id_t origin; /* ids are told from here */
 
 int sse_loop_post(sse_loop_t *loop, sse_task_t *task)
 {
-    sse_task_t **last = &tasks;
-
     if (task->queued) {
         return 0;
     }
-    while (*last) {
-        last = &(*last)->next;
-    }
     task->queued = 1;
-    task->next = NULL;
-    *last = task;
+    STAILQ_INSERT_TAIL(&tasks, task, link);
     return 1;
 }
 
@@ -72,12 +66,12 @@ static inline int run_tasks(void)
     sse_task_t *task;
     int n;
 
-    for (n = 0; (task = tasks) != NULL && n < 100; ++n) {
-        tasks = task->next;
+    for (n = 0; (task = STAILQ_FIRST(&tasks)) != NULL && n < 100; ++n) {
+        STAILQ_REMOVE_HEAD(&tasks, link);
         task->queued = 0;
         task->run(task);
     }
-    return !tasks;
+    return STAILQ_EMPTY(&tasks);
 }
 
 uv_loop_t *sse_loop_uv(sse_loop_t *loop) { return NULL; }
@@ -325,7 +319,7 @@ static inline void open_again(void)
 static inline void end(void)
 {
     ok(!was_reentered, "the store was not called from within itself");
-    tasks = NULL;
+    STAILQ_INIT(&tasks);
     sse_formats_clear(&hub->formats);
     apr_pool_destroy(pool);
 }

@@ -506,7 +506,7 @@ static void run_random(const char *name, const sse_history_t *history,
             ring();
             drain_once(&m->stream);
             if (m->stream.sub && !m->stream.text[0] && !m->stream.is_poked &&
-                !tasks) {
+                STAILQ_EMPTY(&tasks)) {
                 break;
             }
             look_at(m);

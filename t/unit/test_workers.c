@@ -68,8 +68,8 @@ static void block(sse_job_t *job)
     sse_atomic_store(state, 4);
 }
 
-static const count_t counts = {{count, NULL}, 0, 0};
-static const block_t blocks = {{block, NULL}, 1};
+static const count_t counts = {{.run = count}, 0, 0};
+static const block_t blocks = {{.run = block}, 1};
 
 static int becomes(int *number, int value)
 {
