@@ -187,8 +187,8 @@ const char *sse_conf_store(const server_rec *main_server, apr_pool_t *pool,
                                   conf->store_argv);
 }
 
-/* Two of the longest names together would not fit a store's key; and hosts
- * without a name must not share their channels. */
+/* A namespace and a channel must fit a store's key, and hosts without a name
+ * must not share their channels. */
 static int sse_conf_check_namespace(apr_pool_t *ptemp, const server_rec *s)
 {
     apr_size_t len = strlen(sse_conf_namespace(s, ptemp));

@@ -6,9 +6,9 @@
  * @file sse_config.h
  * Directives: reading, merging, defaults.
  *
- * SSE_DIR_MEMBERS is the one list of what a location may set: the structure,
- * its creation, its merging and the accessors are made from it, and the
- * defaults stand nowhere else.
+ * SSE_DIR_MEMBERS lists what a location may set.  The structure, its creation,
+ * its merging and the accessors are made from the list, which also has the
+ * defaults.
  *
  * Threads: written while the configuration is read; const afterwards.
  */
@@ -22,7 +22,7 @@
 
 #include "store/sse_store.h"
 
-/** SSEReplay: how many; these two are no counts. */
+/** SSEReplay, besides counts. */
 #define SSE_REPLAY_NONE 0
 #define SSE_REPLAY_ALL  (-1)
 
@@ -33,7 +33,7 @@ typedef enum {
     SSE_WATCH_ABORT /**< also: the handler's next read or write fails */
 } sse_watch_mode_e;
 
-/** An int member nobody has set.  Not -1: SSE_REPLAY_ALL. */
+/** An int member that is not set.  Not -1, which is SSE_REPLAY_ALL. */
 #define SSE_UNSET (-2)
 
 /* type, member, unset, default */
@@ -59,17 +59,17 @@ typedef enum {
 extern const sse_history_t sse_default_history; /* 1000 events, 1h, 16m */
 
 /** Per location.  channels: of const ap_expr_info_t *; NULL: the URL path.
- *  origins: of const char *, lower case as browsers send them; "*": any, to
- *  read; empty, or NULL: none.  filters: of const char *, SSETrustFilter;
- *  likewise.  watch: sse_watch_mode_e. */
+ *  origins: of const char *, lower case as browsers send them; "*": any may
+ *  read; empty or NULL: none.  filters: of const char *, of SSETrustFilter.
+ *  watch: sse_watch_mode_e. */
 typedef struct {
 #define SSE_MEMBER(type, name, unset, fallback) type name;
     SSE_DIR_MEMBERS(SSE_MEMBER)
 #undef SSE_MEMBER
 } sse_dir_conf_t;
 
-/** What is in force for this request: sse_conf_heartbeat(r) and so on, with
- *  the default where nobody has set the member. */
+/** The settings of a request's location, such as sse_conf_heartbeat(r): the
+ *  default if the member is not set. */
 #define SSE_MEMBER(type, name, unset, fallback)                                \
     type sse_conf_##name(const request_rec *r);
 SSE_DIR_MEMBERS(SSE_MEMBER)
@@ -82,7 +82,7 @@ typedef struct {
     int store_argc;
     const char *const *store_argv; /**< key=value each */
     int callback_threads;          /**< SSECallbackThreads; 0: not set */
-    int max_streams;               /**< SSEMaxStreams; of this host alone */
+    int max_streams;               /**< SSEMaxStreams; not inherited */
     int max_threads;               /**< SSEMaxThreads; below 0: per cent;
                                         0: not set */
 } sse_server_conf_t;
@@ -96,7 +96,7 @@ typedef struct {
  *  ServerName without a port. */
 const char *sse_conf_namespace(const server_rec *s, apr_pool_t *pool);
 
-/** Whether SSENamespace says so, for this host or for all. */
+/** Whether SSENamespace is set, for this host or for all. */
 int sse_conf_namespace_is_set(const server_rec *s);
 
 /** What a store's relative path is relative to; NULL: no path. */
@@ -120,23 +120,23 @@ int sse_conf_max_streams(const server_rec *s);
 
 #define SSE_MAX_THREADS_PERCENT 75 /**< the default */
 
-/** SSEMaxThreads: of so many threads (prefork: processes), how many streams may
+/** SSEMaxThreads: how many of these threads (prefork: processes) streams may
  *  hold; at least one. */
 int sse_conf_max_threads(const server_rec *s, int threads);
 
 /** The same for the threads of mod_http2, of which a count leaves a quarter. */
 int sse_conf_max_threads_http2(const server_rec *s, int threads);
 
-/** SSEMaxThreads as it is written, for messages. */
+/** SSEMaxThreads as configured, for messages. */
 const char *sse_conf_max_threads_text(const server_rec *s, apr_pool_t *pool);
 
-/** What a channel keeps where no location says so: the host's SSEHistory. */
+/** SSEHistory of the host, for channels of no location. */
 const sse_history_t *sse_conf_server_history(const server_rec *s);
 
-/** check_config (which "apache2 -t" runs too) or post_config: what only the
- *  whole configuration shows (a ServerName that is too long for a namespace,
- *  settings of the store).
- *  @return OK, or HTTP_INTERNAL_SERVER_ERROR after logging what to change */
+/** check_config (which "apache2 -t" runs as well) or post_config: check what
+ *  needs the whole configuration (a ServerName that is too long for a
+ *  namespace, the settings of the store).
+ *  @return OK, or HTTP_INTERNAL_SERVER_ERROR: logged, with what to change */
 int sse_conf_check(apr_pool_t *pool, apr_pool_t *ptemp,
                    server_rec *main_server);
 

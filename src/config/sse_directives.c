@@ -39,9 +39,9 @@ __attribute__((constructor)) static void join_all(void)
     join(sse_directives_notify, &n);
 }
 
-/* The directives have the override bits of .htaccess files only so that they
- * may say this themselves: httpd's "not allowed here" does not help.  As httpd
- * has it, AllowOverride Nonfatal=Override makes a warning of it. */
+/* The directives have all override bits only to give this message, which says
+ * more than httpd's "not allowed here".  As in httpd, AllowOverride
+ * Nonfatal=Override makes it a warning. */
 static const char *check_htaccess(const cmd_parms *cmd)
 {
     if (cmd->pool != cmd->temp_pool ||

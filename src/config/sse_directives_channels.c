@@ -27,8 +27,8 @@ APLOG_USE_MODULE(sse);
     "a name of 1 to " APR_STRINGIFY(                                           \
         SSE_CHANNEL_MAX) " bytes of UTF-8 without control characters"
 
-/* Lower case, as a ServerName becomes: names that differ in case only would be
- * two namespaces by mistake. */
+/* In lower case, like a ServerName: names that differ only in case would be two
+ * namespaces by mistake. */
 static const char *set_namespace(cmd_parms *cmd, void *dir_conf,
                                  const char *name)
 {

@@ -12,7 +12,8 @@
 #include "config/sse_directives.h"
 #include "config/sse_values.h"
 
-/* Where 0 means something of its own, which all of them have. */
+/* The data of a directive that takes a time; 0, with a meaning of its own, is
+ * always allowed. */
 typedef struct {
     apr_size_t offset; /* of the member, an apr_interval_time_t */
     apr_interval_time_t min, max;
@@ -25,18 +26,18 @@ typedef struct {
             allowed ": " SSE_VALUES_TIME                                       \
     }
 
-/* More often than ten times a second is a mistaken unit. */
+/* Less than 100 ms is taken for a mistaken unit. */
 static const range_t range_heartbeat =
     SSE_TIME(heartbeat, apr_time_from_msec(100), apr_time_from_sec(24 * 3600),
              "0 (off) or 100ms to 24h");
 
-/* Browsers count it in milliseconds, in 32 bits. */
+/* Browsers have it in milliseconds, in 32 bits. */
 static const range_t range_retry =
     SSE_TIME(retry, apr_time_from_msec(1), apr_time_from_sec(24 * 3600),
              "0 (none sent) or 1ms to 24h");
 
-/* One lost packet takes the kernel some 200 ms to repair; and it counts the
- * time in milliseconds, in 32 bits. */
+/* The kernel takes some 200 ms to repeat a lost packet, and counts milliseconds
+ * in 32 bits. */
 static const range_t range_dead_peer =
     SSE_TIME(dead_peer, apr_time_from_sec(1), apr_time_from_sec(24 * 3600),
              "0 (left to the kernel) or 1s to 24h");
@@ -134,7 +135,7 @@ static const char *set_origins(cmd_parms *cmd, void *dir_conf, const char *args)
     return wrong;
 }
 
-/* "none" empties the list since no filter is called so. */
+/* No filter is called "none", so that the word stands for an empty list. */
 static const char *add_filter(cmd_parms *cmd, void *dir_conf, const char *name)
 {
     sse_dir_conf_t *conf = dir_conf;

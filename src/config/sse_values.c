@@ -47,8 +47,8 @@ int sse_values_share(const char *text, apr_int64_t *n, int *is_percent)
     return !end[*is_percent];
 }
 
-/* httpd's reader looks at the unit's first letters only, and at an errno that
- * somebody else may have left behind. */
+/* ap_timeout_parameter_parse() looks at the unit's first letters only, and at
+ * an errno that it has not reset. */
 int sse_values_time(const char *text, apr_int64_t *microseconds)
 {
     static const char *const units[] = {"", "s", "ms", "mi", "min", "h"};
@@ -100,7 +100,7 @@ int sse_values_either(const char *text, const char *zero, const char *one)
     return !ap_cstr_casecmp(text, one) ? 1 : -1;
 }
 
-/* Less than a tenth of a second is a mistaken unit. */
+/* Less than a tenth of a second is taken for a mistaken unit. */
 #define QUEUE_MIN      (APR_INT64_C(1) << 10)
 #define QUEUE_MAX      (APR_INT64_C(1) << 30)
 #define QUEUE_TIME_MIN apr_time_from_msec(100)
@@ -144,8 +144,8 @@ int sse_values_has_word(const apr_array_header_t *words, const char *word)
     return 0;
 }
 
-/* A name without variables is the same for every request, so that the start
- * can tell what each request would be refused for: C0, DEL, C1 as well. */
+/* A name without variables is the same for every request, so it is checked now:
+ * no C0, DEL or C1. */
 int sse_values_may_be_channel(const char *text, apr_size_t max)
 {
     const char *p;
@@ -162,7 +162,7 @@ int sse_values_may_be_channel(const char *text, apr_size_t max)
            sse_utf8_valid(text, (apr_size_t)(p - text));
 }
 
-/* RFC 3986, 3.1; what is given is in lower case. */
+/* RFC 3986, 3.1; in lower case. */
 static int is_scheme(const char *s, const char *end)
 {
     if (s == end || !apr_isalpha(*s)) {
@@ -176,7 +176,7 @@ static int is_scheme(const char *s, const char *end)
     return 1;
 }
 
-/* [address]: in the one spelling that browsers use. */
+/* [address], in the form that browsers use. */
 static const char *parse_ipv6(apr_pool_t *pool, const char *text,
                               const char **host, const char **rest)
 {
@@ -224,7 +224,7 @@ static const char *parse_host(apr_pool_t *pool, const char *text,
     return NULL;
 }
 
-/* A port that the scheme has anyway is never sent. */
+/* Browsers leave out the scheme's default port. */
 static int port_is_implied(const char *scheme, apr_int64_t port)
 {
     return (port == 80 && !strcmp(scheme, "http")) ||

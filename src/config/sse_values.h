@@ -4,9 +4,9 @@
 
 /**
  * @file sse_values.h
- * The values directives take: counts, times, sizes, words, names, origins.
- * What httpd's own readers let pass (a sign, blanks, "15sec", an overflow) is
- * refused.
+ * Parsing of the values of directives: counts, times, sizes, words, names,
+ * origins.  Unlike httpd's own functions these refuse a sign, blanks, "15sec"
+ * and an overflow.
  *
  * Threads: any; no shared state.
  */
@@ -17,52 +17,52 @@
 #include <apr_pools.h>
 #include <apr_tables.h>
 
-/** How a time and a size are spelt, for messages. */
+/** The syntax of a time and a size, for messages. */
 #define SSE_VALUES_TIME                                                        \
     "a whole number with ms, s, mi (minutes) or h, or alone for seconds"
 #define SSE_VALUES_SIZE "a whole number of bytes, or with k, m or g"
 
-/** Digits alone. @return whether it is one, and fits */
+/** Digits only. @return whether the text is valid and fits */
 int sse_values_count(const char *text, apr_int64_t *count);
 
-/** Digits, and a % behind them or not. @return whether it is that, and fits */
+/** Digits with or without a %. @return whether the text is valid and fits */
 int sse_values_share(const char *text, apr_int64_t *n, int *is_percent);
 
-/** Digits and one of httpd's units ("15s", "500ms", "5mi", "1h"), or digits
- *  alone: seconds. @return whether it is one, and fits */
+/** Digits and one of httpd's units ("15s", "500ms", "5mi", "1h"), by default
+ *  seconds. @return whether the text is valid and fits */
 int sse_values_time(const char *text, apr_int64_t *microseconds);
 
-/** Digits alone, or with k, m or g in either case. @return whether it is one,
- *  and fits */
+/** Digits with or without k, m or g, in either case.
+ *  @return whether the text is valid and fits */
 int sse_values_size(const char *text, apr_int64_t *bytes);
 
 /** What SSEQueue says. */
 typedef struct {
     apr_int64_t bytes;
     int drop;
-    apr_int64_t time; /**< microseconds; as it was where none is given */
+    apr_int64_t time; /**< microseconds; unchanged if not given */
 } sse_values_queue_t;
 
-/** bytes [close|drop] [time]. @return NULL, or what is allowed instead of the
- *  wrong one of these n words */
+/** bytes [close|drop] [time], n words.
+ *  @return NULL, or what is allowed instead of *wrong */
 const char *sse_values_queue(const char *const *words, int n,
                              sse_values_queue_t *queue, const char **wrong);
 
-/** One of two words, in either case. @return 0 or 1; -1: it is neither */
+/** One of two words, in either case. @return 0 or 1; -1: neither */
 int sse_values_either(const char *text, const char *zero, const char *one);
 
-/** Whether a list of strings has this one. */
+/** Whether the list of strings has this word. */
 int sse_values_has_word(const apr_array_header_t *words, const char *word);
 
-/** Whether this expression string may be a channel's name: one without
- *  variables must be one, of max bytes at most. */
+/** Whether this expression may give a channel's name: an expression without
+ *  variables must be one, of at most max bytes. */
 int sse_values_may_be_channel(const char *text, apr_size_t max);
 
 /**
  * "*" or scheme://host[:port].
- * @param origin out: as browsers send it (HTML, "serialization of an origin"):
- *        lower case, no port where it is the scheme's own
- * @return NULL, or what is wrong with it
+ * @param origin out: as browsers send it (HTML, "serialization of an origin"),
+ *        in lower case and without the scheme's default port
+ * @return NULL, or what is wrong with the text
  */
 const char *sse_values_origin(apr_pool_t *pool, const char *text,
                               const char **origin);

@@ -7,11 +7,11 @@
  * Wakes all children of a server, of all generations: any process sends, and
  * every child that listens has a function called on its loop.
  *
- * A broadcast is one eventfd, made by the parent and kept over restarts.  Nobody
- * reads it: each child watches it, edge-triggered, by an epoll descriptor of its
- * own, which becomes readable once for every write.  One system call wakes any
- * number of children.  A child that does not listen is not woken; if none does,
- * sending costs next to nothing.
+ * A broadcast is one eventfd, made by the parent and kept over restarts.
+ * Nobody reads it: each child watches it, edge-triggered, by an epoll
+ * descriptor of its own, which becomes readable once for every write.  One
+ * system call wakes any number of children.  A child that does not listen is
+ * not woken; if none does, sending costs next to nothing.
  *
  * Threads: as stated for each function.
  */
@@ -42,8 +42,8 @@ int sse_broadcast_make(const char *name);
 void sse_broadcast_send(int fd);
 
 /** child_init, before the loop is started.
- *  @param fn called on the loop, soon after the child begins to listen, and then
- *         once for all sends since the last call */
+ *  @param fn called on the loop, soon after the child begins to listen, and
+ *         then once for all sends since the last call */
 apr_status_t sse_broadcast_open(sse_broadcast_t *broadcast, sse_loop_t *loop,
                                 int fd, sse_broadcast_fn *fn);
 

@@ -7,8 +7,8 @@
  * The event loop of a child: sockets, timers, and tasks that other threads post
  * to it.
  *
- * Built on libuv.  The loop has a thread of its own, made in child_init with all
- * signals blocked.  Nothing on it may block, and no user code runs on it.
+ * Built on libuv.  The loop has a thread of its own, made in child_init with
+ * all signals blocked.  Nothing on it may block, and no user code runs on it.
  *
  * Threads: sse_loop_post(), sse_loop_urge(), sse_loop_is_gone() and
  * sse_loop_stop() any; the rest the loop's.
@@ -26,8 +26,8 @@ typedef struct sse_loop_t sse_loop_t;
 typedef struct sse_task_t sse_task_t;
 
 /** Work for the loop, part of the object that it concerns: posting it needs no
- *  memory, and posting it while it is queued does nothing.  The object must live
- *  until the task has run. */
+ *  memory, and posting it while it is queued does nothing.  The object must
+ *  live until the task has run. */
 struct sse_task_t {
     void (*run)(sse_task_t *task);
     STAILQ_ENTRY(sse_task_t) link; /**< under the loop's lock */

@@ -25,7 +25,7 @@
 #define RTO_MAX_LEAST 1000
 #define RTO_MAX_MOST  120000
 
-/* What the kernel has recorded against the connection; reading clears it. */
+/* The pending error of the socket, which is cleared. */
 static int socket_error(int fd)
 {
     int err = 0;
@@ -34,8 +34,8 @@ static int socket_error(int fd)
     return getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len) ? 0 : err;
 }
 
-/* ETIMEDOUT is that of the keepalive probes; the host and network errors stand
- * in its place where an ICMP message came while it ran out (tcp(7)). */
+/* ETIMEDOUT is that of the keepalive probes; an ICMP message that arrives
+ * meanwhile makes it a host or network error (tcp(7)). */
 static int is_dead(int err)
 {
     return err == ETIMEDOUT || err == EHOSTUNREACH || err == ENETUNREACH;
@@ -60,8 +60,8 @@ static void tell_gone(sse_peer_t *peer, int broken)
 
 static void on_poll(uv_poll_t *handle, int status, int events);
 
-/* While nothing else is wanted, out-of-band data stands in, which keeps the
- * socket watched for errors. */
+/* Out-of-band data is always watched for, so that the socket is watched for
+ * errors even if nothing else is wanted. */
 static void update(sse_peer_t *peer)
 {
     int watch = peer->want | UV_PRIORITIZED;
@@ -79,7 +79,7 @@ static int is_broken(int fd)
     return poll(&pfd, 1, 0) > 0 && (pfd.revents & (POLLERR | POLLHUP));
 }
 
-/* A client may send some, and it would be told again until it is read. */
+/* A client may send it, and on_poll() would be called until it is read. */
 static void drop_urgent(int fd)
 {
     char byte;
@@ -92,7 +92,7 @@ static void on_poll(uv_poll_t *handle, int status, int events)
 {
     sse_peer_t *peer = handle->data;
 
-    /* What is only broken libuv tells as whatever is watched for. */
+    /* libuv reports a mere error as whatever is watched for. */
     if (status < 0 ||
         ((!events || (events & (UV_DISCONNECT | UV_PRIORITIZED))) &&
          is_broken(peer->fd))) {
@@ -140,7 +140,7 @@ apr_status_t sse_peer_open(sse_peer_t *peer, sse_loop_t *loop, int fd,
     return APR_SUCCESS;
 }
 
-/* libuv ends the process when a descriptor that it watches is none. */
+/* libuv aborts if a descriptor that it watches has been closed. */
 apr_status_t sse_peer_open_shared(sse_peer_t *peer, sse_loop_t *loop, int fd,
                                   int half_keep,
                                   const sse_peer_events_t *events)
@@ -210,7 +210,7 @@ static int at_least(int value, int least)
 
 static int at_most(int value, int most) { return value > most ? most : value; }
 
-/* Probing begins at half of the time.  The kernel counts in seconds. */
+/* Probing begins after half of the time-out.  The kernel counts in seconds. */
 static void set_probing(int fd, int seconds)
 {
     int idle = at_least(seconds / 2, 1), rest = at_least(seconds - idle, 1);
@@ -228,8 +228,8 @@ static int is_probed_by(int fd, int seconds)
            get(fd, IPPROTO_TCP, TCP_KEEPIDLE) <= seconds / 2;
 }
 
-/* With a bound on the time between two tries of the kernel's, also a peer that
- * had stopped reading long before it vanished is found out in time. */
+/* TCP_RTO_MAX_MS bounds the time between retransmissions, so that a peer which
+ * had stopped reading long before it vanished is found in time, too. */
 void sse_peer_probe(int fd, apr_interval_time_t timeout,
                     sse_peer_probing_t *had)
 {
@@ -276,9 +276,9 @@ static int get_info(int fd, struct tcp_info *info)
     return fd >= 0 && !getsockopt(fd, IPPROTO_TCP, TCP_INFO, info, &len);
 }
 
-/* Of data, the last answer is older than the last try.  Where the window is
- * closed, so that there are probes instead, one of them may go unanswered:
- * Linux answers two a second at most. */
+/* With data in flight: the last acknowledgement is older than the last
+ * transmission.  If the window is closed, Linux answers at most two window
+ * probes a second, so one may be unanswered. */
 static int is_unanswered(const struct tcp_info *info)
 {
     return info->tcpi_unacked
@@ -304,7 +304,7 @@ sse_peer_answer_e sse_peer_ask(int fd, apr_uint64_t now, apr_uint64_t dead,
         return info.tcpi_last_ack_recv >= dead ? SSE_PEER_DEAD
                                                : SSE_PEER_WAITED;
     }
-    /* An answer since then was to an earlier try. */
+    /* An answer since then was to an earlier transmission. */
     if (!tried || now - tried > info.tcpi_last_ack_recv) {
         tried = now - info.tcpi_last_data_sent;
     }
@@ -339,7 +339,7 @@ sse_close_reason_e sse_peer_look(int fd, int half_keep)
     return reason_of(socket_error(fd), pfd.revents & (POLLERR | POLLHUP));
 }
 
-/* Of a connection that the kernel has ended only the time is left. */
+/* If the kernel has ended the connection, only the time is known. */
 static int is_silent(int fd, apr_interval_time_t dead)
 {
     struct tcp_info info;

@@ -167,8 +167,8 @@ apr_status_t sse_workers_reserve(sse_workers_e kind)
 }
 
 /* An idle thread may have been signalled already and not run yet, so the queued
- * jobs are compared with the idle threads.  If no thread can be made, those that
- * there are will take the job. */
+ * jobs are compared with the idle threads.  If no thread can be made, those
+ * that there are will take the job. */
 static apr_status_t add(workers_t *workers, sse_job_t *job, int always)
 {
     sigset_t before;

@@ -9,8 +9,8 @@
  *
  * That memory is allocated on many threads and freed on others, and the C
  * library keeps free pages below a piece in use or cached by a thread: some
- * 10 MB after 10,000 streams, and for each thread the largest pieces that it has
- * freed.
+ * 10 MB after 10,000 streams, and for each thread the largest pieces that it
+ * has freed.
  *
  * Threads: the loop's, but for sse_memory_trim(); a worker does the trimming.
  */
@@ -26,8 +26,8 @@ void sse_memory_init(sse_loop_t *loop);
 /** A connection has been closed. */
 void sse_memory_count(void);
 
-/** Much memory was freed: give it back once no more is being freed.  Any thread,
- *  at any time. */
+/** Much memory was freed: give it back once no more is being freed.  Any
+ *  thread, at any time. */
 void sse_memory_trim(void);
 
 #endif /* SSE_MEMORY_H */

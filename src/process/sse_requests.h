@@ -17,8 +17,8 @@
 
 #include <httpd.h>
 
-/** post_read_request hook: count a request until its pool is destroyed, when its
- *  response has been written. */
+/** post_read_request hook: count a request until its pool is destroyed, when
+ *  its response has been written. */
 int sse_requests_begin(request_rec *r);
 
 /** The requests now. */

@@ -58,8 +58,8 @@ static apr_status_t create(apr_thread_t **thread)
 
 #endif
 
-/* APR keeps a pointer to the thread's pthread_t, and httpd has it point to a local
- * variable. */
+/* APR keeps a pointer to the thread's pthread_t, and httpd has it point to a
+ * local variable. */
 static void set_name(apr_thread_t *thread)
 {
     apr_pool_t *pool = apr_thread_pool_get(thread);

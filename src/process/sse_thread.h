@@ -4,8 +4,8 @@
 
 /**
  * @file sse_thread.h
- * The apr_thread_t of the calling thread, which conn_rec::current_thread must be
- * while that thread runs a connection's hooks: modules keep objects in the
+ * The apr_thread_t of the calling thread, which conn_rec::current_thread must
+ * be while that thread runs a connection's hooks: modules keep objects in the
  * thread's pool (mod_lua its interpreters), which only that thread may use.
  *
  * Threads: any.

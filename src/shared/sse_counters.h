@@ -4,8 +4,8 @@
 
 /**
  * @file sse_counters.h
- * Counters and gauges that all children of a server share, such as the number of
- * open streams.
+ * Counters and gauges that all children of a server share, such as the number
+ * of open streams.
  *
  * Each child has a slot in shared memory, which is kept over graceful restarts
  * (see sse_shared.h).  A child takes a free slot when it starts; the parent
@@ -46,8 +46,8 @@ apr_status_t sse_counters_prepare(apr_pool_t *process_pool, apr_uint32_t slots);
 /**
  * child_init: take a slot.
  * @param born when the child began: identifies it, with the pid
- * @return whether there was a free slot; a child without one is not counted, and
- *         seems dead to the others
+ * @return whether there was a free slot; a child without one is not counted,
+ *         and seems dead to the others
  */
 int sse_counters_enter(pid_t pid, apr_time_t born);
 

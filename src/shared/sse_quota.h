@@ -10,7 +10,8 @@
  * A key is what has a limit: the server, a host, a client's address, or the
  * processes of prefork.  Before it opens, a stream is counted under each of its
  * keys, all of them or none, and when it is over it is counted no longer.  A
- * limit of N lets in N, whatever comes at the same time, and refuses none below.
+ * limit of N lets in N, whatever comes at the same time, and refuses none
+ * below.
  *
  * The table is in shared memory.  Each of its entries is the count of one key
  * for one child, so that a key's count is the sum over its entries, and what a

@@ -7,8 +7,8 @@
  * Memory that the children of all generations of a server share: made once by
  * the parent, and found again after each restart.
  *
- * A restart may load another version of this module with another layout.  So the
- * memory is marked with its layout and size, and replaced if these differ.
+ * A restart may load another version of this module with another layout.  So
+ * the memory is marked with its layout and size, and replaced if these differ.
  * Children of the generation before keep the old memory until they end.
  *
  * Threads: the parent's.

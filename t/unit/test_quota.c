@@ -2,8 +2,8 @@
  * mod_sse: Server-Sent Events for Apache httpd.
  * See LICENSE for the terms. */
 
-/* The counters behind the limits: exact, with many processes and threads at it, and when
- * some of them are killed, whatever they were doing. */
+/* The counters behind the limits: exact, with many processes and threads at it,
+ * and when some of them are killed, whatever they were doing. */
 
 #include <apr_general.h>
 #include <apr_time.h>

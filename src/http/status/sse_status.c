@@ -44,7 +44,7 @@ static int answer(request_rec *r)
     return sse_reply_json(r, HTTP_OK, json, strlen(json));
 }
 
-/* -- A block in mod_status' pages ------------------------------------------- */
+/* -- A block in mod_status' pages ------------------------------------------ */
 
 /* httpd's scoreboard has an entry for each thread, and so none for a stream
  * that holds no thread: all streams are counted here, by child. */
