@@ -16,6 +16,7 @@
 # make bench      what it costs and how fast it is, in build/bench/results.txt
 #                 (SCENARIOS="idle close latency fanout publish long resume slow burst")
 # make bench-close  how soon a client's close is told
+# make bench-store  what the store costs by itself
 # make soak       restarts and crashes under load: nothing is lost
 #                 (SOAK_SECONDS=600, SOAK_SEED=; see docs/operations.md)
 # make setup      only install what is missing                (SETS="run test")
@@ -240,6 +241,15 @@ build/bench/mod_bench_close.so build/soak/mod_soak.so: mod_sse.h \
 	$(Q)$(CC) $(SSE_CPPFLAGS) $(SSE_CFLAGS) $(SSE_LDFLAGS) -o $@ \
 	    $(filter %.c,$^)
 
+# What the store costs by itself.
+build/bench/store: $(builddir)/obj/bench/bench_store.o $(LIB_OBJS)
+	$(call say,LD $@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) -o $@ $^ $(APU_LIBS) $(APR_LIBS) -llmdb -lpthread
+
+bench-store: build/bench/store
+	@$<
+
 bench bench-close: all build/bench/load build/bench/mod_bench_close.so
 	@APXS="$(APXS)" LIBEXECDIR="$(LIBEXECDIR)" bench/run.sh \
 	    $(if $(filter bench-close,$@),close,$(SCENARIOS))
@@ -258,6 +268,6 @@ clean:
     $(builddir)/obj/support/sse_store.d $(builddir)/obj/t/unit/make_store.d
 
 .PHONY: all install setup run test check check-one check-valgrind check-unit \
-        check-conf check-fuzz test-browser lint bench bench-close soak \
-        clean need-apxs
+        check-conf check-fuzz test-browser lint bench bench-close \
+        bench-store soak clean need-apxs
 .SECONDARY:

@@ -22,7 +22,7 @@ echo "installing playwright-core from npm into $to"
 if ! (cd $to && npm ci --ignore-scripts --no-audit --no-fund --cache ./cache \
       --fetch-retries=1 --loglevel=error >npm.log 2>&1); then
     why="npm cannot install playwright-core: $(grep -m 1 . $to/npm.log)"
-    # What the network says, or a proxy; not what is wrong with the package.
+    # An error of the network or a proxy, not of the package.
     if [ "${CI:-}" != true ] && grep -Eq 'code (E(NOTFOUND|AI_AGAIN|CONN[A-Z]*|TIMEDOUT|HOSTUNREACH|NETUNREACH|SOCKETTIMEDOUT|403|407|5[0-9][0-9])|ERR_SOCKET_TIMEOUT)' $to/npm.log; then
         echo "$why" >$to/unreachable
         exit 0

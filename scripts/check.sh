@@ -33,8 +33,8 @@ rm -rf "$work/t/logs" "$work/t/state" "$work/t/unit" "$work/t/soak" \
     "$work/t/client"
 chmod -R a+rX "$work"
 
-# The MPM first, the module under test last.  httpd's own list tells what is
-# compiled in: no file, no LoadModule.
+# The MPM first, the module under test last.  A module that has no file is
+# compiled in, or absent.
 for module in mpm_$mpm unixd log_config env setenvif headers mime alias dir \
     authn_core authn_file auth_basic authz_core authz_host authz_user \
     rewrite filter deflate ratelimit ext_filter $cgi proxy proxy_http remoteip reqtimeout status \
@@ -53,7 +53,7 @@ case $san in
         exit 1 ;;
 *address*) preload=$($CC -print-file-name=libasan.so) ;;
 *thread*)
-    # What the MPMs' hand-over of pools is to ThreadSanitizer: see there.
+    # Tells ThreadSanitizer of the MPMs' hand-over of pools.
     $CC -shared -fPIC -g -O1 $(apr-1-config --cppflags --includes) \
         -o "$work/tsan_shim.so" t/san/tsan_shim.c || exit 1
     preload=$($CC -print-file-name=libtsan.so):$work/tsan_shim.so ;;
@@ -62,7 +62,7 @@ wrap=${WRAP:-}
 case $wrap in
 valgrind*) wrap="$wrap --log-file=$work/t/logs/san.valgrind.%p" ;;
 esac
-# Where the kernel scatters addresses far, ThreadSanitizer finds no room.
+# With much address space randomization ThreadSanitizer finds no room.
 case $san in
 *thread*)
     if setarch "$(uname -m)" -R true 2>/dev/null; then
@@ -89,8 +89,8 @@ export APACHE_TEST_NO_STICKY_PREFERENCES=1
 export SSE_TOP="$top" SSE_MPM="$mpm" SSE_SAN="$san" SSE_MODULE
 unset MAKEFLAGS MFLAGS MAKELEVEL
 
-# Configuring makes certificates and compiles the C test modules, which is of
-# interest only when it fails.
+# Configuring makes certificates and compiles the C test modules: its output
+# matters only when it fails.
 cd "$work" || exit 1
 mkdir -p t/logs
 set -- -apxs "$work/t/apxs.sh" -httpd "$work/t/httpd.sh" \

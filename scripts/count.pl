@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 # mod_sse: Server-Sent Events for Apache httpd.
 #
-# What prove and Apache::Test left below a directory when
-# PERL_TEST_HARNESS_DUMP_TAP named it: prints "passed failed skipped".
-# A planned test that did not run has failed.  On stderr: which were skipped,
-# and which failed, with what they said.
+# Counts the TAP that prove and Apache::Test left in the directory named by
+# PERL_TEST_HARNESS_DUMP_TAP: prints "passed failed skipped".  A planned test that
+# did not run has failed.  On stderr: the tests that were skipped, and those that
+# failed, with their messages.
 
 use strict;
 use warnings FATAL => 'all';

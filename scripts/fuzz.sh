@@ -3,7 +3,7 @@
 # mod_sse: Server-Sent Events for Apache httpd.
 #
 # "make check-fuzz": the readers of events and of JSON against random input, for
-# FUZZ_SECONDS together.  TAP; an input that breaks one is left in build/fuzz.
+# FUZZ_SECONDS in all.  TAP; an input that breaks a reader is left in build/fuzz.
 
 set -u
 cd "$(dirname "$0")/.." || exit 1

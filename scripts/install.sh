@@ -15,7 +15,7 @@ cd "$(dirname "$0")/.."
 dest=${DESTDIR:-}
 
 # Debian's a2enmod looks in mods-available, whether or not the package apache2
-# has made it as yet.  Elsewhere httpd.conf includes what it wants of extra.
+# has created it yet.  Elsewhere httpd.conf includes files of extra.
 if [ -z "${CONFDIR:-}" ]; then
     if [ -d "$SYSCONFDIR/mods-available" ] || [ -e /etc/debian_version ]; then
         CONFDIR=$SYSCONFDIR/mods-available
@@ -39,12 +39,12 @@ trap 'rm -f "$load"' EXIT
 sed "s|/usr/lib/apache2/modules|$LIBEXECDIR|" conf/sse.load >"$load"
 put 644 "$load" "$CONFDIR/sse.load"
 
-# What an administrator has changed stays.
+# Files that an administrator has changed are kept.
 if [ -e "$dest$CONFDIR/sse.conf" ] &&
     ! cmp -s conf/sse.conf "$dest$CONFDIR/sse.conf"; then
     put 644 conf/sse.conf "$CONFDIR/sse.conf.new"
     echo "$dest$CONFDIR/sse.conf was changed and is kept: see sse.conf.new" \
-         "for what this version brings"
+         "for the defaults of this version"
 else
     put 644 conf/sse.conf "$CONFDIR/sse.conf"
 fi

@@ -8,15 +8,15 @@
 #   scripts/setup.sh run test     and to run the tests
 #   scripts/setup.sh valgrind     for "make check-valgrind"
 #
-# Touches nothing when nothing is missing.  apache2-bin is httpd's program
-# alone; apache2 would start a service.
+# Does nothing when nothing is missing.  apache2-bin is httpd's program alone;
+# the package apache2 would start a service.
 
 set -u
 LC_ALL=C
 export LC_ALL
 PATH=$PATH:/usr/sbin:/sbin
 
-# set, package, command that makes the package unnecessary (- for none), why
+# set, package, command that replaces the package if found (-: none), why
 list() {
     cat <<'LIST'
 run   apache2-bin               -         httpd itself, and its modules
@@ -84,8 +84,8 @@ unknown() {
 
 log=${TMPDIR:-/tmp}/mod_sse-setup.$$
 
-# No package named here has a service, but chromium's own needs bring D-Bus:
-# with these, neither init starts what is installed.
+# No package named here has a service, but chromium's dependencies bring D-Bus:
+# with these variables no init system starts what is installed.
 as_root() {
     set -- env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 SYSTEMD_OFFLINE=1 "$@"
     if [ "$(id -u)" = 0 ]; then
@@ -99,7 +99,7 @@ why_not() {
     sed -n 's/^[EW]: //p' "$log" | head -n 1
 }
 
-# A server that cannot be reached is a mere warning to apt-get.
+# To apt-get, a server that cannot be reached is only a warning.
 update() {
     say "apt-get update"
     as_root apt-get -q update >"$log" 2>&1
@@ -115,7 +115,7 @@ sets=${*:-run test}
 for set in $sets; do
     case $set in
     run|test|valgrind) ;;
-    *) die "'$set' is no set of packages: run, test or valgrind" ;;
+    *) die "there is no set '$set': run, test or valgrind" ;;
     esac
 done
 
@@ -143,10 +143,10 @@ if [ -n "$(unknown $packages)" ]; then
     update
     updated=1
     none=$(unknown $packages)
-    [ -z "$none" ] || die "package $none cannot be had: ${problem:-apt knows none}"
+    [ -z "$none" ] || die "package $none is not available: ${problem:-apt does not know it}"
 fi
 if ! install $packages; then
-    # A list of packages that is out of date names files that are gone.
+    # An outdated list of packages names files that are gone.
     if [ -z "$updated" ]; then
         update
         install $packages || die "cannot install: $(why_not)"

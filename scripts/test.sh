@@ -3,8 +3,8 @@
 # mod_sse: Server-Sent Events for Apache httpd.
 #
 # "make test": every part, then a summary whose last line is "N passed, N
-# failed".  Most of a part's time is waiting for what it tests, so LANES of them
-# (5) run side by side; what each has printed comes when it ends.
+# failed".  A part mostly waits for what it tests, so LANES of them (5) run side
+# by side; the output of each is printed when it ends.
 # PORT: the first of 400 that are used (8529).  FUZZ_SECONDS, SOAK_SECONDS,
 # MAKE.  PARTS: only these.
 
@@ -14,20 +14,20 @@ cd "$(dirname "$0")/.." || exit 1
 make=${MAKE:-make}
 port=${PORT:-8529}
 out=build/test
-# The longest first, so that the lanes end together.  The soak measures what it
-# loads, and is alone.
+# The longest first, so that the lanes end together.  The soak measures the
+# server under load, and so runs alone.
 parts=${PARTS:-tsan lint event asan worker prefork conf unit unit-asan fuzz
     browser soak}
 jobs=$(nproc 2>/dev/null || echo 2)
 
-# What this make was told is passed on by name, below.
+# The variables of this make are passed on by name, below.
 unset MAKEFLAGS MFLAGS MAKELEVEL PORT
 
 case $port in
 ''|*[!0-9]*|??????*) echo "PORT=$port is not a port" >&2; exit 1 ;;
 esac
 
-# What make is to do for a part.
+# Make's arguments for a part.
 arguments() {
     case $1 in
     lint)      echo lint ;;
@@ -47,11 +47,11 @@ arguments() {
     esac
 }
 
-# Run a part; what it says goes to its log, how it ended to its status.
+# Run a part.  Its output goes to its log, its exit status to its status file.
 run() {
     name=$1
     began=$(date +%s)
-    # What measures no time leaves the processors to what does.
+    # Parts that measure no time leave the processors to those that do.
     case $name in
     lint|fuzz) gently='nice -n 10' ;;
     *)         gently= ;;

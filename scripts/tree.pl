@@ -172,7 +172,7 @@ sub read_map {
 
     die "docs/design.md has no map\n" unless $block;
     for (split /\n/, $block) {
-        if (m{^(src/[\w/]*?)/?(?:  |$)}) {
+        if (m{^(src(?:/\w+)*)/?(?:  |$)}) {
             push @folders, $1;
         }
         elsif (/^ +(\S+)/) {
