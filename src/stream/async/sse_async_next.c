@@ -33,10 +33,8 @@ static struct {
     sse_loop_t *loop;  /* const after child_init */
     apr_uint32_t most; /* likewise */
     int thread_limit;  /* likewise: the scoreboard's */
-    apr_uint32_t busy; /* atomic: connections that are HANDING or SERVING */
+    apr_uint32_t busy; /* atomic: connections that are HANDOVER or SERVING */
     sse_task_t free_task;
-    TAILQ_HEAD(sse_async_list, sse_async_conn_t)
-    idle, waiting, flushing; /* loop */
 } all;
 
 /* -- On the MPM's thread --------------------------------------------------- */
@@ -71,7 +69,7 @@ static int my_thread(int child)
 /* As the MPM does: the scoreboard's entry, and the connection's number, which
  * another one may have by now that began on the same thread.  mod_cgid knows
  * requests by it. */
-static void take_place(sse_async_conn_t *conn)
+static void enter_scoreboard(sse_async_conn_t *conn)
 {
     int child = my_child(), thread = child < 0 ? -1 : my_thread(child);
 
@@ -112,9 +110,9 @@ static void write_left(sse_async_conn_t *conn)
 {
     if (!sse_async_is_flushed(conn)) {
         ap_update_child_status(conn->sbh, SERVER_BUSY_WRITE, NULL);
-        sse_async_pass_held(conn);
+        sse_async_write_backlog(conn);
     }
-    conn->is_writing = !conn->c->aborted && !sse_async_is_flushed(conn);
+    conn->mpm_writes = !conn->c->aborted && !sse_async_is_flushed(conn);
 }
 
 static void serve(void *baton)
@@ -122,11 +120,11 @@ static void serve(void *baton)
     sse_async_conn_t *conn = baton;
     conn_rec *c = conn->c;
 
-    conn->state = SSE_ASYNC_SERVING;
-    conn->pass_flush = 1;
+    sse_async_transit(conn, SSE_ASYNC_SERVING);
+    conn->may_block = 1;
     c->current_thread = sse_thread_here();
-    take_place(conn);
-    if (conn->is_writing) {
+    enter_scoreboard(conn);
+    if (conn->mpm_writes) {
         c->cs->state = CONN_STATE_WRITE_COMPLETION;
         write_left(conn);
     }
@@ -156,7 +154,7 @@ void sse_async_hand_over(sse_async_conn_t *conn)
 static void hand(sse_async_conn_t *conn)
 {
     sse_atomic_add(&all.busy, 1);
-    sse_async_set_state(conn, SSE_ASYNC_HANDING);
+    sse_async_transit(conn, SSE_ASYNC_HANDOVER);
     uv_timer_stop(&conn->timer);
     conn->peer_open = 0;
     sse_peer_close(&conn->peer);
@@ -172,7 +170,7 @@ static void on_no_turn(uv_timer_t *timer)
 {
     sse_async_conn_t *conn = sse_owner_of(timer, sse_async_conn_t, timer);
 
-    if (conn->is_writing) {
+    if (conn->mpm_writes) {
         sse_async_end(conn);
     }
     else {
@@ -180,46 +178,11 @@ static void on_no_turn(uv_timer_t *timer)
     }
 }
 
-static struct sse_async_list *list_of(const sse_async_conn_t *conn)
-{
-    switch (conn->state) {
-    case SSE_ASYNC_IDLE:
-        return &all.idle;
-    case SSE_ASYNC_WAITING:
-        return &all.waiting;
-    case SSE_ASYNC_FLUSHING:
-        return &all.flushing;
-    default:
-        return NULL;
-    }
-}
-
-void sse_async_set_state(sse_async_conn_t *conn, sse_async_state_e state)
-{
-    struct sse_async_list *list = list_of(conn);
-
-    if (list) {
-        TAILQ_REMOVE(list, conn, link);
-    }
-    conn->state = state;
-    list = list_of(conn);
-    if (list) {
-        TAILQ_INSERT_TAIL(list, conn, link);
-    }
-}
-
 void sse_async_await_next(sse_async_conn_t *conn)
 {
-    sse_async_set_state(conn, SSE_ASYNC_IDLE);
+    sse_async_transit(conn, SSE_ASYNC_IDLE);
     sse_async_set_deadline(conn, conn->server->keep_alive_timeout, on_expired);
     sse_peer_want(&conn->peer, UV_READABLE, 1);
-}
-
-void sse_async_await_writing(sse_async_conn_t *conn)
-{
-    sse_async_set_state(conn, SSE_ASYNC_FLUSHING);
-    sse_async_set_deadline(conn, conn->server->timeout, sse_async_on_deadline);
-    sse_async_want_write(conn, 1);
 }
 
 void sse_async_serve_next(sse_async_conn_t *conn)
@@ -229,41 +192,43 @@ void sse_async_serve_next(sse_async_conn_t *conn)
     }
     else {
         sse_peer_want(&conn->peer, UV_READABLE | UV_WRITABLE, 0);
-        sse_async_set_state(conn, SSE_ASYNC_WAITING);
+        sse_async_transit(conn, SSE_ASYNC_QUEUED);
         sse_async_set_deadline(conn, conn->server->timeout, on_no_turn);
     }
 }
 
 static void on_free(sse_task_t *task)
 {
-    while (!TAILQ_EMPTY(&all.waiting) &&
-           sse_atomic_load(&all.busy) < all.most) {
-        sse_async_serve_next(TAILQ_FIRST(&all.waiting));
+    sse_async_conn_t *conn = sse_async_first(SSE_ASYNC_QUEUED);
+
+    while (conn && sse_atomic_load(&all.busy) < all.most) {
+        sse_async_serve_next(conn);
+        conn = sse_async_first(SSE_ASYNC_QUEUED);
     }
 }
 
-static void end_all(struct sse_async_list *conns)
+static void leave(sse_async_state_e state, void (*fn)(sse_async_conn_t *conn))
 {
-    while (!TAILQ_EMPTY(conns)) {
-        sse_async_end(TAILQ_FIRST(conns));
+    sse_async_conn_t *conn;
+
+    while ((conn = sse_async_first(state)) != NULL) {
+        fn(conn);
     }
 }
 
 /* Gracefully, a request that has come is still served, and a response written;
  * at once, one whose response has begun is at least logged. */
-void sse_async_conns_leave(void)
+void sse_async_leave(void)
 {
     if (sse_streams_leaving() == SSE_LEAVE_AT_ONCE) {
-        end_all(&all.idle);
-        end_all(&all.flushing);
-        end_all(&all.waiting);
+        leave(SSE_ASYNC_IDLE, sse_async_end);
+        leave(SSE_ASYNC_FLUSHING, sse_async_end);
+        leave(SSE_ASYNC_QUEUED, sse_async_end);
     }
-    while (!TAILQ_EMPTY(&all.idle)) {
-        sse_async_linger(TAILQ_FIRST(&all.idle));
-    }
+    leave(SSE_ASYNC_IDLE, sse_async_linger);
 }
 
-void sse_async_conns_init(sse_loop_t *loop)
+void sse_async_init(sse_loop_t *loop)
 {
     int threads = 0;
 
@@ -272,8 +237,6 @@ void sse_async_conns_init(sse_loop_t *loop)
     all.loop = loop;
     all.most = threads > 1 ? threads / 2 : 1;
     all.free_task.run = on_free;
-    TAILQ_INIT(&all.idle);
-    TAILQ_INIT(&all.waiting);
-    TAILQ_INIT(&all.flushing);
+    sse_async_states_init();
     sse_memory_init(loop);
 }

@@ -11,115 +11,147 @@
  * what the MPM does between requests: it waits for the next one and has an MPM
  * thread run it (sse_async_next.c), writes without blocking
  * (sse_async_write.c), lingers, and has the connection's pool destroyed in the
- * end (sse_async_conn.c).
+ * end (sse_async_close.c).
  *
  * Threads: a connection has one owner at a time, as its state says: an MPM
- * thread in SERVING, a worker in AWAY, the loop in all others.  Only its owner
- * touches the conn_rec.  The hand-overs are posted tasks, pushes and timed
- * callbacks.  What other modules hook into (logging, cleanups of requests and
- * connections, pre_close_connection) never runs on the loop.
+ * thread, a worker, or the loop (sse_async_state.c).  Only its owner touches
+ * the conn_rec.  The hand-overs are posted tasks, jobs and timed callbacks.
+ * What other modules hook into (logging, cleanups of requests and connections,
+ * pre_close_connection) never runs on the loop.
  */
 
 #ifndef SSE_ASYNC_PRIVATE_H
 #define SSE_ASYNC_PRIVATE_H
-
-#include "stream/sse_stream_private.h"
 
 #include <scoreboard.h>
 #include <sys/queue.h>
 #include <util_filter.h>
 
 #include "loop/sse_workers.h"
-
-typedef enum {
-    SSE_ASYNC_SERVING,  /**< an MPM thread runs a request, or writes */
-    SSE_ASYNC_STREAM,   /**< a stream is open on it */
-    SSE_ASYNC_AWAY,     /**< a worker has it, to end a request or to close */
-    SSE_ASYNC_FLUSHING, /**< the response is over, its last bytes wait */
-    SSE_ASYNC_IDLE,     /**< waiting for the next request */
-    SSE_ASYNC_WAITING, /**< there is something for an MPM thread to do; it waits
-                          for its turn */
-    SSE_ASYNC_HANDING, /**< an MPM thread will take it over */
-    SSE_ASYNC_LINGER,  /**< shut down; the client may still be sending */
-    SSE_ASYNC_GONE     /**< to be destroyed */
-} sse_async_state_e;
+#include "stream/async/sse_async.h"
+#include "stream/async/sse_async_state.h"
+#include "stream/sse_conn_record.h"
+#include "stream/sse_stream_private.h"
 
 /** Lives in the connection's pool, from its first stream on. */
 struct sse_async_conn_t {
     conn_rec *c;
-    server_rec *server; /* the owner's: of the last stream; for its timeouts */
+    server_rec *server; /* owner: of the last stream; for its time-outs */
     sse_loop_t *loop;
-    ap_filter_t *core;           /* const: the last output filter */
-    apr_bucket_brigade *bb;      /* the owner's, to look at the input */
-    sse_stream_t *stream;        /* SERVING: expected; STREAM: open; AWAY: its
-                               request ends; else NULL */
-    sse_async_state_e state;     /* the owner's; AWAY: the loop's */
-    apr_bucket_brigade *pending; /* the owner's: what the core filter has not
-                                    been given yet */
-    ap_filter_t *hold;           /* const */
-    apr_bucket_brigade *held; /* the owner's, an MPM thread's to pass on: what a
-                                 response has left */
-    int pass_flush;      /* the owner's: an MPM thread's, FLUSH may block */
-    int is_writing;      /* the owner's: what is left to write is of a request
-                               that an MPM thread ran, which writes it too */
-    int is_tls;          /* const */
+    sse_async_state_e state; /* owner; WORKER: the loop's */
+    sse_stream_t *stream;    /* owner: SERVING: expected; STREAM: open; WORKER:
+                                its request ends; else NULL */
+
+    ap_filter_t *core;             /* const: the last output filter */
+    ap_filter_t *backlog_filter;   /* const */
+    apr_bucket_brigade *bb;        /* owner: empty, to use */
+    apr_bucket_brigade *pending;   /* owner: not yet given to the core filter */
+    apr_bucket_brigade *backlog;   /* owner: the unwritten end of a response that
+                                      only an MPM thread may read and write */
+    int may_block;                 /* owner: an MPM thread's, FLUSH may block */
+    int mpm_writes;                /* owner: an MPM thread ran the request, and
+                                      writes the rest of its response */
+    int is_tls;                    /* const */
+    int is_prepared;               /* owner: pre_close_connection has run */
     ap_sb_handle_t *sbh; /* SERVING: the scoreboard's entry of its thread */
+
     apr_uint64_t suspended; /* loop: its clock when it took over */
     sse_peer_t peer;        /* loop */
     int peer_open;          /* loop */
     int is_broken;          /* loop: the peer went while a worker had it */
-    int is_prepared;        /* the owner's: pre_close_connection has run */
-    int is_ending;          /* loop: a stream's request is not logged yet */
+    int is_counted; /* loop: a stream's request, not logged yet, still counts */
     uv_timer_t timer;       /* loop */
     int timer_open;         /* loop */
-    sse_task_t take_task, back_task;
-    sse_job_t job;                          /* AWAY, GONE: the workers' */
-    void (*errand)(sse_async_conn_t *conn); /* AWAY: the worker's */
-    void (*then)(sse_async_conn_t *conn);   /* AWAY: the loop's, after that */
-    TAILQ_ENTRY(sse_async_conn_t) link; /* loop: all IDLE, WAITING, FLUSHING */
+    sse_task_t take_task, worked_task;
+    sse_job_t job;                               /* WORKER, GONE */
+    void (*work)(sse_async_conn_t *conn);        /* WORKER: on the worker */
+    void (*after_work)(sse_async_conn_t *conn);  /* WORKER: then, on the loop */
+    TAILQ_ENTRY(sse_async_conn_t) link; /* loop: all that are in its state */
 };
-
-/* sse_async_write.c */
-
-/** Owner: put the output filter into the chains of r and of its connection. */
-void sse_async_add_filter(sse_async_conn_t *conn, request_rec *r);
-/** loop: all was written but for a request's end, which is not the loop's. */
-int sse_async_at_request_end(const sse_async_conn_t *conn);
-
-/* sse_async_hold.c */
-
-/** Owner: the filter that keeps large responses back, likewise. */
-void sse_async_add_hold(sse_async_conn_t *conn, request_rec *r);
-/** MPM thread: of what a response has left, write what the socket takes. */
-void sse_async_pass_held(sse_async_conn_t *conn);
-/** register_hooks. */
-void sse_async_hold_register(void);
-
-/* sse_async_next.c: loop */
-
-/** The connection waits for a request. */
-void sse_async_await_next(sse_async_conn_t *conn);
-/** It has to write what is left of a response. */
-void sse_async_await_writing(sse_async_conn_t *conn);
-/** Its state changes; the lists of those that are IDLE, WAITING or FLUSHING go
- *  by it. */
-void sse_async_set_state(sse_async_conn_t *conn, sse_async_state_e state);
-/** A request has come, or part of one; or the socket takes more of a response
- *  that an MPM thread writes. */
-void sse_async_serve_next(sse_async_conn_t *conn);
-/** Its handles are closed: the MPM may have it now. */
-void sse_async_hand_over(sse_async_conn_t *conn);
 
 /* sse_async_conn.c */
 
+/** Request thread: the connection's object, made for its first stream. */
+sse_async_conn_t *sse_async_of(request_rec *r, sse_loop_t *loop);
 /** MPM thread, the last thing it does: the loop takes the connection over. */
 void sse_async_take(sse_async_conn_t *conn);
-/** loop: */
+/** loop: have a worker run work, and the loop after_work then. */
+void sse_async_work(sse_async_conn_t *conn,
+                    void (*work)(sse_async_conn_t *conn),
+                    void (*after_work)(sse_async_conn_t *conn));
+/** loop: begin to watch the client. */
+apr_status_t sse_async_watch(sse_async_conn_t *conn);
+/** loop. */
 void sse_async_open_timer(sse_async_conn_t *conn);
-void sse_async_on_deadline(uv_timer_t *timer); /* ends it */
+/** loop. */
 void sse_async_set_deadline(sse_async_conn_t *conn, apr_interval_time_t timeout,
                             uv_timer_cb fn);
-void sse_async_linger(sse_async_conn_t *conn);
+
+/* sse_async_close.c: loop */
+
+/** Drop the connection. */
 void sse_async_end(sse_async_conn_t *conn);
+/** A deadline: the same. */
+void sse_async_on_deadline(uv_timer_t *timer);
+/** Close the connection, lingering. */
+void sse_async_linger(sse_async_conn_t *conn);
+/** In LINGER: there is input to discard. */
+void sse_async_discard_input(sse_async_conn_t *conn);
+/** The peer's handle is closed: close the timer's, then destroy the connection,
+ *  or hand it over. */
+void sse_async_peer_closed(sse_async_conn_t *conn);
+/** The last of a stream's response is out, or dropped. */
+void sse_async_count_logged(sse_async_conn_t *conn);
+/** Owner, but for the loop: run pre_close_connection, once. */
+void sse_async_prepare_close(sse_async_conn_t *conn);
+
+/* sse_async_response.c: loop */
+
+/** A response is over: write the rest of it, end its request, and go on with
+ *  the connection: next request, lingering close, or its end. */
+void sse_async_flush(sse_async_conn_t *conn);
+/** A stream is over: have its request ended, then the same. */
+void sse_async_finish(sse_async_conn_t *conn);
+
+/* sse_async_next.c: loop */
+
+/** Wait for the next request. */
+void sse_async_await_next(sse_async_conn_t *conn);
+/** Have an MPM thread go on: a request has come, or part of one, or the socket
+ *  takes more of a response that an MPM thread writes. */
+void sse_async_serve_next(sse_async_conn_t *conn);
+/** All handles are closed: the MPM may have the connection. */
+void sse_async_hand_over(sse_async_conn_t *conn);
+
+
+/* sse_async_write.c: owner */
+
+/** Put the output filter into the chains of r and of its connection. */
+void sse_async_add_filter(sse_async_conn_t *conn, request_rec *r);
+/** Write what the socket takes.  @return an error if the connection broke */
+apr_status_t sse_async_write(sse_async_conn_t *conn);
+/** Whether all was written. */
+int sse_async_is_flushed(const sse_async_conn_t *conn);
+/** Whether all was written but for a request's end, which is not the loop's. */
+int sse_async_at_request_end(const sse_async_conn_t *conn);
+/** loop: watch for the socket to take more, or no longer. */
+void sse_async_want_write(sse_async_conn_t *conn, int on);
+
+/* sse_async_backlog.c */
+
+/** Owner: put the filter that keeps large responses back into the chains. */
+void sse_async_add_backlog(sse_async_conn_t *conn, request_rec *r);
+/** MPM thread: write what the socket takes of the backlog. */
+void sse_async_write_backlog(sse_async_conn_t *conn);
+/** register_hooks. */
+void sse_async_backlog_register(void);
+
+/* sse_async_drive.c */
+
+/** loop: the socket takes more of the stream. */
+void sse_async_writable(sse_stream_t *stream);
+/** Worker: end a stream's response and request, which is logged when the last
+ *  of it is out. */
+void sse_async_end_request(sse_stream_t *stream);
 
 #endif /* SSE_ASYNC_PRIVATE_H */

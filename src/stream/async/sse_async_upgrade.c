@@ -45,10 +45,10 @@ static const char *without_httpds(apr_pool_t *pool, const char *list)
 
 int sse_async_keep_protocol(request_rec *r)
 {
-    const sse_conn_record_t *own = sse_conn_record(r->connection);
+    const sse_conn_record_t *record = sse_conn_record(r->connection);
     const char *wanted, *left;
 
-    if (r->main || r->prev || !own || !own->async) {
+    if (r->main || r->prev || !record || !record->async) {
         return DECLINED;
     }
     wanted = apr_table_get(r->headers_in, "Upgrade");

@@ -29,7 +29,7 @@ static apr_status_t out_filter(ap_filter_t *f, apr_bucket_brigade *bb)
     sse_async_conn_t *conn = f->ctx;
     apr_bucket *b, *next;
 
-    if (conn->pass_flush) {
+    if (conn->may_block) {
         return ap_pass_brigade(f->next, bb);
     }
     if (conn->c->aborted) {
@@ -50,7 +50,7 @@ void sse_async_register(void)
 {
     ap_register_output_filter(filter_name, out_filter, NULL,
                               AP_FTYPE_NETWORK - 1);
-    sse_async_hold_register();
+    sse_async_backlog_register();
 }
 
 void sse_async_add_filter(sse_async_conn_t *conn, request_rec *r)
@@ -59,7 +59,7 @@ void sse_async_add_filter(sse_async_conn_t *conn, request_rec *r)
 
     /* With the request, so that its chain has the filters too. */
     ap_add_output_filter(filter_name, conn, r, conn->c);
-    sse_async_add_hold(conn, r);
+    sse_async_add_backlog(conn, r);
     for (f = conn->c->output_filters; f->next; f = f->next) {
     }
     conn->core = f;
@@ -121,7 +121,7 @@ apr_status_t sse_async_write(sse_async_conn_t *conn)
 int sse_async_is_flushed(const sse_async_conn_t *conn)
 {
     return !conn->c->data_in_output_filters &&
-           APR_BRIGADE_EMPTY(conn->pending) && APR_BRIGADE_EMPTY(conn->held);
+           APR_BRIGADE_EMPTY(conn->pending) && APR_BRIGADE_EMPTY(conn->backlog);
 }
 
 int sse_async_at_request_end(const sse_async_conn_t *conn)

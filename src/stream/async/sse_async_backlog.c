@@ -3,7 +3,7 @@
  * See LICENSE for the terms. */
 
 /**
- * @file sse_async_hold.c
+ * @file sse_async_backlog.c
  * Large responses to the requests that follow a stream on its connection.
  *
  * An MPM thread runs such a request.  Where a client reads slowly the core
@@ -30,7 +30,7 @@
  * that makes sense. */
 #define PIECE_BYTES (32 * 1024)
 
-static const char filter_name[] = "SSE_HOLD";
+static const char filter_name[] = "SSE_BACKLOG";
 
 /* What a response has left. */
 typedef struct {
@@ -74,7 +74,7 @@ static void keep(sse_async_conn_t *conn, apr_bucket_brigade *bb)
             apr_bucket_file_enable_mmap(b, 0);
         }
     }
-    APR_BRIGADE_CONCAT(conn->held, bb);
+    APR_BRIGADE_CONCAT(conn->backlog, bb);
 }
 
 /* The part of it that is in front of a bucket. */
@@ -93,17 +93,17 @@ static apr_status_t pass_before(ap_filter_t *f, apr_bucket_brigade *bb,
     return rv;
 }
 
-static apr_status_t hold_filter(ap_filter_t *f, apr_bucket_brigade *bb)
+static apr_status_t out_filter(ap_filter_t *f, apr_bucket_brigade *bb)
 {
     sse_async_conn_t *conn = f->ctx;
     apr_bucket *from;
     apr_status_t rv;
     found_t found;
 
-    if (!conn->pass_flush) {
+    if (!conn->may_block) {
         return ap_pass_brigade(f->next, bb);
     }
-    APR_BRIGADE_PREPEND(bb, conn->held);
+    APR_BRIGADE_PREPEND(bb, conn->backlog);
     found = look(bb);
     from = found.file ? found.file : found.end;
     if (found.must_pass || !found.end) {
@@ -118,16 +118,16 @@ static apr_status_t hold_filter(ap_filter_t *f, apr_bucket_brigade *bb)
     return APR_SUCCESS;
 }
 
-void sse_async_hold_register(void)
+void sse_async_backlog_register(void)
 {
     /* Above mod_ssl's filters. */
-    ap_register_output_filter(filter_name, hold_filter, NULL,
+    ap_register_output_filter(filter_name, out_filter, NULL,
                               AP_FTYPE_CONNECTION + 3);
 }
 
-void sse_async_add_hold(sse_async_conn_t *conn, request_rec *r)
+void sse_async_add_backlog(sse_async_conn_t *conn, request_rec *r)
 {
-    conn->hold = ap_add_output_filter(filter_name, conn, r, conn->c);
+    conn->backlog_filter = ap_add_output_filter(filter_name, conn, r, conn->c);
 }
 
 /* -- Passing on ------------------------------------------------------------ */
@@ -164,8 +164,8 @@ static apr_status_t take_piece(sse_async_conn_t *conn,
     apr_status_t rv;
     apr_bucket *b;
 
-    while (room && !APR_BRIGADE_EMPTY(conn->held)) {
-        b = APR_BRIGADE_FIRST(conn->held);
+    while (room && !APR_BRIGADE_EMPTY(conn->backlog)) {
+        b = APR_BRIGADE_FIRST(conn->backlog);
         rv = read_piece(b, room);
         if (rv != APR_SUCCESS) {
             return rv;
@@ -182,10 +182,10 @@ static void give_up(sse_async_conn_t *conn)
 {
     conn->c->aborted = 1;
     apr_brigade_cleanup(conn->bb);
-    apr_brigade_cleanup(conn->held);
+    apr_brigade_cleanup(conn->backlog);
 }
 
-void sse_async_pass_held(sse_async_conn_t *conn)
+void sse_async_write_backlog(sse_async_conn_t *conn)
 {
     ap_out_filter_func core = conn->core->frec->filter_func.out_func;
     conn_rec *c = conn->c;
@@ -195,10 +195,10 @@ void sse_async_pass_held(sse_async_conn_t *conn)
     c->cs->state = CONN_STATE_WRITE_COMPLETION;
     rv = core(conn->core, NULL);
     while (rv == APR_SUCCESS && !c->data_in_output_filters &&
-           !APR_BRIGADE_EMPTY(conn->held)) {
+           !APR_BRIGADE_EMPTY(conn->backlog)) {
         rv = take_piece(conn, conn->bb);
         if (rv == APR_SUCCESS) {
-            rv = ap_pass_brigade(conn->hold->next, conn->bb);
+            rv = ap_pass_brigade(conn->backlog_filter->next, conn->bb);
         }
         apr_brigade_cleanup(conn->bb);
         if (rv == APR_SUCCESS) {
