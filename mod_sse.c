@@ -30,6 +30,7 @@
 #include "child/sse_child.h"
 #include "process/sse_requests.h"
 #include "process/sse_signals.h"
+#include "stream/async/sse_async.h"
 #include "stream/sse_conn_record.h"
 #include "stream/sse_seal.h"
 #include "stream/wait/sse_h2_requests.h"

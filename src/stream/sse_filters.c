@@ -23,7 +23,7 @@ static const char *const trusted[] = {
     "http_outerror", "old_write", "ssl/tls filter", "ssl/tls coalescing filter",
     "tls raw",
     /* mod_sse's */
-    "sse_async", "sse_seal", "sse_hold",
+    "sse_async", "sse_seal", "sse_backlog",
     /* other modules of httpd */
     "brotli_compress", "buffer", "deflate", "fixup_headers_err",
     "fixup_headers_out", "inflate", "log_input_output", "logio_ttfb_out",

@@ -139,10 +139,6 @@ apr_status_t sse_stream_end(sse_stream_t *stream, sse_close_reason_e reason,
  */
 void sse_stream_dismiss(sse_stream_t *stream, sse_close_reason_e reason);
 
-/** Have it end, its client told to come again, as soon as it has been sent what
- *  is due: its thread is needed.  Any thread. */
-void sse_stream_poll(sse_stream_t *stream);
-
 /** Why it ended, or SSE_CLOSE_NONE.  Any thread. */
 sse_close_reason_e sse_stream_reason(const sse_stream_t *stream);
 
@@ -198,16 +194,5 @@ void sse_streams_count_down(void);
  *  been told and nobody pins it; or no longer.  Request thread. */
 void sse_streams_hold(void);
 void sse_streams_let_go(void);
-
-/** suspend_connection hook: the loop may take the connection over.  The MPM's
- *  thread. */
-void sse_async_suspended(conn_rec *c, request_rec *r);
-
-/** post_read_request hook: a connection that is the loop's keeps its protocol.
- *  Request thread. */
-int sse_async_keep_protocol(request_rec *r);
-
-/** register_hooks: the output filters of asynchronous connections. */
-void sse_async_register(void);
 
 #endif /* SSE_STREAM_H */

@@ -15,7 +15,10 @@
 #include "sse_atomic.h"
 #include "shared/sse_counters.h"
 #include "process/sse_signals.h"
+#include "stream/async/sse_async.h"
+#include "stream/sse_conn_record.h"
 #include "stream/sse_filters.h"
+#include "stream/wait/sse_wait.h"
 
 APLOG_USE_MODULE(sse);
 
@@ -31,7 +34,7 @@ void sse_stream_open_init(sse_loop_t *loop, int is_async)
 {
     child.loop = loop;
     child.is_async = is_async;
-    sse_async_conns_init(loop);
+    sse_async_init(loop);
 }
 
 void sse_stream_opts(request_rec *r, sse_stream_opts_t *opts)
@@ -151,11 +154,11 @@ static sse_stream_t *create(request_rec *r, const sse_stream_plan_t *plan,
     pthread_mutex_init(&stream->lock, NULL);
     pthread_cond_init(&stream->cond, NULL);
     stream->bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
-    stream->drive = may_suspend(r) ? &sse_drive_async : &sse_drive_wait;
+    stream->drive = may_suspend(r) ? &sse_async_drive : &sse_wait_drive;
     sse_stream_init_tasks(stream);
-    sse_stream_poll_init(stream, 0);
-    if (stream->drive == &sse_drive_async) {
-        sse_async_init(stream); /* stream_open may send already */
+    sse_wait_prepare(stream);
+    if (stream->drive == &sse_async_drive) {
+        sse_async_prepare(stream); /* stream_open may send already */
     }
     sse_stream_log_prepare(r);
     stream->notes = sse_notes_create(r, plan->channels);
@@ -165,45 +168,6 @@ static sse_stream_t *create(request_rec *r, const sse_stream_plan_t *plan,
     sse_callbacks_acquire(stream->callbacks);
     sse_callbacks_set_stream(stream->callbacks);
     return stream;
-}
-
-/* The backstop: the request goes although nobody ended its stream, since a
- * handler returned something else than it was given.  As SUSPENDED never took
- * effect, nobody but this thread has the connection: it waits for the telling,
- * and writes nothing. */
-static apr_status_t on_request_gone(void *baton)
-{
-    sse_stream_t *stream = baton;
-
-    if (sse_loop_is_gone(stream->loop)) {
-        return APR_SUCCESS; /* and so is the child */
-    }
-    ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, stream->r,
-                  "stream %s is over before it began: its handler must return "
-                  "what sse_start() returned",
-                  stream->notes->id);
-    sse_async_expect(stream->conn, NULL);
-    stream->headers = NULL; /* an error page has others */
-    sse_atomic_store(&stream->is_dead, 1);
-    sse_atomic_store(&stream->drive, &sse_drive_wait);
-    sse_stream_end(stream, SSE_CLOSE_ERROR, APR_EGENERAL);
-    sse_wait_run(stream);
-    return APR_SUCCESS;
-}
-
-static int run_async(sse_stream_t *stream)
-{
-    request_rec *r = stream->r;
-
-    stream->conn = sse_async_of(r, stream->loop);
-    apr_pool_pre_cleanup_register(r->pool, stream, on_request_gone);
-    sse_async_expect(stream->conn, stream);
-    return SUSPENDED;
-}
-
-void sse_stream_disarm(sse_stream_t *stream)
-{
-    apr_pool_cleanup_kill(stream->r->pool, stream, on_request_gone);
 }
 
 static int run(sse_stream_t *stream, int is_open)
@@ -218,8 +182,8 @@ static int run(sse_stream_t *stream, int is_open)
     }
     ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, r, "stream %s open on %s",
                   stream->notes->id, apr_table_get(r->notes, "sse-channel"));
-    if (stream->drive == &sse_drive_async) {
-        return run_async(stream);
+    if (stream->drive == &sse_async_drive) {
+        return sse_async_run(stream);
     }
     sse_wait_run(stream);
     return OK;
@@ -288,13 +252,13 @@ static sse_thread_e take_thread(request_rec *r, const sse_stream_plan_t *plan,
                                 sse_thread_t *thread)
 {
     conn_rec *c = r->connection->master;
-    sse_conn_record_t *own = c ? sse_conn_record(c) : NULL;
+    sse_conn_record_t *record = c ? sse_conn_record(c) : NULL;
 
     memset(thread, 0, sizeof(*thread));
     if (is_suspendable(r) && !sse_filters_waiting(r)) {
         return SSE_THREAD_NONE;
     }
-    return sse_threads_take(r, own ? &own->threads : NULL, plan->can_poll,
+    return sse_threads_take(r, record ? &record->threads : NULL, plan->can_poll,
                             thread);
 }
 
@@ -331,7 +295,7 @@ static int take(request_rec *r, const sse_stream_plan_t *plan,
  * if that holds a thread. */
 static void settle_thread(sse_stream_t *stream, sse_thread_t *thread)
 {
-    if (stream->drive == &sse_drive_async) {
+    if (stream->drive == &sse_async_drive) {
         sse_threads_give_back(thread, 0);
         return;
     }

@@ -21,14 +21,12 @@
 #include "loop/sse_peer.h"
 #include "loop/sse_workers.h"
 #include "notify/sse_callbacks.h"
-#include "stream/sse_conn_record.h"
 #include "stream/sse_seal.h"
 #include "stream/sse_headers.h"
 #include "stream/sse_limits.h"
 #include "notify/sse_notes.h"
 #include "stream/sse_queue.h"
 #include "stream/sse_stream.h"
-#include "stream/wait/sse_threads.h"
 
 /** How far a stream is, on the loop.  Only forward: which may follow which, and
  *  what is done then, is a table in sse_stream.c. */
@@ -41,7 +39,10 @@ typedef enum {
     SSE_PHASE_DONE      /**< the request is let go */
 } sse_phase_e;
 
-typedef struct {
+/** How a stream is written. */
+typedef struct sse_drive_t {
+    /** Whether a thread writes, which may hang in a write and report nothing. */
+    int is_blocking;
     /** loop: begin to watch the client. */
     apr_status_t (*attach)(sse_stream_t *stream);
     /** Any thread: something waits to be written. */
@@ -54,8 +55,6 @@ typedef struct {
      *  the drive's reference, and counts the stream down after that. */
     void (*finish)(sse_stream_t *stream);
 } sse_drive_t;
-
-typedef struct sse_async_conn_t sse_async_conn_t;
 
 /** Whether a client takes what waits for it; see sse_stream_slow.c. */
 typedef struct {
@@ -79,21 +78,21 @@ struct sse_stream_t {
     sse_phase_e phase; /* loop */
     int ended_early;   /* loop: it was ended before it was attached */
 
-    request_rec *r;             /* const; valid until SSE_PHASE_DONE */
-    server_rec *server;         /* const */
-    sse_loop_t *loop;           /* const */
-    sse_stream_opts_t opts;     /* const */
-    const sse_format_t *format; /* const */
-    const sse_source_t *source; /* const */
-    void *source_baton;         /* const */
-    const sse_drive_t *drive;   /* atomic; const once attached */
-    sse_async_conn_t *conn;     /* const; asynchronous drive only */
-    sse_notes_t *notes;         /* const; the values: lock */
-    sse_callbacks_t *callbacks; /* const; holds a reference */
-    sse_headers_t *headers;     /* const: as they were sent */
-    sse_seal_t *seal;           /* const; its inside: writer */
-    sse_ready_fn *ready;        /* const; or NULL */
-    void *ready_baton;          /* const */
+    request_rec *r;                /* const; valid until SSE_PHASE_DONE */
+    server_rec *server;            /* const */
+    sse_loop_t *loop;              /* const */
+    sse_stream_opts_t opts;        /* const */
+    const sse_format_t *format;    /* const */
+    const sse_source_t *source;    /* const */
+    void *source_baton;            /* const */
+    const sse_drive_t *drive;      /* atomic; const once attached */
+    struct sse_async_conn_t *conn; /* const; asynchronous drive only */
+    sse_notes_t *notes;            /* const; the values: lock */
+    sse_callbacks_t *callbacks;    /* const; holds a reference */
+    sse_headers_t *headers;        /* const: as they were sent */
+    sse_seal_t *seal;              /* const; its inside: writer */
+    sse_ready_fn *ready;           /* const; or NULL */
+    void *ready_baton;             /* const */
     sse_job_t ready_job, log_job;
     int log_late; /* loop, then who ends the request: the end's line is his */
     apr_time_t opened;       /* const */
@@ -143,12 +142,6 @@ struct sse_stream_t {
     int finished;        /* lock */
     sse_task_t input_task;
 };
-
-extern const sse_drive_t sse_drive_async;
-extern const sse_drive_t sse_drive_wait;
-
-/** Request thread: wait for the end and write what comes. */
-void sse_wait_run(sse_stream_t *stream);
 
 /** Any thread: the last bytes of a stream that has ended, behind what waits. */
 void sse_stream_add_last(sse_stream_t *stream, sse_buf_t *buf);
@@ -210,17 +203,6 @@ int sse_reason_drains(sse_close_reason_e reason);
 /** loop: have its timer fire when something is due. */
 void sse_stream_arm(sse_stream_t *stream);
 
-/* sse_stream_poll.c: loop, but for the first */
-
-/** Request thread. */
-void sse_stream_poll_init(sse_stream_t *stream, int polls);
-/** It holds its thread for a moment from now on: sets its deadline. */
-void sse_stream_poll_begin(sse_stream_t *stream);
-/** Nothing waits, or "ready" has returned: if it polls, that may be all. */
-void sse_stream_poll_drained(sse_stream_t *stream);
-/** Its deadline has come. */
-void sse_stream_poll_over(sse_stream_t *stream);
-
 /* sse_streams.c: loop */
 void sse_streams_add(sse_stream_t *stream);
 void sse_streams_remove(sse_stream_t *stream);
@@ -233,8 +215,6 @@ void sse_stream_init_tasks(sse_stream_t *stream);
 
 /** child_init. */
 void sse_stream_open_init(sse_loop_t *loop, int is_async);
-/** loop: the request is the loop's: its pool's cleanup is no end any more. */
-void sse_stream_disarm(sse_stream_t *stream);
 
 /* sse_stream_log.c */
 
@@ -244,34 +224,5 @@ void sse_stream_log_prepare(request_rec *r);
 void sse_stream_log_end(sse_stream_t *stream);
 /** Who ends its request: the same, where the loop could not have it done. */
 void sse_stream_log_late(const sse_stream_t *stream);
-
-/* sse_conn.c */
-
-/** Request thread: the connection's object, made at its first stream. */
-sse_async_conn_t *sse_async_of(request_rec *r, sse_loop_t *loop);
-/** Request thread: its next suspension is this stream's; NULL: nobody's. */
-void sse_async_expect(sse_async_conn_t *conn, sse_stream_t *stream);
-/** loop: begin to watch. */
-apr_status_t sse_async_watch(sse_async_conn_t *conn);
-/** loop: write what the socket takes. @return an error if it broke */
-apr_status_t sse_async_write(sse_async_conn_t *conn);
-/** loop: whether all was written. */
-int sse_async_is_flushed(const sse_async_conn_t *conn);
-/** loop: have sse_async_writable() called when it takes more. */
-void sse_async_want_write(sse_async_conn_t *conn, int on);
-/** loop: the child leaves: no connection waits for another request. */
-void sse_async_conns_leave(void);
-/** loop: the stream is over: have its request ended, and go on with the
- *  connection: next request, lingering close, or its end. */
-void sse_async_finish(sse_async_conn_t *conn);
-/** child_init. */
-void sse_async_conns_init(sse_loop_t *loop);
-/** loop; called by the connection for its stream. */
-void sse_async_writable(sse_stream_t *stream);
-/** Worker; called by the connection for its stream: end the response and the
- *  request, which is logged when the last of it is out. */
-void sse_async_end_request(sse_stream_t *stream);
-/** Request thread, for a new stream of this drive. */
-void sse_async_init(sse_stream_t *stream);
 
 #endif /* SSE_STREAM_PRIVATE_H */

@@ -79,7 +79,7 @@ int sse_slow_look(sse_stream_t *stream, apr_uint64_t now)
         return 0;
     }
     is_drained = sse_stream_is_drained(stream);
-    if (is_drained && stream->drive == &sse_drive_async) {
+    if (is_drained && !stream->drive->is_blocking) {
         slow->look_at = 0;
         return 0;
     }

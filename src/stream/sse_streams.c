@@ -20,6 +20,7 @@
 #include "sse_atomic.h"
 #include "process/sse_requests.h"
 #include "process/sse_signals.h"
+#include "stream/async/sse_async.h"
 
 APLOG_USE_MODULE(sse);
 
@@ -173,7 +174,7 @@ static void on_patience(uv_timer_t *timer)
 
 static void on_leave(void *baton)
 {
-    sse_async_conns_leave();
+    sse_async_leave();
     if (all.exit_steps) {
         return;
     }

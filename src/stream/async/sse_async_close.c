@@ -18,6 +18,7 @@
 #include "stream/async/sse_async_private.h"
 
 #include <http_connection.h>
+#include <http_core.h>
 
 #include "process/sse_memory.h"
 #include "process/sse_thread.h"

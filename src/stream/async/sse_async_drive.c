@@ -3,7 +3,7 @@
  * See LICENSE for the terms. */
 
 /**
- * @file sse_drive_async.c
+ * @file sse_async_drive.c
  * The asynchronous drive: the loop owns connection and request, and no thread
  * waits.
  *
@@ -15,12 +15,16 @@
  * Threads: the loop's, but for sse_async_end_request().
  */
 
-#include "stream/sse_stream_private.h"
+#include "stream/async/sse_async_private.h"
 
+#include <http_log.h>
 #include <http_protocol.h>
 #include <http_request.h>
 
 #include "sse_atomic.h"
+#include "stream/wait/sse_wait.h"
+
+APLOG_USE_MODULE(sse);
 
 /* What is written of one stream's queue before others have their turn. */
 #define TAKES_MOST 4
@@ -102,9 +106,33 @@ void sse_async_writable(sse_stream_t *stream)
     }
 }
 
+/* The request goes although nobody ended its stream, since a handler returned
+ * something else than it was given.  As SUSPENDED never took effect, nobody but
+ * this thread has the connection: it waits until the end was told, and writes
+ * nothing. */
+static apr_status_t on_request_gone(void *baton)
+{
+    sse_stream_t *stream = baton;
+
+    if (sse_loop_is_gone(stream->loop)) {
+        return APR_SUCCESS; /* and so is the child */
+    }
+    ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, stream->r,
+                  "stream %s is over before it began: its handler must return "
+                  "what sse_start() returned",
+                  stream->notes->id);
+    stream->conn->stream = NULL;
+    stream->headers = NULL; /* an error page has others */
+    sse_atomic_store(&stream->is_dead, 1);
+    sse_atomic_store(&stream->drive, &sse_wait_drive);
+    sse_stream_end(stream, SSE_CLOSE_ERROR, APR_EGENERAL);
+    sse_wait_run(stream);
+    return APR_SUCCESS;
+}
+
 static apr_status_t async_attach(sse_stream_t *stream)
 {
-    sse_stream_disarm(stream);
+    apr_pool_cleanup_kill(stream->r->pool, stream, on_request_gone);
     stream->seal->is_open = 1; /* nobody else writes from now on */
     return sse_async_watch(stream->conn);
 }
@@ -142,7 +170,20 @@ static void async_finish(sse_stream_t *stream)
     sse_async_finish(stream->conn);
 }
 
-const sse_drive_t sse_drive_async = {async_attach, async_kick, async_cut,
+const sse_drive_t sse_async_drive = {0, async_attach, async_kick, async_cut,
                                      async_finish};
 
-void sse_async_init(sse_stream_t *stream) { stream->kick_task.run = on_kick; }
+void sse_async_prepare(sse_stream_t *stream)
+{
+    stream->kick_task.run = on_kick;
+}
+
+int sse_async_run(sse_stream_t *stream)
+{
+    request_rec *r = stream->r;
+
+    stream->conn = sse_async_of(r, stream->loop);
+    apr_pool_pre_cleanup_register(r->pool, stream, on_request_gone);
+    stream->conn->stream = stream;
+    return SUSPENDED;
+}

@@ -23,15 +23,32 @@
 #ifndef SSE_ASYNC_PRIVATE_H
 #define SSE_ASYNC_PRIVATE_H
 
+#include <httpd.h>
 #include <scoreboard.h>
 #include <sys/queue.h>
 #include <util_filter.h>
 
 #include "loop/sse_workers.h"
 #include "stream/async/sse_async.h"
-#include "stream/async/sse_async_state.h"
 #include "stream/sse_conn_record.h"
 #include "stream/sse_stream_private.h"
+
+typedef struct sse_async_conn_t sse_async_conn_t;
+
+/** Which may follow which, by which event, and who owns the connection in each:
+ *  a table in sse_async_state.c. */
+typedef enum {
+    SSE_ASYNC_SERVING,  /**< an MPM thread runs a request, or writes */
+    SSE_ASYNC_STREAM,   /**< a stream is open */
+    SSE_ASYNC_WORKER,   /**< a worker ends a request, or closes */
+    SSE_ASYNC_FLUSHING, /**< a response is over; its last bytes are unwritten */
+    SSE_ASYNC_IDLE,     /**< kept alive, until the next request */
+    SSE_ASYNC_QUEUED,   /**< has something to do for the next free MPM thread */
+    SSE_ASYNC_HANDOVER, /**< given to the MPM, no thread has it yet */
+    SSE_ASYNC_LINGER,   /**< shut down; the client may still be sending */
+    SSE_ASYNC_GONE,     /**< about to be destroyed */
+    SSE_ASYNC_STATES
+} sse_async_state_e;
 
 /** Lives in the connection's pool, from its first stream on. */
 struct sse_async_conn_t {
@@ -42,17 +59,17 @@ struct sse_async_conn_t {
     sse_stream_t *stream;    /* owner: SERVING: expected; STREAM: open; WORKER:
                                 its request ends; else NULL */
 
-    ap_filter_t *core;             /* const: the last output filter */
-    ap_filter_t *backlog_filter;   /* const */
-    apr_bucket_brigade *bb;        /* owner: empty, to use */
-    apr_bucket_brigade *pending;   /* owner: not yet given to the core filter */
-    apr_bucket_brigade *backlog;   /* owner: the unwritten end of a response that
+    ap_filter_t *core;           /* const: the last output filter */
+    ap_filter_t *backlog_filter; /* const */
+    apr_bucket_brigade *bb;      /* owner: empty, to use */
+    apr_bucket_brigade *pending; /* owner: not yet given to the core filter */
+    apr_bucket_brigade *backlog; /* owner: the unwritten end of a response that
                                       only an MPM thread may read and write */
-    int may_block;                 /* owner: an MPM thread's, FLUSH may block */
-    int mpm_writes;                /* owner: an MPM thread ran the request, and
+    int may_block;               /* owner: an MPM thread's, FLUSH may block */
+    int mpm_writes;              /* owner: an MPM thread ran the request, and
                                       writes the rest of its response */
-    int is_tls;                    /* const */
-    int is_prepared;               /* owner: pre_close_connection has run */
+    int is_tls;                  /* const */
+    int is_prepared;             /* owner: pre_close_connection has run */
     ap_sb_handle_t *sbh; /* SERVING: the scoreboard's entry of its thread */
 
     apr_uint64_t suspended; /* loop: its clock when it took over */
@@ -60,14 +77,24 @@ struct sse_async_conn_t {
     int peer_open;          /* loop */
     int is_broken;          /* loop: the peer went while a worker had it */
     int is_counted; /* loop: a stream's request, not logged yet, still counts */
-    uv_timer_t timer;       /* loop */
-    int timer_open;         /* loop */
+    uv_timer_t timer; /* loop */
+    int timer_open;   /* loop */
     sse_task_t take_task, worked_task;
-    sse_job_t job;                               /* WORKER, GONE */
-    void (*work)(sse_async_conn_t *conn);        /* WORKER: on the worker */
-    void (*after_work)(sse_async_conn_t *conn);  /* WORKER: then, on the loop */
+    sse_job_t job;                              /* WORKER, GONE */
+    void (*work)(sse_async_conn_t *conn);       /* WORKER: on the worker */
+    void (*after_work)(sse_async_conn_t *conn); /* WORKER: then, on the loop */
     TAILQ_ENTRY(sse_async_conn_t) link; /* loop: all that are in its state */
 };
+
+/* sse_async_state.c */
+
+/** child_init. */
+void sse_async_states_init(void);
+/** Owner: change the state; the lists of FLUSHING, IDLE and QUEUED, which are
+ *  the loop's, follow. */
+void sse_async_transit(sse_async_conn_t *conn, sse_async_state_e to);
+/** loop: the connection that has been longest in one of those, or NULL. */
+sse_async_conn_t *sse_async_first(sse_async_state_e state);
 
 /* sse_async_conn.c */
 
@@ -122,7 +149,6 @@ void sse_async_await_next(sse_async_conn_t *conn);
 void sse_async_serve_next(sse_async_conn_t *conn);
 /** All handles are closed: the MPM may have the connection. */
 void sse_async_hand_over(sse_async_conn_t *conn);
-
 
 /* sse_async_write.c: owner */
 

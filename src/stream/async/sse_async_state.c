@@ -23,8 +23,9 @@ static const struct {
 } states[SSE_ASYNC_STATES] = {
     /* Owner: an MPM thread, until the loop's on_take() runs.  Its request was
      * suspended with a stream (STREAM); it is done (all others): see flush(). */
-    [SSE_ASYNC_SERVING] = {"serving", TO(STREAM) | TO(WORKER) | TO(FLUSHING) |
-                                          TO(IDLE) | TO(QUEUED) | TO(HANDOVER),
+    [SSE_ASYNC_SERVING] = {"serving",
+                           TO(STREAM) | TO(WORKER) | TO(FLUSHING) | TO(IDLE) |
+                               TO(QUEUED) | TO(HANDOVER),
                            0},
     /* Owner: the loop.  The stream's end was told: a worker ends its
      * request. */
@@ -32,9 +33,9 @@ static const struct {
     /* Owner: a worker, until the loop's on_worked() runs.  A request has ended:
      * see flush().  The connection was shut down (LINGER), or is lost (GONE);
      * or there is more for a worker to do. */
-    [SSE_ASYNC_WORKER] = {"worker", TO(WORKER) | TO(FLUSHING) | TO(IDLE) |
-                                        TO(QUEUED) | TO(HANDOVER) |
-                                        TO(LINGER) | TO(GONE),
+    [SSE_ASYNC_WORKER] = {"worker",
+                          TO(WORKER) | TO(FLUSHING) | TO(IDLE) | TO(QUEUED) |
+                              TO(HANDOVER) | TO(LINGER) | TO(GONE),
                           0},
     /* Owner: the loop.  All was written: the next request is waited for (IDLE)
      * or already there (QUEUED, HANDOVER); or a worker ends the request, or

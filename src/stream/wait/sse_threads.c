@@ -13,6 +13,7 @@
 #include "loop/sse_complain.h"
 #include "shared/sse_counters.h"
 #include "stream/sse_stream.h"
+#include "stream/wait/sse_wait.h"
 
 APLOG_USE_MODULE(sse);
 
@@ -293,7 +294,7 @@ static void end_surplus(sse_threads_conn_t *conn)
         stream = find_surplus(conn);
         pthread_mutex_unlock(&all.lock);
         if (stream) {
-            sse_stream_poll(stream);
+            sse_wait_poll(stream);
             sse_stream_release(stream);
         }
     } while (stream);

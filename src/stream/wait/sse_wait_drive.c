@@ -3,7 +3,7 @@
  * See LICENSE for the terms. */
 
 /**
- * @file sse_drive_wait.c
+ * @file sse_wait_drive.c
  * The waiting drive: worker, prefork, HTTP/2, internal redirects.
  *
  * The handler's thread owns request and connection throughout: it waits for the
@@ -20,6 +20,7 @@
 
 #include "sse_atomic.h"
 #include "stream/wait/sse_h2_requests.h"
+#include "stream/wait/sse_wait.h"
 
 /* How often an HTTP/2 stream's thread looks whether it was reset. */
 #define ABORT_POLL_MSEC 50
@@ -121,7 +122,7 @@ static void wait_finish(sse_stream_t *stream)
     }
 }
 
-const sse_drive_t sse_drive_wait = {wait_attach, wait_kick, wait_cut,
+const sse_drive_t sse_wait_drive = {1, wait_attach, wait_kick, wait_cut,
                                     wait_finish};
 
 /* Or the source has asked for this. */
@@ -262,7 +263,7 @@ static void wait_more(sse_stream_t *stream)
     }
     if (stream->can_poll && !stream->yields && sse_h2_must_yield()) {
         stream->yields = 1;
-        sse_stream_poll(stream);
+        sse_wait_poll(stream);
     }
     clock_gettime(CLOCK_REALTIME, &until);
     until.tv_nsec += ABORT_POLL_MSEC * 1000000L;
