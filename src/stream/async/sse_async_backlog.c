@@ -141,16 +141,12 @@ static apr_status_t read_piece(apr_bucket *b, apr_size_t room)
 {
     const char *data;
     apr_size_t len;
-    apr_status_t rv;
+    apr_status_t rv = APR_SUCCESS;
 
-    if (!APR_BUCKET_IS_FILE(b)) {
-        if (b->length > room) {
-            apr_bucket_split(b, room);
-        }
-        return APR_SUCCESS;
+    if (APR_BUCKET_IS_FILE(b)) {
+        /* Some of it becomes memory, and the rest another bucket. */
+        rv = apr_bucket_read(b, &data, &len, APR_BLOCK_READ);
     }
-    /* Some of it becomes memory, and the rest another bucket. */
-    rv = apr_bucket_read(b, &data, &len, APR_BLOCK_READ);
     if (rv == APR_SUCCESS && b->length > room) {
         apr_bucket_split(b, room);
     }

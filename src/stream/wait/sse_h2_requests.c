@@ -11,6 +11,7 @@
 #include <mod_http2.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/queue.h>
 #include <time.h>
 #include <util_filter.h>
 
@@ -29,24 +30,25 @@
 #define MOST_WAITING 100
 
 struct sse_h2_conn_t {
-    sse_h2_frames_t frames;      /* the connection's thread's */
-    sse_conn_record_t *own;      /* const */
-    int running;                 /* lock: requests that have begun */
-    int blamed;                  /* lock: streams that have yielded for it */
-    int count;                   /* lock: of those that wait */
-    apr_uint32_t *waiting;       /* lock: their ids */
-    sse_h2_conn_t *next, **prev; /* lock: of all */
+    sse_h2_frames_t frames; /* the connection's thread's */
+    sse_conn_record_t *own; /* const */
+    int running;            /* lock: requests that have begun */
+    int blamed;             /* lock: streams that have yielded for it */
+    int count;              /* lock: of those that wait */
+    apr_uint32_t *waiting;  /* lock: their ids */
+    TAILQ_ENTRY(sse_h2_conn_t) link; /* lock */
 };
 
 static struct {
     pthread_mutex_t lock;
-    sse_h2_conn_t *first;
+    TAILQ_HEAD(, sse_h2_conn_t) conns; /* lock */
     int waiting;         /* atomic, changed under the lock: requests that have
                             come, and not begun */
     apr_uint32_t looked; /* atomic: when that was last looked at, in ms */
     int lay;             /* lock: so often in a row some seemed to lie */
     int has_begun;       /* lock: whether one has begun since the last time */
-} all = {.lock = PTHREAD_MUTEX_INITIALIZER};
+} all = {.lock = PTHREAD_MUTEX_INITIALIZER,
+         .conns = TAILQ_HEAD_INITIALIZER(all.conns)};
 
 typedef APR_OPTIONAL_FN_TYPE(http2_var_lookup) lookup_fn;
 
@@ -82,7 +84,8 @@ static int does_lie(int blame)
     sse_h2_conn_t *conn;
     int lies = 0;
 
-    for (conn = all.first; conn; conn = conn->next) {
+    TAILQ_FOREACH(conn, &all.conns, link)
+    {
         if (conn->count && conn->blamed < sse_mpm()->h2_threads &&
             conn->running < sse_threads_at_a_time(&conn->own->threads)) {
             conn->blamed += blame;
@@ -102,10 +105,7 @@ static apr_status_t on_gone(void *baton)
     while (conn->count) {
         forget(conn, 0);
     }
-    *conn->prev = conn->next;
-    if (conn->next) {
-        conn->next->prev = conn->prev;
-    }
+    TAILQ_REMOVE(&all.conns, conn, link);
     pthread_mutex_unlock(&all.lock);
     return APR_SUCCESS;
 }
@@ -115,12 +115,7 @@ static void on_preface(conn_rec *c, sse_h2_conn_t *conn)
     conn->own = sse_conn_record(c);
     conn->waiting = apr_palloc(c->pool, MOST_WAITING * sizeof(*conn->waiting));
     pthread_mutex_lock(&all.lock);
-    conn->next = all.first;
-    conn->prev = &all.first;
-    if (conn->next) {
-        conn->next->prev = &conn->next;
-    }
-    all.first = conn;
+    TAILQ_INSERT_HEAD(&all.conns, conn, link);
     conn->own->h2 = conn;
     pthread_mutex_unlock(&all.lock);
     apr_pool_cleanup_register(c->pool, conn, on_gone, apr_pool_cleanup_null);

@@ -69,26 +69,6 @@ static int conn_share(const sse_threads_conn_t *conn)
 
 /* -- Taking: under the lock ------------------------------------------------ */
 
-static void link_thread(sse_thread_t *thread)
-{
-    sse_threads_conn_t *conn = thread->conn;
-
-    thread->next = conn->first;
-    thread->prev = &conn->first;
-    if (conn->first) {
-        conn->first->prev = &thread->next;
-    }
-    conn->first = thread;
-}
-
-static void unlink_thread(sse_thread_t *thread)
-{
-    *thread->prev = thread->next;
-    if (thread->next) {
-        thread->next->prev = thread->prev;
-    }
-}
-
 static sse_thread_e take_poll(const server_rec *s, int can_poll)
 {
     if (!can_poll) {
@@ -112,7 +92,7 @@ static sse_thread_e take_http2(const server_rec *s, sse_thread_t *thread)
     ++all.http2;
     all.mpm += !conn->held;
     ++conn->held;
-    link_thread(thread);
+    TAILQ_INSERT_HEAD(&conn->threads, thread, link);
     return SSE_THREAD_HELD;
 }
 
@@ -191,6 +171,7 @@ static void note(request_rec *r, const sse_thread_t *thread)
 void sse_threads_init_conn(sse_threads_conn_t *conn)
 {
     conn->at_a_time = AT_FIRST;
+    TAILQ_INIT(&conn->threads);
 }
 
 sse_thread_e sse_threads_take(request_rec *r, sse_threads_conn_t *conn,
@@ -266,22 +247,18 @@ static void more_at_a_time(sse_threads_conn_t *conn, const sse_thread_t *thread,
 static sse_stream_t *find_surplus(sse_threads_conn_t *conn)
 {
     int surplus = conn->held - (conn->at_a_time - 1);
-    sse_stream_t *found = NULL;
     sse_thread_t *thread;
 
-    for (thread = conn->first; thread && surplus > 0; thread = thread->next) {
-        if (thread->is_told) {
-            --surplus;
-        }
-    }
-    for (thread = conn->first; thread && surplus > 0 && !found;
-         thread = thread->next) {
-        if (!thread->is_told && thread->can_poll && thread->stream) {
+    TAILQ_FOREACH(thread, &conn->threads, link) { surplus -= thread->is_told; }
+    TAILQ_FOREACH(thread, &conn->threads, link)
+    {
+        if (surplus > 0 && !thread->is_told && thread->can_poll &&
+            thread->stream) {
             thread->is_told = 1;
-            found = sse_stream_acquire(thread->stream);
+            return sse_stream_acquire(thread->stream);
         }
     }
-    return found;
+    return NULL;
 }
 
 /* Not under the lock: who is ended may be at giving back. */
@@ -306,7 +283,7 @@ static void give_back_http2(sse_thread_t *thread, int is_reset)
     apr_time_t now = apr_time_now();
 
     if (thread->what == SSE_THREAD_HELD) {
-        unlink_thread(thread);
+        TAILQ_REMOVE(&conn->threads, thread, link);
         --all.http2;
         --conn->held;
         all.mpm -= !conn->held;

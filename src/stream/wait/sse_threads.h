@@ -40,6 +40,7 @@
 #define SSE_THREADS_H
 
 #include <httpd.h>
+#include <sys/queue.h>
 
 #include "mod_sse.h"
 
@@ -57,20 +58,20 @@ struct sse_threads_conn_t;
 /** What one stream has taken: on the stack of its thread. */
 typedef struct sse_thread_t {
     sse_thread_e what;
-    struct sse_threads_conn_t *conn;   /* its HTTP/2 connection's, or NULL */
-    sse_stream_t *stream;              /* lock: once it is bound; counted */
-    apr_time_t began;                  /* when it was taken */
-    int can_poll;                      /* const: its client can come again */
-    int is_told;                       /* lock: it was told to end */
-    struct sse_thread_t *next, **prev; /* lock: of its connection's */
+    struct sse_threads_conn_t *conn; /* its HTTP/2 connection's, or NULL */
+    sse_stream_t *stream;            /* lock: once it is bound; counted */
+    apr_time_t began;                /* when it was taken */
+    int can_poll;                    /* const: its client can come again */
+    int is_told;                     /* lock: it was told to end */
+    TAILQ_ENTRY(sse_thread_t) link;  /* lock: HELD: in its connection's */
 } sse_thread_t;
 
 /** What is remembered of an HTTP/2 connection, for as long as it lives. */
 typedef struct sse_threads_conn_t {
-    int at_a_time;       /* lock: so many requests mod_http2 serves */
-    apr_time_t changed;  /* lock: when that last changed */
-    int held;            /* lock: streams that are to stay */
-    sse_thread_t *first; /* lock: those */
+    int at_a_time;      /* lock: so many requests mod_http2 serves */
+    apr_time_t changed; /* lock: when that last changed */
+    int held;           /* lock: streams that are to stay */
+    TAILQ_HEAD(, sse_thread_t) threads; /* lock: theirs, the youngest first */
 } sse_threads_conn_t;
 
 /** A new connection.  Its thread. */
