@@ -16,7 +16,6 @@
 
 #include "store/sse_store.h"
 
-#define P       (&sse_store_lmdb)
 #define THREADS 8
 
 static const sse_history_t thousand = {1000, 3600000000, 16 << 20};
@@ -41,15 +40,16 @@ static sse_append_t item(const char *channel)
 
 static sse_store_t *start(const char *sync, apr_pool_t *pool)
 {
-    const char *argv[2], *notice;
+    const char *argv[3], *notice;
     sse_store_conf_t *conf;
     sse_store_t *store;
 
-    argv[0] = apr_pstrcat(pool, "dir=", sync, NULL);
-    argv[1] = apr_pstrcat(pool, "sync=", sync, NULL);
-    if (P->configure(&conf, pool, dir, 2, argv) ||
-        P->prepare(conf, (apr_uid_t)-1, (apr_gid_t)-1, &notice, pool) ||
-        P->open(&store, conf, pool)) {
+    argv[0] = "lmdb";
+    argv[1] = apr_pstrcat(pool, "dir=", sync, NULL);
+    argv[2] = apr_pstrcat(pool, "sync=", sync, NULL);
+    if (sse_store_configure(&conf, pool, dir, 3, argv) ||
+        sse_store_prepare(conf, (apr_uid_t)-1, (apr_gid_t)-1, &notice, pool) ||
+        sse_store_open(&store, conf, NULL, pool)) {
         fprintf(stderr, "no store in %s\n", dir);
         exit(1);
     }
@@ -80,7 +80,7 @@ static void append_single(sse_store_t *store, int n, const char *what)
     for (i = 0; i < n; ++i) {
         sse_append_t a = item(i % 10 ? "/events/news" : "/events/other");
 
-        must(P->append(store, &a, 1));
+        must(sse_store_append(store, &a, 1));
     }
     show(what, since, n);
 }
@@ -95,7 +95,7 @@ static void append_batch(sse_store_t *store, int n, const char *what)
         for (j = 0; j < 1000; ++j) {
             a[j] = item("/events/news");
         }
-        must(P->append(store, a, 1000));
+        must(sse_store_append(store, a, 1000));
     }
     show(what, since, n * 1000.0);
 }
@@ -113,7 +113,7 @@ static void *append_thread(void *data)
     for (i = 0; i < work->n; ++i) {
         sse_append_t a = item("/events/news");
 
-        must(P->append(work->store, &a, 1));
+        must(sse_store_append(work->store, &a, 1));
     }
     return NULL;
 }
@@ -149,36 +149,38 @@ static void reading(sse_store_t *store)
     apr_time_t since;
     int i, n = 1000000, missing, gap;
 
-    must(P->last(store, &last));
+    must(sse_store_last(store, &last));
     since = apr_time_now();
     for (i = 0; i < n; ++i) {
-        must(P->last(store, &next));
+        must(sse_store_last(store, &next));
     }
     show("last", since, n);
     since = apr_time_now();
     for (i = 0; i < n; ++i) {
-        must(P->look(store, &key, 1, last - 10, &position));
+        must(sse_store_look(store, &key, 1, last - 10, &position));
     }
     show("look, one channel", since, n);
     since = apr_time_now();
     for (i = 0; i < n; ++i) {
-        must(P->follow(store, last, 100, add, &bytes, &next, &missing));
+        must(sse_store_follow(store, last, 100, add, &bytes, &next, &missing));
     }
     show("follow, nothing new", since, n);
     since = apr_time_now();
     for (i = 0; i < n; ++i) {
-        must(P->follow(store, last - 1, 100, add, &bytes, &next, &missing));
+        must(sse_store_follow(store, last - 1, 100, add, &bytes, &next,
+                              &missing));
     }
     show("follow, one new event", since, n);
     since = apr_time_now();
     for (i = 0; i < n / 100; ++i) {
-        must(P->follow(store, last - 1000, 1000, add, &bytes, &next, &missing));
+        must(sse_store_follow(store, last - 1000, 1000, add, &bytes, &next,
+                              &missing));
     }
     show("follow, each of 1000 events", since, n * 10.0);
     since = apr_time_now();
     for (i = 0; i < n / 1000; ++i) {
-        must(P->history(store, &key, 1, last - 1000, last, 1 << 30, add, &bytes,
-                        NULL, &next, &gap));
+        must(sse_store_history(store, &key, 1, last - 1000, last, 1 << 30, add,
+                               &bytes, NULL, &next, &gap));
     }
     show("history, each of about 1000 events", since, n);
 }

@@ -43,12 +43,10 @@ APLOG_USE_MODULE(sse);
 static struct {
     int appended; /* the broadcast for new events */
     int ended;    /* the broadcast for children that have ended */
-    const sse_store_provider_t *provider;
     sse_store_conf_t *conf;
-} parent = {-1, -1, NULL, NULL};
+} parent = {-1, -1, NULL};
 
 typedef struct {
-    const sse_store_provider_t *provider;
     sse_store_t *store; /* NULL: it could not be opened, see the log */
     sse_loop_t *loop;
     sse_hub_t *hub;     /* NULL: likewise */
@@ -91,17 +89,17 @@ static int prepare_store(apr_pool_t *pconf, server_rec *s)
     const char *problem, *notice = NULL;
     apr_status_t rv;
 
-    problem = sse_conf_store(s, pconf, &parent.provider, &parent.conf);
+    problem = sse_conf_store(s, pconf, &parent.conf);
     if (problem) {
         ap_log_error(APLOG_MARK, APLOG_ERR, 0, s, "SSEStore: %s", problem);
         return HTTP_INTERNAL_SERVER_ERROR;
     }
-    problem = parent.provider->remark(parent.conf, pconf);
+    problem = sse_store_remark(parent.conf, pconf);
     if (problem) {
         ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, s, "SSEStore: %s", problem);
     }
-    rv = parent.provider->prepare(parent.conf, store_user(), store_group(),
-                                  &notice, pconf);
+    rv = sse_store_prepare(parent.conf, store_user(), store_group(), &notice,
+                           pconf);
     if (rv != APR_SUCCESS && is_restart()) {
         ap_log_error(APLOG_MARK, APLOG_ERR, 0, s,
                      "SSEStore: %s.  The server goes on; what the store is "
@@ -121,14 +119,13 @@ static int prepare_store(apr_pool_t *pconf, server_rec *s)
  * all is well is told. */
 static int test_store(apr_pool_t *ptemp, server_rec *s)
 {
-    const sse_store_provider_t *provider;
     sse_store_conf_t *conf;
     const char *problem;
 
-    if (sse_conf_store(s, ptemp, &provider, &conf)) {
+    if (sse_conf_store(s, ptemp, &conf)) {
         return OK; /* it was told */
     }
-    problem = provider->test(conf, store_user(), store_group(), ptemp);
+    problem = sse_store_test(conf, store_user(), store_group(), ptemp);
     if (problem) {
         ap_log_error(APLOG_MARK, APLOG_ERR, 0, s, "SSEStore: %s", problem);
         return HTTP_INTERNAL_SERVER_ERROR;
@@ -257,22 +254,25 @@ static int publishers(void)
     return threads >= 8 ? threads / 4 : 1;
 }
 
+/* Any thread, also one of the store's own. */
+static void announce(void) { sse_broadcast_send(parent.appended); }
+
 static apr_status_t start_hub(child_t *child, apr_pool_t *pool)
 {
     apr_status_t rv;
 
-    rv = parent.provider->open(&child->store, parent.conf, pool);
+    rv = sse_store_open(&child->store, parent.conf, announce, pool);
     if (rv == APR_SUCCESS) {
-        parent.provider->limit(child->store, publishers(),
-                               query(AP_MPMQ_IS_THREADED) ? NULL : may_stay);
+        sse_store_limit(child->store, publishers(),
+                        query(AP_MPMQ_IS_THREADED) ? NULL : may_stay);
         /* One that the others do not know would be told of while it lives. */
         if (child->is_counted) {
             sse_crash_init(child->server, child->loop, parent.ended,
-                           parent.provider->directory(parent.conf), child->born,
+                           sse_store_private_dir(parent.conf), child->born,
                            pool);
         }
-        rv = sse_hub_create(&child->hub, child->loop, child->provider,
-                            child->store, parent.appended, child->server, pool);
+        rv = sse_hub_create(&child->hub, child->loop, child->store,
+                            parent.appended, child->server, pool);
     }
     if (rv != APR_SUCCESS) {
         child->store = NULL;
@@ -284,7 +284,7 @@ static apr_status_t start_hub(child_t *child, apr_pool_t *pool)
 /* All that has handles on the loop. */
 static void init_parts(child_t *child, apr_pool_t *pool)
 {
-    const char *news;
+    const char *report;
     apr_status_t rv;
 
     sse_signals_init(!query(AP_MPMQ_IS_THREADED));
@@ -292,9 +292,9 @@ static void init_parts(child_t *child, apr_pool_t *pool)
                      !query(AP_MPMQ_IS_THREADED));
     sse_watcher_init(child->loop);
     rv = start_hub(child, pool);
-    news = rv == APR_SUCCESS ? child->provider->news(child->store) : NULL;
-    if (news) {
-        ap_log_error(APLOG_MARK, APLOG_ERR, 0, child->server, "%s", news);
+    report = rv == APR_SUCCESS ? sse_store_report(child->store) : NULL;
+    if (report) {
+        ap_log_error(APLOG_MARK, APLOG_ERR, 0, child->server, "%s", report);
     }
     if (rv != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_CRIT, rv, child->server,
@@ -335,7 +335,6 @@ void sse_child_init(apr_pool_t *pchild, server_rec *s)
     apr_status_t rv;
 
     child->server = s;
-    child->provider = parent.provider;
     enter_board(child);
     sse_workers_init(sse_conf_callback_threads(s));
     rv = sse_loop_create(&child->loop);

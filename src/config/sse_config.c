@@ -172,19 +172,17 @@ const char *sse_conf_store_base(apr_pool_t *pool)
 }
 
 const char *sse_conf_store(const server_rec *main_server, apr_pool_t *pool,
-                           const sse_store_provider_t **provider,
                            sse_store_conf_t **store)
 {
     const sse_server_conf_t *conf = sse_conf_server(main_server);
     const char *dir = sse_conf_store_base(pool);
 
-    *provider = conf->provider ? conf->provider : &sse_store_lmdb;
     if (!dir) {
         return "DefaultRuntimeDir (DefaultStateDir in httpd 2.5) is no path "
                "that can be used";
     }
-    return (*provider)->configure(store, pool, dir, conf->store_argc,
-                                  conf->store_argv);
+    return sse_store_configure(store, pool, dir, conf->store_argc,
+                               conf->store_argv);
 }
 
 /* A namespace and a channel must fit a store's key, and hosts without a name
@@ -208,16 +206,15 @@ static int sse_conf_check_namespace(apr_pool_t *ptemp, const server_rec *s)
 
 int sse_conf_check(apr_pool_t *pool, apr_pool_t *ptemp, server_rec *main_server)
 {
-    const sse_store_provider_t *provider;
     const server_rec *s;
     sse_store_conf_t *store;
     const char *wrong;
     int status = OK;
 
-    wrong = sse_conf_store(main_server, ptemp, &provider, &store);
+    wrong = sse_conf_store(main_server, ptemp, &store);
     if (wrong) {
-        ap_log_error(APLOG_MARK, APLOG_ERR, 0, main_server, "SSEStore %s: %s",
-                     provider->name, wrong);
+        ap_log_error(APLOG_MARK, APLOG_ERR, 0, main_server, "SSEStore: %s",
+                     wrong);
         status = HTTP_INTERNAL_SERVER_ERROR;
     }
     for (s = main_server; s; s = s->next) {

@@ -77,10 +77,9 @@ SSE_DIR_MEMBERS(SSE_MEMBER)
 
 /** Per server.  The store's settings are the main server's alone. */
 typedef struct {
-    const char *ns;                       /**< SSENamespace, or NULL */
-    const sse_store_provider_t *provider; /**< SSEStore, or NULL */
+    const char *ns; /**< SSENamespace, or NULL */
     int store_argc;
-    const char *const *store_argv; /**< key=value each */
+    const char *const *store_argv; /**< SSEStore, see sse_store_configure() */
     int callback_threads;          /**< SSECallbackThreads; 0: not set */
     int max_streams;               /**< SSEMaxStreams; not inherited */
     int max_threads;               /**< SSEMaxThreads; below 0: per cent;
@@ -102,10 +101,8 @@ int sse_conf_namespace_is_set(const server_rec *s);
 /** What a store's relative path is relative to; NULL: no path. */
 const char *sse_conf_store_base(apr_pool_t *pool);
 
-/** The store in force: provider and settings (defaults where nothing is set).
- *  @return NULL or what is wrong */
+/** The settings of the store in force. @return NULL, or what is wrong */
 const char *sse_conf_store(const server_rec *main_server, apr_pool_t *pool,
-                           const sse_store_provider_t **provider,
                            sse_store_conf_t **conf);
 
 #define SSE_CALLBACK_THREADS 4 /**< the default */

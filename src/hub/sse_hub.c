@@ -36,7 +36,7 @@ sse_id_t sse_hub_known(sse_hub_t *hub, sse_id_t id)
     sse_id_t last;
 
     if (id > hub->position &&
-        hub->provider->last(hub->store, &last) == APR_SUCCESS && last < id) {
+        sse_store_last(hub->store, &last) == APR_SUCCESS && last < id) {
         return last;
     }
     return id; /* or the hub's next turn finds out */
@@ -129,9 +129,8 @@ void sse_hub_complain(sse_hub_t *hub, apr_status_t rv, const char *what)
     if (sse_complain_is_due(&hub->complaint)) {
         sse_log_later(APLOG_MARK, APLOG_ERR, rv, hub->server,
                       "%s: subscribers get no events until the store can be "
-                      "read again; see that its directory is there and "
-                      "belongs to the server's user",
-                      what);
+                      "read again: %s",
+                      what, sse_store_advice(hub->store, rv));
     }
 }
 
@@ -142,8 +141,8 @@ static void turn(sse_hub_t *hub)
     apr_status_t rv;
 
     hub->turn_bytes = 0;
-    rv = hub->provider->follow(hub->store, hub->position, TURN_RECORDS,
-                               on_record, hub, &next, &missing);
+    rv = sse_store_follow(hub->store, hub->position, TURN_RECORDS, on_record,
+                          hub, &next, &missing);
     if (rv != APR_SUCCESS && !APR_STATUS_IS_EOF(rv)) {
         sse_hub_complain(hub, rv, "reading the store failed");
         return;
@@ -155,7 +154,7 @@ static void turn(sse_hub_t *hub)
         hub->has_skipped = 0;
         sse_channels_each(hub->channels, tell_gap, NULL);
     }
-    if (hub->provider->last(hub->store, &last) == APR_SUCCESS &&
+    if (sse_store_last(hub->store, &last) == APR_SUCCESS &&
         hub->position < last) {
         sse_loop_post(hub->loop, &hub->turn_task);
     }
@@ -179,7 +178,7 @@ static void begin(sse_hub_t *hub)
     apr_status_t rv = sse_broadcast_listen(&hub->broadcast, 1);
 
     if (rv == APR_SUCCESS) {
-        rv = hub->provider->last(hub->store, &hub->position);
+        rv = sse_store_last(hub->store, &hub->position);
     }
     if (rv != APR_SUCCESS) {
         sse_hub_complain(hub, rv, "beginning to follow the store failed");
@@ -210,19 +209,18 @@ void sse_hub_leave(sse_hub_t *hub, sse_link_t *listener)
 static void tidy(sse_job_t *job)
 {
     sse_hub_t *hub = sse_owner_of(job, sse_hub_t, tidy_job);
-    const char *news;
+    const char *report;
     int more = 1, rounds;
 
     for (rounds = 0; more && rounds < 100; ++rounds) {
         more = 0;
-        if (hub->provider->tidy(hub->store, apr_time_now(), &more) !=
-            APR_SUCCESS) {
+        if (sse_store_tidy(hub->store, apr_time_now(), &more) != APR_SUCCESS) {
             break; /* what is wrong shows where somebody needs the store */
         }
     }
-    news = hub->provider->news(hub->store);
-    if (news) {
-        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, hub->server, "%s", news);
+    report = sse_store_report(hub->store);
+    if (report) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, hub->server, "%s", report);
     }
     sse_atomic_store(&hub->is_tidying, 0);
 }
@@ -255,7 +253,6 @@ static void start_tidying(sse_hub_t *hub)
 }
 
 apr_status_t sse_hub_create(sse_hub_t **out, sse_loop_t *loop,
-                            const sse_store_provider_t *provider,
                             sse_store_t *store, int fd, server_rec *s,
                             apr_pool_t *pool)
 {
@@ -263,7 +260,6 @@ apr_status_t sse_hub_create(sse_hub_t **out, sse_loop_t *loop,
     apr_status_t rv;
 
     hub->loop = loop;
-    hub->provider = provider;
     hub->store = store;
     hub->server = s;
     hub->channels = sse_channels_create(pool);

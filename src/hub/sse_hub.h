@@ -41,7 +41,6 @@ typedef struct sse_subscription_t sse_subscription_t;
 /** child_init, before the loop is started.
  *  @param fd the broadcast that every publisher sends */
 apr_status_t sse_hub_create(sse_hub_t **hub, sse_loop_t *loop,
-                            const sse_store_provider_t *provider,
                             sse_store_t *store, int fd, server_rec *s,
                             apr_pool_t *pool);
 

@@ -21,11 +21,10 @@
 #include "loop/sse_workers.h"
 
 struct sse_hub_t {
-    sse_loop_t *loop;                     /* const */
-    const sse_store_provider_t *provider; /* const */
-    sse_store_t *store;                   /* const */
-    server_rec *server;                   /* const */
-    sse_channels_t *channels;             /* loop */
+    sse_loop_t *loop;          /* const */
+    sse_store_t *store;        /* const */
+    server_rec *server;        /* const */
+    sse_channels_t *channels;  /* loop */
     sse_id_t position;         /* loop: the last id fanned out, where somebody
                                 listens; else any that was */
     int has_skipped;           /* loop: subscriptions may have a gap to tell */

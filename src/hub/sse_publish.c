@@ -50,30 +50,6 @@ void sse_publish_item(sse_append_t *item, sse_slice_t channel,
 
 /* -- A store that fails ---------------------------------------------------- */
 
-static const char *advice(apr_status_t rv)
-{
-    switch (rv) {
-    case APR_ENOSPC:
-        return "its disk is full: make room there";
-    case SSE_STORE_ESIZE:
-        return "its size is too small: give SSEStore a larger size=, or let "
-               "SSEHistory keep less";
-    case SSE_STORE_EGONE:
-        return "its directory is gone, or the server's user may not use it: "
-               "bring it back, or restart the server, which makes it again";
-    case SSE_STORE_EDAMAGED:
-        return "it is damaged: restart the server, which moves it aside and "
-               "begins a new one";
-    case SSE_STORE_EBUSY:
-        return "another process has it locked and does not let go: find who "
-               "has lock.mdb in its directory (SSEStore dir=) open, and end "
-               "what hangs";
-    default:
-        return "see that its directory (SSEStore dir=) is on a disk that works "
-               "and can be written to";
-    }
-}
-
 static sse_complaint_t complaint;
 
 /* An error of the store's own has no text of the system's. */
@@ -84,7 +60,7 @@ static void complain(apr_status_t rv)
                      sse_hub()->server,
                      "the event store takes nothing, publishers are refused: "
                      "%s.  Not told again for a minute",
-                     advice(rv));
+                     sse_store_advice(sse_hub()->store, rv));
     }
 }
 
@@ -113,7 +89,7 @@ apr_status_t sse_publish_append(sse_append_t *items, int n)
     /* On prefork a signal's handler ends the process here and now, with the
      * store in use. */
     sse_signals_hold();
-    rv = hub->provider->append(hub->store, items, n);
+    rv = sse_store_append(hub->store, items, n);
     sse_signals_let_go();
 
     note_outcome(rv);
@@ -122,7 +98,6 @@ apr_status_t sse_publish_append(sse_append_t *items, int n)
     }
     if (added) {
         sse_counters_add(SSE_COUNTER_EVENTS, added);
-        sse_broadcast_send(hub->broadcast.fd);
         sse_listeners_published(items, n);
     }
     return rv;
@@ -134,12 +109,14 @@ apr_status_t sse_publish_forget(sse_slice_t channel, sse_id_t *id)
     apr_status_t rv;
 
     sse_signals_hold();
-    rv = hub->provider->forget(hub->store, channel, id);
+    rv = sse_store_forget(hub->store, channel, id);
     sse_signals_let_go();
 
     note_outcome(rv);
-    if (rv == APR_SUCCESS) {
-        sse_broadcast_send(hub->broadcast.fd);
-    }
     return rv;
+}
+
+const char *sse_publish_reason(apr_status_t rv)
+{
+    return sse_store_answer(sse_hub()->store, rv);
 }

@@ -41,4 +41,8 @@ apr_status_t sse_publish_append(sse_append_t *items, int n);
  *  @return what the store's forget() returns */
 apr_status_t sse_publish_forget(sse_slice_t channel, sse_id_t *id);
 
+/** What is wrong where one of these failed with that status, in words for the
+ *  publisher; a constant. */
+const char *sse_publish_reason(apr_status_t rv);
+
 #endif /* SSE_PUBLISH_H */

@@ -32,13 +32,13 @@ static int parse_id(const char *text, sse_id_t *id)
 
 static apr_status_t find_anew(sse_hub_t *hub, int replay, sse_start_t *start)
 {
-    apr_status_t rv = hub->provider->last(hub->store, &start->upto);
+    apr_status_t rv = sse_store_last(hub->store, &start->upto);
 
     start->after = start->upto;
     if (rv == APR_SUCCESS && replay != SSE_REPLAY_NONE) {
-        rv = hub->provider->tail(hub->store, start->keys, start->n,
-                                 replay == SSE_REPLAY_ALL ? -1 : replay,
-                                 &start->after);
+        rv = sse_store_tail(hub->store, start->keys, start->n,
+                            replay == SSE_REPLAY_ALL ? -1 : replay,
+                            &start->after);
     }
     return rv;
 }
@@ -53,7 +53,7 @@ static apr_status_t find_after(sse_hub_t *hub, const char *text,
     if (!parse_id(text, &id)) {
         id = 0;
     }
-    rv = hub->provider->look(hub->store, start->keys, start->n, id, &position);
+    rv = sse_store_look(hub->store, start->keys, start->n, id, &position);
     if (rv != APR_SUCCESS) {
         return rv;
     }
@@ -99,9 +99,9 @@ apr_status_t sse_start_plan(sse_stream_plan_t *plan, const sse_slice_t *keys,
     }
     else if (sse_complain_is_due(&complaint)) {
         ap_log_error(APLOG_MARK, APLOG_ERR, rv, hub->server,
-                     "cannot read the store, and subscribers are refused: see "
-                     "that its directory (SSEStore) is there and belongs to "
-                     "the server's user.  Not told again for a minute");
+                     "cannot read the store, and subscribers are refused: %s.  "
+                     "Not told again for a minute",
+                     sse_store_advice(hub->store, rv));
     }
     return rv;
 }

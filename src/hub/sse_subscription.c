@@ -218,8 +218,7 @@ static sse_id_t oldest_of(const sse_subscription_t *sub)
     sse_keys_t keys;
 
     sse_keys_init(&keys, sub, ~(sse_id_t)0);
-    rv =
-        hub->provider->look(hub->store, keys.keys, keys.n, sub->gap, &position);
+    rv = sse_store_look(hub->store, keys.keys, keys.n, sub->gap, &position);
     sse_keys_done(&keys);
     if (rv != APR_SUCCESS) {
         sse_hub_complain(hub, rv, "looking for what is kept failed");
@@ -404,7 +403,7 @@ void sse_subscription_find_ends(sse_subscription_t *sub, sse_id_t after)
 
     while (rv == APR_SUCCESS && next > from && next < hub->position) {
         from = next;
-        rv = hub->provider->follow(hub->store, from, PASSED_RECORDS, on_passed,
-                                   sub, &next, &missing);
+        rv = sse_store_follow(hub->store, from, PASSED_RECORDS, on_passed, sub,
+                              &next, &missing);
     }
 }

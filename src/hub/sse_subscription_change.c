@@ -64,9 +64,9 @@ static apr_status_t read_kept(missed_t *missed)
     sse_queue_clear(&missed->reading.found);
     while (rv == APR_SUCCESS && next > from && next < missed->upto) {
         from = next;
-        rv = hub->provider->history(hub->store, &key, 1, from, missed->upto,
-                                    MISSED_BYTES, on_missed, missed, NULL,
-                                    &next, &gap);
+        rv = sse_store_history(hub->store, &key, 1, from, missed->upto,
+                               MISSED_BYTES, on_missed, missed, NULL, &next,
+                               &gap);
         if (gap) {
             sse_subscription_owe_gap(sub, from);
         }
@@ -84,8 +84,8 @@ static apr_status_t read_missed(missed_t *missed)
 
     while (rv == APR_SUCCESS && next < missed->upto) {
         from = next;
-        rv = hub->provider->follow(hub->store, from, MISSED_RECORDS, on_missed,
-                                   missed, &next, &gap);
+        rv = sse_store_follow(hub->store, from, MISSED_RECORDS, on_missed,
+                              missed, &next, &gap);
         if (gap && next >= from) {
             return read_kept(missed);
         }
@@ -171,7 +171,7 @@ apr_status_t sse_subscription_change(sse_stream_t *stream, sse_slice_t key,
     if (!change) {
         abort();
     }
-    rv = hub->provider->last(hub->store, &change->since);
+    rv = sse_store_last(hub->store, &change->since);
     if (rv != APR_SUCCESS) {
         free(change);
         return rv;

@@ -141,9 +141,9 @@ static apr_status_t read_history(sse_reading_t *reading, sse_id_t *next,
         return APR_SUCCESS;
     }
     sse_keys_init(&keys, sub, sub->upto);
-    rv = sub->hub->provider->history(sub->hub->store, keys.keys, keys.n,
-                                     sub->after, sub->upto, PIECE_BYTES,
-                                     on_history, reading, keys.lost, next, gap);
+    rv = sse_store_history(sub->hub->store, keys.keys, keys.n, sub->after,
+                           sub->upto, PIECE_BYTES, on_history, reading,
+                           keys.lost, next, gap);
     sse_keys_learn(&keys, sub, sub->upto);
     sse_keys_done(&keys);
     return rv;
@@ -157,8 +157,8 @@ static apr_status_t read_log(sse_reading_t *reading, sse_id_t *next, int *gap)
     sse_hub_t *hub = sub->hub;
     apr_status_t rv;
 
-    rv = hub->provider->follow(hub->store, sub->after, PIECE_RECORDS, on_log,
-                               reading, next, gap);
+    rv = sse_store_follow(hub->store, sub->after, PIECE_RECORDS, on_log,
+                          reading, next, gap);
     if (rv != APR_SUCCESS && !APR_STATUS_IS_EOF(rv)) {
         return rv;
     }
@@ -195,8 +195,8 @@ static apr_status_t read_lingering(sse_reading_t *reading, sse_id_t *next,
     int missing;
     apr_status_t rv;
 
-    rv = hub->provider->follow(hub->store, sub->after, PIECE_RECORDS, on_log,
-                               &log, &upto, &missing);
+    rv = sse_store_follow(hub->store, sub->after, PIECE_RECORDS, on_log, &log,
+                          &upto, &missing);
     if (rv != APR_SUCCESS && !APR_STATUS_IS_EOF(rv)) {
         return rv;
     }

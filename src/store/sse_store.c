@@ -2,22 +2,259 @@
  * mod_sse: Server-Sent Events for Apache httpd.
  * See LICENSE for the terms. */
 
-/* The providers there are, by name. */
+#include "store/sse_store.h"
 
 #include <string.h>
 
-#include "store/sse_store.h"
+#include <apr_strings.h>
 
-static const sse_store_provider_t *const providers[] = {&sse_store_lmdb};
+#include "store/sse_store_provider.h"
 
-const sse_store_provider_t *sse_store_provider(const char *name)
+/* -- The providers there are ----------------------------------------------- */
+
+#define PROVIDERS_MAX 16
+
+#define SSE_STORE_PROVIDER(provider) extern const sse_store_provider_t provider;
+#include "store/sse_store_providers.h"
+#undef SSE_STORE_PROVIDER
+
+/* Up to the first NULL; the first is the default. */
+static const sse_store_provider_t *providers[PROVIDERS_MAX + 1] = {
+#define SSE_STORE_PROVIDER(provider) &provider,
+#include "store/sse_store_providers.h"
+#undef SSE_STORE_PROVIDER
+};
+
+/* @return where it is, or where the next one can be put */
+static const sse_store_provider_t **find(const char *name)
 {
-    apr_size_t i;
+    const sse_store_provider_t **at = providers;
 
-    for (i = 0; i < sizeof(providers) / sizeof(providers[0]); ++i) {
-        if (!strcmp(providers[i]->name, name)) {
-            return providers[i];
+    while (*at && strcmp((*at)->name, name)) {
+        ++at;
+    }
+    return at;
+}
+
+apr_status_t sse_store_register(const sse_store_provider_t *provider)
+{
+    const sse_store_provider_t **at = find(provider->name);
+
+    if (*at) {
+        return *at == provider ? APR_SUCCESS : APR_EEXIST;
+    }
+    if (at == providers + PROVIDERS_MAX) {
+        return APR_ENOSPC;
+    }
+    *at = provider;
+    return APR_SUCCESS;
+}
+
+static const char *refuse(apr_pool_t *pool, const char *name)
+{
+    const sse_store_provider_t **at;
+    const char *names = providers[0]->name;
+
+    for (at = providers + 1; *at; ++at) {
+        names = apr_pstrcat(pool, names, " or ", (*at)->name, NULL);
+    }
+    return apr_psprintf(pool,
+                        "'%s' is not allowed; allowed is the store's name: %s "
+                        "[key=value ...]",
+                        name, names);
+}
+
+/* -- The parent ------------------------------------------------------------ */
+
+const char *sse_store_configure(sse_store_conf_t **conf, apr_pool_t *pool,
+                                const char *dir, int argc,
+                                const char *const *argv)
+{
+    const sse_store_provider_t *provider = argc ? *find(argv[0]) : providers[0];
+    const char *wrong;
+
+    if (!provider) {
+        return refuse(pool, argv[0]);
+    }
+    wrong = provider->configure(conf, pool, dir, argc ? argc - 1 : 0,
+                                argc ? argv + 1 : argv);
+    if (wrong) {
+        return apr_pstrcat(pool, provider->name, ": ", wrong, NULL);
+    }
+    (*conf)->provider = provider;
+    return NULL;
+}
+
+apr_status_t sse_store_prepare(const sse_store_conf_t *conf, apr_uid_t uid,
+                               apr_gid_t gid, const char **notice,
+                               apr_pool_t *pool)
+{
+    return conf->provider->prepare(conf, uid, gid, notice, pool);
+}
+
+const char *sse_store_test(const sse_store_conf_t *conf, apr_uid_t uid,
+                           apr_gid_t gid, apr_pool_t *pool)
+{
+    return conf->provider->test(conf, uid, gid, pool);
+}
+
+const char *sse_store_remark(const sse_store_conf_t *conf, apr_pool_t *pool)
+{
+    return conf->provider->remark(conf, pool);
+}
+
+const char *sse_store_private_dir(const sse_store_conf_t *conf)
+{
+    return conf->provider->private_dir(conf);
+}
+
+/* -- A child --------------------------------------------------------------- */
+
+apr_status_t sse_store_open(sse_store_t **store, const sse_store_conf_t *conf,
+                            sse_store_announce_fn *announce, apr_pool_t *pool)
+{
+    const sse_store_t base = {conf->provider, announce};
+
+    return conf->provider->open(store, &base, conf, pool);
+}
+
+void sse_store_announce(const sse_store_t *store)
+{
+    if (store->announce) {
+        store->announce();
+    }
+}
+
+int sse_store_are_keys(const sse_slice_t *channels, int n)
+{
+    int i;
+
+    for (i = 0; i < n; ++i) {
+        if (!channels[i].ptr || !channels[i].len ||
+            channels[i].len > SSE_STORE_KEY_MAX) {
+            return 0;
         }
     }
-    return NULL;
+    return 1;
+}
+
+static int are_items(const sse_append_t *items, int n)
+{
+    int i;
+
+    for (i = 0; i < n; ++i) {
+        if (!sse_store_are_keys(&items[i].channel, 1) || !items[i].history ||
+            !items[i].fields.data.ptr ||
+            items[i].idempotency.len > SSE_STORE_IDEMPOTENCY_MAX) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+apr_status_t sse_store_append(sse_store_t *store, sse_append_t *items, int n)
+{
+    apr_status_t rv = APR_EINVAL;
+    int i, added = 0;
+
+    if (are_items(items, n)) {
+        rv = n > 0 ? store->provider->append(store, items, n) : APR_SUCCESS;
+    }
+    for (i = 0; i < n; ++i) {
+        if (rv != APR_SUCCESS) {
+            items[i].id = 0;
+            items[i].duplicate = 0;
+        }
+        else {
+            added |= !items[i].duplicate;
+        }
+    }
+    if (added) {
+        sse_store_announce(store);
+    }
+    return rv;
+}
+
+apr_status_t sse_store_forget(sse_store_t *store, sse_slice_t channel,
+                              sse_id_t *id)
+{
+    apr_status_t rv = APR_EINVAL;
+
+    *id = 0;
+    if (sse_store_are_keys(&channel, 1)) {
+        rv = store->provider->forget(store, channel, id);
+    }
+    if (rv == APR_SUCCESS) {
+        sse_store_announce(store);
+    }
+    return rv;
+}
+
+apr_status_t sse_store_last(sse_store_t *store, sse_id_t *id)
+{
+    return store->provider->last(store, id);
+}
+
+apr_status_t sse_store_look(sse_store_t *store, const sse_slice_t *channels,
+                            int n, sse_id_t after, sse_position_t *position)
+{
+    return sse_store_are_keys(channels, n)
+               ? store->provider->look(store, channels, n, after, position)
+               : APR_EINVAL;
+}
+
+apr_status_t sse_store_tail(sse_store_t *store, const sse_slice_t *channels,
+                            int n, apr_int64_t count, sse_id_t *after)
+{
+    return sse_store_are_keys(channels, n)
+               ? store->provider->tail(store, channels, n, count, after)
+               : APR_EINVAL;
+}
+
+apr_status_t sse_store_history(sse_store_t *store, const sse_slice_t *channels,
+                               int n, sse_id_t after, sse_id_t upto,
+                               apr_size_t max_bytes, sse_store_fn *fn,
+                               void *baton, sse_id_t *known, sse_id_t *next,
+                               int *gap)
+{
+    *next = after;
+    *gap = 0;
+    return sse_store_are_keys(channels, n)
+               ? store->provider->history(store, channels, n, after, upto,
+                                          max_bytes, fn, baton, known, next,
+                                          gap)
+               : APR_EINVAL;
+}
+
+apr_status_t sse_store_follow(sse_store_t *store, sse_id_t after, int max,
+                              sse_store_fn *fn, void *baton, sse_id_t *next,
+                              int *missing)
+{
+    return store->provider->follow(store, after, max, fn, baton, next, missing);
+}
+
+apr_status_t sse_store_tidy(sse_store_t *store, apr_time_t now, int *more)
+{
+    return store->provider->tidy(store, now, more);
+}
+
+void sse_store_limit(sse_store_t *store, int publishers,
+                     sse_store_stay_fn *may_stay)
+{
+    store->provider->limit(store, publishers, may_stay);
+}
+
+const char *sse_store_report(sse_store_t *store)
+{
+    return store->provider->report(store);
+}
+
+const char *sse_store_advice(const sse_store_t *store, apr_status_t status)
+{
+    return store->provider->advice(status);
+}
+
+const char *sse_store_answer(const sse_store_t *store, apr_status_t status)
+{
+    return store->provider->answer(status);
 }

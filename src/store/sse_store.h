@@ -8,8 +8,9 @@
  *
  * One log of events, in the order of their ids, shared by all children of a
  * server and surviving restarts; and for each channel the ids it remembers.
- * Providers implement sse_store_provider_t.  A library of its own: APR and the
- * provider's library only, no httpd.
+ * What keeps them is a provider's, see sse_store_provider.h; the server's
+ * configuration names it.  A library of its own: APR and the providers'
+ * libraries only, no httpd.
  *
  * Ids: one sequence for the whole store.  The origin of a new store is its
  * creation time in microseconds, each id is one more than the one before.
@@ -26,10 +27,11 @@
  * has room for: where that is not enough, the owner that takes most gives up
  * events first, and of these the channel that takes most.
  *
- * Threads: prepare() in the parent.  All else in a child, on any thread, also
- * at the same time.  No function calls back into the module except through the
- * sse_store_fn it was given, on the same thread, inside a read transaction:
- * such a function must be quick and must not call the store.
+ * Threads: sse_store_configure() to sse_store_remark() are the parent's.  All
+ * else in a child, on any thread, also at the same time.  The store calls the
+ * module only by what it was given: a sse_store_fn, on the calling thread,
+ * inside a read transaction, which must be quick and must not call the store;
+ * and sse_store_announce_fn and sse_store_stay_fn, see there.
  */
 
 #ifndef SSE_STORE_H
@@ -47,18 +49,18 @@
 
 typedef apr_uint64_t sse_id_t;
 
-/** The store's own size is too small for this, whatever is given up for it. */
+/** The store's own size is too small for this, whatever it evicts. */
 #define SSE_STORE_ESIZE (APR_OS_START_USERERR + 1)
-/** The store's directory is gone, or cannot be used any more. */
+/** What the store was kept in is gone, or cannot be used any more. */
 #define SSE_STORE_EGONE (APR_OS_START_USERERR + 2)
 /** What is in the store contradicts itself. */
 #define SSE_STORE_EDAMAGED (APR_OS_START_USERERR + 3)
-/** Another process holds the store's lock and does not let go. */
+/** Others use the store, and it did not get its turn in time. */
 #define SSE_STORE_EBUSY (APR_OS_START_USERERR + 4)
 
-/** Provider's own: settings as read from the configuration. */
+/** A store's settings, as read from the configuration; in a pool. */
 typedef struct sse_store_conf_t sse_store_conf_t;
-/** Provider's own: a store opened in this child. */
+/** A store that is open in this child; closed by its pool's cleanup. */
 typedef struct sse_store_t sse_store_t;
 
 /** What a channel keeps, whichever limit bites first. */
@@ -86,16 +88,20 @@ typedef struct {
  *          reading function returns, and that record counts as not read */
 typedef apr_status_t sse_store_fn(void *baton, const sse_record_t *record);
 
-/** Whether one more may wait for a store that takes nothing (1); he waits no
- *  more (-1).  Any thread, under locks: quick. */
+/** by 1: @return whether one more thread may wait for a store that accepts
+ *  nothing; -1: such a thread waits no longer.  Any thread, with locks held:
+ *  quick. */
 typedef int sse_store_stay_fn(int by);
+
+/** There are new records, whoever added them.  Any thread, also one of the
+ *  store's own, with no lock held. */
+typedef void sse_store_announce_fn(void);
 
 /** One event to append. */
 typedef struct {
     sse_slice_t channel;
-    sse_fields_t fields; /**< event, data (present), retry are stored */
-    sse_slice_t
-        idempotency; /**< the publisher's own key, or absent (or empty) */
+    sse_fields_t fields;     /**< event, data (present), retry are stored */
+    sse_slice_t idempotency; /**< the publisher's own key; or empty */
     const sse_history_t *history;
     sse_id_t id;   /**< out: its id, or the first one's of its idempotency */
     int duplicate; /**< out: it was there already, nothing was added */
@@ -109,146 +115,153 @@ typedef struct {
                           the asked id is not one of this store's */
 } sse_position_t;
 
-typedef struct sse_store_provider_t {
-    const char *name;
+/* -- The parent ------------------------------------------------------------ */
 
-    /**
-     * Read settings ("key=value" each), in pool.  dir (the runtime directory,
-     * absolute) is what relative paths are relative to.
-     * @return NULL, or what is wrong, with the value and what is allowed
-     */
-    const char *(*configure)(sse_store_conf_t **conf, apr_pool_t *pool,
-                             const char *dir, int argc,
-                             const char *const *argv);
+/**
+ * Read settings.
+ * @param dir the runtime directory, absolute: relative paths are below it
+ * @param argv a provider's name, then its "key=value" each; none: the default
+ *        provider as it is by default
+ * @return NULL, or what is wrong, with the value and what is allowed
+ */
+const char *sse_store_configure(sse_store_conf_t **conf, apr_pool_t *pool,
+                                const char *dir, int argc,
+                                const char *const *argv);
 
-    /**
-     * Parent, before children are made, at every (re)start, while children of
-     * the last generation may have the store open: make the directory, give it
-     * to the children's user, move a store that is damaged or of another
-     * version aside (keeping it, with a name that says so).  Waits 2 s for
-     * other processes, 10 s for the disk; longer only to look through all of a
-     * store after a boot of the machine, or where a part of it is missing.
-     * @param uid,gid whom it shall belong to; (uid_t)-1 to leave it
-     * @param notice out: NULL, or what the administrator should read
-     * @return APR_SUCCESS or an error, then *notice says what to do; a child
-     *         can open() it all the same, and goes on by itself when what was
-     *         wrong has been mended
-     */
-    apr_status_t (*prepare)(const sse_store_conf_t *conf, apr_uid_t uid,
-                            apr_gid_t gid, const char **notice,
-                            apr_pool_t *pool);
+/**
+ * Before children are made, at every (re)start, while children of the last
+ * generation may have the store open: make what they need and give it to their
+ * user; what is damaged or of another version is kept under a name that says
+ * so, and a new store begun.  Waits for seconds, not minutes, unless a large
+ * store has to be checked.
+ * @param uid,gid whom it shall belong to; (apr_uid_t)-1: whom it does
+ * @param notice out: NULL, or what the administrator should read
+ * @return APR_SUCCESS or an error, then *notice says what to do; a child can
+ *         open the store all the same, and goes on by itself when what was
+ *         wrong has been mended
+ */
+apr_status_t sse_store_prepare(const sse_store_conf_t *conf, apr_uid_t uid,
+                               apr_gid_t gid, const char **notice,
+                               apr_pool_t *pool);
 
-    /**
-     * What prepare() would fail with, as far as can be told with nothing
-     * changed or locked: for a test of the configuration.
-     * @return NULL, or what is wrong and what to do
-     */
-    const char *(*test)(const sse_store_conf_t *conf, apr_uid_t uid,
-                        apr_gid_t gid, apr_pool_t *pool);
+/**
+ * What sse_store_prepare() would fail with, as far as can be told with nothing
+ * changed or locked: for a test of the configuration.
+ * @return NULL, or what is wrong and what to do
+ */
+const char *sse_store_test(const sse_store_conf_t *conf, apr_uid_t uid,
+                           apr_gid_t gid, apr_pool_t *pool);
 
-    /** What the administrator should know of these settings at each start, in
-     *  pool; or NULL. */
-    const char *(*remark)(const sse_store_conf_t *conf, apr_pool_t *pool);
+/** What the administrator should know of these settings at each start, in
+ *  pool; or NULL. */
+const char *sse_store_remark(const sse_store_conf_t *conf, apr_pool_t *pool);
 
-    /** The directory that is the store's own, for what belongs beside it. */
-    const char *(*directory)(const sse_store_conf_t *conf);
+/** A directory of this machine that children may write to, made by
+ *  sse_store_prepare(): for files of the module's own. */
+const char *sse_store_private_dir(const sse_store_conf_t *conf);
 
-    /** Child: open; closed by the pool's cleanup, once nobody uses it.  Where
-     *  there is nothing to open it succeeds all the same: all else fails then,
-     *  until there is.  See news(). */
-    apr_status_t (*open)(sse_store_t **store, const sse_store_conf_t *conf,
-                         apr_pool_t *pool);
+/* -- A child --------------------------------------------------------------- */
 
-    /**
-     * Append all of them, in order, in one transaction: all or none, and on
-     * return they will not be lost (see the provider's settings).  What falls
-     * out of the channels' histories goes in the same transaction.
-     * @return APR_SUCCESS; APR_ENOSPC: the disk is full; SSE_STORE_ESIZE: no
-     *         room, even after events were given up;
-     *         SSE_STORE_EGONE; EROFS: the disk is read-only; APR_EINVAL: a
-     *         channel or a idempotency of a length that is not allowed;
-     *         SSE_STORE_EBUSY: nothing was published, as another process keeps
-     *         the store locked: after 5 s, or at once, see limit(); else the
-     *         cause.  What failed for want of a disk goes on by itself when
-     *         there is one again
-     */
-    apr_status_t (*append)(sse_store_t *store, sse_append_t *items, int n);
+/**
+ * Open it.  Where there is nothing to open it succeeds all the same: all else
+ * fails then, until there is, and sse_store_report() says so.
+ * @param announce NULL, or called whenever there are new records
+ * @return APR_SUCCESS, or APR_ENOMEM
+ */
+apr_status_t sse_store_open(sse_store_t **store, const sse_store_conf_t *conf,
+                            sse_store_announce_fn *announce, apr_pool_t *pool);
 
-    /**
-     * Forget a channel: its history goes, and a SSE_RECORD_FORGET is appended
-     * so that every child hears of it.  A channel nobody knows is no error.
-     */
-    apr_status_t (*forget)(sse_store_t *store, sse_slice_t channel,
-                           sse_id_t *id);
+/**
+ * Append all of them, in order, in one transaction: all or none, and on return
+ * they will not be lost (see the provider's settings).  What falls out of the
+ * channels' histories goes in the same transaction.  Announced.
+ * @return APR_SUCCESS; APR_ENOSPC: what the store is kept in is full; EROFS: it
+ *         is read-only; SSE_STORE_ESIZE: no room, even after events were
+ *         evicted; SSE_STORE_EGONE; SSE_STORE_EDAMAGED; APR_EINVAL: a channel
+ *         or idempotency key of a length that is not allowed; SSE_STORE_EBUSY:
+ *         nothing was published, after 5 s or at once, see sse_store_limit();
+ *         else the cause.  Once that has gone, appending works again
+ */
+apr_status_t sse_store_append(sse_store_t *store, sse_append_t *items, int n);
 
-    /** The newest id (origin when nothing was ever appended). */
-    apr_status_t (*last)(sse_store_t *store, sse_id_t *id);
+/**
+ * Forget a channel: its history goes, and a SSE_RECORD_FORGET is appended so
+ * that every child hears of it.  A channel nobody knows is no error.
+ * @param id out: of that record
+ * @return as sse_store_append()
+ */
+apr_status_t sse_store_forget(sse_store_t *store, sse_slice_t channel,
+                              sse_id_t *id);
 
-    /** Where a subscriber to these channels stands who has seen after.  One
-     *  snapshot for all that it answers. */
-    apr_status_t (*look)(sse_store_t *store, const sse_slice_t *channels, int n,
-                         sse_id_t after, sse_position_t *position);
+/* What follows returns APR_SUCCESS; APR_EINVAL: a channel's length;
+ * SSE_STORE_EBUSY: try again in a moment; SSE_STORE_EGONE; SSE_STORE_EDAMAGED;
+ * or the cause. */
 
-    /**
-     * The id after which the count newest kept events of these channels lie,
-     * so that history() after it gives them; fewer if fewer are kept.
-     * count below 0: all that is kept.
-     */
-    apr_status_t (*tail)(sse_store_t *store, const sse_slice_t *channels, int n,
-                         apr_int64_t count, sse_id_t *after);
+/** The newest id (origin when nothing was ever appended). */
+apr_status_t sse_store_last(sse_store_t *store, sse_id_t *id);
 
-    /**
-     * The kept events of these channels with after < id <= upto, oldest
-     * first, in the order of their ids, until about max_bytes of data were
-     * given (at least one event).
-     * @param next out: read on after this id; when all were given upto, but not
-     *        beyond the newest id unless after is
-     * @param known NULL, or n ids, 0 at first: in and out, up to where it was
-     *        said of each channel that something is gone
-     * @param gap out: events after "after", and not only those that are known
-     *        to be, were evicted before this call
-     */
-    apr_status_t (*history)(sse_store_t *store, const sse_slice_t *channels,
-                            int n, sse_id_t after, sse_id_t upto,
-                            apr_size_t max_bytes, sse_store_fn *fn, void *baton,
-                            sse_id_t *known, sse_id_t *next, int *gap);
+/** Where a subscriber to these channels stands who has seen after.  One
+ *  snapshot for all that it answers. */
+apr_status_t sse_store_look(sse_store_t *store, const sse_slice_t *channels,
+                            int n, sse_id_t after, sse_position_t *position);
 
-    /**
-     * The log: all records of all channels after that id, in order, max at
-     * most.
-     * @param next out: the id to go on after
-     * @param missing out: records in (after, next] are gone (a hole)
-     */
-    apr_status_t (*follow)(sse_store_t *store, sse_id_t after, int max,
-                           sse_store_fn *fn, void *baton, sse_id_t *next,
-                           int *missing);
+/** The id after which the count newest kept events of these channels lie, so
+ *  that sse_store_history() after it gives them; fewer if fewer are kept.
+ *  count below 0: all that is kept. */
+apr_status_t sse_store_tail(sse_store_t *store, const sse_slice_t *channels,
+                            int n, apr_int64_t count, sse_id_t *after);
 
-    /**
-     * Housekeeping, a bounded piece of it: events over their age, records
-     * that lingered long enough, channels without history, dead readers.
-     * For any child to call now and then (every few seconds).
-     * @param more out: there is more to do; call again soon
-     */
-    apr_status_t (*tidy)(sse_store_t *store, apr_time_t now, int *more);
+/**
+ * The kept events of these channels with after < id <= upto, in the order of
+ * their ids, until about max_bytes of data were given (at least one event).
+ * @param next out: read on after this id; when all were given upto, but not
+ *        beyond the newest id unless after is
+ * @param known NULL, or n ids, 0 at first: in and out, up to where it was said
+ *        of each channel that something is gone
+ * @param gap out: events after "after", and not only those that are known to
+ *        be, were evicted before this call
+ * @return also what fn returned, unless that is APR_SUCCESS
+ */
+apr_status_t sse_store_history(sse_store_t *store, const sse_slice_t *channels,
+                               int n, sse_id_t after, sse_id_t upto,
+                               apr_size_t max_bytes, sse_store_fn *fn,
+                               void *baton, sse_id_t *known, sse_id_t *next,
+                               int *gap);
 
-    /** How many of this child's threads may wait in append() and forget() while
-     *  the store takes nothing; the others do not.  No limit unless called.
-     *  @param may_stay NULL, or asked for those, too */
-    void (*limit)(sse_store_t *store, int publishers,
-                  sse_store_stay_fn *may_stay);
+/**
+ * The log: all records of all channels after that id, in order, max at most.
+ * @param next out: the id to go on after
+ * @param missing out: records in (after, next] are gone (a hole)
+ * @return also what fn returned, unless that is APR_SUCCESS
+ */
+apr_status_t sse_store_follow(sse_store_t *store, sse_id_t after, int max,
+                              sse_store_fn *fn, void *baton, sse_id_t *next,
+                              int *missing);
 
-    /** What has happened since the last call that the administrator should
-     *  read, a text that lives for ever; or NULL. */
-    const char *(*news)(sse_store_t *store);
-} sse_store_provider_t;
+/**
+ * Housekeeping, a bounded piece of it: events over their age, records that
+ * lingered long enough, channels without history, dead readers.  For any child
+ * to call now and then (every few seconds).
+ * @param more out: there is more to do; call again soon
+ */
+apr_status_t sse_store_tidy(sse_store_t *store, apr_time_t now, int *more);
 
-/** The provider of that name, or NULL. */
-const sse_store_provider_t *sse_store_provider(const char *name);
+/** How many of this child's threads may wait in sse_store_append() and
+ *  sse_store_forget() while the store accepts nothing; the others get
+ *  SSE_STORE_EBUSY at once.  No limit unless called.
+ *  @param may_stay NULL, or asked for those, too */
+void sse_store_limit(sse_store_t *store, int publishers,
+                     sse_store_stay_fn *may_stay);
 
-/** LMDB: keys dir (default "sse"), size (bytes with k, m, g, at least 1m;
- *  default 1g, or a quarter of what is free if that is less), sync (on or off;
- *  off), namespace (percent of the room that one owner's channels may take;
- *  100). */
-extern const sse_store_provider_t sse_store_lmdb;
+/** What has happened since the last call that the administrator should read, a
+ *  constant; or NULL. */
+const char *sse_store_report(sse_store_t *store);
+
+/** What is wrong where a function of the store returned that status, and what
+ *  the administrator should do; a constant. */
+const char *sse_store_advice(const sse_store_t *store, apr_status_t status);
+
+/** The same for the client whose request failed: what is wrong. */
+const char *sse_store_answer(const sse_store_t *store, apr_status_t status);
 
 #endif /* SSE_STORE_H */

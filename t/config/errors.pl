@@ -383,7 +383,7 @@ passes("SSEStore $_") for 'lmdb', 'lmdb dir=sse size=1g sync=off',
 refused("SSEStore $_", "SSEStore: '$_' is not allowed; allowed is the store's "
         . 'name: lmdb [key=value ...]')
     for qw(redis memory dir=sse), 'LM';
-refused("SSEStore lmdb $_", "SSEStore lmdb: $_")
+refused("SSEStore lmdb $_", "SSEStore: lmdb: $_")
     for qw(size=1 size=0 size=-1m size=1x size= size=1mb sync=yes sync= colour
            shards=4 namespace= namespace=0% namespace=101% namespace=25
            namespace=2.5% namespace=% namespace=a);

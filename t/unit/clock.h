@@ -30,6 +30,9 @@ apr_time_t apr_time_now(void)
 
 /** From now on that store goes by the clock, as if each of its transactions
  * were in another boot of the machine. */
-static inline void test_by_clock(sse_store_t *store) { store->boot = 0; }
+static inline void test_by_clock(sse_store_t *store)
+{
+    ((sse_lmdb_t *)store)->boot = 0;
+}
 
 #endif /* SSE_TEST_CLOCK_H */

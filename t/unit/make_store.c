@@ -29,7 +29,7 @@ static void must_append(sse_store_t *store, sse_append_t *append, int times)
 {
     apr_status_t rv;
 
-    while ((rv = P->append(store, append, 1)) &&
+    while ((rv = sse_store_append(store, append, 1)) &&
            (rv == SSE_STORE_ESIZE || rv == SSE_STORE_EBUSY) && --times > 0) {
         apr_sleep(apr_time_from_msec(10));
     }
@@ -70,7 +70,7 @@ static void fill(sse_store_t *store)
     add(store, KEY("b.example\0/events/news"), NULL, "other", NULL, &keep_all);
     add(store, KEY("b.example\0/none"), NULL, "never kept", NULL, &keep_none);
     add(store, KEY("b.example\0/forgotten"), NULL, "x", "k", &keep_all);
-    P->forget(store, KEY("b.example\0/forgotten"), &id);
+    sse_store_forget(store, KEY("b.example\0/forgotten"), &id);
 }
 
 static int at_end(void)
@@ -109,8 +109,10 @@ static void write_on(sse_store_t *store)
         data[n % (int)sizeof(data)] = 'd';
         data[sizeof(data) - 1] = '\0';
         if (!(n % 50)) {
-            P->forget(store, (sse_slice_t){name, 2 + strlen(name + 2)}, &id);
-            P->tidy(store, apr_time_now() + apr_time_from_sec(11), &more);
+            sse_store_forget(store, (sse_slice_t){name, 2 + strlen(name + 2)},
+                             &id);
+            sse_store_tidy(store, apr_time_now() + apr_time_from_sec(11),
+                           &more);
         }
     }
     printf("%d\n", n);
@@ -122,18 +124,18 @@ static void read_on(sse_store_t *store)
     MDB_txn *txn;
     char c;
 
-    if (!sse_lmdb_read_begin(store, &txn, &state)) {
+    if (!sse_lmdb_read_begin(LMDB(store), &txn, &state)) {
         begun();
         while (read(0, &c, 1) > 0) {
         }
-        sse_lmdb_read_end(store, txn);
+        sse_lmdb_read_end(LMDB(store), txn);
     }
 }
 
 static int spoil(sse_store_t *store, const char *how)
 {
     sse_lmdb_write_t w;
-    int rc = sse_lmdb_write_begin(&w, store);
+    int rc = sse_lmdb_write_begin(&w, LMDB(store));
 
     if (rc || (rc = sse_lmdb_channel_use(&w, NEWS, 0))) {
         return rc;

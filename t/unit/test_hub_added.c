@@ -139,7 +139,7 @@ static void test_added_ended(void)
     sub = stream.sub;
     add_channel(&stream, "b");
     publish(store, "b", "last", &keep_all);
-    P->forget(store, text("b"), &id);
+    sse_store_forget(store, text("b"), &id);
     bell->fn(bell);
     run_tasks();
     publish(store, "b", "again", &keep_all);

@@ -15,7 +15,8 @@ static void delete_it(const char *channel)
 {
     sse_id_t id;
 
-    is_num(P->forget(store, text(channel), &id), APR_SUCCESS, "it is deleted");
+    is_num(sse_store_forget(store, text(channel), &id), APR_SUCCESS,
+           "it is deleted");
 }
 
 static void add_channel(sse_stream_t *stream, const char *channel)
@@ -33,7 +34,7 @@ static void publish_many(const char *channel)
     for (i = 0; i < 4200; ++i) {
         items[i] = item(channel, "many", NULL, &keep_all);
     }
-    is_num(P->append(store, items, 4200), APR_SUCCESS, "many more");
+    is_num(sse_store_append(store, items, 4200), APR_SUCCESS, "many more");
 }
 
 /* Live, with room for so many events that wait. */
@@ -435,7 +436,7 @@ static void delete_one(int channel)
     sse_id_t id = 0;
     int i;
 
-    P->forget(store, text(name_of(channel)), &id);
+    sse_store_forget(store, text(name_of(channel)), &id);
     id = last_of(store) - origin;
     log_of[id].channel = -1;
     deleted[channel] = id;

@@ -200,8 +200,8 @@ static void test_earlier_added(void)
     drain(&stream);
     has(&stream, "5=lost gap(5,1) ", "added: a gap");
     has(&live, "gap(8,5) 6=y ", "added: also to one that is live");
-    P->forget(store, text("b"), &id);
-    P->forget(store, text("c"), &id);
+    sse_store_forget(store, text("b"), &id);
+    sse_store_forget(store, text("c"), &id);
     ring();
     publish(store, "a", "z", &keep_all);
     publish(store, "b", "z", &keep_all);

@@ -13,7 +13,8 @@ static void delete_it(const char *channel)
 {
     sse_id_t id;
 
-    is_num(P->forget(store, text(channel), &id), APR_SUCCESS, "it is deleted");
+    is_num(sse_store_forget(store, text(channel), &id), APR_SUCCESS,
+           "it is deleted");
 }
 
 /* More of another channel's events than anybody reads through. */
@@ -25,7 +26,7 @@ static void publish_many(const char *channel)
     for (i = 0; i < 4200; ++i) {
         items[i] = item(channel, "many", NULL, &keep_none);
     }
-    is_num(P->append(store, items, 4200), APR_SUCCESS, "many more");
+    is_num(sse_store_append(store, items, 4200), APR_SUCCESS, "many more");
 }
 
 /* One that is live, and one that reads its second piece. */

@@ -205,8 +205,8 @@ static int gap_again(const char *channels)
         keys[n].ptr = channels;
         keys[n++].len = 1;
     }
-    is_num(P->look(store, keys, n, origin + last_id, &position), APR_SUCCESS,
-           "looked");
+    is_num(sse_store_look(store, keys, n, origin + last_id, &position),
+           APR_SUCCESS, "looked");
     return position.gap;
 }
 

@@ -35,10 +35,11 @@ static void test_configure(void)
     sse_store_conf_t *conf;
     apr_size_t i;
     int right = 0;
-    const char *err;
+    const char *argv[2] = {"lmdb"}, *err;
 
     for (i = 0; i < sizeof(cases) / sizeof(cases[0]); ++i) {
-        err = P->configure(&conf, pool, "/run/x", 1, &cases[i].arg);
+        argv[1] = cases[i].arg;
+        err = sse_store_configure(&conf, pool, "/run/x", 2, argv);
         if ((err == NULL) == cases[i].good) {
             ++right;
         }
@@ -47,12 +48,12 @@ static void test_configure(void)
         }
     }
     is_num(right, i, "settings are taken or refused");
-    ok(!P->configure(&conf, pool, "/run/x", 0, NULL), "no settings at all");
-    err = P->configure(&conf, pool, "/run/x", 1, &cases[3 + 1].arg);
+    ok(!sse_store_configure(&conf, pool, "/run/x", 1, argv),
+       "no settings at all");
+    argv[1] = cases[3 + 1].arg;
+    err = sse_store_configure(&conf, pool, "/run/x", 2, argv);
     ok(err && strstr(err, "size=1k") && strstr(err, "1m"),
        "the message has the value and what is allowed");
-    ok(sse_store_provider("lmdb") == P, "lmdb is there by name");
-    ok(!sse_store_provider("none"), "another is not");
     apr_pool_destroy(pool);
 }
 
@@ -81,13 +82,13 @@ static void test_fields(void)
     a[1] = item("d", "", NULL, &keep_all);
     a[1].fields.event = text("");
     a[2] = item("c", "three", NULL, &keep_all);
-    is_num(P->append(store, a, 3), APR_SUCCESS, "a batch");
+    is_num(sse_store_append(store, a, 3), APR_SUCCESS, "a batch");
     is_num(a[0].id, origin + 1, "the first id follows the origin");
     is_num(a[2].id, origin + 3, "ids are consecutive");
     is_num(last_of(store), origin + 3, "last is the last one");
 
     memset(&seen, 0, sizeof(seen));
-    is_num(P->follow(store, origin, 10, see, &seen, &next, &missing), 0,
+    is_num(sse_store_follow(store, origin, 10, see, &seen, &next, &missing), 0,
            "follow");
     is_str(seen.text, "one\r\ntwo  three ", "all channels in order");
     is_num(next, origin + 3, "next is the last");
@@ -103,11 +104,11 @@ static void test_fields(void)
     next = last_of(store);
     a[0] = item("c", "x", NULL, &keep_all);
     a[1] = item(longest, "x", NULL, &keep_all);
-    is_num(P->append(store, a, 2), APR_EINVAL, "too long a channel");
+    is_num(sse_store_append(store, a, 2), APR_EINVAL, "too long a channel");
     a[1] = item("", "x", NULL, &keep_all);
-    is_num(P->append(store, a, 2), APR_EINVAL, "an empty channel");
+    is_num(sse_store_append(store, a, 2), APR_EINVAL, "an empty channel");
     a[1] = item("c", "x", longest, &keep_all);
-    is_num(P->append(store, a, 2), APR_EINVAL, "too long a idempotency");
+    is_num(sse_store_append(store, a, 2), APR_EINVAL, "too long a idempotency");
     is_num(last_of(store), next, "and nothing of these was added");
     is_num(publish(store, "c", "y", &keep_all), next + 1, "no hole either");
     apr_pool_destroy(pool);
@@ -149,8 +150,9 @@ static void test_record(void)
     a[1] = item("c", "", NULL, &keep_all);
     a[2] = item("c", "", NULL, &keep_all);
     a[2].fields.event = text("");
-    ok(!P->append(store, a, 3) &&
-           !P->follow(store, origin, 9, check_fields, &right, &next, &missing),
+    ok(!sse_store_append(store, a, 3) &&
+           !sse_store_follow(store, origin, 9, check_fields, &right, &next,
+                             &missing),
        "append and follow");
     is_num(right, 7, "absent, empty and full fields come back as they were");
     apr_pool_destroy(pool);
@@ -179,7 +181,7 @@ static void test_limits(void)
     is_num(gap_of(store, "c", id[3]), 1, "gap before the last evicted");
     is_num(gap_of(store, "c", id[4]), 0, "no gap from the last evicted on");
     is_num(gap_of(store, "c", id[7]), 0, "none at the end");
-    P->look(store, &key, 1, id[7], &position);
+    sse_store_look(store, &key, 1, id[7], &position);
     is_num(position.oldest, id[5], "the oldest kept");
     is_num(position.last, id[7], "the last");
     publish(store, "c", "8", &one);
@@ -214,7 +216,7 @@ static void test_age(void)
     test_by_clock(store);
     id[0] = publish(store, "c", "0", &short_age);
     a = item("c", "1", "k", &short_age);
-    P->append(store, &a, 1);
+    sse_store_append(store, &a, 1);
     id[1] = a.id;
     id[2] = publish(store, "e", "e", &short_age);
     is_str(history_of(store, "c", start, NULL), "0 1 ", "young enough");
@@ -223,16 +225,16 @@ static void test_age(void)
     is_num(gap, 1, "which is a gap");
     is_num(gap_of(store, "c", id[0]), 1, "one after it has aged");
     is_num(gap_of(store, "c", id[1]), 0, "none after it");
-    P->look(store, &key, 1, start, &position);
+    sse_store_look(store, &key, 1, start, &position);
     is_num(position.oldest, 0, "no oldest");
-    P->tail(store, &key, 1, -1, &after);
+    sse_store_tail(store, &key, 1, -1, &after);
     is_num(after, last_of(store), "an empty tail");
     a = item("c", "2", "k", &short_age);
-    P->append(store, &a, 1);
+    sse_store_append(store, &a, 1);
     is_num(a.duplicate, 0, "a key that aged out is not remembered");
     is_str(history_of(store, "c", start, NULL), "2 ", "the new one only");
     a = item("c", "2", "k", &short_age);
-    P->append(store, &a, 1);
+    sse_store_append(store, &a, 1);
     is_num(a.duplicate, 1, "but the new one is");
 
     /* Raised just in time: what is still there counts again. */
@@ -276,12 +278,12 @@ static void test_age_many(void)
         publish(store, "other", "x", &age);
     }
     step += apr_time_from_sec(120);
-    P->look(store, &key, 1, start, &position);
+    sse_store_look(store, &key, 1, start, &position);
     is_num(position.oldest, first, "the first that is young enough");
     is_num(position.gap, 1, "a gap before it");
     is_num(gap_of(store, "c", first - 1), 0, "none right before it");
     is_num(gap_of(store, "c", first - 3), 1, "one before the last old one");
-    P->tail(store, &key, 1, 1000, &after);
+    sse_store_tail(store, &key, 1, 1000, &after);
     is_num(after, first - 1, "the tail begins there");
     is_num(strncmp(history_of(store, "c", start, &gap), "new ", 4), 0,
            "history begins there");
@@ -304,24 +306,24 @@ static void test_none(void)
     is_str(history_of(store, "c", start, NULL), "", "nothing is kept");
     is_num(gap_of(store, "c", start), 1, "so that is a gap");
     is_num(gap_of(store, "c", start + 2), 0, "but not at the end");
-    P->append(store, &a, 1);
-    P->append(store, &a, 1);
+    sse_store_append(store, &a, 1);
+    sse_store_append(store, &a, 1);
     is_num(a.duplicate, 0, "no keys are remembered");
     for (i = 0; i < 100; ++i) {
         publish(store, "d", "x", &keep_none);
     }
     tidy_all(store, apr_time_now());
     memset(&seen, 0, sizeof(seen));
-    P->follow(store, start, 1000, see, &seen, &next, &missing);
+    sse_store_follow(store, start, 1000, see, &seen, &next, &missing);
     is_num(seen.count, 104, "yet every child reads it for a while");
     is_num(missing, 0, "all of it");
     tidy_all(store, later(11));
     memset(&seen, 0, sizeof(seen));
-    P->follow(store, start, 1000, see, &seen, &next, &missing);
+    sse_store_follow(store, start, 1000, see, &seen, &next, &missing);
     is_num(seen.count, 0, "then it goes");
     is_num(missing, 1, "which is a hole");
     is_num(next, last_of(store), "up to the last");
-    P->follow(store, next, 1000, see, &seen, &next, &missing);
+    sse_store_follow(store, next, 1000, see, &seen, &next, &missing);
     is_num(missing, 0, "and none after it");
 
     for (i = 0; i < 6000; ++i) {
@@ -344,29 +346,29 @@ static void test_pubkey(void)
     sse_id_t first, start = last_of(store);
 
     a[0] = item("c", "0", "k0", &two);
-    P->append(store, a, 1);
+    sse_store_append(store, a, 1);
     first = a[0].id;
     is_num(a[0].duplicate, 0, "the first");
     a[1] = item("c", "again", "k0", &two);
-    P->append(store, a + 1, 1);
+    sse_store_append(store, a + 1, 1);
     is_num(a[1].duplicate, 1, "the second is a duplicate");
     is_num(a[1].id, first, "with the first one's id");
     is_num(last_of(store), first, "that adds nothing");
     a[1] = item("d", "other", "k0", &two);
-    P->append(store, a + 1, 1);
+    sse_store_append(store, a + 1, 1);
     is_num(a[1].duplicate, 0, "not on another channel");
     a[0] = item("e", "0", "x", &two);
     a[1] = item("e", "1", "y", &two);
     a[2] = item("e", "2", "x", &two);
     a[3] = item("e", "3", NULL, &two);
-    P->append(store, a, 4);
+    sse_store_append(store, a, 4);
     ok(!a[0].duplicate && !a[1].duplicate && a[2].duplicate && !a[3].duplicate,
        "within one batch");
     is_num(a[2].id, a[0].id, "with the first one's id");
     is_num(a[3].id, a[1].id + 1, "and no hole");
     is_str(history_of(store, "e", start, NULL), "1 3 ", "two are kept");
     a[0] = item("e", "4", "x", &two);
-    P->append(store, a, 1);
+    sse_store_append(store, a, 1);
     is_num(a[0].duplicate, 0, "a key leaves with its event");
     apr_pool_destroy(pool);
 }
@@ -391,54 +393,56 @@ static void test_channels(void)
     keys[2] = text("c");
     keys[3] = text("a");
     memset(&seen, 0, sizeof(seen));
-    P->history(store, keys, 4, start, id[8], 1000, see, &seen, NULL, &next,
-               &gap);
+    sse_store_history(store, keys, 4, start, id[8], 1000, see, &seen, NULL,
+                      &next, &gap);
     is_str(seen.text, "0 2 3 5 6 8 ", "merged, none twice");
     is_num(next, id[8], "all were given");
     is_num(gap, 0, "no gap");
     memset(&seen, 0, sizeof(seen));
-    P->history(store, keys, 4, id[0], id[6], 1000, see, &seen, NULL, &next,
-               &gap);
+    sse_store_history(store, keys, 4, id[0], id[6], 1000, see, &seen, NULL,
+                      &next, &gap);
     is_str(seen.text, "2 3 5 6 ", "after and up to");
     memset(&seen, 0, sizeof(seen));
-    P->history(store, keys, 4, start, id[7], 2, see, &seen, NULL, &next, &gap);
+    sse_store_history(store, keys, 4, start, id[7], 2, see, &seen, NULL, &next,
+                      &gap);
     is_str(seen.text, "0 2 ", "so many bytes");
     is_num(next, id[2], "and where to go on");
     memset(&seen, 0, sizeof(seen));
-    P->history(store, keys, 4, next, id[7], 0, see, &seen, NULL, &next, &gap);
+    sse_store_history(store, keys, 4, next, id[7], 0, see, &seen, NULL, &next,
+                      &gap);
     is_str(seen.text, "3 ", "at least one");
     memset(&seen, 0, sizeof(seen));
     seen.stop_at = 3;
-    is_num(P->history(store, keys, 4, start, id[8], 99, see, &seen, NULL, &next,
-                      &gap),
+    is_num(sse_store_history(store, keys, 4, start, id[8], 99, see, &seen, NULL,
+                             &next, &gap),
            APR_EINTR, "the callback stops it");
     is_num(next, id[2], "its record counts as not read");
     memset(&seen, 0, sizeof(seen));
     seen.stop_at = 4;
-    is_num(P->follow(store, start, 99, see, &seen, &next, &gap), APR_EINTR,
-           "the same for follow");
+    is_num(sse_store_follow(store, start, 99, see, &seen, &next, &gap),
+           APR_EINTR, "the same for follow");
     is_num(next, id[2], "not read");
     memset(&seen, 0, sizeof(seen));
-    P->follow(store, start, 4, see, &seen, &next, &gap);
+    sse_store_follow(store, start, 4, see, &seen, &next, &gap);
     is_num(next, id[3], "follow takes max at most");
     is_num(gap, 0, "which is no hole");
 
     for (i = 0; i <= 7; ++i) {
         memset(&seen, 0, sizeof(seen));
-        P->tail(store, keys, 4, i, &after);
-        P->history(store, keys, 4, after, id[8], 1000, see, &seen, NULL, &next,
-                   &gap);
+        sse_store_tail(store, keys, 4, i, &after);
+        sse_store_history(store, keys, 4, after, id[8], 1000, see, &seen, NULL,
+                          &next, &gap);
         is_num(seen.count, i < 6 ? i : 6, "a tail of so many");
     }
     memset(&seen, 0, sizeof(seen));
-    P->tail(store, keys, 4, -1, &after);
-    P->history(store, keys, 4, after, id[8], 1000, see, &seen, NULL, &next,
-               &gap);
+    sse_store_tail(store, keys, 4, -1, &after);
+    sse_store_history(store, keys, 4, after, id[8], 1000, see, &seen, NULL,
+                      &next, &gap);
     is_num(seen.count, 6, "a tail of all");
     is_num(gap, 0, "without a gap");
-    P->tail(store, keys + 1, 1, 5, &after);
+    sse_store_tail(store, keys + 1, 1, 5, &after);
     is_num(after, id[8], "no such channel: the end");
-    P->tail(store, keys, 0, 5, &after);
+    sse_store_tail(store, keys, 0, 5, &after);
     is_num(after, id[8], "no channel at all: the end");
     apr_pool_destroy(pool);
 }
@@ -453,10 +457,10 @@ static void test_forget(void)
     int missing, i, gap;
 
     id[0] = publish(store, "c", "0", &keep_all);
-    P->append(store, &a, 1);
+    sse_store_append(store, &a, 1);
     id[1] = a.id;
     id[2] = publish(store, "d", "d", &keep_all);
-    is_num(P->forget(store, text("c"), &forgot), APR_SUCCESS, "forget");
+    is_num(sse_store_forget(store, text("c"), &forgot), APR_SUCCESS, "forget");
     is_num(forgot, id[2] + 1, "takes an id");
     is_str(history_of(store, "c", start, &gap), "", "the history is gone");
     is_num(gap, 1, "a gap");
@@ -464,30 +468,30 @@ static void test_forget(void)
     is_num(gap_of(store, "c", id[1]), 0, "none after it");
     is_str(history_of(store, "d", start, NULL), "d ", "others stay");
     memset(&seen, 0, sizeof(seen));
-    P->follow(store, start, 99, see, &seen, &next, &missing);
+    sse_store_follow(store, start, 99, see, &seen, &next, &missing);
     is_str(seen.text, "0 1 d ! ", "every child hears of it");
-    P->append(store, &a, 1);
+    sse_store_append(store, &a, 1);
     is_num(a.duplicate, 0, "keys are forgotten");
     is_str(history_of(store, "c", start, NULL), "1 ", "and it begins anew");
     is_num(gap_of(store, "c", id[0]), 1, "with the gap before");
-    is_num(P->forget(store, text("nobody"), &forgot), APR_SUCCESS,
+    is_num(sse_store_forget(store, text("nobody"), &forgot), APR_SUCCESS,
            "one that nobody knows");
     is_num(forgot, last_of(store), "is told all the same");
     tidy_all(store, later(11));
     memset(&seen, 0, sizeof(seen));
-    P->follow(store, start, 99, see, &seen, &next, &missing);
+    sse_store_follow(store, start, 99, see, &seen, &next, &missing);
     is_str(seen.text, "d 1 ", "the rest goes later");
 
     for (i = 0; i < 5000; ++i) {
         a = item("big", "x", apr_itoa(pool, i), &keep_all);
-        P->append(store, &a, 1);
+        sse_store_append(store, &a, 1);
     }
-    P->forget(store, text("big"), &forgot);
+    sse_store_forget(store, text("big"), &forgot);
     is_str(history_of(store, "big", start, NULL), "", "a large one at once");
     publish(store, "big", "new", &keep_all);
     is_num(tidy_all(store, later(11)) > 1, 1, "tidied in pieces");
     memset(&seen, 0, sizeof(seen));
-    P->follow(store, start, 99, see, &seen, &next, &missing);
+    sse_store_follow(store, start, 99, see, &seen, &next, &missing);
     is_str(seen.text, "d 1 new ", "until all is gone");
     apr_pool_destroy(pool);
 }
@@ -499,13 +503,13 @@ static void test_restart(void)
     sse_id_t start = last_of(store), id = publish(store, "c", "0", &keep_all);
     sse_append_t a = item("c", "x", "k", &keep_all);
 
-    P->append(store, &a, 1);
+    sse_store_append(store, &a, 1);
     apr_pool_destroy(pool);
     pool = test_pool();
     store = test_store("restart", "32m", pool);
     is_num(last_of(store), id + 1, "a larger one goes on where it was");
     is_str(history_of(store, "c", start, NULL), "0 x ", "with its history");
-    P->append(store, &a, 1);
+    sse_store_append(store, &a, 1);
     is_num(a.duplicate, 1, "and its keys");
     is_num(gap_of(store, "c", start), 0, "and no gap");
     is_num(publish(store, "c", "1", &keep_all), id + 2, "and its ids");
@@ -535,7 +539,7 @@ static void test_no_trace(void)
             a[j] = item(names[j], "x", j % 10 ? NULL : "key",
                         j % 3 ? &brief : &keep_none);
         }
-        failed |= P->append(store, a, 1000) != APR_SUCCESS;
+        failed |= sse_store_append(store, a, 1000) != APR_SUCCESS;
     }
     is_num(failed, 0, "100000 channels");
     last = last_of(store);
@@ -545,7 +549,7 @@ static void test_no_trace(void)
     ok(calls >= 10, "tidied in pieces");
     is_num(tidy_all(store, later(12)), 1, "and nothing more to do");
     memset(&seen, 0, sizeof(seen));
-    P->follow(store, start, 10, see, &seen, &next, &missing);
+    sse_store_follow(store, start, 10, see, &seen, &next, &missing);
     is_num(seen.count, 0, "no record is left");
     is_num(gap_of(store, "channel-7", start), 1, "the gap is known still");
     is_num(gap_of(store, "channel-7", last), 0, "and where it ends");

@@ -61,12 +61,12 @@ static const char *prepare(apr_pool_t *pool, const char *dir)
 {
     sse_store_conf_t *conf = test_conf(pool, dir, "1m", "off");
     int before = owner(dir);
-    const char *said = P->test(conf, NOBODY, NOBODY, pool);
+    const char *said = sse_store_test(conf, NOBODY, NOBODY, pool);
     const char *notice = NULL;
     apr_status_t rv;
 
     is_num(owner(dir), before, "a test of the configuration changes nothing");
-    rv = P->prepare(conf, NOBODY, NOBODY, &notice, pool);
+    rv = sse_store_prepare(conf, NOBODY, NOBODY, &notice, pool);
     if (notice) {
         printf("# %s\n", notice);
     }
@@ -271,8 +271,8 @@ static void test_groups(void)
         if (!join_groups(pool, 0)) {
             _exit(77);
         }
-        _exit(P->test(conf, NOBODY, NOBODY, pool) ||
-              P->prepare(conf, NOBODY, NOBODY, &notice, pool));
+        _exit(sse_store_test(conf, NOBODY, NOBODY, pool) ||
+              sse_store_prepare(conf, NOBODY, NOBODY, &notice, pool));
     }
     result = wait_for(pid);
     if (result == 77) {
@@ -301,7 +301,7 @@ static void test_many_groups(void)
         if (!join_groups(pool, 300)) {
             _exit(77);
         }
-        _exit(!P->prepare(conf, NOBODY, NOBODY, &notice, pool));
+        _exit(!sse_store_prepare(conf, NOBODY, NOBODY, &notice, pool));
     }
     result = wait_for(pid);
     if (result == 77) {

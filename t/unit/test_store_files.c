@@ -22,7 +22,7 @@ static apr_status_t append_one(sse_store_t *store, const char *data,
                                sse_id_t *id)
 {
     sse_append_t append = item("c", data, NULL, &keep_all);
-    apr_status_t rv = P->append(store, &append, 1);
+    apr_status_t rv = sse_store_append(store, &append, 1);
 
     *id = append.id;
     return rv;
@@ -38,8 +38,9 @@ static sse_store_t *restart(sse_store_conf_t *conf, apr_pool_t *pool)
     const char *notice;
 
     is_num(test_prepare(conf, &notice, pool), APR_SUCCESS, "a restart");
-    is_num(P->open(&store, conf, pool), APR_SUCCESS, "opens what is there");
-    ok(!P->news(store), "and has nothing to say");
+    is_num(sse_store_open(&store, conf, NULL, pool), APR_SUCCESS,
+           "opens what is there");
+    ok(!sse_store_report(store), "and has nothing to say");
     return store;
 }
 
@@ -63,15 +64,15 @@ static void test_away(void)
     is_num(append_one(store, "b", &id), SSE_STORE_EGONE, "nothing is taken");
     is_num(id, 0, "and has no id");
     is_str(history_of(store, "c", 0, NULL), "a ", "what there was can be read");
-    is_num(P->tidy(store, apr_time_now(), &more), SSE_STORE_EGONE,
+    is_num(sse_store_tidy(store, apr_time_now(), &more), SSE_STORE_EGONE,
            "housekeeping says so as well");
-    ok(!P->news(store), "no news while nothing has changed");
+    ok(!sse_store_report(store), "no news while nothing has changed");
     is_num(rename(there, here), 0, "it comes back");
     is_num(append_one(store, "b", &id), APR_SUCCESS,
            "and takes events at once");
     is_num(id, before + 1, "the ids go on");
     is_str(history_of(store, "c", 0, NULL), "a b ", "nothing is lost");
-    ok(!P->news(store), "it is the same store");
+    ok(!sse_store_report(store), "it is the same store");
     apr_pool_destroy(pool);
 }
 
@@ -88,7 +89,8 @@ static void test_removed(void)
     test_remove(here);
     is_num(append_one(store, "b", &id), SSE_STORE_EGONE,
            "a removed directory is noticed at once");
-    is_num(P->open(&later, conf, pool), APR_SUCCESS, "a child starts");
+    is_num(sse_store_open(&later, conf, NULL, pool), APR_SUCCESS,
+           "a child starts");
     is_num(append_one(later, "b", &id), SSE_STORE_EGONE, "with nothing");
     ok(access(here, F_OK) != 0, "and makes nothing");
     other = restart(conf_of("removed/store", pool), pool);
@@ -100,9 +102,9 @@ static void test_removed(void)
     is_num(append_one(store, "b", &next), SSE_STORE_EGONE,
            "the children from before are not in it");
     is_num(append_one(later, "b", &next), SSE_STORE_EGONE, "none of them");
-    P->tidy(store, apr_time_now(), &more);
-    ok(P->news(store) != NULL, "the administrator hears of it");
-    ok(!P->news(store), "once");
+    sse_store_tidy(store, apr_time_now(), &more);
+    ok(sse_store_report(store) != NULL, "the administrator hears of it");
+    ok(!sse_store_report(store), "once");
     is_str(history_of(store, "c", 0, NULL), "a ", "and still read the old one");
     is_num(append_one(other, "c", &next), APR_SUCCESS, "the new one goes on");
     is_num(next, id + 1, "alone");
@@ -143,10 +145,10 @@ static void test_opened_later(void)
     append_one(test_open(conf, own), "a", &before);
     apr_pool_destroy(own);
     rename(path_of(pool, "late"), path_of(pool, "later"));
-    is_num(P->open(&store, conf, pool), APR_SUCCESS,
+    is_num(sse_store_open(&store, conf, NULL, pool), APR_SUCCESS,
            "a store that is not there can be opened");
-    ok(P->news(store) != NULL, "which is news");
-    is_num(P->last(store, &id), SSE_STORE_EGONE, "it cannot be read");
+    ok(sse_store_report(store) != NULL, "which is news");
+    is_num(sse_store_last(store, &id), SSE_STORE_EGONE, "it cannot be read");
     is_num(append_one(store, "b", &id), SSE_STORE_EGONE, "nor written to");
     rename(path_of(pool, "later"), path_of(pool, "late"));
     is_num(append_one(store, "b", &id), APR_SUCCESS, "until it comes");
@@ -164,15 +166,16 @@ static void test_made_later(void)
     sse_id_t id;
     int more;
 
-    P->open(&store, conf, pool);
-    P->open(&reader, conf, pool);
-    P->open(&keeper, conf, pool);
+    sse_store_open(&store, conf, NULL, pool);
+    sse_store_open(&reader, conf, NULL, pool);
+    sse_store_open(&keeper, conf, NULL, pool);
     is_num(append_one(store, "a", &id), SSE_STORE_EGONE, "there is none");
     mkdir(path_of(pool, "made"), 0755);
-    is_num(P->last(reader, &id), SSE_STORE_EGONE, "an empty one says nothing");
-    is_num(P->tidy(keeper, apr_time_now(), &more), APR_SUCCESS,
+    is_num(sse_store_last(reader, &id), SSE_STORE_EGONE,
+           "an empty one says nothing");
+    is_num(sse_store_tidy(keeper, apr_time_now(), &more), APR_SUCCESS,
            "housekeeping makes a store in it");
-    is_num(P->last(reader, &id), APR_SUCCESS, "which can be read");
+    is_num(sse_store_last(reader, &id), APR_SUCCESS, "which can be read");
     is_num(append_one(store, "a", &id), APR_SUCCESS, "and written to");
     is_str(history_of(keeper, "c", 0, NULL), "a ", "by all");
     apr_pool_destroy(pool);
@@ -184,7 +187,7 @@ static sse_id_t run_ahead(sse_store_t *store)
 {
     sse_lmdb_write_t w;
 
-    if (sse_lmdb_write_begin(&w, store)) {
+    if (sse_lmdb_write_begin(&w, LMDB(store))) {
         return 0;
     }
     w.state.last += 1000000000000;
@@ -208,7 +211,8 @@ static void test_obstacle(void)
     mkdir(obstacle, 0755);
     settle();
     ok(append_one(store, "a", &id) != APR_SUCCESS, "it cannot be written to");
-    ok(P->tidy(store, apr_time_now(), &more) != APR_SUCCESS, "nor again");
+    ok(sse_store_tidy(store, apr_time_now(), &more) != APR_SUCCESS,
+       "nor again");
     rmdir(obstacle);
     rmdir(here);
     ok(append_one(store, "a", &id) != APR_SUCCESS, "nor with nothing there");
@@ -240,9 +244,9 @@ static void test_earlier(void)
     rename(copy, here);
     settle();
     is_num(append_one(store, "b", &id), SSE_STORE_EGONE, "and put back");
-    is_num(P->tidy(store, apr_time_now(), &more), SSE_STORE_EGONE,
+    is_num(sse_store_tidy(store, apr_time_now(), &more), SSE_STORE_EGONE,
            "housekeeping sees it, too");
-    ok(P->news(store) != NULL, "the administrator hears of it");
+    ok(sse_store_report(store) != NULL, "the administrator hears of it");
     is_num(last_of(store), before, "the newer one can be read");
     other = restart(conf_of("earlier/store", pool), pool);
     is_num(append_one(other, "b", &id), APR_SUCCESS, "it is used");
@@ -263,7 +267,7 @@ static void test_unreadable(void)
     sse_id_t before, id;
 
     is_num(append_one(store, "a", &before), APR_SUCCESS, "written");
-    store->db[SSE_DB_META] = 1000; /* LMDB knows no such database */
+    LMDB(store)->db[SSE_DB_META] = 1000; /* LMDB knows no such database */
     test_remove(path_of(pool, "unreadable/store"));
     is_num(append_one(store, "b", &id), SSE_STORE_EGONE, "and gone");
     store = restart(conf_of("unreadable/store", pool), pool);
@@ -297,8 +301,8 @@ static void *use(void *baton)
 
     while (!__atomic_load_n(&stop, __ATOMIC_ACQUIRE)) {
         wrong = worse(wrong, append_one(store, "x", &id));
-        wrong = worse(wrong, P->look(store, &key, 1, 1, &position));
-        wrong = worse(wrong, P->tidy(store, apr_time_now(), &more));
+        wrong = worse(wrong, sse_store_look(store, &key, 1, 1, &position));
+        wrong = worse(wrong, sse_store_tidy(store, apr_time_now(), &more));
     }
     return (void *)(apr_uintptr_t)wrong;
 }

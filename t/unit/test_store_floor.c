@@ -68,8 +68,8 @@ static void test_floors(void)
 
     keys[0] = text("passing-/0");
     keys[1] = text("other");
-    P->history(store, keys, 2, seen, last_of(store), 1 << 20, see,
-               &(seen_t){.count = 0}, NULL, &next, &gap);
+    sse_store_history(store, keys, 2, seen, last_of(store), 1 << 20, see,
+                      &(seen_t){.count = 0}, NULL, &next, &gap);
     is_num(gap, 1, "reading the history says so, too");
     publish(store, "passing-/0", "again", &keep_all);
     is_num(gap_of(store, "passing-/0", seen), 1, "also when it is there again");
@@ -114,8 +114,8 @@ static void test_step(const char *name, apr_time_t by)
            "in half a minute it is kept");
     tidy_all(store, apr_time_now() + apr_time_from_sec(61));
     is_str(history_of(store, "a", 0, NULL), "", "in a minute it is gone");
-    is_num(P->look(store, &key, 1, last_of(store), &position), APR_SUCCESS,
-           "looked");
+    is_num(sse_store_look(store, &key, 1, last_of(store), &position),
+           APR_SUCCESS, "looked");
     is_num(position.gap, 0, "with no gap for who has seen it");
     step = 0;
     apr_pool_destroy(pool);
@@ -125,7 +125,7 @@ static void *tidy_ahead(void *store)
 {
     int more;
 
-    P->tidy(store, apr_time_now() + 2 * SSE_STORE_LINGER, &more);
+    sse_store_tidy(store, apr_time_now() + 2 * SSE_STORE_LINGER, &more);
     return NULL;
 }
 
@@ -140,7 +140,7 @@ static void test_step_while_tidying(void)
 
     publish(store, "a", "first", &minute);
     publish(store, "gone", "x", &keep_none);
-    rc = sse_lmdb_write_begin(&w, store);
+    rc = sse_lmdb_write_begin(&w, LMDB(store));
     pthread_create(&thread, NULL, tidy_ahead, store);
     usleep(300000); /* it waits */
     __atomic_store_n(&step, -apr_time_from_sec(3600), __ATOMIC_SEQ_CST);
@@ -164,7 +164,7 @@ static void test_boot(void)
     int rc;
 
     publish(store, "a", "first", &minute);
-    rc = sse_lmdb_write_begin(&w, store);
+    rc = sse_lmdb_write_begin(&w, LMDB(store));
     if (!rc) {
         w.state.boot ^= 2;
         rc = sse_lmdb_write_commit(&w);
@@ -186,10 +186,10 @@ static int is_of_version(sse_store_t *store, apr_uint32_t version)
 {
     sse_lmdb_state_t state;
     MDB_txn *txn;
-    int rc = sse_lmdb_read_begin(store, &txn, &state);
+    int rc = sse_lmdb_read_begin(LMDB(store), &txn, &state);
 
     if (!rc) {
-        sse_lmdb_read_end(store, txn);
+        sse_lmdb_read_end(LMDB(store), txn);
     }
     return !rc && state.version == version;
 }
@@ -239,7 +239,7 @@ static int make_old(sse_store_t *store, sse_id_t floor)
 {
     sse_lmdb_write_t w;
     MDB_val key = {5, (void *)"state"}, val;
-    int rc = sse_lmdb_write_begin(&w, store);
+    int rc = sse_lmdb_write_begin(&w, LMDB(store));
 
     w.state.version = 1;
     w.state.floor = floor;
@@ -248,10 +248,10 @@ static int make_old(sse_store_t *store, sse_id_t floor)
     val.mv_size = offsetof(sse_lmdb_state_t, time);
     rc = rc ? rc : old_channels(&w);
     rc = rc ? rc : old_entries(&w);
-    rc = rc ? rc : mdb_drop(w.txn, store->db[SSE_DB_FLOORS], 1);
-    rc = rc ? rc : mdb_drop(w.txn, store->db[SSE_DB_OWNERS], 1);
-    rc = rc ? rc : mdb_drop(w.txn, store->db[SSE_DB_WEIGHTS], 1);
-    rc = rc ? rc : mdb_put(w.txn, store->db[SSE_DB_META], &key, &val, 0);
+    rc = rc ? rc : mdb_drop(w.txn, LMDB(store)->db[SSE_DB_FLOORS], 1);
+    rc = rc ? rc : mdb_drop(w.txn, LMDB(store)->db[SSE_DB_OWNERS], 1);
+    rc = rc ? rc : mdb_drop(w.txn, LMDB(store)->db[SSE_DB_WEIGHTS], 1);
+    rc = rc ? rc : mdb_put(w.txn, LMDB(store)->db[SSE_DB_META], &key, &val, 0);
     return rc ? rc : mdb_txn_commit(w.txn);
 }
 
@@ -283,10 +283,10 @@ static void fill_old(sse_store_t *store)
         publish(store, name_of("few", i % 5), "y", &few);
         publish(store, "none", "z", &keep_none);
         a = item("keyed", "k", name_of("key", i % 20), &keep_all);
-        P->append(store, &a, 1);
+        sse_store_append(store, &a, 1);
     }
     publish(store, "forgotten", "x", &keep_all);
-    P->forget(store, text("forgotten"), &id);
+    sse_store_forget(store, text("forgotten"), &id);
 }
 
 static void test_upgrade(void)
@@ -312,7 +312,7 @@ static void test_upgrade(void)
     after = history_of(store, "kept-/3", 0, NULL);
     is_str(after, before, "and its histories");
     a = item("keyed", "k", "key-/7", &keep_all);
-    is_num(P->append(store, &a, 1), APR_SUCCESS, "a publisher's key");
+    is_num(sse_store_append(store, &a, 1), APR_SUCCESS, "a publisher's key");
     is_num(a.duplicate, 1, "is known");
     is_num(gap_of(store, "never", first), 1, "what was removed is told");
     is_num(gap_of(store, "never", first + 10), 0, "to who has not seen it");
@@ -335,7 +335,8 @@ static void test_upgrade_in_child(void)
     is_num(make_old(store, 0), 0, "a store of version 1");
     apr_pool_destroy(second);
     second = test_pool();
-    is_num(P->open(&store, conf, second), APR_SUCCESS, "a child opens it");
+    is_num(sse_store_open(&store, conf, NULL, second), APR_SUCCESS,
+           "a child opens it");
     ok(publish(store, "a", "y", &keep_all) != 0, "and can write to it");
     is_str(history_of(store, "a", 0, NULL), "x y ", "and read it");
     is_sound("back", "it is sound");

@@ -42,11 +42,11 @@ static int readable(sse_store_t *store, const char *channel)
     sse_id_t next, last = last_of(store);
     int missing, gap, log = 0, kept = 0;
 
-    if (P->follow(store, last - 200000, 1000000, count_it, &log, &next,
-                  &missing) ||
+    if (sse_store_follow(store, last - 200000, 1000000, count_it, &log, &next,
+                         &missing) ||
         next != last ||
-        P->history(store, &key, 1, 0, last, 1 << 30, count_it, &kept, NULL,
-                   &next, &gap) ||
+        sse_store_history(store, &key, 1, 0, last, 1 << 30, count_it, &kept,
+                          NULL, &next, &gap) ||
         next != last) {
         return -1;
     }
@@ -69,7 +69,7 @@ static void test_ever(void)
     for (i = 0; i < 10000; ++i) {
         snprintf(channel, sizeof(channel), "channel-%d", i % 37);
         a = large(channel, sizes[(i * 7) % 9]);
-        refused += P->append(store, &a, 1) != APR_SUCCESS;
+        refused += sse_store_append(store, &a, 1) != APR_SUCCESS;
         if (i % 500 == 0) {
             unread += readable(store, "channel-1") < 1;
         }
@@ -99,25 +99,26 @@ static void test_too_large(void)
     }
     last = last_of(store);
     a[0] = large("c", 190000);
-    is_num(P->append(store, a, 1), APR_SUCCESS, "one that just fits");
+    is_num(sse_store_append(store, a, 1), APR_SUCCESS, "one that just fits");
     a[0] = large("c", 900000);
-    is_num(P->append(store, a, 1), SSE_STORE_ESIZE, "one that does not");
+    is_num(sse_store_append(store, a, 1), SSE_STORE_ESIZE, "one that does not");
     is_num(a[0].id, 0, "has no id");
     for (i = 0; i < 600; ++i) {
         a[i] = large("c", 1500);
     }
-    is_num(P->append(store, a, 600), SSE_STORE_ESIZE, "a batch that does not");
+    is_num(sse_store_append(store, a, 600), SSE_STORE_ESIZE,
+           "a batch that does not");
     is_num(last_of(store), last + 1, "nothing of them is there");
     ok(strlen(history_of(store, "small", 0, NULL)) == 200,
        "and nothing was given up for them");
-    is_num(P->append(store, a, 100), APR_SUCCESS, "a smaller batch");
+    is_num(sse_store_append(store, a, 100), APR_SUCCESS, "a smaller batch");
     for (i = 0; i < 50; ++i) {
-        failed |= P->append(store, a, 100) != APR_SUCCESS;
+        failed |= sse_store_append(store, a, 100) != APR_SUCCESS;
     }
     is_num(failed, 0, "again and again");
     a[0] = large("c", 190000);
     for (i = 0; i < 50; ++i) {
-        failed |= P->append(store, a, 1) != APR_SUCCESS;
+        failed |= sse_store_append(store, a, 1) != APR_SUCCESS;
         failed |= !publish(store, "small", "x", &keep_all);
     }
     is_num(failed, 0, "large ones between small ones");
@@ -135,11 +136,11 @@ static void test_fair(void)
     int i, failed = 0;
 
     publish(store, "small", "x", &keep_all);
-    P->append(store, &a, 1);
+    sse_store_append(store, &a, 1);
     first = a.id;
     for (i = 0; i < 2000; ++i) {
         a = large("large", 1000);
-        failed |= P->append(store, &a, 1) != APR_SUCCESS;
+        failed |= sse_store_append(store, &a, 1) != APR_SUCCESS;
     }
     before = a.id;
     is_num(failed, 0, "all were taken");
@@ -148,7 +149,7 @@ static void test_fair(void)
     is_num(gap_of(store, "large", first), 1, "the large one has one");
     is_num(gap_of(store, "large", before - 1), 0, "before its newest");
     a = item("large", "x", "key", &keep_all);
-    P->append(store, &a, 1);
+    sse_store_append(store, &a, 1);
     is_num(a.duplicate, 0, "what went took its key with it");
     tidy_all(store, apr_time_now() + apr_time_from_sec(3600));
     ok(readable(store, "large") > 50, "the newest stay");
@@ -165,10 +166,10 @@ static void *publish_sizes(void *data)
 
     for (i = 0; i < 500; ++i) {
         a = large("c", (apr_size_t)(i * 37 % 4000));
-        failed += P->append(store, &a, 1) != APR_SUCCESS;
+        failed += sse_store_append(store, &a, 1) != APR_SUCCESS;
         if (i % 50 == 0) {
             a = large("c", 100000);
-            failed += P->append(store, &a, 1) != APR_SUCCESS;
+            failed += sse_store_append(store, &a, 1) != APR_SUCCESS;
         }
     }
     return (void *)failed;
@@ -220,8 +221,8 @@ static void *read_slowly(void *data)
 
     while (!__atomic_load_n(&reader->stop, __ATOMIC_SEQ_CST)) {
         began = apr_time_now();
-        P->history(reader->store, &key, 1, 0, ~(sse_id_t)0, 1 << 20, slow, NULL,
-                   NULL, &next, &gap);
+        sse_store_history(reader->store, &key, 1, 0, ~(sse_id_t)0, 1 << 20,
+                          slow, NULL, NULL, &next, &gap);
         took = apr_time_now() - began;
         reader->longest = took > reader->longest ? took : reader->longest;
     }
@@ -244,7 +245,8 @@ static apr_interval_time_t publish_beside(sse_store_t *store, int *failed)
     for (i = 0; i < 2000; ++i) {
         *failed |= !publish(store, "other", "x", &few);
         if (i % 100 == 0) {
-            *failed |= P->tidy(store, apr_time_now() + apr_time_from_sec(20),
+            *failed |=
+                sse_store_tidy(store, apr_time_now() + apr_time_from_sec(20),
                                &more) != APR_SUCCESS;
         }
     }
@@ -294,27 +296,27 @@ static void test_held(void)
     for (i = 0; i < 100; ++i) {
         publish(store, "c", "x", &keep_all);
     }
-    sse_lmdb_read_begin(store, &txn, &state);
+    sse_lmdb_read_begin(LMDB(store), &txn, &state);
     publish(store, "d", "x", &keep_all);
     kept = readable(store, "c");
-    sse_lmdb_make_room(store, 1, 2);
+    sse_lmdb_make_room(LMDB(store), 1, 2);
     is_num(readable(store, "c"), kept, "a reader holds: nothing is given up");
-    sse_lmdb_read_end(store, txn);
-    sse_lmdb_make_room(store, 1, 3);
+    sse_lmdb_read_end(LMDB(store), txn);
+    sse_lmdb_make_room(LMDB(store), 1, 3);
     is_num(readable(store, "c"), kept, "nor in the round after it");
-    sse_lmdb_make_room(store, 1, 4);
+    sse_lmdb_make_room(LMDB(store), 1, 4);
     ok(readable(store, "c") < kept, "then it is");
-    sse_lmdb_read_begin(store, &txn, &state);
+    sse_lmdb_read_begin(LMDB(store), &txn, &state);
     publish(store, "d", "x", &keep_all);
     kept = readable(store, "c");
     for (i = 1; i <= SSE_LMDB_WAITS; ++i) {
-        sse_lmdb_make_room(store, 1, i);
+        sse_lmdb_make_room(LMDB(store), 1, i);
     }
-    sse_lmdb_make_room(store, 1, i++);
+    sse_lmdb_make_room(LMDB(store), 1, i++);
     is_num(readable(store, "c"), kept, "nor after the last wait");
-    sse_lmdb_make_room(store, 1, i);
+    sse_lmdb_make_room(LMDB(store), 1, i);
     ok(readable(store, "c") < kept, "it is not waited for for ever");
-    sse_lmdb_read_end(store, txn);
+    sse_lmdb_read_end(LMDB(store), txn);
     apr_pool_destroy(pool);
 }
 
@@ -334,7 +336,7 @@ static void fill(sse_store_t *store, void (*room)(void), const char *what)
         a[1].idempotency.ptr = (const char *)&n;
         a[1].idempotency.len = sizeof(n);
         last = last_of(store);
-        rv = P->append(store, a, 3);
+        rv = sse_store_append(store, a, 3);
         ++n;
     }
     is_num(rv, APR_ENOSPC, "no space is told");
@@ -344,7 +346,7 @@ static void fill(sse_store_t *store, void (*room)(void), const char *what)
     records = readable(store, "c");
     is_num(records, 3 * (n - 1), "all that was taken is there");
     for (i = 0; i < 20; ++i) {
-        rv = P->append(store, a, 3);
+        rv = sse_store_append(store, a, 3);
     }
     is_num(readable(store, "c") - records, last_of(store) - last,
            "and what fits later");
@@ -353,7 +355,7 @@ static void fill(sse_store_t *store, void (*room)(void), const char *what)
     for (i = 0; i < 20; ++i) {
         a[1].idempotency.ptr = (const char *)&i;
         a[1].idempotency.len = 3;
-        rv = rv && i ? rv : P->append(store, a, 3);
+        rv = rv && i ? rv : sse_store_append(store, a, 3);
     }
     is_num(rv, APR_SUCCESS, "it goes on when there is room");
     ok(last_of(store) >= last + 20 * 2, "with all of them");

@@ -89,7 +89,7 @@ static void *append_one(void *baton)
     sse_append_t append = item("c", publisher->data, NULL, &keep_all);
     apr_time_t began = apr_time_now();
 
-    publisher->rv = P->append(publisher->store, &append, 1);
+    publisher->rv = sse_store_append(publisher->store, &append, 1);
     publisher->took = apr_time_now() - began;
     return NULL;
 }
@@ -149,15 +149,17 @@ static void test_readers(sse_store_t *store)
 
     do {
         began = apr_time_now();
-        is_num(P->last(store, &id), APR_SUCCESS, "it can be read");
-        is_num(P->look(store, &key, 1, 1, &position), APR_SUCCESS, "looked at");
+        is_num(sse_store_last(store, &id), APR_SUCCESS, "it can be read");
+        is_num(sse_store_look(store, &key, 1, 1, &position), APR_SUCCESS,
+               "looked at");
         is_str(history_of(store, "c", 0, NULL), "before ",
                "and caught up with");
     } while (!is_soon(began) && ++tries < TRIES);
     ok(tries < TRIES, "without waiting");
     began = apr_time_now();
-    is_num(P->tidy(store, apr_time_now() + apr_time_from_sec(3600), &more),
-           SSE_STORE_EBUSY, "housekeeping gives up");
+    is_num(
+        sse_store_tidy(store, apr_time_now() + apr_time_from_sec(3600), &more),
+        SSE_STORE_EBUSY, "housekeeping gives up");
     ok(apr_time_now() - began < apr_time_from_sec(10), "in time");
 }
 
@@ -171,7 +173,7 @@ static void test_locked(void)
     holder_t holder;
     int early, refused, tries = 0;
 
-    P->limit(store, LIMIT, NULL);
+    sse_store_limit(store, LIMIT, NULL);
     publish(store, "c", "before", &keep_all);
     publish(store, "old", "x", &brief);
     holder = hold(path_of(pool, "locked"));
@@ -234,8 +236,9 @@ static void test_opened(void)
     do {
         own = test_pool();
         began = apr_time_now();
-        is_num(P->open(&store, conf, own), APR_SUCCESS, "it can be opened");
-        ok(!P->news(store), "and used");
+        is_num(sse_store_open(&store, conf, NULL, own), APR_SUCCESS,
+               "it can be opened");
+        ok(!sse_store_report(store), "and used");
     } while (!is_soon(began) && ++tries < TRIES);
     ok(tries < TRIES, "without waiting");
     is_str(history_of(store, "c", 0, NULL), "before ", "and read");
@@ -252,9 +255,9 @@ static void wait_until_it_hangs(sse_store_t *store)
 
     for (i = 0; i < 10000 && !active; ++i) {
         apr_sleep(1000);
-        pthread_mutex_lock(&store->gate);
-        active = store->active;
-        pthread_mutex_unlock(&store->gate);
+        pthread_mutex_lock(&LMDB(store)->gate);
+        active = LMDB(store)->active;
+        pthread_mutex_unlock(&LMDB(store)->gate);
     }
     ok(active, "a publisher hangs");
 }
@@ -273,17 +276,19 @@ static void test_moved(void)
     sse_id_t id;
     int refused;
 
-    P->limit(old, 1, NULL);
+    sse_store_limit(old, 1, NULL);
     start(&publisher, 1, old);
     wait_until_it_hangs(old);
     rename(path_of(pool, "moved/store"), path_of(pool, "moved/away"));
     is_num(test_prepare(conf, &notice, pool), APR_SUCCESS, "another directory");
-    is_num(P->open(&store, conf, pool), APR_SUCCESS, "that new children open");
+    is_num(sse_store_open(&store, conf, NULL, pool), APR_SUCCESS,
+           "that new children open");
     is_num(append_here(store, "here", &took), APR_SUCCESS,
            "is used while a thread still hangs in the old one");
     ok(took < apr_time_from_msec(4900), "at once");
     is_str(history_of(store, "c", 0, NULL), "here ", "and read");
-    is_num(P->last(old, &id), APR_SUCCESS, "the old one can be read as well");
+    is_num(sse_store_last(old, &id), APR_SUCCESS,
+           "the old one can be read as well");
     finish(&publisher, 1, 0, &refused);
     is_num(refused, 1, "its publisher is refused");
     let_go(&holder);

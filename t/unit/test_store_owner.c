@@ -52,7 +52,7 @@ static int flood(sse_store_t *store, channel_t channel, int count,
             items[i].fields.data.ptr = block;
             items[i].fields.data.len = size;
         }
-        failed += P->append(store, items, n) != APR_SUCCESS;
+        failed += sse_store_append(store, items, n) != APR_SUCCESS;
     }
     return failed;
 }
@@ -69,8 +69,8 @@ static int kept(sse_store_t *store, channel_t channel)
     sse_id_t next;
     int gap, n = 0;
 
-    return P->history(store, &key, 1, 0, ~(sse_id_t)0, 1 << 30, count_one, &n,
-                      NULL, &next, &gap)
+    return sse_store_history(store, &key, 1, 0, ~(sse_id_t)0, 1 << 30,
+                             count_one, &n, NULL, &next, &gap)
                ? -1
                : n;
 }
@@ -97,14 +97,15 @@ static void is_sound(const char *name, const char *what)
 static sse_store_t *shared(const char *name, const char *size,
                            const char *share, apr_pool_t *pool)
 {
-    const char *argv[3];
+    const char *argv[4];
     sse_store_conf_t *conf = NULL;
     const char *err;
 
-    argv[0] = apr_pstrcat(pool, "dir=", name, NULL);
-    argv[1] = apr_pstrcat(pool, "size=", size, NULL);
-    argv[2] = apr_pstrcat(pool, "namespace=", share, NULL);
-    err = P->configure(&conf, pool, test_dir, 3, argv);
+    argv[0] = "lmdb";
+    argv[1] = apr_pstrcat(pool, "dir=", name, NULL);
+    argv[2] = apr_pstrcat(pool, "size=", size, NULL);
+    argv[3] = apr_pstrcat(pool, "namespace=", share, NULL);
+    err = sse_store_configure(&conf, pool, test_dir, 4, argv);
     if (err) {
         printf("Bail out! %s\n", err);
         exit(1);
@@ -140,7 +141,7 @@ static void test_lingering(const char *name, const char *whose)
         sse_id_t id;
 
         snprintf(path, sizeof(path), "/never-%d", i);
-        failed += P->forget(store, key_of(never), &id) != APR_SUCCESS;
+        failed += sse_store_forget(store, key_of(never), &id) != APR_SUCCESS;
     }
     is_num(failed, 0, "deleting what never was");
     is_num(kept(store, quiet), SMALL, "leaves them, too");
@@ -279,14 +280,14 @@ static void test_sums(void)
         a.channel = key_of(channel);
         a.fields.data.ptr = block;
         a.fields.data.len = sizes[rand_r(&seed) % 6];
-        failed += P->append(store, &a, 1) != APR_SUCCESS;
+        failed += sse_store_append(store, &a, 1) != APR_SUCCESS;
         if (!(rand_r(&seed) % 20)) {
-            failed += P->forget(store, a.channel, &id) != APR_SUCCESS;
+            failed += sse_store_forget(store, a.channel, &id) != APR_SUCCESS;
         }
         if (!(rand_r(&seed) % 500)) {
-            P->tidy(store,
-                    apr_time_now() + apr_time_from_sec(rand_r(&seed) % 15),
-                    &more);
+            sse_store_tidy(
+                store, apr_time_now() + apr_time_from_sec(rand_r(&seed) % 15),
+                &more);
         }
         if (i % 4000 == 3999) {
             is_sound("sums", "the sums are right");

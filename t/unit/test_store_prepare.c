@@ -50,7 +50,7 @@ static sse_id_t make_store(const char *name, int events)
         snprintf(channel, sizeof(channel), "channel-%d", i % 100);
         a = item(channel, "some data that takes a little room",
                  i % 3 ? NULL : channel, &keep_all);
-        P->append(store, &a, 1);
+        sse_store_append(store, &a, 1);
     }
     last = last_of(store);
     apr_pool_destroy(pool);
@@ -69,11 +69,12 @@ static void is_replaced(const char *name, const char *kind, sse_id_t above,
 
     printf("# %s\n", what);
     is_num(test_prepare(conf, &notice, pool), APR_SUCCESS, "prepare goes on");
-    ok(notice && strstr(notice, kind) && strstr(notice, conf->dir),
+    ok(notice && strstr(notice, kind) && strstr(notice, LMDB_CONF(conf)->dir),
        "and tells");
     printf("# %s\n", notice ? notice : "no notice");
     is_num(aside(name, kind, pool), 1, "the old one is kept");
-    is_num(P->open(&store, conf, pool), APR_SUCCESS, "the new one opens");
+    is_num(sse_store_open(&store, conf, NULL, pool), APR_SUCCESS,
+           "the new one opens");
     origin = last_of(store);
     ok(origin > above, "its ids are above the old ones");
     is_num(publish(store, "c", "x", &keep_all), origin + 1, "and it works");
@@ -222,12 +223,12 @@ static void test_two_generations(void)
         apr_pool_t *own = test_pool();
         sse_store_conf_t *conf = test_conf(own, "both", "16m", "off");
         sse_store_t *store;
-        int failed = P->open(&store, conf, own) != APR_SUCCESS;
+        int failed = sse_store_open(&store, conf, NULL, own) != APR_SUCCESS;
 
         failed |= write(done[1], &byte, 1) != 1 || read(go[0], &byte, 1) != 1;
         /* What is there now is the next generation's. */
         failed |= publish(store, "c", "x", &keep_all) != 0;
-        failed |= !P->news(store) || P->news(store);
+        failed |= !sse_store_report(store) || sse_store_report(store);
         apr_pool_destroy(own);
         _exit(failed);
     }
@@ -249,11 +250,11 @@ static void is_refused(const char *dir, apr_uid_t uid, const char *word,
     apr_pool_t *pool = test_pool();
     sse_store_conf_t *conf = test_conf(pool, dir, "1m", "off");
     const char *notice = NULL;
-    apr_status_t rv = P->prepare(conf, uid, uid, &notice, pool);
+    apr_status_t rv = sse_store_prepare(conf, uid, uid, &notice, pool);
 
     printf("# %s: %s\n", what, notice ? notice : "no notice");
     ok(rv != APR_SUCCESS, "it is refused");
-    ok(notice && strstr(notice, conf->dir) && strstr(notice, word) &&
+    ok(notice && strstr(notice, LMDB_CONF(conf)->dir) && strstr(notice, word) &&
            (strstr(notice, "dir=") || strstr(notice, "remove it")),
        "with what and what to do");
     apr_pool_destroy(pool);
@@ -263,20 +264,22 @@ static void test_directories(void)
 {
     apr_pool_t *pool = test_pool();
     sse_store_conf_t *conf = test_conf(pool, "a/b/c", "1m", "off");
-    const char *notice, *argv[1], *elsewhere = path_of(pool, "elsewhere");
+    const char *notice, *argv[2] = {"lmdb"};
+    const char *elsewhere = path_of(pool, "elsewhere");
     struct stat st;
     FILE *file = fopen(path_of(pool, "file"), "w");
 
     fclose(file);
     is_num(test_prepare(conf, &notice, pool), APR_SUCCESS,
            "parents are made inside the runtime directory");
-    is_num(stat(conf->dir, &st), 0, "there it is");
+    is_num(stat(LMDB_CONF(conf)->dir, &st), 0, "there it is");
     is_num(st.st_mode & 07777, 0700, "for its owner only");
-    is_num(stat(apr_pstrcat(pool, conf->dir, "/data.mdb", NULL), &st), 0,
-           "with a store");
+    is_num(
+        stat(apr_pstrcat(pool, LMDB_CONF(conf)->dir, "/data.mdb", NULL), &st),
+        0, "with a store");
     is_num(st.st_mode & 07777, 0600, "for its owner only");
-    argv[0] = apr_pstrcat(pool, "dir=", elsewhere, "/x", NULL);
-    P->configure(&conf, pool, path_of(pool, "runtime"), 1, argv);
+    argv[1] = apr_pstrcat(pool, "dir=", elsewhere, "/x", NULL);
+    sse_store_configure(&conf, pool, path_of(pool, "runtime"), 2, argv);
     ok(test_prepare(conf, &notice, pool) != APR_SUCCESS && notice &&
            strstr(notice, "elsewhere"),
        "but not elsewhere");
@@ -338,13 +341,14 @@ static void test_given(void)
     FILE *file;
     pid_t pid;
 
-    is_num(P->prepare(conf, NOBODY, NOBODY, &notice, pool), APR_SUCCESS,
+    is_num(sse_store_prepare(conf, NOBODY, NOBODY, &notice, pool), APR_SUCCESS,
            "prepared for another user");
     is_num(owner(pool, "given"), NOBODY, "the directory is his");
     is_num(owner(pool, "given/data.mdb"), NOBODY, "the store is");
     is_num(owner(pool, "given/lock.mdb"), NOBODY, "the lock is");
     if (!(pid = fork())) {
-        if (setgid(NOBODY) || setuid(NOBODY) || P->open(&store, conf, pool)) {
+        if (setgid(NOBODY) || setuid(NOBODY) ||
+            sse_store_open(&store, conf, NULL, pool)) {
             _exit(9);
         }
         _exit(!publish(store, "c", "x", &keep_all));
@@ -353,7 +357,7 @@ static void test_given(void)
 
     make_store("mine", 10);
     conf = test_conf(pool, "mine", "16m", "off");
-    is_num(P->prepare(conf, NOBODY, NOBODY, &notice, pool), APR_SUCCESS,
+    is_num(sse_store_prepare(conf, NOBODY, NOBODY, &notice, pool), APR_SUCCESS,
            "a store of another user's");
     ok(!notice && owner(pool, "mine/data.mdb") == NOBODY &&
            owner(pool, "mine") == NOBODY,
@@ -432,12 +436,12 @@ static void test_in_use(void)
         static const sse_history_t ten = {10, 0, 0};
         sse_append_t a = item("c", "x", NULL, &ten);
 
-        if (P->open(&store, conf, test_pool())) {
+        if (sse_store_open(&store, conf, NULL, test_pool())) {
             _exit(9);
         }
         until = apr_time_now() + apr_time_from_sec(200);
         do {
-            rv = P->append(store, &a, 1);
+            rv = sse_store_append(store, &a, 1);
         } while (apr_time_now() < until && (!rv || rv == SSE_STORE_EBUSY));
         _exit(rv ? 8 : 7);
     }
@@ -448,7 +452,7 @@ static void test_in_use(void)
     kill(pid, SIGKILL);
     is_num(wait_for(pid), -SIGKILL, "a child publishes meanwhile");
     ok(!failed && !noticed, "prepare while it does");
-    is_num(P->open(&store, conf, pool), APR_SUCCESS, "open");
+    is_num(sse_store_open(&store, conf, NULL, pool), APR_SUCCESS, "open");
     id = last_of(store);
     is_num(publish(store, "c", "y", &keep_all), id + 1, "and go on");
     apr_pool_destroy(pool);
@@ -510,8 +514,8 @@ static void test_slow(void)
         return;
     }
     if (!(pid = fork())) {
-        if (P->open(&store, conf, test_pool()) ||
-            mdb_txn_begin(store->env, NULL, 0, &txn) ||
+        if (sse_store_open(&store, conf, NULL, test_pool()) ||
+            mdb_txn_begin(LMDB(store)->env, NULL, 0, &txn) ||
             write(held[1], &byte, 1) != 1 || read(go[0], &byte, 1) != 1) {
             _exit(9);
         }

@@ -64,7 +64,7 @@ static int in_processes(const sse_store_conf_t *conf, void *(*work)(void *))
             apr_pool_t *pool = test_pool();
             sse_store_t *store;
 
-            if (P->open(&store, conf, pool)) {
+            if (sse_store_open(&store, conf, NULL, pool)) {
                 _exit(9);
             }
             in_threads(store, i, work, &failed);
@@ -85,7 +85,7 @@ static apr_status_t append_one(worker_t *worker, sse_append_t *a)
     int tries = 0;
 
     do {
-        rv = P->append(worker->store, a, 1);
+        rv = sse_store_append(worker->store, a, 1);
     } while (rv == SSE_STORE_EBUSY && ++tries < 20);
     return rv;
 }
@@ -143,8 +143,8 @@ static int follow_all(sse_store_t *store, sse_id_t start, apr_uint64_t total)
     order.expect = start + 1;
     while (order.count < total &&
            apr_time_now() - since < apr_time_from_sec(60)) {
-        wrong |= P->follow(store, next, 64, check_order, &order, &next,
-                           &missing) != APR_SUCCESS ||
+        wrong |= sse_store_follow(store, next, 64, check_order, &order, &next,
+                                  &missing) != APR_SUCCESS ||
                  missing || next + 1 != order.expect;
         if (order.count > count) {
             count = order.count;
@@ -167,13 +167,13 @@ static void test_order(const char *sync)
     int i, j, right = 1;
 
     is_num(test_prepare(conf, &notice, pool), APR_SUCCESS, "prepare");
-    is_num(P->open(&store, conf, pool), APR_SUCCESS, "open");
+    is_num(sse_store_open(&store, conf, NULL, pool), APR_SUCCESS, "open");
     start = last_of(store);
     for (i = 0; i < 2; ++i) {
         if (!(reader[i] = fork())) {
             apr_pool_t *own = test_pool();
 
-            if (P->open(&store, conf, own)) {
+            if (sse_store_open(&store, conf, NULL, own)) {
                 _exit(9);
             }
             right = follow_all(store, start, total);
@@ -221,7 +221,7 @@ static void test_duplicates(void)
     int i, same = 1, duplicates = 0;
 
     test_prepare(conf, &notice, pool);
-    P->open(&store, conf, pool);
+    sse_store_open(&store, conf, NULL, pool);
     start = last_of(store);
     memset(shared, 0, sizeof(*shared));
     ok(in_processes(conf, append_same), "all with the same keys");
@@ -250,8 +250,8 @@ static void *read_for_ever(void *data)
     int gap;
 
     for (;;) {
-        P->history(worker->store, &key, 1, 0, ~(sse_id_t)0, 1000, slow, NULL,
-                   NULL, &next, &gap);
+        sse_store_history(worker->store, &key, 1, 0, ~(sse_id_t)0, 1000, slow,
+                          NULL, NULL, &next, &gap);
     }
     return NULL;
 }
@@ -274,7 +274,7 @@ static void append_for_ever(const sse_store_conf_t *conf, unsigned int seed)
     sse_id_t seen;
     int i, more;
 
-    if (P->open(&worker.store, conf, pool)) {
+    if (sse_store_open(&worker.store, conf, NULL, pool)) {
         _exit(9);
     }
     pthread_create(&thread, NULL, read_for_ever, &worker);
@@ -286,7 +286,7 @@ static void append_for_ever(const sse_store_conf_t *conf, unsigned int seed)
                 a[i].channel = text("d");
             }
         }
-        if (is_held_up(rv = P->append(worker.store, a, 5))) {
+        if (is_held_up(rv = sse_store_append(worker.store, a, 5))) {
             continue;
         }
         if (rv) {
@@ -298,8 +298,9 @@ static void append_for_ever(const sse_store_conf_t *conf, unsigned int seed)
                                      __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
         }
         if (seed % 64 == 0 &&
-            (rv = P->tidy(worker.store, apr_time_now() + apr_time_from_sec(20),
-                          &more)) &&
+            (rv = sse_store_tidy(worker.store,
+                                 apr_time_now() + apr_time_from_sec(20),
+                                 &more)) &&
             !is_held_up(rv)) {
             _exit(7);
         }
@@ -359,7 +360,7 @@ static void test_kills(void)
     is_num(failed, 0, "prepare is content every time");
     ok(!noticed, "and the store sound");
     printf("# %s\n", noticed ? noticed : "no notice");
-    is_num(P->open(&store, conf, pool), APR_SUCCESS, "open");
+    is_num(sse_store_open(&store, conf, NULL, pool), APR_SUCCESS, "open");
     lost = last_of(store) < shared->acknowledged;
     is_num(lost, 0, "nothing acknowledged was lost");
     ok(shared->acknowledged > 0, "there was something");
@@ -367,7 +368,7 @@ static void test_kills(void)
     for (i = 0; i < 100; ++i) {
         failed |= !publish(store, "c", "x", &keep_all);
     }
-    P->follow(store, start, 1000, check_whole, &whole, &next, &missing);
+    sse_store_follow(store, start, 1000, check_whole, &whole, &next, &missing);
     ok(!failed && !missing && !whole.holes && next == start + 100,
        "and it goes on without a hole");
     ok(tidy_all(store, apr_time_now() + apr_time_from_sec(20)) > 0, "tidy too");
@@ -388,14 +389,14 @@ static void test_dead_reader(void)
     memset(data, 'x', sizeof(data));
     data[sizeof(data) - 1] = '\0';
     test_prepare(conf, &notice, pool);
-    P->open(&store, conf, pool);
+    sse_store_open(&store, conf, NULL, pool);
     for (i = 0; i < 10; ++i) {
         publish(store, "c", data, &keep_all);
     }
     if (!(pid = fork())) {
         worker_t worker;
 
-        if (P->open(&worker.store, conf, test_pool())) {
+        if (sse_store_open(&worker.store, conf, NULL, test_pool())) {
             _exit(9);
         }
         read_for_ever(&worker);
@@ -427,12 +428,12 @@ static void test_grown(void)
     memset(data, 'x', sizeof(data));
     data[sizeof(data) - 1] = '\0';
     test_prepare(small, &notice, pool);
-    P->open(&store, small, pool);
+    sse_store_open(&store, small, NULL, pool);
     start = publish(store, "c", data, &keep_all);
     if (!(pid = fork())) {
         sse_store_t *own;
 
-        if (P->open(&own, large, test_pool())) {
+        if (sse_store_open(&own, large, NULL, test_pool())) {
             _exit(9);
         }
         for (i = 0; i < 3000; ++i) {

@@ -243,44 +243,35 @@ static int append_failed(request_rec *r, apr_status_t rv, const sse_ids_t *ids,
                          sse_problem_t *problem)
 {
     int some = ids && ids->made;
-    const char *text;
+    const char *then = "; try again later";
     int status = HTTP_INSUFFICIENT_STORAGE;
 
     switch (rv) {
     case APR_ENOSPC:
-        text = "the store is full, as its disk has no room; try again later";
+    case SSE_STORE_EGONE:
+    case EROFS:
         break;
     case SSE_STORE_ESIZE:
-        text = "the store is full: SSEStore's size must grow, or SSEHistory "
-               "keep less, or what is sent at once be smaller";
-        break;
-    case SSE_STORE_EGONE:
-        text = "the store's directory is gone; try again later";
-        break;
-    case EROFS:
-        text = "the store's disk is read-only; try again later";
+        then = "";
         break;
     case SSE_STORE_EBUSY:
         /* A client that just obeys Retry-After would repeat the first events. */
         if (!some) {
             apr_table_setn(r->err_headers_out, "Retry-After",
                            SSE_POST_RETRY_AFTER);
+            then = "; nothing was published, try again later";
         }
         status = HTTP_SERVICE_UNAVAILABLE;
-        text = some ? "the store takes too long, or another process has it "
-                      "locked; try again later"
-                    : "the store takes too long, or another process has it "
-                      "locked; nothing was published, try again later";
         break;
     default:
         status = HTTP_INTERNAL_SERVER_ERROR;
-        text = "the event store failed; the server's error log says why";
+        then = "; the server's error log says why";
     }
-    return sse_problem_set(problem, r->pool, status, "%s%s",
+    return sse_problem_set(problem, r->pool, status, "%s%s%s",
                            some ? "what follows the ids named here was not "
                                   "published: "
                                 : "",
-                           text);
+                           sse_publish_reason(rv), then);
 }
 
 int sse_post_store_failed(request_rec *r, apr_status_t rv,

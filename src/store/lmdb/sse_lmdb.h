@@ -83,7 +83,7 @@
 
 #include <lmdb.h>
 
-#include "store/sse_store.h"
+#include "store/sse_store_provider.h"
 #include "store/lmdb/sse_lmdb_writer.h"
 
 #define SSE_LMDB_MAGIC   0x65737373u
@@ -194,10 +194,8 @@ typedef struct {
     ino_t ino; /**< 0: not known */
 } sse_lmdb_file_t;
 
-typedef struct sse_store_conf_t sse_lmdb_conf_t;
-typedef struct sse_store_t sse_lmdb_t;
-
-struct sse_store_conf_t {
+typedef struct {
+    sse_store_conf_t base;
     const char *dir;     /**< absolute */
     const char *runtime; /**< absolute: where parents may be made */
     apr_uint64_t size;
@@ -210,10 +208,11 @@ struct sse_store_conf_t {
     /** Those that prepare() has left there, which all children use; not known
      *  where it has failed: then each child opens what comes. */
     sse_lmdb_file_t *files;
-};
+} sse_lmdb_conf_t;
 
 /** A child's open store; lives in malloc, ended by its pool's cleanup. */
-struct sse_store_t {
+typedef struct {
+    sse_store_t base;
     const sse_lmdb_conf_t *conf; /**< const after open */
     apr_uint64_t soft;           /**< pages; const after open */
     unsigned int psize;          /**< bytes of a page; const after open */
@@ -226,9 +225,9 @@ struct sse_store_t {
     const apr_uint32_t *lock; /**< atomic: see sse_lmdb_lock_map(); once it is
                                    set, const */
 
-    apr_time_t looked; /**< atomic: when the files were found in place */
-    int is_replaced;   /**< atomic: others were found there */
-    const char *news;  /**< atomic: for the administrator, or NULL */
+    apr_time_t looked;  /**< atomic: when the files were found in place */
+    int is_replaced;    /**< atomic: others were found there */
+    const char *report; /**< atomic: for the administrator, or NULL */
 
     pthread_mutex_t gate;
     pthread_cond_t gate_moved;
@@ -242,7 +241,7 @@ struct sse_store_t {
     int room_round;            /**< writer: make room first; 0: need not be */
     apr_uint64_t room_pages;   /**< writer: for so many */
     int room_held; /**< writer: readers held freed pages in the last round */
-};
+} sse_lmdb_t;
 
 /** Who does something that may have to wait for other processes. */
 typedef enum {
@@ -279,8 +278,8 @@ int sse_lmdb_opening_lock(const char *dir, apr_interval_time_t patience,
                           int *fd);
 int sse_lmdb_env_open(MDB_env **env, const sse_lmdb_conf_t *conf,
                       apr_interval_time_t patience, const apr_uint32_t **lock);
-apr_status_t sse_lmdb_open(sse_lmdb_t **store, const sse_lmdb_conf_t *conf,
-                           apr_pool_t *pool);
+apr_status_t sse_lmdb_open(sse_store_t **store, const sse_store_t *base,
+                           const sse_store_conf_t *conf, apr_pool_t *pool);
 /** Free the slots of readers that died. */
 void sse_lmdb_readers_clear(sse_lmdb_t *store);
 /** A snapshot, and the store's state in it. */
@@ -488,15 +487,15 @@ int sse_lmdb_keep_room(sse_lmdb_write_t *w, apr_uint64_t need, int *again);
 /** Put these requests, of so many items. */
 int sse_lmdb_put(sse_lmdb_write_t *w, const sse_lmdb_writer_jobs_t *requests,
                  int items);
-apr_status_t sse_lmdb_append(sse_lmdb_t *store, sse_append_t *items, int n);
-apr_status_t sse_lmdb_forget(sse_lmdb_t *store, sse_slice_t channel,
+apr_status_t sse_lmdb_append(sse_store_t *store, sse_append_t *items, int n);
+apr_status_t sse_lmdb_forget(sse_store_t *store, sse_slice_t channel,
                              sse_id_t *id);
 
 /* sse_lmdb_read.c */
-apr_status_t sse_lmdb_last(sse_lmdb_t *store, sse_id_t *id);
-apr_status_t sse_lmdb_look(sse_lmdb_t *store, const sse_slice_t *channels,
+apr_status_t sse_lmdb_last(sse_store_t *store, sse_id_t *id);
+apr_status_t sse_lmdb_look(sse_store_t *store, const sse_slice_t *channels,
                            int n, sse_id_t after, sse_position_t *position);
-apr_status_t sse_lmdb_follow(sse_lmdb_t *store, sse_id_t after, int max,
+apr_status_t sse_lmdb_follow(sse_store_t *store, sse_id_t after, int max,
                              sse_store_fn *fn, void *baton, sse_id_t *next,
                              int *missing);
 /** The first entry of the history that is not over its age; 0: none. */
@@ -508,32 +507,30 @@ int sse_lmdb_first_kept(sse_lmdb_t *store, MDB_txn *txn,
 int sse_lmdb_gap(sse_lmdb_t *store, MDB_txn *txn,
                  const sse_lmdb_channel_t *channel, sse_id_t first,
                  sse_id_t after, sse_id_t *lost);
-/** @return whether these can be keys of channels */
-int sse_lmdb_channels_ok(const sse_slice_t *channels, int n);
 
 /* sse_lmdb_merge.c */
-apr_status_t sse_lmdb_tail(sse_lmdb_t *store, const sse_slice_t *channels,
+apr_status_t sse_lmdb_tail(sse_store_t *store, const sse_slice_t *channels,
                            int n, apr_int64_t count, sse_id_t *after);
-apr_status_t sse_lmdb_history(sse_lmdb_t *store, const sse_slice_t *channels,
+apr_status_t sse_lmdb_history(sse_store_t *store, const sse_slice_t *channels,
                               int n, sse_id_t after, sse_id_t upto,
                               apr_size_t max_bytes, sse_store_fn *fn,
                               void *baton, sse_id_t *known, sse_id_t *next,
                               int *gap);
 
 /* sse_lmdb_tidy.c */
-apr_status_t sse_lmdb_tidy(sse_lmdb_t *store, apr_time_t now, int *more);
+apr_status_t sse_lmdb_tidy(sse_store_t *store, apr_time_t now, int *more);
 
 /* sse_lmdb_size.c */
 #define SSE_LMDB_SIZE_MIN (APR_UINT64_C(1) << 20)
 /** Where none was set, what fits. */
 void sse_lmdb_size_default(sse_lmdb_conf_t *conf, apr_pool_t *pool);
-const char *sse_lmdb_remark(const sse_lmdb_conf_t *conf, apr_pool_t *pool);
+const char *sse_lmdb_remark(const sse_store_conf_t *conf, apr_pool_t *pool);
 
 /* sse_lmdb_prepare.c: in the parent */
-apr_status_t sse_lmdb_prepare(const sse_lmdb_conf_t *conf, apr_uid_t uid,
+apr_status_t sse_lmdb_prepare(const sse_store_conf_t *conf, apr_uid_t uid,
                               apr_gid_t gid, const char **notice,
                               apr_pool_t *pool);
-const char *sse_lmdb_test(const sse_lmdb_conf_t *conf, apr_uid_t uid,
+const char *sse_lmdb_test(const sse_store_conf_t *conf, apr_uid_t uid,
                           apr_gid_t gid, apr_pool_t *pool);
 
 /* sse_lmdb_check.c: in a process of its own */

@@ -234,11 +234,6 @@ static apr_status_t measure(const sse_lmdb_t *store, const sse_append_t *items,
     for (i = 0; i < n; ++i) {
         const sse_append_t *item = &items[i];
 
-        if (!sse_lmdb_channels_ok(&item->channel, 1) || !item->history ||
-            !item->fields.data.ptr ||
-            item->idempotency.len > SSE_STORE_IDEMPOTENCY_MAX) {
-            return APR_EINVAL;
-        }
         if (item->fields.data.len > INT_MAX ||
             item->fields.event.len > INT_MAX) {
             return SSE_STORE_ESIZE;
@@ -249,41 +244,33 @@ static apr_status_t measure(const sse_lmdb_t *store, const sse_append_t *items,
     return *pages > store->soft / 2 ? SSE_STORE_ESIZE : APR_SUCCESS;
 }
 
-apr_status_t sse_lmdb_append(sse_lmdb_t *store, sse_append_t *items, int n)
+apr_status_t sse_lmdb_append(sse_store_t *base, sse_append_t *items, int n)
 {
+    sse_lmdb_t *store = (sse_lmdb_t *)base;
     request_t request;
     apr_status_t rv;
-    int i;
 
     memset(&request, 0, sizeof(request));
     request.items = items;
     request.n = n;
     rv = measure(store, items, n, &request.pages);
-    if (!rv && n > 0) {
-        rv = sse_lmdb_status(
-            sse_lmdb_submit(store, &request, SSE_LMDB_PUBLISHER));
-    }
-    for (i = 0; i < n && rv; ++i) {
-        items[i].id = 0;
-        items[i].duplicate = 0;
-    }
-    return rv;
+    return rv ? rv
+              : sse_lmdb_status(
+                    sse_lmdb_submit(store, &request, SSE_LMDB_PUBLISHER));
 }
 
-apr_status_t sse_lmdb_forget(sse_lmdb_t *store, sse_slice_t channel,
+apr_status_t sse_lmdb_forget(sse_store_t *base, sse_slice_t channel,
                              sse_id_t *id)
 {
+    sse_lmdb_t *store = (sse_lmdb_t *)base;
     request_t request;
     int rc;
 
-    if (!sse_lmdb_channels_ok(&channel, 1)) {
-        return APR_EINVAL;
-    }
     memset(&request, 0, sizeof(request));
     request.channel = channel;
     request.n = 1;
     request.pages = 1;
     rc = sse_lmdb_submit(store, &request, SSE_LMDB_PUBLISHER);
-    *id = rc ? 0 : request.id;
+    *id = request.id;
     return sse_lmdb_status(rc);
 }

@@ -480,8 +480,8 @@ static void stop(sse_lmdb_t *store)
     }
 }
 
-apr_status_t sse_lmdb_open(sse_lmdb_t **out, const sse_lmdb_conf_t *conf,
-                           apr_pool_t *pool)
+apr_status_t sse_lmdb_open(sse_store_t **out, const sse_store_t *base,
+                           const sse_store_conf_t *conf, apr_pool_t *pool)
 {
     sse_lmdb_t *store = calloc(1, sizeof(*store));
 
@@ -491,21 +491,22 @@ apr_status_t sse_lmdb_open(sse_lmdb_t **out, const sse_lmdb_conf_t *conf,
         free(store);
         return APR_ENOMEM;
     }
-    store->conf = conf;
-    memcpy(store->files, conf->files, sizeof(store->files));
+    store->base = *base;
+    store->conf = (const sse_lmdb_conf_t *)conf;
+    memcpy(store->files, store->conf->files, sizeof(store->files));
     store->boot = sse_lmdb_boot();
     store->psize = (unsigned int)sysconf(_SC_PAGESIZE);
-    store->soft = sse_lmdb_soft(conf->size / store->psize);
+    store->soft = sse_lmdb_soft(store->conf->size / store->psize);
     pthread_mutex_init(&store->gate, NULL);
     sse_lmdb_cond_init(&store->gate_moved);
     if (start(store, SSE_LMDB_OPENER)) {
-        store->news =
+        store->report =
             "the event store cannot be opened: see that its directory is there "
             "and belongs to the server's user, and that its disk is neither "
             "full nor read-only; it is tried again by itself";
     }
     apr_pool_cleanup_register(pool, store, sse_lmdb_close,
                               apr_pool_cleanup_null);
-    *out = store;
+    *out = &store->base;
     return APR_SUCCESS;
 }

@@ -106,7 +106,7 @@ static void tell(sse_lmdb_t *store, int is_replaced)
 
     if (is_replaced && !was_replaced) {
         __atomic_store_n(
-            &store->news,
+            &store->report,
             "the event store's files were replaced: publishers are refused, "
             "and subscribers have what was in the old files; restart the "
             "server gracefully to use the new ones, or put the old ones back",

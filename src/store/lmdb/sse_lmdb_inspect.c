@@ -9,7 +9,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "store/lmdb/sse_lmdb.h"
 #include "store/lmdb/sse_lmdb_inspect.h"
 
 #define CHANNELS_AT_ONCE 128
@@ -464,13 +463,14 @@ sse_inspect_e sse_inspect_dump(sse_inspect_t *in, sse_slice_t key,
     text_t some = {NULL, 0, 0};
     sse_id_t upto, next = 0, after;
     int gap, stop = 0;
-    apr_status_t rv = sse_lmdb_last(in->store, &upto);
+    apr_status_t rv = sse_lmdb_last(&in->store->base, &upto);
 
     while (!rv && !stop && next < upto) {
         after = next;
         some.len = 0;
-        rv = sse_lmdb_history(in->store, &key, 1, after, upto, BYTES_AT_ONCE,
-                              on_event, &some, NULL, &next, &gap);
+        rv =
+            sse_lmdb_history(&in->store->base, &key, 1, after, upto,
+                             BYTES_AT_ONCE, on_event, &some, NULL, &next, &gap);
         if (!rv && next <= after) {
             rv = SSE_STORE_EDAMAGED;
         }

@@ -24,7 +24,7 @@
 #ifndef SSE_LMDB_INSPECT_H
 #define SSE_LMDB_INSPECT_H
 
-#include "store/sse_store.h"
+#include "store/lmdb/sse_lmdb.h"
 
 /** A longer look is cut into pieces, each of another snapshot. */
 #define SSE_INSPECT_MOMENT apr_time_from_msec(100)
@@ -38,8 +38,8 @@ typedef enum {
 /** Made by sse_inspect_open(), which fills it in; dies by sse_inspect_close()
  *  whatever that returned. */
 typedef struct {
-    sse_store_conf_t *conf;
-    sse_store_t *store; /**< for the provider's reading functions; or NULL */
+    sse_lmdb_conf_t *conf;
+    sse_lmdb_t *store; /**< for the provider's reading functions; or NULL */
     char words[512];   /**< what is wrong, after a result that is not OK */
 } sse_inspect_t;
 

@@ -234,17 +234,15 @@ static sse_id_t oldest(const merge_t *m, sse_id_t otherwise)
     return id ? id - 1 : otherwise;
 }
 
-apr_status_t sse_lmdb_tail(sse_lmdb_t *store, const sse_slice_t *channels,
+apr_status_t sse_lmdb_tail(sse_store_t *base, const sse_slice_t *channels,
                            int n, apr_int64_t count, sse_id_t *after)
 {
+    sse_lmdb_t *store = (sse_lmdb_t *)base;
     sse_lmdb_state_t state;
     range_t range = {0, 0, &state};
     merge_t m;
     int rc, gap = 0;
 
-    if (!sse_lmdb_channels_ok(channels, n)) {
-        return APR_EINVAL;
-    }
     if ((rc = merge_begin(&m, store, 1, &state))) {
         return sse_lmdb_status(rc);
     }
@@ -293,23 +291,19 @@ static int give(merge_t *m, sse_id_t upto, apr_size_t bytes, sse_store_fn *fn,
     return 0;
 }
 
-apr_status_t sse_lmdb_history(sse_lmdb_t *store, const sse_slice_t *channels,
+apr_status_t sse_lmdb_history(sse_store_t *base, const sse_slice_t *channels,
                               int n, sse_id_t after, sse_id_t upto,
                               apr_size_t max_bytes, sse_store_fn *fn,
                               void *baton, sse_id_t *known, sse_id_t *next,
                               int *gap)
 {
+    sse_lmdb_t *store = (sse_lmdb_t *)base;
     apr_status_t stopped = APR_SUCCESS;
     sse_lmdb_state_t state;
     range_t range = {after, upto, &state};
     merge_t m;
     int rc;
 
-    *next = after;
-    *gap = 0;
-    if (!sse_lmdb_channels_ok(channels, n)) {
-        return APR_EINVAL;
-    }
     if ((rc = merge_begin(&m, store, 0, &state))) {
         return sse_lmdb_status(rc);
     }

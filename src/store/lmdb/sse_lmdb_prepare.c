@@ -354,18 +354,21 @@ static apr_status_t prepare(job_t *job)
     return rv;
 }
 
-apr_status_t sse_lmdb_prepare(const sse_lmdb_conf_t *conf, apr_uid_t uid,
+apr_status_t sse_lmdb_prepare(const sse_store_conf_t *conf, apr_uid_t uid,
                               apr_gid_t gid, const char **notice,
                               apr_pool_t *pool)
 {
-    job_t job = {
-        .conf = conf, .uid = uid, .gid = gid, .notice = notice, .pool = pool};
+    job_t job = {.conf = (const sse_lmdb_conf_t *)conf,
+                 .uid = uid,
+                 .gid = gid,
+                 .notice = notice,
+                 .pool = pool};
     apr_status_t rv;
 
     *notice = NULL;
     rv = prepare(&job);
-    if (!rv && sse_lmdb_files_find(conf, conf->files)) {
-        memset(conf->files, 0, SSE_LMDB_FILES * sizeof(*conf->files));
+    if (!rv && sse_lmdb_files_find(job.conf, job.conf->files)) {
+        memset(job.conf->files, 0, SSE_LMDB_FILES * sizeof(*job.conf->files));
     }
     return rv;
 }
@@ -379,11 +382,11 @@ static int cannot_tell(const job_t *job, apr_status_t rv)
            (stat(job->conf->dir, &st) || st.st_uid != geteuid());
 }
 
-const char *sse_lmdb_test(const sse_lmdb_conf_t *conf, apr_uid_t uid,
+const char *sse_lmdb_test(const sse_store_conf_t *conf, apr_uid_t uid,
                           apr_gid_t gid, apr_pool_t *pool)
 {
     const char *notice = NULL;
-    job_t job = {.conf = conf,
+    job_t job = {.conf = (const sse_lmdb_conf_t *)conf,
                  .uid = uid,
                  .gid = gid,
                  .notice = &notice,

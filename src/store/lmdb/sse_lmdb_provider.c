@@ -4,11 +4,18 @@
 
 /* The provider "lmdb": its table and its settings. */
 
+#include <errno.h>
+
 #include <apr_file_info.h>
 #include <apr_lib.h>
 #include <apr_strings.h>
 
 #include "store/lmdb/sse_lmdb.h"
+
+/* Keys: dir (default "sse"), size (bytes with k, m, g, at least 1m; default 1g,
+ * or a quarter of what is free if that is less), sync (on or off; off),
+ * namespace (percent of the room that one owner's channels may take; 100). */
+extern const sse_store_provider_t sse_store_lmdb;
 
 #define SIZE_DEFAULT (APR_UINT64_C(1) << 30)
 #define SIZE_MIN     SSE_LMDB_SIZE_MIN
@@ -117,9 +124,8 @@ static const char *set_one(sse_lmdb_conf_t *conf, apr_pool_t *pool,
                         arg);
 }
 
-static const char *sse_lmdb_configure(sse_lmdb_conf_t **out, apr_pool_t *pool,
-                                      const char *dir, int argc,
-                                      const char *const *argv)
+static const char *configure(sse_store_conf_t **out, apr_pool_t *pool,
+                             const char *dir, int argc, const char *const *argv)
 {
     sse_lmdb_conf_t *conf = apr_pcalloc(pool, sizeof(*conf));
     const char *err;
@@ -136,30 +142,85 @@ static const char *sse_lmdb_configure(sse_lmdb_conf_t **out, apr_pool_t *pool,
     if (!err) {
         sse_lmdb_size_default(conf, pool);
     }
-    *out = conf;
+    *out = &conf->base;
     return err;
 }
 
-static const char *sse_lmdb_directory(const sse_lmdb_conf_t *conf)
+static const char *private_dir(const sse_store_conf_t *conf)
 {
-    return conf->dir;
+    return ((const sse_lmdb_conf_t *)conf)->dir;
 }
 
-static void sse_lmdb_limit(sse_lmdb_t *store, int publishers,
-                           sse_store_stay_fn *may_stay)
+static void limit(sse_store_t *store, int publishers,
+                  sse_store_stay_fn *may_stay)
 {
-    sse_lmdb_writer_limit(store->writer, publishers, may_stay);
+    sse_lmdb_writer_limit(((sse_lmdb_t *)store)->writer, publishers, may_stay);
 }
 
-static const char *sse_lmdb_news(sse_lmdb_t *store)
+static const char *report(sse_store_t *store)
 {
-    return __atomic_exchange_n(&store->news, NULL, __ATOMIC_ACQ_REL);
+    return __atomic_exchange_n(&((sse_lmdb_t *)store)->report, NULL,
+                               __ATOMIC_ACQ_REL);
+}
+
+/* The last is for all others. */
+static const struct words {
+    apr_status_t status;
+    const char *advice;
+    const char *answer;
+} words[] = {
+    {APR_ENOSPC, "its disk is full: make room there",
+     "the store is full, as its disk has no room"},
+    {SSE_STORE_ESIZE,
+     "its size is too small: give SSEStore a larger size=, or let SSEHistory "
+     "keep less",
+     "the store is full: SSEStore's size must grow, or SSEHistory keep less, "
+     "or what is sent at once be smaller"},
+    {SSE_STORE_EGONE,
+     "its directory is gone, or the server's user may not use it: bring it "
+     "back, or restart the server, which makes it again",
+     "the store's directory is gone"},
+    {EROFS,
+     "its disk is read-only: see the kernel's log for why, and mount it for "
+     "writing",
+     "the store's disk is read-only"},
+    {SSE_STORE_EDAMAGED,
+     "it is damaged: restart the server, which moves it aside and begins a "
+     "new one",
+     "the event store failed"},
+    {SSE_STORE_EBUSY,
+     "another process has it locked and does not let go: find which one has "
+     "lock.mdb in its directory (SSEStore dir=) open, and end what hangs",
+     "the store takes too long, or another process has it locked"},
+    {APR_SUCCESS,
+     "see that its directory (SSEStore dir=) is there, belongs to the server's "
+     "user, and is on a disk that works and can be written to",
+     "the event store failed"}};
+
+static const struct words *find_words(apr_status_t status)
+{
+    const struct words *at = words;
+
+    while (at->status && at->status != status) {
+        ++at;
+    }
+    return at;
+}
+
+static const char *advice(apr_status_t status)
+{
+    return find_words(status)->advice;
+}
+
+static const char *answer(apr_status_t status)
+{
+    return find_words(status)->answer;
 }
 
 const sse_store_provider_t sse_store_lmdb = {
-    "lmdb",           sse_lmdb_configure, sse_lmdb_prepare, sse_lmdb_test,
-    sse_lmdb_remark,  sse_lmdb_directory, sse_lmdb_open,    sse_lmdb_append,
-    sse_lmdb_forget,  sse_lmdb_last,      sse_lmdb_look,    sse_lmdb_tail,
-    sse_lmdb_history, sse_lmdb_follow,    sse_lmdb_tidy,    sse_lmdb_limit,
-    sse_lmdb_news,
+    "lmdb",           configure,       sse_lmdb_prepare, sse_lmdb_test,
+    sse_lmdb_remark,  private_dir,     sse_lmdb_open,    sse_lmdb_append,
+    sse_lmdb_forget,  sse_lmdb_last,   sse_lmdb_look,    sse_lmdb_tail,
+    sse_lmdb_history, sse_lmdb_follow, sse_lmdb_tidy,    limit,
+    report,           advice,          answer,
 };

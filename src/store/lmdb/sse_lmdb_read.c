@@ -6,21 +6,9 @@
 
 #include "store/lmdb/sse_lmdb.h"
 
-int sse_lmdb_channels_ok(const sse_slice_t *channels, int n)
+apr_status_t sse_lmdb_last(sse_store_t *base, sse_id_t *id)
 {
-    int i;
-
-    for (i = 0; i < n; ++i) {
-        if (!channels[i].ptr || !channels[i].len ||
-            channels[i].len > SSE_STORE_KEY_MAX) {
-            return 0;
-        }
-    }
-    return 1;
-}
-
-apr_status_t sse_lmdb_last(sse_lmdb_t *store, sse_id_t *id)
-{
+    sse_lmdb_t *store = (sse_lmdb_t *)base;
     sse_lmdb_state_t state;
     MDB_txn *txn;
     int rc = sse_lmdb_read_begin(store, &txn, &state);
@@ -156,17 +144,15 @@ static int look_at(sse_lmdb_t *store, MDB_txn *txn, sse_slice_t key,
     return 0;
 }
 
-apr_status_t sse_lmdb_look(sse_lmdb_t *store, const sse_slice_t *channels,
+apr_status_t sse_lmdb_look(sse_store_t *base, const sse_slice_t *channels,
                            int n, sse_id_t after, sse_position_t *position)
 {
+    sse_lmdb_t *store = (sse_lmdb_t *)base;
     sse_lmdb_state_t state;
     apr_time_t now;
     MDB_txn *txn;
     int i, rc;
 
-    if (!sse_lmdb_channels_ok(channels, n)) {
-        return APR_EINVAL;
-    }
     if ((rc = sse_lmdb_read_begin(store, &txn, &state))) {
         return sse_lmdb_status(rc);
     }
@@ -214,10 +200,11 @@ static int follow_log(MDB_cursor *cursor, int max, sse_store_fn *fn,
     return 0;
 }
 
-apr_status_t sse_lmdb_follow(sse_lmdb_t *store, sse_id_t after, int max,
+apr_status_t sse_lmdb_follow(sse_store_t *base, sse_id_t after, int max,
                              sse_store_fn *fn, void *baton, sse_id_t *next,
                              int *missing)
 {
+    sse_lmdb_t *store = (sse_lmdb_t *)base;
     follow_t at = {after, 0, APR_SUCCESS};
     sse_lmdb_state_t state;
     MDB_cursor *cursor;

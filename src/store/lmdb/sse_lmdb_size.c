@@ -109,8 +109,9 @@ static const char *megabytes(apr_pool_t *pool, apr_uint64_t bytes)
     return apr_psprintf(pool, "%" APR_UINT64_T_FMT "m", bytes >> 20);
 }
 
-const char *sse_lmdb_remark(const sse_lmdb_conf_t *conf, apr_pool_t *pool)
+const char *sse_lmdb_remark(const sse_store_conf_t *base, apr_pool_t *pool)
 {
+    const sse_lmdb_conf_t *conf = (const sse_lmdb_conf_t *)base;
     if (conf->is_cut) {
         return apr_psprintf(
             pool,

@@ -128,8 +128,9 @@ static int ask_writer(sse_lmdb_t *store,
     return sse_lmdb_submit(store, &request, SSE_LMDB_TIDY);
 }
 
-apr_status_t sse_lmdb_tidy(sse_lmdb_t *store, apr_time_t now, int *more)
+apr_status_t sse_lmdb_tidy(sse_store_t *base, apr_time_t now, int *more)
 {
+    sse_lmdb_t *store = (sse_lmdb_t *)base;
     sse_lmdb_state_t state;
     /* Once: the clock may be set while the writer is waited for. */
     tidy_t tidy = {now - apr_time_now(), TIDY_MAX, 0};

@@ -286,7 +286,7 @@ static int due_verify(verify_t *v, const MDB_val *key, const MDB_val *val)
     int rc;
 
     if (!sse_lmdb_pair_get(key, &time, &number) ||
-        !sse_lmdb_channels_ok(&name, 1)) {
+        !sse_store_are_keys(&name, 1)) {
         return wrong(v, "an entry that is none");
     }
     rc = sse_lmdb_channel_get(v->store, v->txn, name, &channel);
@@ -343,7 +343,7 @@ static int filed_verify(verify_t *v, const MDB_val *key, const MDB_val *val)
     int rc;
 
     if (!sse_lmdb_weight_get(key, &parent, &class, &number) ||
-        !sse_lmdb_channels_ok(&name, 1)) {
+        !sse_store_are_keys(&name, 1)) {
         return wrong(v, "an entry that is none");
     }
     if ((rc = owner_get(v, name, &owner))) {
