@@ -4,9 +4,8 @@
 # Another process that holds the writer lock of an LMDB store and does not let
 # go.
 #
-#   my $hold = SSETestHold->new("$dir");         # a directory
-#   my $hold = SSETestHold->new($file, 'file');  # a file of its own
-#   undef $hold;                                 # it lets go
+#   my $hold = SSETestHold->new($dir);
+#   undef $hold;  # it lets go
 
 package SSETestHold;
 
@@ -36,12 +35,12 @@ sub program {
 }
 
 sub new {
-    my($class, @args) = @_;
+    my($class, $dir) = @_;
 
     local $ENV{LD_PRELOAD};
-    my $pid = open2(my $out, my $in, program(), @args);
+    my $pid = open2(my $out, my $in, program(), $dir);
     my $line = <$out>;
-    die "the store @args cannot be held" unless ($line // '') eq "held\n";
+    die "the store $dir cannot be held" unless ($line // '') eq "held\n";
     return bless { pid => $pid, in => $in, out => $out }, $class;
 }
 

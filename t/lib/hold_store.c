@@ -2,25 +2,20 @@
  * mod_sse: Server-Sent Events for Apache httpd.
  * See LICENSE for the terms. */
 
-/* Holds the writer lock of an LMDB file until its standard input ends:
- * hold_store PATH [file].  A line on standard output says that it has it. */
+/* Holds the writer lock of an LMDB store until its standard input ends:
+ * hold_store DIRECTORY.  A line on standard output says that it has it. */
 
 #include <lmdb.h>
 #include <stdio.h>
-#include <string.h>
 
 int main(int argc, char **argv)
 {
-    unsigned int flags = MDB_NOSYNC | MDB_NOTLS;
     MDB_env *env;
     MDB_txn *txn;
 
-    if (argc > 2 && !strcmp(argv[2], "file")) {
-        flags |= MDB_NOSUBDIR;
-    }
-    if (mdb_env_create(&env) || mdb_env_set_maxdbs(env, 8) ||
+    if (argc != 2 || mdb_env_create(&env) || mdb_env_set_maxdbs(env, 8) ||
         mdb_env_set_mapsize(env, 256 << 20) ||
-        mdb_env_open(env, argv[1], flags, 0600) ||
+        mdb_env_open(env, argv[1], MDB_NOSYNC | MDB_NOTLS, 0600) ||
         mdb_txn_begin(env, NULL, 0, &txn)) {
         return 1;
     }
