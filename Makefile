@@ -171,8 +171,7 @@ check-unit: $(UNIT_PROGS) $(TOOL) $(builddir)/unit/make_store
 $(builddir)/unit/test_counters: $(addprefix $(builddir)/obj/src/shared/,\
                                sse_counters.o sse_shared.o)
 
-$(builddir)/unit/test_registry: $(addprefix $(builddir)/obj/src/notify/,\
-                               sse_registry.o sse_registry_file.o)
+$(builddir)/unit/test_registry: $(builddir)/obj/src/notify/sse_registry.o
 
 $(builddir)/unit/test_workers: $(builddir)/obj/src/loop/sse_workers.o
 

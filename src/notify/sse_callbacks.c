@@ -271,7 +271,10 @@ static void closed(const sse_ended_t *ended)
 }
 
 const sse_listener_t sse_callbacks_listener = {
-    .name = "callbacks", .wants_end = wants_end, .closed = closed};
+    .name = "callbacks",
+    .wants_end = wants_end,
+    .closed = closed,
+};
 
 /* Worker: with a pin and a reference, both taken by who posted it. */
 static void run_late(sse_job_t *job)

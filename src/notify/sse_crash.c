@@ -7,7 +7,6 @@
 #include <apr_strings.h>
 #include <http_log.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "loop/sse_broadcast.h"
@@ -16,15 +15,11 @@
 #include "sse_atomic.h"
 #include "shared/sse_counters.h"
 #include "notify/sse_registry.h"
-#include "store/sse_store.h"
 
 APLOG_USE_MODULE(sse);
 
-#define KEY_MAX 120
 /* Where there is no thread to look for the dead. */
 #define RETRY_MSEC 1000
-/* Where another process has the registry locked. */
-#define BUSY_WAIT apr_time_from_sec(1)
 
 static struct {
     sse_registry_t *registry; /* const after child_init; NULL: nobody listens */
@@ -37,112 +32,74 @@ static struct {
     apr_uint32_t rung; /* atomic: since all dead were told of; 0: they are */
 } self;
 
-/* An error of the store's own has no text of the system's. */
-static apr_status_t for_log(apr_status_t rv)
-{
-    return rv >= APR_OS_START_USERERR ? 0 : rv;
-}
-
-static const char *advice(apr_status_t rv)
-{
-    return rv == SSE_STORE_EBUSY
-               ? "find who has open.mdb-lock in the store's directory open, "
-                 "and end what hangs"
-               : "see that the store's directory is there, has room, and "
-                 "belongs to the server's user";
-}
+#define ADVICE                                                                 \
+    "see that the store's directory is there, has room, and belongs to the "   \
+    "server's user"
 
 /* -- Entries --------------------------------------------------------------- */
 
-static sse_slice_t key_of(char *buf, request_rec *r)
+static const char *name_of(const request_rec *r)
 {
-    sse_slice_t key;
-
-    key.ptr = buf;
-    key.len = (apr_size_t)apr_snprintf(buf, KEY_MAX, "%s/%s", self.owner,
-                                       apr_table_get(r->notes, "sse-stream"));
-    return key;
+    return apr_table_get(r->notes, "sse-stream");
 }
 
-/* opened, channels, client: three lines. */
+/* When it was opened, its client, its channels. */
 static void opened(sse_stream_t *stream, request_rec *r)
 {
-    char buf[KEY_MAX], time[24];
-    const char *text;
-    apr_status_t rv;
+    const char *value =
+        apr_psprintf(r->pool, "%" APR_TIME_T_FMT " %s %s", apr_time_now(),
+                     r->useragent_ip, apr_table_get(r->notes, "sse-channel"));
+    apr_status_t rv =
+        sse_registry_add(self.registry, name_of(r), value, r->pool);
 
-    apr_snprintf(time, sizeof(time), "%" APR_TIME_T_FMT, apr_time_now());
-    text =
-        apr_pstrcat(r->pool, time, "\n", apr_table_get(r->notes, "sse-channel"),
-                    "\n", r->useragent_ip, NULL);
-    rv = sse_registry_add(self.registry, key_of(buf, r), sse_slice(text));
     if (rv != APR_SUCCESS && sse_complain_is_due(&self.complaint)) {
-        ap_log_rerror(APLOG_MARK, APLOG_WARNING, for_log(rv), r,
+        ap_log_rerror(APLOG_MARK, APLOG_WARNING, rv, r,
                       "cannot register the stream: if this child is killed, "
-                      "nobody will be told of its end; %s.  Not told again for "
-                      "a minute",
-                      advice(rv));
+                      "nobody will be told of its end; " ADVICE
+                      ".  Not told again for a minute");
     }
 }
 
 static void closed(const sse_ended_t *ended)
 {
-    char buf[KEY_MAX];
-
-    sse_registry_remove(self.registry, key_of(buf, ended->r));
+    sse_registry_remove(self.registry, name_of(ended->r));
 }
 
 static int wants(sse_tell_e event) { return self.registry != NULL; }
 
-const sse_listener_t sse_crash_listener = {.name = "crash",
-                                           .mask = SSE_TELL_OPENED |
-                                                   SSE_TELL_CLOSED,
-                                           .wants = wants,
-                                           .opened = opened,
-                                           .closed = closed};
+const sse_listener_t sse_crash_listener = {
+    .name = "crash",
+    .mask = SSE_TELL_OPENED | SSE_TELL_CLOSED,
+    .wants = wants,
+    .opened = opened,
+    .closed = closed,
+};
 
 /* -- Claiming -------------------------------------------------------------- */
 
-static int is_alive(void *baton, sse_slice_t owner)
+/* Other files of that directory count as living. */
+static int is_alive(void *baton, const char *owner)
 {
-    char text[sizeof(self.owner)], *end;
-    apr_time_t born;
-    pid_t pid;
+    char *end;
+    apr_time_t born = (apr_time_t)strtoull(owner, &end, 16);
 
-    if (owner.len >= sizeof(text)) {
-        return 0;
-    }
-    memcpy(text, owner.ptr, owner.len);
-    text[owner.len] = '\0';
-    born = (apr_time_t)strtoull(text, &end, 16);
-    pid = *end == '.' ? (pid_t)strtoul(end + 1, NULL, 16) : 0;
-    return sse_counters_is_alive(pid, born);
+    return *end != '.' ||
+           sse_counters_is_alive((pid_t)strtoul(end + 1, NULL, 16), born);
 }
 
-static void fill(sse_crash_t *crash, sse_slice_t key, sse_slice_t value)
-{
-    char *text = apr_pstrmemdup(crash->pool, value.ptr, value.len), *line;
-    const char *slash = memchr(key.ptr, '/', key.len);
-
-    crash->stream =
-        slash ? apr_pstrmemdup(crash->pool, slash + 1,
-                               key.len - (apr_size_t)(slash + 1 - key.ptr))
-              : "";
-    line = apr_strtok(text, "\n", &text);
-    crash->opened = line ? apr_atoi64(line) : 0;
-    line = apr_strtok(NULL, "\n", &text);
-    crash->channels = line ? line : "";
-    line = apr_strtok(NULL, "\n", &text);
-    crash->client = line ? line : "";
-}
-
-static void tell(void *baton, sse_slice_t key, sse_slice_t value)
+static void tell(void *baton, const char *name, const char *value)
 {
     sse_crash_t crash = {0};
+    const char *client;
+    char *rest;
 
     apr_pool_create(&crash.pool, NULL);
     apr_pool_tag(crash.pool, "sse_crash");
-    fill(&crash, key, value);
+    crash.stream = name;
+    crash.opened = apr_strtoi64(apr_pstrdup(crash.pool, value), &rest, 10);
+    client = apr_strtok(rest, " ", &rest);
+    crash.client = client ? client : "";
+    crash.channels = rest;
     ap_log_error(APLOG_MARK, APLOG_INFO, 0, self.server,
                  "stream %s ended: crash, its child process died",
                  crash.stream);
@@ -150,8 +107,7 @@ static void tell(void *baton, sse_slice_t key, sse_slice_t value)
     apr_pool_destroy(crash.pool);
 }
 
-/* @return whether it is worth trying again */
-static int claim_dead(void)
+static void claim_dead(void)
 {
     apr_pool_t *pool;
     apr_status_t rv;
@@ -159,13 +115,11 @@ static int claim_dead(void)
     apr_pool_create(&pool, NULL);
     rv = sse_registry_claim(self.registry, is_alive, tell, NULL, pool);
     if (rv != APR_SUCCESS && sse_complain_is_due(&self.complaint)) {
-        ap_log_error(APLOG_MARK, APLOG_ERR, for_log(rv), self.server,
-                     "cannot look for the streams of dead children: %s.  Not "
-                     "told again for a minute",
-                     advice(rv));
+        ap_log_error(APLOG_MARK, APLOG_ERR, rv, self.server,
+                     "cannot look for the streams of dead children: " ADVICE
+                     ".  Not told again for a minute");
     }
     apr_pool_destroy(pool);
-    return rv == SSE_STORE_EBUSY;
 }
 
 /* One at a time.  Those that die meanwhile have their turn before it
@@ -176,9 +130,7 @@ static void claim(sse_job_t *job)
 
     do {
         rung = sse_atomic_load(&self.rung);
-        while (claim_dead()) {
-            apr_sleep(BUSY_WAIT);
-        }
+        claim_dead();
     } while (!sse_atomic_cas(&self.rung, rung, 0));
 }
 
@@ -207,10 +159,9 @@ static apr_status_t open_registry(const char *dir, apr_pool_t *pool)
     if (rv != APR_SUCCESS) {
         self.registry = NULL;
         ap_log_error(APLOG_MARK, APLOG_ERR, rv, self.server,
-                     "cannot open %s/open.mdb: if this child is killed, nobody "
-                     "will be told of its streams; see that the file belongs "
-                     "to the server's user",
-                     dir);
+                     "cannot make %s/open.%s: if this child is killed, nobody "
+                     "will be told of its streams; " ADVICE,
+                     dir, self.owner);
     }
     return rv;
 }

@@ -62,4 +62,5 @@ const sse_listener_t sse_hooks_listener = {
     .wants = wants,
     .opened = opened,
     .closed = closed,
-    .crashed = crashed};
+    .crashed = crashed,
+};

@@ -4,447 +4,364 @@
 
 #include "notify/sse_registry.h"
 
+#include <apr_hash.h>
 #include <apr_strings.h>
-#include <apr_tables.h>
+#include <dirent.h>
 #include <errno.h>
-#include <lmdb.h>
+#include <fcntl.h>
 #include <pthread.h>
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
-#include "sse_atomic.h"
-#include "store/lmdb/sse_lmdb.h"
-#include "notify/sse_registry_file.h"
-
+#define PREFIX "open."
 /* How often the path is looked at. */
 #define CHECK_EVERY apr_time_from_msec(100)
-/* How long one waits for another process, how many do while it does not get on,
- * and how long what was posted is waited for at the end. */
-#define ADD_WAIT    apr_time_from_sec(1)
-#define CLAIM_WAIT  apr_time_from_sec(5)
-#define WAITERS_MAX 4
-#define CLOSE_WAIT  apr_time_from_msec(500)
-
-typedef sse_registry_file_t file_t;
+/* A file may grow by so much before it is written anew. */
+#define GROWTH (256 * 1024)
 
 struct sse_registry_t {
-    char *path;                /* const */
-    sse_slice_t owner;         /* const: "owner/" */
-    sse_lmdb_writer_t *writer; /* const */
-    pthread_rwlock_t lock;
-    file_t file;        /* writer: changes it, under lock for others */
-    apr_time_t checked; /* writer: when the path was looked at */
+    const char *dir, *owner; /* const */
+    const char *path;        /* const: the file's */
+    const char *fresh;       /* const: the next file, until it is complete */
+    pthread_mutex_t lock;
+    int fd;             /* lock: all below */
+    struct stat st;     /* which file it is */
+    apr_off_t size;     /* of its whole lines */
+    apr_off_t most;     /* the size at which it is written anew */
+    apr_time_t checked; /* when the path was looked at */
 };
 
-/** What the writer does, in a transaction. */
-typedef struct change_t {
-    sse_lmdb_writer_job_t job; /* first */
-    int (*fn)(const file_t *file, MDB_txn *txn, struct change_t *change);
-    sse_slice_t key, value;
-    sse_registry_alive_fn *is_alive;
-    void *baton;
-    apr_array_header_t *taken;
-    apr_pool_t *pool;
-} change_t;
+/** An opening that has not been closed. */
+typedef struct {
+    const char *name, *value;
+    apr_off_t at; /* where its line begins */
+} entry_t;
 
-static apr_status_t status_of(int rc)
+static apr_status_t last_error(void)
 {
-    switch (rc) {
-    case 0:
-        return APR_SUCCESS;
-    case MDB_MAP_FULL:
-    case MDB_TXN_FULL:
-    case ENOSPC:
-    case EDQUOT:
-        return APR_ENOSPC;
-    case EBUSY:
-        return SSE_STORE_EBUSY;
-    default:
-        return rc > 0 ? rc : APR_EGENERAL;
+    return errno == EDQUOT || errno == EFBIG ? APR_ENOSPC : errno;
+}
+
+/* -- Reading --------------------------------------------------------------- */
+
+/* "+name value" or "-name", anything behind. */
+static void read_line(apr_hash_t *open, char *line, apr_off_t at)
+{
+    apr_pool_t *pool = apr_hash_pool_get(open);
+    char *name = line + 1, *space = strchr(line, ' ');
+    entry_t *entry = NULL;
+
+    if (space) {
+        *space = '\0';
+    }
+    if (*line == '+' && space) {
+        entry = apr_palloc(pool, sizeof(*entry));
+        entry->name = name;
+        entry->value = space + 1;
+        entry->at = at;
+    }
+    if (entry || *line == '-') {
+        apr_hash_set(open, name, APR_HASH_KEY_STRING, entry);
     }
 }
 
-/* -- Opening --------------------------------------------------------------- */
-
-static apr_status_t on_pool_gone(void *baton)
+/* What is open, by name. */
+static apr_status_t read_open(int fd, apr_hash_t **open, apr_pool_t *pool)
 {
-    sse_registry_t *registry = baton;
-
-    if (sse_lmdb_writer_destroy(registry->writer, CLOSE_WAIT)) {
-        sse_registry_file_close(&registry->file);
-        pthread_rwlock_destroy(&registry->lock);
-        free(registry->path);
-        free((void *)registry->owner.ptr);
-        free(registry);
-    }
-    return APR_SUCCESS; /* or the process ends without it */
-}
-
-static void serve(void *baton);
-static int is_free(void *baton);
-
-apr_status_t sse_registry_open(sse_registry_t **out, const char *dir,
-                               const char *owner, apr_pool_t *pool)
-{
-    /* A thread may use it when the pool is gone. */
-    sse_registry_t *registry = calloc(1, sizeof(*registry));
-    int rc = ENOMEM;
-
-    if (!registry || !(registry->writer =
-                           sse_lmdb_writer_create(serve, is_free, registry))) {
-        free(registry);
-        return rc;
-    }
-    sse_lmdb_writer_limit(registry->writer, WAITERS_MAX, NULL);
-    registry->path = strdup(apr_pstrcat(pool, dir, "/open.mdb", NULL));
-    registry->owner = sse_slice(strdup(apr_pstrcat(pool, owner, "/", NULL)));
-    if ((rc = sse_registry_file_open(&registry->file, registry->path))) {
-        sse_lmdb_writer_destroy(registry->writer, 0);
-        free(registry);
-        return status_of(rc);
-    }
-    pthread_rwlock_init(&registry->lock, NULL);
-    apr_pool_cleanup_register(pool, registry, on_pool_gone,
-                              apr_pool_cleanup_null);
-    *out = registry;
-    return APR_SUCCESS;
-}
-
-/* -- Another file ---------------------------------------------------------- */
-
-static int is_mine(const sse_registry_t *registry, const MDB_val *key)
-{
-    return key->mv_size >= registry->owner.len &&
-           !memcmp(key->mv_data, registry->owner.ptr, registry->owner.len);
-}
-
-/* Go through the owner's entries, and put them into to, or, if that is NULL,
- * take them away. */
-static int each_mine(const sse_registry_t *registry, MDB_cursor *cursor,
-                     MDB_txn *to, MDB_dbi db)
-{
-    MDB_val key, val;
-    int rc;
-
-    key.mv_data = (void *)registry->owner.ptr;
-    key.mv_size = registry->owner.len;
-    rc = mdb_cursor_get(cursor, &key, &val, MDB_SET_RANGE);
-    while (!rc && is_mine(registry, &key)) {
-        rc = to ? mdb_put(to, db, &key, &val, 0) : mdb_cursor_del(cursor, 0);
-        if (!rc) {
-            rc = mdb_cursor_get(cursor, &key, &val, MDB_NEXT);
-        }
-    }
-    return rc == MDB_NOTFOUND ? 0 : rc;
-}
-
-static int empty_mine(const sse_registry_t *registry, const file_t *file,
-                      MDB_txn *txn)
-{
-    MDB_cursor *cursor;
-    int rc = mdb_cursor_open(txn, file->db, &cursor);
-
-    if (!rc) {
-        rc = each_mine(registry, cursor, NULL, 0);
-        mdb_cursor_close(cursor);
-    }
-    return rc;
-}
-
-static int copy_mine(const sse_registry_t *registry, const file_t *file,
-                     MDB_txn *txn)
-{
-    MDB_cursor *cursor;
-    MDB_txn *from;
-    int rc = mdb_txn_begin(registry->file.env, NULL, MDB_RDONLY, &from);
-
-    if (rc) {
-        return rc;
-    }
-    rc = mdb_cursor_open(from, registry->file.db, &cursor);
-    if (!rc) {
-        rc = each_mine(registry, cursor, txn, file->db);
-        mdb_cursor_close(cursor);
-    }
-    mdb_txn_abort(from);
-    return rc;
-}
-
-/* The owner's entries, and no others of his, into that file. */
-static int move_to(const sse_registry_t *registry, const file_t *file)
-{
-    MDB_txn *txn;
-    int rc = mdb_txn_begin(file->env, NULL, 0, &txn);
-
-    if (rc) {
-        return rc;
-    }
-    if ((rc = empty_mine(registry, file, txn)) ||
-        (rc = copy_mine(registry, file, txn))) {
-        mdb_txn_abort(txn);
-        return rc;
-    }
-    return mdb_txn_commit(txn);
-}
-
-/* A process must not have a lock file open twice: LMDB's locks are given up for
- * both as soon as one is closed.  So a file is left only with its lock. */
-static int is_moved(const sse_registry_t *registry)
-{
+    char *text, *line, *end;
     struct stat st;
+    ssize_t len;
 
-    return (stat(registry->path, &st) || st.st_dev != registry->file.dev ||
-            st.st_ino != registry->file.ino) &&
-           !sse_registry_file_is_lock(&registry->file, registry->path);
+    *open = apr_hash_make(pool);
+    if (fstat(fd, &st)) {
+        return errno;
+    }
+    text = apr_palloc(pool, (apr_size_t)st.st_size + 1);
+    len = pread(fd, text, (apr_size_t)st.st_size, 0);
+    for (line = text;
+         len > 0 && (end = memchr(line, '\n', (apr_size_t)(text + len - line)));
+         line = end + 1) {
+        *end = '\0';
+        read_line(*open, line, line - text);
+    }
+    return len < 0 ? errno : APR_SUCCESS;
 }
 
-/* By the writer. */
-static void take_up(sse_registry_t *registry)
+/* Close an entry in its place, which needs no room. */
+static apr_status_t strike(int fd, const entry_t *entry)
 {
-    file_t file, old = registry->file;
-
-    if (!is_moved(registry) || sse_registry_file_open(&file, registry->path)) {
-        return;
-    }
-    if (move_to(registry, &file)) {
-        sse_registry_file_close(&file);
-        return;
-    }
-    pthread_rwlock_wrlock(&registry->lock);
-    registry->file = file;
-    pthread_rwlock_unlock(&registry->lock);
-    sse_registry_file_close(&old);
-}
-
-/* The file is the one at the path, wherever there is one. */
-static void find_file(sse_registry_t *registry)
-{
-    apr_time_t now = apr_time_now();
-
-    if (now - registry->checked >= CHECK_EVERY || now < registry->checked) {
-        registry->checked = now;
-        take_up(registry);
-    }
+    return pwrite(fd, "-", 1, (off_t)entry->at) == 1 ? APR_SUCCESS
+                                                     : last_error();
 }
 
 /* -- Writing --------------------------------------------------------------- */
 
-static int is_free(void *baton)
+/* A line that could not be written whole is written over by the next one. */
+static apr_status_t append(int fd, apr_off_t *size, const char *line,
+                           apr_size_t len)
 {
-    const sse_registry_t *registry = baton;
+    ssize_t n = pwrite(fd, line, len, (off_t)*size);
 
-    return sse_lmdb_lock_looks_free(registry->file.words);
-}
-
-static int want_one(void *baton, const sse_lmdb_writer_job_t *job)
-{
-    int *count = baton;
-
-    return !(*count)++;
-}
-
-static int do_change(const file_t *file, MDB_txn *txn, change_t *change)
-{
-    int rc = change->fn(file, txn, change);
-
-    if (rc) {
-        mdb_txn_abort(txn);
-        return rc;
+    if (n == (ssize_t)len) {
+        *size += n;
+        return APR_SUCCESS;
     }
-    return mdb_txn_commit(txn);
+    return n < 0 ? last_error() : APR_ENOSPC;
 }
 
-/* While the lock is waited for, nobody's change is in hand. */
-static void serve(void *baton)
+static apr_status_t copy_open(const sse_registry_t *registry, int fd,
+                              apr_off_t *size, apr_pool_t *pool)
+{
+    apr_size_t len = (apr_size_t)registry->size + 1, used = 0;
+    char *lines = apr_palloc(pool, len);
+    apr_hash_t *open;
+    apr_hash_index_t *i;
+    const entry_t *entry;
+    apr_status_t rv = read_open(registry->fd, &open, pool);
+
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    for (i = apr_hash_first(pool, open); i; i = apr_hash_next(i)) {
+        entry = apr_hash_this_val(i);
+        used += (apr_size_t)apr_snprintf(lines + used, len - used, "+%s %s\n",
+                                         entry->name, entry->value);
+    }
+    return append(fd, size, lines, used);
+}
+
+/* Under the lock.  What is open goes on to the next file. */
+static void use(sse_registry_t *registry, int fd, apr_off_t size,
+                const struct stat *st)
+{
+    if (registry->fd >= 0) {
+        close(registry->fd);
+    }
+    registry->fd = fd;
+    registry->st = *st;
+    registry->size = size;
+    registry->most = 2 * size + GROWTH;
+}
+
+/* Under the lock: write the file anew, with what is open in the present one.
+ * Where that fails, the present one stays. */
+static apr_status_t renew(sse_registry_t *registry)
+{
+    int fd = open(registry->fresh,
+                  O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    apr_off_t size = 0;
+    apr_status_t rv = APR_SUCCESS;
+    apr_pool_t *pool;
+    struct stat st;
+
+    registry->most = registry->size + GROWTH;
+    if (fd < 0) {
+        return last_error();
+    }
+    if (registry->fd >= 0) {
+        apr_pool_create(&pool, NULL);
+        rv = copy_open(registry, fd, &size, pool);
+        apr_pool_destroy(pool);
+    }
+    if (rv == APR_SUCCESS &&
+        (fstat(fd, &st) || rename(registry->fresh, registry->path))) {
+        rv = last_error();
+    }
+    if (rv == APR_SUCCESS) {
+        use(registry, fd, size, &st);
+    }
+    else {
+        unlink(registry->fresh);
+        close(fd);
+    }
+    return rv;
+}
+
+static int is_at_path(const sse_registry_t *registry)
+{
+    struct stat st;
+
+    return !stat(registry->path, &st) && st.st_dev == registry->st.st_dev &&
+           st.st_ino == registry->st.st_ino;
+}
+
+/* Under the lock. */
+static void look_after(sse_registry_t *registry)
+{
+    apr_time_t now = apr_time_now();
+    int is_due =
+        now - registry->checked >= CHECK_EVERY || now < registry->checked;
+
+    if (is_due) {
+        registry->checked = now;
+    }
+    if (registry->size >= registry->most || (is_due && !is_at_path(registry))) {
+        renew(registry);
+    }
+}
+
+/* -- Opening and closing it ------------------------------------------------ */
+
+static apr_status_t on_pool_gone(void *baton)
 {
     sse_registry_t *registry = baton;
-    sse_lmdb_writer_jobs_t jobs;
-    sse_lmdb_writer_job_t *job;
-    MDB_txn *txn = NULL;
-    int count = 0, word, rc;
+    apr_pool_t *pool;
+    apr_hash_t *open;
 
-    find_file(registry);
-    rc = mdb_txn_begin(registry->file.env, NULL, 0, &txn);
-    sse_lmdb_writer_take(registry->writer, want_one, &count, &jobs);
-    job = TAILQ_FIRST(&jobs);
-    if (job && !rc) {
-        word = sse_lmdb_lock_find(registry->file.words);
-        rc = do_change(&registry->file, txn, (change_t *)job);
-        sse_lmdb_lock_found(registry->file.words, word);
+    apr_pool_create(&pool, NULL);
+    if (read_open(registry->fd, &open, pool) == APR_SUCCESS &&
+        !apr_hash_count(open) && is_at_path(registry)) {
+        unlink(registry->path);
     }
-    else if (!rc) {
-        mdb_txn_abort(txn);
+    apr_pool_destroy(pool);
+    close(registry->fd);
+    pthread_mutex_destroy(&registry->lock);
+    return APR_SUCCESS;
+}
+
+apr_status_t sse_registry_open(sse_registry_t **out, const char *dir,
+                               const char *owner, apr_pool_t *pool)
+{
+    sse_registry_t *registry = apr_pcalloc(pool, sizeof(*registry));
+    apr_status_t rv;
+
+    registry->dir = apr_pstrdup(pool, dir);
+    registry->owner = apr_pstrdup(pool, owner);
+    registry->path = apr_pstrcat(pool, dir, "/" PREFIX, owner, NULL);
+    registry->fresh = apr_pstrcat(pool, registry->path, "+", NULL);
+    registry->fd = -1;
+    rv = renew(registry);
+    if (rv == APR_SUCCESS) {
+        pthread_mutex_init(&registry->lock, NULL);
+        apr_pool_cleanup_register(pool, registry, on_pool_gone,
+                                  apr_pool_cleanup_null);
+        *out = registry;
     }
-    if (job) {
-        job->rc = rc;
-        sse_lmdb_writer_finish(registry->writer, &jobs);
-    }
+    return rv;
 }
 
 /* -- Entries --------------------------------------------------------------- */
 
-static MDB_val val_of(sse_slice_t slice)
+apr_status_t sse_registry_add(sse_registry_t *registry, const char *name,
+                              const char *value, apr_pool_t *pool)
 {
-    MDB_val val;
+    char *line = apr_pstrcat(pool, "+", name, " ", value, "\n", NULL), *c;
+    apr_status_t rv;
 
-    val.mv_size = slice.len;
-    val.mv_data = (void *)slice.ptr;
-    return val;
-}
-
-static int put(const file_t *file, MDB_txn *txn, change_t *change)
-{
-    MDB_val key = val_of(change->key), val = val_of(change->value);
-
-    return mdb_put(txn, file->db, &key, &val, 0);
-}
-
-static int del(const file_t *file, MDB_txn *txn, change_t *change)
-{
-    MDB_val key = val_of(change->key);
-    int rc = mdb_del(txn, file->db, &key, NULL);
-
-    return rc == MDB_NOTFOUND ? 0 : rc;
-}
-
-apr_status_t sse_registry_add(sse_registry_t *registry, sse_slice_t key,
-                              sse_slice_t value)
-{
-    change_t change = {0};
-    int rc;
-
-    change.fn = put;
-    change.key = key;
-    change.value = value;
-    rc = sse_lmdb_writer_submit(registry->writer, &change.job, ADD_WAIT);
-    return status_of(rc ? rc : change.job.rc);
-}
-
-static void on_removed(sse_lmdb_writer_job_t *job) { free(job); }
-
-apr_status_t sse_registry_remove(sse_registry_t *registry, sse_slice_t key)
-{
-    change_t *change = calloc(1, sizeof(*change) + key.len);
-
-    if (!change) {
-        return APR_ENOMEM;
+    for (c = line; c[1]; ++c) {
+        *c = *c == '\n' ? ' ' : *c;
     }
-    memcpy(change + 1, key.ptr, key.len);
-    change->fn = del;
-    change->key.ptr = (const char *)(change + 1);
-    change->key.len = key.len;
-    change->job.on_done = on_removed;
-    sse_lmdb_writer_post(registry->writer, &change->job);
-    return APR_SUCCESS;
+    pthread_mutex_lock(&registry->lock);
+    look_after(registry);
+    rv = append(registry->fd, &registry->size, line, strlen(line));
+    pthread_mutex_unlock(&registry->lock);
+    return rv;
+}
+
+/* Under the lock. */
+static apr_status_t strike_name(const sse_registry_t *registry,
+                                const char *name)
+{
+    apr_pool_t *pool;
+    apr_hash_t *open;
+    const entry_t *entry;
+    apr_status_t rv;
+
+    apr_pool_create(&pool, NULL);
+    rv = read_open(registry->fd, &open, pool);
+    entry = rv ? NULL : apr_hash_get(open, name, APR_HASH_KEY_STRING);
+    if (entry) {
+        rv = strike(registry->fd, entry);
+    }
+    apr_pool_destroy(pool);
+    return rv;
+}
+
+apr_status_t sse_registry_remove(sse_registry_t *registry, const char *name)
+{
+    char line[SSE_REGISTRY_NAME_MAX + 3];
+    apr_size_t len = apr_snprintf(line, sizeof(line), "-%s\n", name);
+    apr_status_t rv;
+
+    pthread_mutex_lock(&registry->lock);
+    look_after(registry);
+    rv = append(registry->fd, &registry->size, line, len);
+    if (rv != APR_SUCCESS) {
+        rv = strike_name(registry, name);
+    }
+    pthread_mutex_unlock(&registry->lock);
+    return rv;
 }
 
 /* -- Claiming -------------------------------------------------------------- */
 
-/** An entry that was taken away, copied. */
 typedef struct {
-    sse_slice_t key, value;
-} entry_t;
+    const sse_registry_t *registry;
+    sse_registry_alive_fn *is_alive;
+    sse_registry_fn *fn;
+    void *baton;
+    int dir; /* the directory's descriptor */
+    apr_pool_t *pool;
+} claim_t;
 
-static sse_slice_t copy(apr_pool_t *pool, const MDB_val *val)
+static apr_status_t tell(const claim_t *claim, int fd)
 {
-    sse_slice_t slice;
+    apr_hash_t *open;
+    apr_hash_index_t *i;
+    const entry_t *entry;
+    apr_status_t rv = read_open(fd, &open, claim->pool);
 
-    slice.ptr = apr_pmemdup(pool, val->mv_data, val->mv_size);
-    slice.len = val->mv_size;
-    return slice;
-}
-
-static sse_slice_t owner_of(const MDB_val *key)
-{
-    const char *slash = memchr(key->mv_data, '/', key->mv_size);
-    sse_slice_t owner;
-
-    owner.ptr = key->mv_data;
-    owner.len = slash ? (apr_size_t)(slash - owner.ptr) : key->mv_size;
-    return owner;
-}
-
-/* Behind all entries of this owner: '0' comes after '/'. */
-static int skip_owner(MDB_cursor *cursor, sse_slice_t owner, MDB_val *key,
-                      MDB_val *val, apr_pool_t *pool)
-{
-    char *end = apr_pstrmemdup(pool, owner.ptr, owner.len + 1);
-
-    end[owner.len] = '0';
-    key->mv_data = end;
-    key->mv_size = owner.len + 1;
-    return mdb_cursor_get(cursor, key, val, MDB_SET_RANGE);
-}
-
-static int take_dead(MDB_cursor *cursor, sse_registry_alive_fn *is_alive,
-                     void *baton, apr_array_header_t *taken, apr_pool_t *pool)
-{
-    MDB_val key, val;
-    entry_t *entry;
-    int rc = mdb_cursor_get(cursor, &key, &val, MDB_FIRST);
-
-    while (!rc) {
-        if (is_alive(baton, owner_of(&key))) {
-            rc = skip_owner(cursor, owner_of(&key), &key, &val, pool);
-            continue;
-        }
-        entry = apr_array_push(taken);
-        entry->key = copy(pool, &key);
-        entry->value = copy(pool, &val);
-        rc = mdb_cursor_del(cursor, 0);
-        if (!rc) { /* after a deletion, the next is where the cursor is */
-            rc = mdb_cursor_get(cursor, &key, &val, MDB_NEXT);
-        }
+    for (i = apr_hash_first(claim->pool, open); i; i = apr_hash_next(i)) {
+        entry = apr_hash_this_val(i);
+        strike(fd, entry);
+        claim->fn(claim->baton, entry->name, entry->value);
     }
-    return rc == MDB_NOTFOUND ? 0 : rc;
+    return rv;
 }
 
-/* @return 0: there is an entry whose owner is dead; MDB_NOTFOUND: none */
-static int find_dead(MDB_cursor *cursor, sse_registry_alive_fn *is_alive,
-                     void *baton, apr_pool_t *pool)
+/* Where there is no such file any more, another process has claimed it. */
+static apr_status_t take(const claim_t *claim, const char *name,
+                         const char *owner)
 {
-    MDB_val key, val;
-    int rc = mdb_cursor_get(cursor, &key, &val, MDB_FIRST);
+    const char *mine = apr_pstrcat(claim->pool, PREFIX, owner, "~",
+                                   claim->registry->owner, NULL);
+    int fd = openat(claim->dir, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    apr_status_t rv = APR_SUCCESS;
 
-    while (!rc && is_alive(baton, owner_of(&key))) {
-        rc = skip_owner(cursor, owner_of(&key), &key, &val, pool);
+    if (fd < 0 || renameat(claim->dir, name, claim->dir, mine)) {
+        rv = errno == ENOENT ? APR_SUCCESS : errno;
     }
-    return rc;
+    else if (!(rv = tell(claim, fd))) {
+        unlinkat(claim->dir, mine, 0);
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+    return rv;
 }
 
-/* All children look at each child's end, and mostly there is nothing to take,
- * or one took it: so without the lock that each needs for its own streams. */
-static int look(const file_t *file, sse_registry_alive_fn *is_alive,
-                void *baton, apr_pool_t *pool)
+/* "open.OWNER", "open.OWNER~CLAIMER", or "open.OWNER+", which its owner did not
+ * complete. */
+static apr_status_t look_at(const claim_t *claim, const char *name)
 {
-    MDB_txn *txn;
-    MDB_cursor *cursor;
-    int rc = mdb_txn_begin(file->env, NULL, MDB_RDONLY, &txn);
+    char *owner = apr_pstrdup(claim->pool, name + strlen(PREFIX));
+    char *claimer = strchr(owner, '~'), *plus = strchr(owner, '+');
 
-    if (rc) {
-        return rc;
+    if (claimer) {
+        *claimer++ = '\0';
     }
-    rc = mdb_cursor_open(txn, file->db, &cursor);
-    if (!rc) {
-        rc = find_dead(cursor, is_alive, baton, pool);
-        mdb_cursor_close(cursor);
+    if (plus) {
+        *plus = '\0';
     }
-    mdb_txn_abort(txn);
-    return rc;
-}
-
-static int take(const file_t *file, MDB_txn *txn, change_t *change)
-{
-    MDB_cursor *cursor;
-    int rc = mdb_cursor_open(txn, file->db, &cursor);
-
-    if (!rc) {
-        rc = take_dead(cursor, change->is_alive, change->baton, change->taken,
-                       change->pool);
-        mdb_cursor_close(cursor);
+    if (claim->is_alive(claim->baton, claimer ? claimer : owner)) {
+        return APR_SUCCESS;
     }
-    return rc;
+    if (plus) {
+        return unlinkat(claim->dir, name, 0) ? errno : APR_SUCCESS;
+    }
+    return take(claim, name, owner);
 }
 
 apr_status_t sse_registry_claim(sse_registry_t *registry,
@@ -452,27 +369,21 @@ apr_status_t sse_registry_claim(sse_registry_t *registry,
                                 sse_registry_fn *fn, void *baton,
                                 apr_pool_t *pool)
 {
-    apr_array_header_t *taken = apr_array_make(pool, 16, sizeof(entry_t));
-    change_t change = {0};
-    int i, rc;
+    claim_t claim = {registry, is_alive, fn, baton, -1, pool};
+    DIR *dir = opendir(registry->dir);
+    struct dirent *entry;
+    apr_status_t rv = APR_SUCCESS, failed;
 
-    pthread_rwlock_rdlock(&registry->lock);
-    rc = is_moved(registry) ? 0 : look(&registry->file, is_alive, baton, pool);
-    pthread_rwlock_unlock(&registry->lock);
-    if (rc == MDB_NOTFOUND) {
-        return APR_SUCCESS;
+    if (!dir) {
+        return errno;
     }
-    /* If it could not look, the lock is worth it. */
-    change.fn = take;
-    change.is_alive = is_alive;
-    change.baton = baton;
-    change.taken = taken;
-    change.pool = pool;
-    rc = sse_lmdb_writer_submit(registry->writer, &change.job, CLAIM_WAIT);
-    rc = rc ? rc : change.job.rc;
-    for (i = 0; !rc && i < taken->nelts; ++i) {
-        fn(baton, APR_ARRAY_IDX(taken, i, entry_t).key,
-           APR_ARRAY_IDX(taken, i, entry_t).value);
+    claim.dir = dirfd(dir);
+    while ((entry = readdir(dir)) != NULL) {
+        if (!strncmp(entry->d_name, PREFIX, strlen(PREFIX)) &&
+            (failed = look_at(&claim, entry->d_name)) != APR_SUCCESS) {
+            rv = failed;
+        }
     }
-    return status_of(rc);
+    closedir(dir);
+    return rv;
 }

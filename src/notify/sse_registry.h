@@ -4,21 +4,27 @@
 
 /**
  * @file sse_registry.h
- * What is open in which child, so that somebody else can tell of it when the
+ * What is open in which child, so that another child can tell of it when that
  * child has died.
  *
- * Entries are kept beside the store, in an LMDB file of their own: opening a
- * stream does not wait for publishers, nor for the disk, since what they say
- * matters only while the machine runs.  A damaged file is begun anew.  Where
- * another file, or none, is at its path, an owner takes his entries there as
- * soon as there can be one, and goes on in the old file until then.
+ * Each child has a file of its own in the store's directory, "open.OWNER", and
+ * appends a line when a stream opens and another when it closes: no child waits
+ * for another one, nor for the disk, since the entries matter only while the
+ * machine runs.  A file that is large, and mostly of closed streams, is written
+ * anew.  Where the file is no longer at its path, because the directory was
+ * moved or removed, it is written anew there as soon as that is possible.
  *
- * A key is "owner/name"; the owner is the child.
+ * When its owner is dead, a file is claimed by renaming it to
+ * "open.OWNER~CLAIMER": of all claimers one succeeds, and where the claimer
+ * dies as well, the file is claimed again.  Each entry is struck out before
+ * somebody is told of it.  A line without its end is what a killed child has
+ * left, and does not count.
  *
- * A library of its own: APR and LMDB only, no httpd.
+ * A library of its own: APR only, no httpd.
  *
- * Threads: sse_registry_open() in child_init; the rest any, also at the same
- * time.  Only sse_registry_alive_fn runs inside a transaction.
+ * Threads: sse_registry_open() in child_init; sse_registry_add() and
+ * sse_registry_remove() any, a lock is held over one write(); 
+ * sse_registry_claim() one at a time.
  */
 
 #ifndef SSE_REGISTRY_H
@@ -26,33 +32,35 @@
 
 #include <apr_pools.h>
 
-#include "event/sse_event.h"
-
 typedef struct sse_registry_t sse_registry_t;
 
-/** Closed with the pool.
+/** Make this owner's file.  Closed with the pool, and removed if all is closed.
  *  @param dir the store's directory
- *  @param owner who opens it */
+ *  @param owner its name, without '~', '+' and '/'
+ *  @return APR_SUCCESS; or why there can be no file */
 apr_status_t sse_registry_open(sse_registry_t **registry, const char *dir,
                                const char *owner, apr_pool_t *pool);
 
-/** @return APR_SUCCESS; APR_ENOSPC: there is no room for more; or the cause */
-apr_status_t sse_registry_add(sse_registry_t *registry, sse_slice_t key,
-                              sse_slice_t value);
+#define SSE_REGISTRY_NAME_MAX 100
 
-/** That it is not there is no error. */
-apr_status_t sse_registry_remove(sse_registry_t *registry, sse_slice_t key);
+/** @param name of at most so many bytes, without spaces and line breaks
+ *  @param value a line
+ *  @return APR_SUCCESS; APR_ENOSPC: the disk is full; or the cause */
+apr_status_t sse_registry_add(sse_registry_t *registry, const char *name,
+                              const char *value, apr_pool_t *pool);
 
-/** Quick, and not calling the registry. @return whether this owner still lives
- */
-typedef int sse_registry_alive_fn(void *baton, sse_slice_t owner);
-typedef void sse_registry_fn(void *baton, sse_slice_t key, sse_slice_t value);
+/** That it is not there is no error.
+ *  @return APR_SUCCESS, also on a full disk; or the cause */
+apr_status_t sse_registry_remove(sse_registry_t *registry, const char *name);
+
+/** @return whether this owner still lives, or is none */
+typedef int sse_registry_alive_fn(void *baton, const char *owner);
+typedef void sse_registry_fn(void *baton, const char *name, const char *value);
 
 /**
- * Take away all entries whose owner is dead, and call fn for each of them: of
- * all processes that claim at the same time one gets it.  Where there are none,
- * it waits for no writer.
- * Waits no longer than 5 s for another process, then SSE_STORE_EBUSY.
+ * Claim the files of dead owners, and call fn for each entry that is open in
+ * them: of all processes one gets it, once.
+ * @return APR_SUCCESS; or why the directory or one of the files cannot be read
  */
 apr_status_t sse_registry_claim(sse_registry_t *registry,
                                 sse_registry_alive_fn *is_alive,

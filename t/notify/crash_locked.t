@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # mod_sse: Server-Sent Events for Apache httpd.
 #
-# Another process has the list of open streams locked, and does not let go:
-# streams are opened and closed all the same, pages are served, and crashes are
-# told of when it lets go.
+# Another process has the store locked, and does not let go: streams are opened
+# and closed all the same, pages are served, and crashes are told of meanwhile.
 
 use strict;
 use warnings FATAL => 'all';
@@ -51,7 +50,7 @@ ok t_cmp($victim->status, 200, 'a stream, before');
 ok t_cmp(scalar(eventually { () = lines(qr/^open /) }), 1, 'is told of');
 my($id) = map { /^open (\S+)/ } lines(qr/^open /);
 
-my $hold = SSETestHold->new("$httpd->{store}/open.mdb", 'file');
+my $hold = SSETestHold->new($httpd->{store});
 my $began = time;
 my @streams = map { opened($_) } 1 .. $streams;
 ok t_cmp((grep { $_->status == 200 } @streams), $streams, 'streams are opened');
@@ -71,8 +70,8 @@ ok t_cmp(scalar(eventually {
 } slowly(10)), 1, 'and streams are closed');
 
 kill KILL => stream_pid($id);
-sleep 0.5;
-undef $hold;
 ok t_cmp(scalar(eventually { () = lines(qr/^crash \Q$id\E /) } slowly(15)), 1,
-         'a crash is told of when the other process has let go');
+         'a crash is told of while the other process has the lock');
+undef $hold;
+sleep 0.5;
 ok t_cmp((() = lines(qr/^crash /)), 1, 'and nothing else');

@@ -90,8 +90,6 @@ void acts_plan(void);
 void acts_start(uint64_t now);
 /** Does what is due. */
 void acts_turn(uint64_t now);
-/** Whether this child had a SIGKILL. */
-int acts_have_killed(pid_t pid);
 /** What was done last, in words. */
 const char *acts_last(void);
 void check_acts(void);

@@ -29,7 +29,6 @@ typedef struct {
 static struct {
     act_t acts[SOAK_ACTS_MAX];
     int n, done, restarts, kills;
-    pid_t killed[SOAK_ACTS_MAX]; /* so many as kills */
     uint64_t begun, last;
     char what[64];
 } acts;
@@ -91,25 +90,13 @@ static void kill_child(void)
         proc_children(soak.parent, &children);
         pid = children.pids[(int)(drand48() * children.n)];
         if (!kill(pid, SIGKILL)) {
-            acts.killed[acts.kills++] = pid;
+            ++acts.kills;
             snprintf(acts.what, sizeof(acts.what), "SIGKILL %d, of child %d",
                      acts.kills, (int)pid);
             return;
         }
     }
     die("no child to kill: %s", strerror(errno));
-}
-
-int acts_have_killed(pid_t pid)
-{
-    int i;
-
-    for (i = 0; i < acts.kills; ++i) {
-        if (acts.killed[i] == pid) {
-            return 1;
-        }
-    }
-    return 0;
 }
 
 void acts_turn(uint64_t now)

@@ -21,7 +21,6 @@
 #include "soak_log.h"
 
 #define TOLD_MAX     60
-#define UNLISTED_MAX 1000
 #define ENDS_TIMEOUT (20 * SEC)
 /* What an allocator may keep, kB, beside a half of what there was. */
 #define MEMORY_MORE 16384
@@ -80,56 +79,11 @@ static FILE *open_error_log(void)
     return file;
 }
 
-/* -- Children that could not write down their streams ---------------------- */
-
-/* Another process that had the list of open streams locked stood still.  Of
- * such a child's streams nobody hears when it is killed. */
-static struct {
-    uint32_t pids[UNLISTED_MAX];
-    int n;
-} unlisted;
-
-static int is_unlisted(uint32_t pid)
-{
-    int i;
-
-    for (i = 0; i < unlisted.n; ++i) {
-        if (unlisted.pids[i] == pid) {
-            return 1;
-        }
-    }
-    return 0;
-}
-
-/* A child says it once a minute, of whichever it could not do first. */
-static int is_list_locked(const char *line)
-{
-    return strstr(line, "find who has open.mdb-lock") != NULL;
-}
-
-static void find_unlisted(void)
-{
-    FILE *file = open_error_log();
-    const char *found;
-    char line[4096];
-    uint32_t pid;
-
-    while (fgets(line, sizeof(line), file) && unlisted.n < UNLISTED_MAX) {
-        found = is_list_locked(line) ? strstr(line, "[pid ") : NULL;
-        pid = found ? (uint32_t)strtoul(found + 5, NULL, 10) : 0;
-        if (pid && !is_unlisted(pid)) {
-            unlisted.pids[unlisted.n++] = pid;
-        }
-    }
-    fclose(file);
-}
-
 /* -- Every open has its end ------------------------------------------------ */
 
 typedef struct {
     uint64_t opens, closes, crashes;
     uint64_t endless; /* streams without an end */
-    uint64_t unheard; /* the same, but nobody could write it down */
     uint64_t strange; /* opened or ended twice, or ended and never opened */
     uint64_t edges;   /* the child was killed within the telling */
 } ends_t;
@@ -162,7 +116,7 @@ static int compare(const void *a, const void *b)
 /* A child that is killed while it tells of a stream's beginning or end may be
  * done with that or not; another tells of the crash in either case. */
 static void judge(ends_t *ends, const char *stream, const int *had,
-                  uint32_t pid, int must_tell)
+                  int must_tell)
 {
     int opens = had[SOAK_OPEN], closes = had[SOAK_CLOSE];
     int crashes = had[SOAK_CRASH];
@@ -177,11 +131,6 @@ static void judge(ends_t *ends, const char *stream, const int *had,
     if (opens <= 1 && closes <= 1 && crashes == 1) {
         ++ends->edges;
         what = "its child was killed while it told of it";
-    }
-    else if (opens == 1 && !closes && !crashes && is_unlisted(pid) &&
-             acts_have_killed((pid_t)pid)) {
-        ++ends->unheard;
-        return;
     }
     else if (opens == 1 && !closes && !crashes) {
         ++ends->endless;
@@ -202,7 +151,6 @@ static ends_t count_ends(const soak_log_t *notes, int must_tell)
     uint64_t n = __atomic_load_n(&notes->taken, __ATOMIC_ACQUIRE), i;
     soak_entry_t *copy;
     ends_t ends = {0};
-    uint32_t pid = 0; /* who opened it */
     int had[4] = {0};
 
     if (n > SOAK_ENTRIES_MAX) {
@@ -216,10 +164,9 @@ static ends_t count_ends(const soak_log_t *notes, int must_tell)
     qsort(copy, (size_t)n, sizeof(*copy), compare);
     for (i = 0; i < n; ++i) {
         ++had[copy[i].kind & 3];
-        pid = copy[i].kind == SOAK_OPEN ? copy[i].pid : pid;
         if (i + 1 == n || compare(&copy[i], &copy[i + 1]) != 0) {
             if (had[1] || had[2] || had[3]) {
-                judge(&ends, copy[i].stream, had, pid, must_tell);
+                judge(&ends, copy[i].stream, had, must_tell);
             }
             memset(had, 0, sizeof(had));
         }
@@ -235,16 +182,10 @@ void check_opens(void)
     ends_t ends;
 
     do {
-        find_unlisted();
         ends = count_ends(notes, 0);
         net_wait(ends.endless ? 500 * MSEC : 0);
     } while (ends.endless && now_ns() < until);
     ends = count_ends(notes, 1);
-    if (unlisted.n) {
-        printf("# children that found the list of open streams locked: %d; "
-               "streams without an end, of those that were killed: %llu\n",
-               unlisted.n, (unsigned long long)ends.unheard);
-    }
     check(ends.opens && !ends.endless && !ends.strange,
           "streams opened: %llu; closed %llu, crashed %llu, of them told by a "
           "child that was killed meanwhile %llu; without an end %llu, with "
@@ -279,12 +220,11 @@ static int is_bad(const char *line)
     return 0;
 }
 
-/* Somebody had the store or the list of open streams locked and stood still. */
+/* Another process had the store locked and stood still. */
 static int is_locked(const char *line)
 {
-    return is_list_locked(line) ||
-           (strstr(line, "the event store takes nothing") &&
-            strstr(line, "another process has it locked"));
+    return strstr(line, "the event store takes nothing") &&
+           strstr(line, "another process has it locked");
 }
 
 void check_error_log(void)
@@ -302,9 +242,7 @@ void check_error_log(void)
         }
     }
     fclose(file);
-    printf("# the store, or the list of open streams, was locked for long: "
-           "%d times\n",
-           locked);
+    printf("# the store was locked for long: %d times\n", locked);
     check(n == 0, "the error log has no crash and no complaint (%d)", n);
 }
 

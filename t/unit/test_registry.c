@@ -6,156 +6,214 @@
 
 #include <apr_general.h>
 #include <apr_strings.h>
+#include <apr_tables.h>
 #include <fcntl.h>
-#include <lmdb.h>
-#include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "notify/sse_registry.h"
-#include "store/sse_store.h"
 #include "tap.h"
-
-#define TRIES 20
 
 static apr_pool_t *pool;
 static char dir[] = "/tmp/sse-registry.XXXXXX";
 
-/** What a claim found, as "key=value " each. */
+static const char *path_of(const char *name)
+{
+    return apr_pstrcat(pool, dir, "/", name, NULL);
+}
+
+static long size_of(const char *name)
+{
+    struct stat st;
+
+    return stat(path_of(name), &st) ? -1 : (long)st.st_size;
+}
+
+/** What a claim found. */
 typedef struct {
     const char *dead; /* the owner that does not live, or NULL: all are dead */
-    char found[4096];
-    int count;
+    const char *me;   /* but for this one */
+    apr_array_header_t *found; /* "name=value" */
+    int until;                 /* the process ends within the telling of this
+                                  one; 0: never */
 } claim_t;
 
-static int is_alive(void *baton, sse_slice_t owner)
+static int is_alive(void *baton, const char *owner)
 {
     const claim_t *claim = baton;
 
-    return claim->dead && (strlen(claim->dead) != owner.len ||
-                           memcmp(claim->dead, owner.ptr, owner.len) != 0);
+    return !strcmp(owner, claim->me) ||
+           (claim->dead && strcmp(owner, claim->dead) != 0);
 }
 
-static void on_claimed(void *baton, sse_slice_t key, sse_slice_t value)
+static void on_claimed(void *baton, const char *name, const char *value)
 {
     claim_t *claim = baton;
-    apr_size_t used = strlen(claim->found);
 
-    ++claim->count;
-    if (used + key.len + value.len + 3 < sizeof(claim->found)) {
-        apr_snprintf(claim->found + used, sizeof(claim->found) - used,
-                     "%.*s=%.*s ", (int)key.len, key.ptr, (int)value.len,
-                     value.ptr);
+    APR_ARRAY_PUSH(claim->found, const char *) =
+        apr_pstrcat(pool, name, "=", value, NULL);
+    if (claim->found->nelts == claim->until) {
+        _exit(claim->found->nelts);
     }
 }
 
-/* However long others on a slow machine have the lock. */
-static apr_status_t claim_of(sse_registry_t *registry, claim_t *claim,
-                             const char *dead)
+static int compare(const void *a, const void *b)
 {
-    apr_status_t rv;
-    int tries = 0;
-
-    do {
-        memset(claim, 0, sizeof(*claim));
-        claim->dead = dead;
-        rv = sse_registry_claim(registry, is_alive, on_claimed, claim, pool);
-    } while (rv == SSE_STORE_EBUSY && ++tries < TRIES);
-    return rv;
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-static sse_registry_t *open_registry(apr_pool_t *p)
+static int count_of(sse_registry_t *registry, const char *me, const char *dead,
+                    const char **found)
+{
+    claim_t claim = {dead, me, apr_array_make(pool, 16, sizeof(char *)), 0};
+
+    is_num(sse_registry_claim(registry, is_alive, on_claimed, &claim, pool),
+           APR_SUCCESS, "dead owners are looked for");
+    qsort(claim.found->elts, (size_t)claim.found->nelts, sizeof(char *),
+          compare);
+    *found = apr_array_pstrcat(pool, claim.found, ' ');
+    return claim.found->nelts;
+}
+
+/* "me" claims of that dead owner, or of all. */
+static void claims(sse_registry_t *registry, const char *me, const char *dead,
+                   const char *want, const char *what)
+{
+    const char *found;
+
+    count_of(registry, me, dead, &found);
+    is_str(found, want, what);
+}
+
+static sse_registry_t *open_as(const char *owner, apr_pool_t *p)
 {
     sse_registry_t *registry = NULL;
 
-    is_num(sse_registry_open(&registry, dir, "1.a", p), APR_SUCCESS,
+    is_num(sse_registry_open(&registry, dir, owner, p), APR_SUCCESS,
            "it opens");
     return registry;
 }
 
-static apr_status_t add_once(sse_registry_t *registry, const char *key,
-                             const char *value)
-{
-    return sse_registry_add(registry, sse_slice(key), sse_slice(value));
-}
-
-/* As claim_of(). */
-static apr_status_t add(sse_registry_t *registry, const char *key,
+static apr_status_t add(sse_registry_t *registry, const char *name,
                         const char *value)
 {
-    apr_status_t rv;
-    int tries = 0;
-
-    do {
-        rv = add_once(registry, key, value);
-    } while (rv == SSE_STORE_EBUSY && ++tries < TRIES);
-    return rv;
+    return sse_registry_add(registry, name, value, pool);
 }
 
 static void test_entries(void)
 {
-    sse_registry_t *registry = open_registry(pool);
-    claim_t claim;
+    apr_pool_t *own;
+    sse_registry_t *mine, *alike, *other;
 
-    is_num(claim_of(registry, &claim, NULL), APR_SUCCESS, "an empty one");
-    is_num(claim.count, 0, "has nothing to claim");
-    add(registry, "1.a/x", "one");
-    add(registry, "1.a/y", "two");
-    add(registry, "1.ab/x", "three");
-    add(registry, "2.a/x", "four");
-    add(registry, "2.a/z", "five");
-    is_num(sse_registry_remove(registry, sse_slice("2.a/z")), APR_SUCCESS,
+    apr_pool_create(&own, pool);
+    mine = open_as("1.a", own);
+    claims(mine, "1.a", NULL, "", "an empty one: nothing to claim");
+    alike = open_as("1.ab", own);
+    other = open_as("2.a", own);
+    add(mine, "m", "mine");
+    add(alike, "x", "one");
+    add(alike, "y", "two\n-x\n+z");
+    add(other, "v", "three");
+    add(other, "w", "four");
+    is_num(sse_registry_remove(other, "w"), APR_SUCCESS,
            "an entry is taken out");
-    is_num(sse_registry_remove(registry, sse_slice("9.z/z")), APR_SUCCESS,
+    is_num(sse_registry_remove(other, "z"), APR_SUCCESS,
            "one that is not there is no error");
-    claim_of(registry, &claim, "none");
-    is_num(claim.count, 0, "nothing of the living is claimed");
-    claim_of(registry, &claim, "1.a");
-    is_str(claim.found, "1.a/x=one 1.a/y=two ",
-           "what the dead one left, and not of one whose name begins alike");
-    claim_of(registry, &claim, "1.a");
-    is_num(claim.count, 0, "once");
-    claim_of(registry, &claim, NULL);
-    is_str(claim.found, "1.ab/x=three 2.a/x=four ", "the rest is still there");
+    claims(mine, "1.a", "none", "", "nothing of the living is claimed");
+    claims(mine, "1.a", "1.ab", "x=one y=two -x +z",
+           "what the dead one left, each value one line");
+    claims(mine, "1.a", "1.ab", "", "once");
+    claims(other, "2.a", "1.a", "m=mine",
+           "and not of one whose name begins alike");
+    claims(mine, "1.a", NULL, "v=three", "the rest is still there");
+    apr_pool_destroy(own);
 }
 
-/* Each child claims all and tells how many it got. */
-static int claim_in_child(int fd)
+/* Who ends in order leaves its file only for what is open. */
+static void test_closed(void)
 {
     apr_pool_t *own;
     sse_registry_t *registry;
-    claim_t claim;
 
-    apr_pool_create(&own, NULL);
-    if (sse_registry_open(&registry, dir, "1.a", own) != APR_SUCCESS ||
-        claim_of(registry, &claim, NULL) != APR_SUCCESS) {
-        return 1;
+    apr_pool_create(&own, pool);
+    registry = open_as("3.c", own);
+    add(registry, "x", "one");
+    sse_registry_remove(registry, "x");
+    ok(size_of("open.3.c") > 0, "a file");
+    apr_pool_clear(own);
+    is_num(size_of("open.3.c"), -1, "goes when all is closed");
+    registry = open_as("3.c", own);
+    add(registry, "x", "one");
+    apr_pool_clear(own);
+    registry = open_as("4.d", own);
+    claims(registry, "4.d", NULL, "x=one", "else it stays");
+    apr_pool_destroy(own);
+}
+
+static int wait_for(pid_t pid)
+{
+    int status = -1;
+
+    waitpid(pid, &status, 0);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+/* In a child: claim all of the dead.  @return how many, or -1 */
+static int claim_in_child(const char *me, int until)
+{
+    claim_t claim = {NULL, me, apr_array_make(pool, 16, sizeof(char *)), until};
+    sse_registry_t *registry;
+
+    if (sse_registry_open(&registry, dir, me, pool) ||
+        sse_registry_claim(registry, is_alive, on_claimed, &claim, pool)) {
+        return -1;
     }
-    return write(fd, &claim.count, sizeof(claim.count)) !=
-           (ssize_t)sizeof(claim.count);
+    return claim.found->nelts;
+}
+
+static int is_living(void *baton, const char *owner)
+{
+    return strncmp(owner, "dead", 4) != 0;
+}
+
+/* Four claim at the same time, and all of them live. */
+static int claim_together(const char *me, int fd)
+{
+    claim_t claim = {NULL, me, apr_array_make(pool, 16, sizeof(char *)), 0};
+    sse_registry_t *registry;
+    int n = -1;
+
+    if (!sse_registry_open(&registry, dir, me, pool) &&
+        !sse_registry_claim(registry, is_living, on_claimed, &claim, pool)) {
+        n = claim.found->nelts;
+    }
+    return write(fd, &n, sizeof(n)) != (ssize_t)sizeof(n);
 }
 
 static void test_processes(void)
 {
-    enum { CHILDREN = 4, ENTRIES = 500 };
-    apr_pool_t *own;
-    sse_registry_t *registry;
-    int fds[2], i, n, sum = 0, status = 0, failed = 0;
+    enum { CHILDREN = 4, OWNERS = 50, ENTRIES = 500 };
+    sse_registry_t *registry[OWNERS];
+    int fds[2] = {-1, -1}, i, n, sum = 0, status = 0, failed = 0;
 
-    apr_pool_create(&own, pool);
-    registry = open_registry(own);
+    for (i = 0; i < OWNERS; ++i) {
+        failed += sse_registry_open(&registry[i], dir,
+                                    apr_psprintf(pool, "dead.%d", i),
+                                    pool) != APR_SUCCESS;
+    }
     for (i = 0; i < ENTRIES; ++i) {
-        failed += add(registry, apr_psprintf(own, "dead.%d/%d", i % 7, i),
+        failed += add(registry[i % OWNERS], apr_psprintf(pool, "n%d", i),
                       "value") != APR_SUCCESS;
     }
-    is_num(failed, 0, "500 entries");
-    apr_pool_destroy(own); /* no environment is held over a fork */
+    is_num(failed, 0, "500 entries of 50 owners");
     ok(!pipe(fds), "a pipe");
     for (i = 0; i < CHILDREN; ++i) {
         if (fork() == 0) {
-            _exit(claim_in_child(fds[1]));
+            _exit(claim_together(apr_psprintf(pool, "living.%d", i), fds[1]));
         }
     }
     for (i = 0; i < CHILDREN; ++i) {
@@ -169,11 +227,44 @@ static void test_processes(void)
     close(fds[1]);
 }
 
+/* A claimer that dies while it tells is claimed in turn. */
+static void test_claimer(void)
+{
+    apr_pool_t *own;
+    sse_registry_t *registry;
+    int i;
+    pid_t pid;
+
+    apr_pool_create(&own, pool);
+    registry = open_as("dead.1", own);
+    for (i = 0; i < 20; ++i) {
+        add(registry, apr_psprintf(pool, "n%d", i), "value");
+    }
+    for (i = 2; i < 4; ++i) {
+        fflush(stdout);
+        if (!(pid = fork())) {
+            _exit(claim_in_child(apr_psprintf(pool, "dead.%d", i), 5));
+        }
+        is_num(wait_for(pid), 5, "one dies within the fifth");
+    }
+    fflush(stdout);
+    if (!(pid = fork())) {
+        _exit(claim_in_child("dead.4", 0));
+    }
+    is_num(wait_for(pid), 10, "the third gets all others");
+    fflush(stdout);
+    if (!(pid = fork())) {
+        _exit(claim_in_child("dead.5", 0));
+    }
+    is_num(wait_for(pid), 0, "and leaves nothing");
+    apr_pool_destroy(own);
+}
+
 static void test_killed(void)
 {
     apr_pool_t *own;
     sse_registry_t *registry;
-    claim_t claim;
+    const char *found;
     int round, status, failed = 0;
 
     for (round = 0; round < 20; ++round) {
@@ -181,10 +272,11 @@ static void test_killed(void)
 
         if (pid == 0) {
             apr_pool_create(&own, NULL);
-            if (sse_registry_open(&registry, dir, "1.a", own) == APR_SUCCESS) {
+            if (!sse_registry_open(&registry, dir, "dead.1", own)) {
                 for (;;) {
-                    add(registry, "dead.x/1", "value");
-                    sse_registry_remove(registry, sse_slice("dead.x/1"));
+                    sse_registry_add(registry, "n1", "value", own);
+                    sse_registry_remove(registry, "n1");
+                    apr_pool_clear(pool);
                 }
             }
             _exit(1);
@@ -196,303 +288,189 @@ static void test_killed(void)
     }
     is_num(failed, 0, "twenty writers are killed");
     apr_pool_create(&own, pool);
-    registry = open_registry(own);
-    is_num(claim_of(registry, &claim, NULL), APR_SUCCESS,
-           "and nothing is locked or broken");
-    ok(claim.count <= 1, "with at most the one entry");
+    registry = open_as("1.a", own);
+    ok(count_of(registry, "1.a", NULL, &found) <= 1,
+       "and leave at most the one entry");
     apr_pool_destroy(own);
 }
 
-/* A process that holds the lock until it is killed. */
-static void hold_lock(int fd)
+static void write_file(const char *name, const char *text)
 {
-    MDB_env *env;
-    MDB_txn *txn;
+    int fd = open(path_of(name), O_WRONLY | O_TRUNC | O_CREAT, 0600);
 
-    mdb_env_create(&env);
-    if (!mdb_env_open(env, apr_pstrcat(pool, dir, "/open.mdb", NULL),
-                      MDB_NOSUBDIR | MDB_NOSYNC | MDB_NOTLS, 0600) &&
-        !mdb_txn_begin(env, NULL, 0, &txn) && write(fd, "h", 1) == 1) {
-        pause();
-    }
-}
-
-/* Opens, and when it is told that the lock is held, looks for dead owners: one
- * answer when nobody is dead, and one when there is something to take. */
-static void look_on(int in, int out)
-{
-    sse_registry_t *registry;
-    claim_t claim;
-    char c;
-
-    if (sse_registry_open(&registry, dir, "1.a", pool) ||
-        add(registry, "1.a/1", "mine") || add(registry, "2.b/1", "other's") ||
-        write(out, "o", 1) != 1 || read(in, &c, 1) != 1) {
-        return;
-    }
-    if (!claim_of(registry, &claim, "nobody") && !claim.count &&
-        write(out, "n", 1) == 1 && !claim_of(registry, &claim, "2.b") &&
-        claim.count == 1) {
-        c = 't';
-        (void)!write(out, &c, 1);
-    }
-}
-
-/* @return what it said within that time; 0: nothing */
-static char answer_of(int fd, int msec)
-{
-    struct pollfd in = {fd, POLLIN, 0};
-    char c = 0;
-
-    return poll(&in, 1, msec) == 1 && read(fd, &c, 1) == 1 ? c : 0;
-}
-
-/* Every child looks at every child's end: the lock is for who has something to
- * take. */
-static void test_looks_first(void)
-{
-    int in[2] = {-1, -1}, out[2] = {-1, -1}, held[2] = {-1, -1};
-    pid_t looker, holder;
-
-    ok(!pipe(in) && !pipe(out) && !pipe(held), "pipes");
-    looker = fork();
-    if (!looker) {
-        look_on(in[0], out[1]);
-        _exit(0);
-    }
-    is_num(answer_of(out[0], 20000), 'o', "one has opened");
-    holder = fork();
-    if (!holder) {
-        hold_lock(held[1]);
-        _exit(0);
-    }
-    is_num(answer_of(held[0], 20000), 'h', "another holds the lock");
-    ok(write(in[1], "g", 1) == 1, "the first looks");
-    is_num(answer_of(out[0], 20000), 'n', "and does not wait: nobody is dead");
-    is_num(answer_of(out[0], 200), 0, "but where somebody is, it waits");
-    kill(holder, SIGKILL);
-    waitpid(holder, NULL, 0);
-    is_num(answer_of(out[0], 20000), 't', "until it has the lock");
-    kill(looker, SIGKILL);
-    waitpid(looker, NULL, 0);
+    is_num(write(fd, text, strlen(text)), strlen(text), "a file");
+    close(fd);
 }
 
 static void test_damage(void)
 {
     apr_pool_t *own;
-    sse_registry_t *registry = NULL;
-    claim_t claim;
-    char junk[8192];
-    int fd = open(apr_pstrcat(pool, dir, "/open.mdb", NULL),
-                  O_WRONLY | O_TRUNC | O_CREAT, 0600);
+    sse_registry_t *registry;
 
-    memset(junk, 'x', sizeof(junk));
-    is_num(write(fd, junk, sizeof(junk)), sizeof(junk), "a damaged file");
-    close(fd);
     apr_pool_create(&own, pool);
-    registry = open_registry(own);
-    is_num(add(registry, "1.a/x", "new"), APR_SUCCESS, "is begun anew");
-    claim_of(registry, &claim, NULL);
-    is_str(claim.found, "1.a/x=new ", "and works");
+    registry = open_as("1.a", own);
+    write_file("open.2.b",
+               "+x one\n+y two\n\n\xff\xfe junk\n+\n-\n+z\n-y\n+w thr");
+    claims(registry, "1.a", NULL, "x=one", "whole lines count, and no others");
+    write_file("open.2.b+", "+x one\n");
+    claims(registry, "1.a", NULL, "", "nor a file that was begun");
+    is_num(size_of("open.2.b+"), -1, "which is removed");
+    write_file("open.2.b~3.c", "+x one\n");
+    claims(registry, "1.a", "2.b", "", "a claimer that lives");
+    claims(registry, "1.a", "3.c", "x=one", "and one that does not");
     apr_pool_destroy(own);
+}
+
+static void limit_files(rlim_t most)
+{
+    struct rlimit limit;
+
+    getrlimit(RLIMIT_FSIZE, &limit);
+    limit.rlim_cur = most;
+    setrlimit(RLIMIT_FSIZE, &limit);
 }
 
 static void test_full(void)
 {
     apr_pool_t *own;
     sse_registry_t *registry;
-    claim_t claim;
-    char *value;
     apr_status_t rv = APR_SUCCESS;
+    const char *found;
     int n;
 
     apr_pool_create(&own, pool);
-    registry = open_registry(own);
-    value = apr_palloc(own, 1 << 20);
-    memset(value, 'v', (1 << 20) - 1);
-    value[(1 << 20) - 1] = '\0';
-    for (n = 0; n < 100 && rv == APR_SUCCESS; ++n) {
-        rv = add(registry, apr_psprintf(own, "1.a/%d", n), value);
+    registry = open_as("1.a", own);
+    signal(SIGXFSZ, SIG_IGN);
+    limit_files(10000);
+    for (n = 0; n < 10000 && rv == APR_SUCCESS; ++n) {
+        rv = add(registry, apr_psprintf(own, "n%d", n), "value");
     }
-    ok(rv == APR_ENOSPC, "a full one says so");
-    claim_of(registry, &claim, NULL);
-    is_num(claim.count, n - 1, "and keeps what it has");
-    is_num(add(registry, "1.a/x", "again"), APR_SUCCESS, "until there is room");
-    claim_of(registry, &claim, NULL);
-    is_str(claim.found, "1.a/x=again ", "for more");
+    ok(rv == APR_ENOSPC, "a full disk is told");
+    is_num(sse_registry_remove(registry, "n1"), APR_SUCCESS,
+           "an entry is taken out all the same");
+    limit_files(RLIM_INFINITY);
+    is_num(add(registry, "x", "again"), APR_SUCCESS, "until there is room");
+    is_num(sse_registry_remove(registry, "n2"), APR_SUCCESS, "for more");
+    registry = open_as("2.b", own);
+    is_num(count_of(registry, "2.b", NULL, &found), n - 2,
+           "what was there was kept");
+    ok(strstr(found, " x=again") && !strstr(found, "n1=") &&
+           !strstr(found, "n2="),
+       "and what came and went");
+    apr_pool_destroy(own);
+}
+
+/* A child that lives for weeks. */
+static void test_large(void)
+{
+    apr_pool_t *own, *each;
+    sse_registry_t *registry;
+    int i, failed = 0;
+    long most = 0;
+
+    apr_pool_create(&own, pool);
+    apr_pool_create(&each, own);
+    registry = open_as("1.a", own);
+    add(registry, "old", "one");
+    for (i = 0; i < 20000; ++i) {
+        const char *name = apr_psprintf(each, "n%d", i);
+
+        failed += sse_registry_add(registry, name, "some 20 bytes of it",
+                                   each) != APR_SUCCESS ||
+                  sse_registry_remove(registry, name) != APR_SUCCESS;
+        apr_pool_clear(each);
+        if (size_of("open.1.a") > most) {
+            most = size_of("open.1.a");
+        }
+    }
+    is_num(failed, 0, "many come and go");
+    ok(most > 10000 && most < 300000, "and the file stays small");
+    add(registry, "new", "two");
+    registry = open_as("2.b", own);
+    claims(registry, "2.b", NULL, "new=two old=one", "with all that is open");
     apr_pool_destroy(own);
 }
 
 /* Until the path is looked at again. */
 static void let_time_pass(void) { usleep(150000); }
 
-static void move_files(const char *from, const char *to)
-{
-    static const char *const names[] = {"open.mdb", "open.mdb-lock"};
-    int i;
-
-    for (i = 0; i < 2; ++i) {
-        rename(apr_pstrcat(pool, from, "/", names[i], NULL),
-               apr_pstrcat(pool, to, "/", names[i], NULL));
-    }
-}
-
-/* The file goes while it is open, and comes back after another was made. */
+/* The directory goes while it is open, and comes back after another was made. */
 static void test_moved(void)
 {
     const char *aside = apr_pstrcat(pool, dir, ".aside", NULL);
     apr_pool_t *own;
-    sse_registry_t *registry;
-    claim_t claim;
+    sse_registry_t *registry, *other;
+    const char *found;
 
     apr_pool_create(&own, pool);
-    registry = open_registry(own);
-    claim_of(registry, &claim, NULL);
-    add(registry, "1.a/x", "one");
-    add(registry, "1.a/y", "two");
-    add(registry, "2.b/z", "another's");
+    registry = open_as("1.a", own);
+    add(registry, "x", "one");
+    add(registry, "y", "two");
+    other = open_as("2.b", own);
+    add(other, "z", "another's");
 
     is_num(rename(dir, aside), 0, "the directory goes");
     let_time_pass();
-    is_num(add(registry, "1.a/w", "three"), APR_SUCCESS, "it goes on");
+    is_num(add(registry, "w", "three"), APR_SUCCESS, "it goes on");
     mkdir(dir, 0700);
     let_time_pass();
-    is_num(sse_registry_remove(registry, sse_slice("1.a/y")), APR_SUCCESS,
+    is_num(sse_registry_remove(registry, "y"), APR_SUCCESS,
            "another directory");
-    is_num(access(apr_pstrcat(pool, dir, "/open.mdb", NULL), F_OK), 0,
-           "has another file");
-    claim_of(registry, &claim, "2.b");
-    is_num(claim.count, 0, "which others fill themselves");
+    ok(size_of("open.1.a") > 0, "has another file");
+    is_num(count_of(registry, "1.a", "2.b", &found), 0,
+           "which others fill themselves");
 
-    move_files(aside, dir);
+    is_num(rename(apr_pstrcat(pool, aside, "/open.1.a", NULL),
+                  path_of("open.1.a")),
+           0, "the old one comes back");
+    is_num(rename(apr_pstrcat(pool, aside, "/open.2.b", NULL),
+                  path_of("open.2.b")),
+           0, "and others' as well");
     let_time_pass();
-    claim_of(registry, &claim, "1.a");
-    is_str(claim.found, "1.a/w=three 1.a/x=one ",
+    sse_registry_remove(registry, "nothing");
+    other = open_as("3.c", own);
+    claims(other, "3.c", "1.a", "w=three x=one",
            "in the old one, come back, is what is open now");
-    claim_of(registry, &claim, NULL);
-    is_str(claim.found, "2.b/z=another's ", "and what others have there");
+    claims(other, "3.c", NULL, "z=another's", "and what others have there");
     rmdir(aside);
     apr_pool_destroy(own);
 }
 
-/* @return whether another process could lock the first byte of the lock file,
- *         as LMDB does when nobody has it open */
-static int is_unlocked(void)
-{
-    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1};
-    int status = -1, fd;
-    pid_t pid;
-
-    fflush(stdout);
-    if (!(pid = fork())) {
-        fd = open(apr_pstrcat(pool, dir, "/open.mdb-lock", NULL), O_RDWR);
-        _exit(fd < 0 ? 2 : !fcntl(fd, F_SETLK, &lock));
-    }
-    waitpid(pid, &status, 0);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-}
-
-/* One of the two files goes: the other one's lock is still this process's. */
-static void test_half_removed(void)
+static void test_removed(void)
 {
     apr_pool_t *own;
     sse_registry_t *registry;
-    claim_t claim;
 
     apr_pool_create(&own, pool);
-    registry = open_registry(own);
-    claim_of(registry, &claim, NULL);
-    is_num(is_unlocked(), 0, "the lock file is locked");
-    unlink(apr_pstrcat(pool, dir, "/open.mdb", NULL));
+    registry = open_as("1.a", own);
+    add(registry, "x", "one");
+    unlink(path_of("open.1.a"));
     let_time_pass();
-    is_num(add(registry, "1.a/x", "one"), APR_SUCCESS, "without its file");
-    let_time_pass();
-    is_num(add(registry, "1.a/y", "two"), APR_SUCCESS, "it goes on");
-    is_num(is_unlocked(), 0, "and is locked");
-    unlink(apr_pstrcat(pool, dir, "/open.mdb-lock", NULL));
-    let_time_pass();
-    is_num(add(registry, "1.a/z", "three"), APR_SUCCESS, "both go");
-    is_num(access(apr_pstrcat(pool, dir, "/open.mdb", NULL), F_OK), 0,
-           "and are made anew");
-    is_num(is_unlocked(), 0, "and locked");
-    claim_of(registry, &claim, NULL);
-    is_str(claim.found, "1.a/x=one 1.a/y=two 1.a/z=three ", "with all entries");
+    is_num(add(registry, "y", "two"), APR_SUCCESS, "without its file");
+    ok(size_of("open.1.a") > 0, "there is a new one");
+    registry = open_as("2.b", own);
+    claims(registry, "2.b", NULL, "x=one y=two", "with all entries");
     apr_pool_destroy(own);
 }
 
-static void hold_until_end(int in, int out)
+/* What an opening and its end cost. */
+static void report_cost(void)
 {
-    MDB_env *env;
-    MDB_txn *txn;
-    char c;
-
-    if (mdb_env_create(&env) ||
-        mdb_env_open(env, apr_pstrcat(pool, dir, "/open.mdb", NULL),
-                     MDB_NOSUBDIR | MDB_NOSYNC | MDB_NOTLS, 0600) ||
-        mdb_txn_begin(env, NULL, 0, &txn) || write(out, "h", 1) != 1) {
-        _exit(1);
-    }
-    while (read(in, &c, 1) > 0) {
-    }
-    mdb_txn_abort(txn);
-    _exit(0);
-}
-
-/* Another process has the lock: who opens a stream waits for a moment, and who
- * closes one not at all. */
-static void test_locked(void)
-{
-    int in[2] = {-1, -1}, out[2] = {-1, -1}, status;
-    apr_pool_t *own, *other;
-    sse_registry_t *registry, *second;
+    enum { TIMES = 20000 };
+    apr_pool_t *own;
+    sse_registry_t *registry;
     apr_time_t began;
-    apr_interval_time_t took;
-    int tries = 0;
-    claim_t claim;
-    pid_t pid;
-    char c;
+    int i;
 
     apr_pool_create(&own, pool);
-    apr_pool_create(&other, pool);
-    registry = open_registry(own);
-    claim_of(registry, &claim, NULL);
-    add(registry, "1.a/x", "one");
-    add(registry, "1.a/y", "two");
-    if (pipe(in) || pipe(out)) {
-        perror("pipe");
-    }
-    fflush(stdout);
-    if (!(pid = fork())) {
-        close(in[1]);
-        hold_until_end(in[0], out[1]);
-    }
-    close(in[0]);
-    ok(read(out[0], &c, 1) == 1, "another process holds the lock");
-
+    registry = open_as("1.a", own);
     began = apr_time_now();
-    is_num(add_once(registry, "1.a/z", "three"), SSE_STORE_EBUSY,
-           "an entry is refused");
-    ok(apr_time_now() - began < apr_time_from_sec(10), "in time");
-    do { /* the machine may be slow once, or twice */
-        apr_pool_clear(other);
-        began = apr_time_now();
-        is_num(sse_registry_remove(registry, sse_slice("1.a/y")), APR_SUCCESS,
-               "one is taken out, some time");
-        is_num(claim_of(registry, &claim, "none"), APR_SUCCESS,
-               "nobody is dead");
-        is_num(sse_registry_open(&second, dir, "3.c", other), APR_SUCCESS,
-               "another child opens it");
-        took = apr_time_now() - began;
-    } while (took >= apr_time_from_sec(1) && ++tries < 3);
-    ok(tries < 3, "without waiting");
-    apr_pool_destroy(other);
-
-    close(in[1]);
-    is_num(waitpid(pid, &status, 0), pid, "it lets go");
-    is_num(add(registry, "1.a/w", "four"), APR_SUCCESS, "it goes on");
-    claim_of(registry, &claim, NULL);
-    is_str(claim.found, "1.a/w=four 1.a/x=one ",
-           "with what was wanted before, but for what was refused");
+    for (i = 0; i < TIMES; ++i) {
+        sse_registry_add(registry, "64b1f2e33aa10.1a2b.3c",
+                         "1764396000000000 127.0.0.1 /some/channel", own);
+        sse_registry_remove(registry, "64b1f2e33aa10.1a2b.3c");
+    }
+    printf("# %.1f us for both\n", (double)(apr_time_now() - began) / TIMES);
     apr_pool_destroy(own);
 }
 
@@ -503,18 +481,19 @@ int main(void)
     if (!mkdtemp(dir)) {
         return 1;
     }
-    test_processes(); /* first: nothing is open yet */
+    test_processes();
+    test_claimer();
     test_killed();
-    test_looks_first();
+    test_entries();
+    test_closed();
     test_damage();
     test_full();
-    test_entries();
+    test_large();
     test_moved();
-    test_half_removed();
-    test_locked();
+    test_removed();
+    report_cost();
     apr_pool_destroy(pool);
-    if (chdir(dir) || unlink("open.mdb") || unlink("open.mdb-lock") ||
-        chdir("/") || rmdir(dir)) {
+    if (rmdir(dir)) {
         printf("# %s could not be removed\n", dir);
     }
     return done_testing();

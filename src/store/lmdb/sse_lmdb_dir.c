@@ -294,7 +294,7 @@ static int is_ours(const char *name)
 {
     return !strcmp(name, ".") || !strcmp(name, "..") ||
            !strncmp(name, "data.mdb", 8) || !strncmp(name, "lock.mdb", 8) ||
-           !strncmp(name, "open.mdb", 8); /* sse_registry.h */
+           !strncmp(name, "open.", 5); /* sse_registry.h */
 }
 
 /* A directory that holds other things is not given away: somebody may have
