@@ -186,7 +186,7 @@ $(builddir)/unit/%: $(builddir)/obj/t/unit/%.o $(UNIT_OBJS)
 
 # They have a loop and streams of their own.
 $(filter $(builddir)/unit/test_hub_%,$(UNIT_PROGS)): \
-    $(addprefix $(builddir)/obj/src/,hub/sse_hub.o hub/sse_subscription.o \
+    $(addprefix $(builddir)/obj/src/,hub/sse_hub.o hub/sse_members.o hub/sse_subscription.o \
         hub/sse_subscription_read.o hub/sse_subscription_change.o \
         hub/sse_start.o hub/sse_formats.o)
 

@@ -12,8 +12,10 @@
 
 #include "config/sse_config.h"
 #include "hub/sse_channel.h"
+#include "hub/sse_hub.h"
 #include "hub/sse_publish.h"
 #include "hub/sse_start.h"
+#include "hub/sse_subscription.h"
 #include "mod_sse.h"
 #include "notify/sse_callbacks.h"
 #include "notify/sse_close.h"

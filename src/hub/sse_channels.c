@@ -13,7 +13,7 @@
 #include "notify/sse_listeners.h"
 
 typedef struct sse_node_t {
-    sse_link_t *first;
+    LIST_HEAD(, sse_link_t) links;
     apr_size_t len;
     char key[];
 } sse_node_t;
@@ -76,7 +76,7 @@ static sse_node_t *create(sse_channels_t *channels, sse_slice_t key)
     if (!node) {
         abort();
     }
-    node->first = NULL;
+    LIST_INIT(&node->links);
     node->len = key.len;
     memcpy(node->key, key.ptr, key.len);
     apr_hash_set(channels->nodes, node->key, (apr_ssize_t)node->len, node);
@@ -85,36 +85,28 @@ static sse_node_t *create(sse_channels_t *channels, sse_slice_t key)
 }
 
 void sse_channels_add(sse_channels_t *channels, sse_slice_t key,
-                      sse_link_t *listener)
+                      sse_link_t *link)
 {
     sse_node_t *node = find(channels, key);
 
     if (!node) {
         node = create(channels, key);
     }
-    listener->node = node;
-    listener->next = node->first;
-    listener->prev = &node->first;
-    if (node->first) {
-        node->first->prev = &listener->next;
-    }
-    node->first = listener;
+    link->node = node;
+    LIST_INSERT_HEAD(&node->links, link, next);
 }
 
-void sse_channels_remove(sse_channels_t *channels, sse_link_t *listener)
+void sse_channels_remove(sse_channels_t *channels, sse_link_t *link)
 {
-    sse_node_t *node = listener->node;
+    sse_node_t *node = link->node;
     sse_slice_t key;
 
     if (!node) {
         return;
     }
-    *listener->prev = listener->next;
-    if (listener->next) {
-        listener->next->prev = listener->prev;
-    }
-    listener->node = NULL;
-    if (!node->first) {
+    LIST_REMOVE(link, next);
+    link->node = NULL;
+    if (LIST_EMPTY(&node->links)) {
         key.ptr = node->key;
         key.len = node->len;
         sse_listeners_last(key);
@@ -127,7 +119,7 @@ sse_link_t *sse_channels_find(sse_channels_t *channels, sse_slice_t key)
 {
     sse_node_t *node = find(channels, key);
 
-    return node ? node->first : NULL;
+    return node ? LIST_FIRST(&node->links) : NULL;
 }
 
 int sse_channels_is_empty(const sse_channels_t *channels)
@@ -139,12 +131,14 @@ void sse_channels_each(sse_channels_t *channels,
                        void (*fn)(void *subscription, void *baton), void *baton)
 {
     apr_hash_index_t *i;
-    sse_link_t *listener;
+    sse_node_t *node;
+    sse_link_t *link;
 
     for (i = apr_hash_first(NULL, channels->nodes); i; i = apr_hash_next(i)) {
-        for (listener = ((sse_node_t *)apr_hash_this_val(i))->first; listener;
-             listener = listener->next) {
-            fn(listener->subscription, baton);
+        node = apr_hash_this_val(i);
+        LIST_FOREACH(link, &node->links, next)
+        {
+            fn(link->subscription, baton);
         }
     }
 }

@@ -16,35 +16,36 @@
 #define SSE_CHANNELS_H
 
 #include <apr_pools.h>
+#include <sys/queue.h>
 
 #include "event/sse_event.h"
 
 typedef struct sse_channels_t sse_channels_t;
-typedef struct sse_link_t sse_link_t;
 
-/** One subscription's place on one channel.  Part of its subscription. */
-struct sse_link_t {
+/** What links a channel to one of its subscriptions; part of the latter. */
+typedef struct sse_link_t {
     void *subscription;
-    struct sse_node_t *node; /* NULL: on no channel */
-    sse_link_t *next, **prev;
-};
+    struct sse_node_t *node; /* the channel; NULL: none */
+    LIST_ENTRY(sse_link_t) next;
+} sse_link_t;
 
 sse_channels_t *sse_channels_create(apr_pool_t *pool);
 
-/** Put a listener on a channel, which is made at need. The key is copied. */
+/** Add a link to a channel, which is made at need.  The key is copied. */
 void sse_channels_add(sse_channels_t *channels, sse_slice_t key,
-                      sse_link_t *listener);
+                      sse_link_t *link);
 
-/** Take it off; a channel without listeners goes. */
-void sse_channels_remove(sse_channels_t *channels, sse_link_t *listener);
+/** Remove it, if it was added; a channel without links goes. */
+void sse_channels_remove(sse_channels_t *channels, sse_link_t *link);
 
-/** The first listener of a channel, or NULL. */
+/** A channel's first link, or NULL; the others follow by LIST_NEXT(link,
+ *  next). */
 sse_link_t *sse_channels_find(sse_channels_t *channels, sse_slice_t key);
 
 int sse_channels_is_empty(const sse_channels_t *channels);
 
-/** Call fn for the subscription of every listener; one that listens to several
- *  channels comes once for each. */
+/** Call fn for the subscription of every link; one that has several channels
+ *  comes once for each. */
 void sse_channels_each(sse_channels_t *channels,
                        void (*fn)(void *subscription, void *baton),
                        void *baton);

@@ -10,17 +10,18 @@
 #include <http_log.h>
 
 #include "hub/sse_hub_private.h"
+#include "hub/sse_subscription.h"
 #include "loop/sse_log.h"
 #include "sse_atomic.h"
 
 APLOG_USE_MODULE(sse);
 
-/* Records of the log that one turn takes; then the loop sees to others. */
+/* Records of the log that one turn reads; then the loop sees to other work. */
 #define TURN_RECORDS 1000
-/* And bytes that somebody listens to, about: then the streams write.  That may
- * be more than their queues have room for: whoever has more to come than that
- * reads it from the store, and the hub goes on to others' events.  With less,
- * these would wait until all of a burst is written to all of its streams. */
+/* And about so many bytes for subscriptions; then the streams write.  That may
+ * be more than a queue has room for: such a subscription reads the rest from
+ * the store, and the hub goes on to other channels' events.  With less, these
+ * would wait until all of a burst is written to all of its streams. */
 #define TURN_BYTES (4 * 1024 * 1024)
 /* How often a child does the store's housekeeping. */
 #define TIDY_MSEC 5000
@@ -44,46 +45,46 @@ sse_id_t sse_hub_known(sse_hub_t *hub, sse_id_t id)
 
 /* -- A turn ---------------------------------------------------------------- */
 
-static void owe_gap(void *subscription, void *baton)
+static void skip_one(void *subscription, void *baton)
 {
     const sse_id_t *upto = baton;
 
-    sse_hub_gap(subscription, *upto);
+    sse_subscription_skip(subscription, *upto);
 }
 
-static void tell_gap(void *subscription, void *baton)
+static void end_turn(void *subscription, void *baton)
 {
-    sse_hub_tell_gap(subscription);
+    sse_subscription_end_turn(subscription);
 }
 
-/* Records up to that one are not in the log any more. */
+/* Records up to that one are gone from the log. */
 static void skip(sse_hub_t *hub, sse_id_t upto)
 {
-    sse_channels_each(hub->channels, owe_gap, &upto);
+    sse_channels_each(hub->channels, skip_one, &upto);
     hub->position = upto;
     hub->has_skipped = 1;
 }
 
 static void forget(sse_hub_t *hub, const sse_record_t *record)
 {
-    sse_link_t *listener, *next;
+    sse_link_t *link, *next;
 
-    for (listener = sse_channels_find(hub->channels, record->channel); listener;
-         listener = next) {
-        next = listener->next;
-        sse_hub_forget(listener, record->id);
+    for (link = sse_channels_find(hub->channels, record->channel); link;
+         link = next) {
+        next = LIST_NEXT(link, next);
+        sse_subscription_forget(link, record->id);
     }
 }
 
 static void fan_out(sse_hub_t *hub, const sse_record_t *record)
 {
-    sse_link_t *listener;
+    sse_link_t *link;
     const sse_format_t *format, *had = NULL;
     sse_buf_t *buf = NULL;
 
-    for (listener = sse_channels_find(hub->channels, record->channel); listener;
-         listener = listener->next) {
-        format = sse_hub_wants(listener, record->id);
+    for (link = sse_channels_find(hub->channels, record->channel); link;
+         link = LIST_NEXT(link, next)) {
+        format = sse_subscription_wants(link, record->id);
         if (!format) {
             continue;
         }
@@ -94,7 +95,7 @@ static void fan_out(sse_hub_t *hub, const sse_record_t *record)
             buf = sse_formats_get(&hub->formats, format, record);
             had = format;
         }
-        sse_hub_push(listener->subscription, buf, record->id);
+        sse_subscription_push(link->subscription, buf, record->id);
     }
     if (buf) {
         hub->turn_bytes += buf->len;
@@ -110,8 +111,8 @@ static apr_status_t on_record(void *baton, const sse_record_t *record)
         return APR_EOF;
     }
     if (record->id != hub->position + 1) {
-        /* This child slept for longer than the log remembers, or another store
-         * is where the one was that it followed. */
+        /* This child slept for longer than the log remembers, or the store has
+         * lost its newest events. */
         skip(hub, record->id - 1);
     }
     if (record->kind == SSE_RECORD_FORGET) {
@@ -152,7 +153,7 @@ static void turn(sse_hub_t *hub)
     }
     if (hub->has_skipped) {
         hub->has_skipped = 0;
-        sse_channels_each(hub->channels, tell_gap, NULL);
+        sse_channels_each(hub->channels, end_turn, NULL);
     }
     if (sse_store_last(hub->store, &last) == APR_SUCCESS &&
         hub->position < last) {
@@ -170,9 +171,10 @@ static void on_broadcast(sse_broadcast_t *broadcast)
     turn(sse_owner_of(broadcast, sse_hub_t, broadcast));
 }
 
-/* -- Who listens ----------------------------------------------------------- */
+/* -- Links ----------------------------------------------------------------- */
 
-/* What nobody in this child listened to need not be read now. */
+/* What was published while nobody in this child was subscribed need not be read.
+ */
 static void begin(sse_hub_t *hub)
 {
     apr_status_t rv = sse_broadcast_listen(&hub->broadcast, 1);
@@ -185,20 +187,20 @@ static void begin(sse_hub_t *hub)
     }
 }
 
-void sse_hub_join(sse_hub_t *hub, sse_slice_t key, sse_link_t *listener)
+void sse_hub_join(sse_hub_t *hub, sse_slice_t key, sse_link_t *link)
 {
     if (sse_channels_is_empty(hub->channels)) {
         begin(hub);
     }
-    sse_channels_add(hub->channels, key, listener);
+    sse_channels_add(hub->channels, key, link);
 }
 
-void sse_hub_leave(sse_hub_t *hub, sse_link_t *listener)
+void sse_hub_leave(sse_hub_t *hub, sse_link_t *link)
 {
-    if (!listener->node) {
+    if (!link->node) {
         return;
     }
-    sse_channels_remove(hub->channels, listener);
+    sse_channels_remove(hub->channels, link);
     if (sse_channels_is_empty(hub->channels)) {
         sse_broadcast_listen(&hub->broadcast, 0);
     }

@@ -4,24 +4,12 @@
 
 /**
  * @file sse_hub.h
- * This child's channels: who listens to which, and getting the store's events
- * to them.
+ * Getting the store's events to the subscriptions of this child.
  *
  * Woken by any child's publishing, the hub reads all that is new in the log,
- * in order, formats each event that has a listener here once, and pushes it to
- * the listeners' streams.  The publisher's own child gets its events the same
- * way.  A child in which nobody listens is not woken.
- *
- * A subscription joins where its client left off: it reads its channels'
- * history up to what was the newest id when the request came, then the log up
- * to where the hub is, a piece at a time as its stream drains, and is live from
- * then on.  So nothing comes twice and nothing is missing.
- *
- * One whose stream has no room for an event that a turn gives it falls behind:
- * it is live no more, and reads on from that event in the same way, until it
- * has caught up.  So a client that reads slowly waits in the store, not in
- * memory, whenever that begins; a burst costs each stream no more than its
- * queue's bytes.
+ * in order, formats each event once that somebody in this child has subscribed
+ * to, and pushes it to the streams concerned.  The publisher's own child gets
+ * its events the same way.  A child without subscriptions is not woken.
  *
  * Threads: tagged at each function.
  */
@@ -33,10 +21,8 @@
 
 #include "loop/sse_loop.h"
 #include "store/sse_store.h"
-#include "stream/sse_stream.h"
 
 typedef struct sse_hub_t sse_hub_t;
-typedef struct sse_subscription_t sse_subscription_t;
 
 /** child_init, before the loop is started.
  *  @param fd the broadcast that every publisher sends */
@@ -50,15 +36,5 @@ sse_hub_t *sse_hub(void);
 
 /** child_init, when the loop has been started: sse_hub() gives it. */
 void sse_hub_use(sse_hub_t *hub);
-
-/**
- * Have a live stream listen to one more channel, or no longer to one.  Any
- * thread.  Takes effect soon; what is published to a new channel after this has
- * returned is delivered.
- * @param stream one that sse_start_plan() has given a subscription
- * @return APR_SUCCESS, or why the store could not be read
- */
-apr_status_t sse_subscription_change(sse_stream_t *stream, sse_slice_t key,
-                                     int add);
 
 #endif /* SSE_HUB_H */

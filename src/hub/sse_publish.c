@@ -8,6 +8,7 @@
 #include <http_log.h>
 #include <string.h>
 
+#include "hub/sse_hub.h"
 #include "hub/sse_hub_private.h"
 #include "notify/sse_listeners.h"
 #include "process/sse_signals.h"

@@ -9,7 +9,9 @@
 #include <string.h>
 
 #include "config/sse_config.h"
+#include "hub/sse_hub.h"
 #include "hub/sse_hub_private.h"
+#include "hub/sse_subscription.h"
 
 APLOG_USE_MODULE(sse);
 
@@ -94,7 +96,7 @@ apr_status_t sse_start_plan(sse_stream_plan_t *plan, const sse_slice_t *keys,
 
     if (rv == APR_SUCCESS) {
         plan->now = n && !last_id && replay == SSE_REPLAY_NONE ? start.upto : 0;
-        plan->source = &sse_hub_source;
+        plan->source = &sse_subscription_source;
         plan->baton = sse_subscription_create(hub, &start);
     }
     else if (sse_complain_is_due(&complaint)) {

@@ -13,7 +13,7 @@
 #ifndef SSE_START_H
 #define SSE_START_H
 
-#include "hub/sse_hub.h"
+#include "stream/sse_stream.h"
 
 /**
  * Make a subscription the source of a stream that is about to be opened.  Waits

@@ -2,90 +2,58 @@
  * mod_sse: Server-Sent Events for Apache httpd.
  * See LICENSE for the terms. */
 
-#include "hub/sse_subscription_private.h"
+#include "hub/sse_subscription.h"
 
 #include <apr_strings.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Its room, so that the next one behind it is aligned. */
-static apr_size_t place_size(sse_slice_t key)
-{
-    return APR_ALIGN_DEFAULT(sizeof(sse_subscribed_t) + key.len);
-}
+#include "hub/sse_subscription_private.h"
 
-static sse_subscribed_t *place_init(sse_subscribed_t *place,
-                                    sse_subscription_t *sub, sse_slice_t key,
-                                    sse_id_t since)
-{
-    memset(place, 0, sizeof(*place));
-    place->listener.subscription = sub;
-    place->since = place->lost = since;
-    place->len = key.len;
-    memcpy(place->key, key.ptr, key.len);
-    place->next = sub->places;
-    sub->places = place;
-    ++sub->n;
-    return place;
-}
+/* Records of the log that are looked through at a time. */
+#define PASSED_RECORDS 4096
 
-sse_subscribed_t *sse_subscribed_create(sse_subscription_t *sub,
-                                        sse_slice_t key, sse_id_t since)
-{
-    sse_subscribed_t *place = malloc(place_size(key));
+/* -- States ---------------------------------------------------------------- */
 
-    if (!place) {
+#define CAN(state) (1u << SSE_SUB_##state)
+
+/* Which states may follow.  It is live once it has caught up, and catches up
+ * when its queue is full (LOG) or the log has a hole (HISTORY). */
+static const unsigned int next_states[] = {
+    [SSE_SUB_NEW] = CAN(HISTORY) | CAN(ENDED),
+    [SSE_SUB_HISTORY] = CAN(LOG) | CAN(LINGERING) | CAN(LIVE) | CAN(ENDED),
+    [SSE_SUB_LOG] = CAN(HISTORY) | CAN(LIVE) | CAN(ENDED),
+    [SSE_SUB_LINGERING] = CAN(HISTORY) | CAN(LIVE) | CAN(ENDED),
+    [SSE_SUB_LIVE] = CAN(HISTORY) | CAN(LOG) | CAN(ENDED),
+    [SSE_SUB_ENDED] = CAN(ENDED),
+};
+
+void sse_subscription_transit(sse_subscription_t *sub, sse_sub_state_e state)
+{
+    if (!(next_states[sub->state] & 1u << state)) {
         abort();
     }
-    return place_init(place, sub, key, since);
+    sub->state = state;
 }
 
-sse_slice_t sse_subscribed_key(const sse_subscribed_t *place)
+static void end(sse_subscription_t *sub)
 {
-    sse_slice_t key = {place->key, place->len};
-
-    return key;
+    sse_subscription_transit(sub, SSE_SUB_ENDED);
+    sse_stream_dismiss(sub->stream, SSE_CLOSE_SERVER);
 }
 
-sse_subscribed_t *sse_subscribed_find(const sse_subscription_t *sub,
-                                      sse_slice_t key)
-{
-    sse_subscribed_t *place;
+/* -- Making it ------------------------------------------------------------- */
 
-    for (place = sub->places; place; place = place->next) {
-        if (place->len == key.len && !memcmp(place->key, key.ptr, key.len)) {
-            break;
-        }
-    }
-    return place;
-}
-
-void sse_subscribed_destroy(sse_subscription_t *sub, sse_subscribed_t *place)
-{
-    sse_subscribed_t **p = &sub->places;
-
-    while (*p != place) {
-        p = &(*p)->next;
-    }
-    *p = place->next;
-    --sub->n;
-    sse_hub_leave(sub->hub, &place->listener);
-    if (!place->is_inner) {
-        free(place);
-    }
-}
-
-sse_subscription_t *sse_subscription_create(sse_hub_t *hub,
+sse_subscription_t *sse_subscription_create(struct sse_hub_t *hub,
                                             const sse_start_t *start)
 {
     apr_size_t size = APR_ALIGN_DEFAULT(sizeof(sse_subscription_t));
     sse_subscription_t *sub;
-    sse_subscribed_t *place;
     char *room;
     int i;
 
     for (i = 0; i < start->n; ++i) {
-        size += place_size(start->keys[i]);
+        size += sse_members_size(start->keys[i]);
     }
     sub = calloc(1, size);
     if (!sub) {
@@ -101,59 +69,18 @@ sse_subscription_t *sse_subscription_create(sse_hub_t *hub,
     sub->is_free = !start->n;
     room = (char *)sub + APR_ALIGN_DEFAULT(sizeof(*sub));
     for (i = 0; i < start->n; ++i) {
-        place = place_init((sse_subscribed_t *)(void *)room, sub,
-                           start->keys[i], 0);
-        place->is_inner = 1;
-        room += place_size(start->keys[i]);
+        sse_members_add(&sub->members, sub, start->keys[i], 0, room);
+        room += sse_members_size(start->keys[i]);
     }
     return sub;
 }
 
-/* -- Its channels, for the store ------------------------------------------- */
-
-void sse_keys_init(sse_keys_t *keys, const sse_subscription_t *sub,
-                   sse_id_t upto)
+void sse_subscription_remove(sse_subscription_t *sub, sse_member_t *member)
 {
-    const sse_subscribed_t *place;
-
-    keys->n = 0;
-    keys->keys = keys->few_keys;
-    keys->lost = keys->few_lost;
-    if (sub->n > SSE_FEW_KEYS) {
-        keys->keys = calloc((apr_size_t)sub->n, sizeof(*keys->keys));
-        keys->lost = calloc((apr_size_t)sub->n, sizeof(*keys->lost));
-        if (!keys->keys || !keys->lost) {
-            abort();
-        }
-    }
-    for (place = sub->places; place; place = place->next) {
-        if (place->since < upto) {
-            keys->lost[keys->n] = place->lost;
-            keys->keys[keys->n++] = sse_subscribed_key(place);
-        }
-    }
+    sse_hub_leave(sub->hub, &member->link);
+    sse_members_remove(&sub->members, member);
 }
 
-void sse_keys_done(sse_keys_t *keys)
-{
-    if (keys->keys != keys->few_keys) {
-        free(keys->keys);
-        free(keys->lost);
-    }
-}
-
-void sse_keys_learn(const sse_keys_t *keys, const sse_subscription_t *sub,
-                    sse_id_t upto)
-{
-    sse_subscribed_t *place;
-    int n = 0;
-
-    for (place = sub->places; place; place = place->next) {
-        if (place->since < upto) {
-            place->lost = keys->lost[n++];
-        }
-    }
-}
 /* -- Gaps ------------------------------------------------------------------ */
 
 /* A gap is told before the event that follows it, as then it is known from
@@ -166,21 +93,17 @@ void sse_subscription_owe_gap(sse_subscription_t *sub, sse_id_t after)
     }
 }
 
-/* An earlier copy of the store was put back, whose newest id is last: what was
- * read beyond that, and what was still to come, are not its events. */
+/* The store has gone back, and its newest id is last: what was read beyond that,
+ * and what was still to come, are not its events. */
 static void go_back(sse_subscription_t *sub, sse_id_t last)
 {
-    sse_subscribed_t *place;
-
     sub->after = sse_id_earlier(sub->after, last);
     sub->upto = sse_id_earlier(sub->upto, last);
     sub->began = sse_id_earlier(sub->began, last);
-    sub->by_log = 0;
-    for (place = sub->places; place; place = place->next) {
-        place->since = sse_id_earlier(place->since, last);
-        place->lost = sse_id_earlier(place->lost, last);
-        place->again = sse_id_earlier(place->again, last);
+    if (sub->state == SSE_SUB_LINGERING) {
+        sse_subscription_transit(sub, SSE_SUB_HISTORY);
     }
+    sse_members_go_back(&sub->members, last);
 }
 
 void sse_subscription_look_back(sse_subscription_t *sub)
@@ -212,14 +135,14 @@ void sse_subscription_push_gap(sse_subscription_t *sub, sse_id_t oldest,
 /* The first id kept of its channels; 0: none. */
 static sse_id_t oldest_of(const sse_subscription_t *sub)
 {
-    sse_hub_t *hub = sub->hub;
+    struct sse_hub_t *hub = sub->hub;
     sse_position_t position;
     apr_status_t rv;
     sse_keys_t keys;
 
-    sse_keys_init(&keys, sub, ~(sse_id_t)0);
+    sse_members_keys(&sub->members, ~(sse_id_t)0, &keys);
     rv = sse_store_look(hub->store, keys.keys, keys.n, sub->gap, &position);
-    sse_keys_done(&keys);
+    sse_members_free_keys(&keys);
     if (rv != APR_SUCCESS) {
         sse_hub_complain(hub, rv, "looking for what is kept failed");
         return 0;
@@ -227,13 +150,18 @@ static sse_id_t oldest_of(const sse_subscription_t *sub)
     return position.oldest;
 }
 
+/* The last id of those that it was given. */
+static sse_id_t given(const sse_subscription_t *sub)
+{
+    return sub->state == SSE_SUB_LIVE
+               ? sse_id_later(sub->after, sub->hub->position)
+               : sub->after;
+}
+
 void sse_subscription_tell_gap(sse_subscription_t *sub)
 {
     if (sub->gap) {
-        sse_subscription_push_gap(
-            sub, oldest_of(sub),
-            sub->is_live ? sse_id_later(sub->after, sub->hub->position)
-                         : sub->after);
+        sse_subscription_push_gap(sub, oldest_of(sub), given(sub));
     }
 }
 
@@ -241,32 +169,26 @@ void sse_subscription_tell_gap(sse_subscription_t *sub)
 
 /* At first the hub may be behind what the client has seen, or behind what is
  * from before the channel was added. */
-const sse_format_t *sse_hub_wants(const sse_link_t *listener, sse_id_t id)
+const sse_format_t *sse_subscription_wants(const sse_link_t *link, sse_id_t id)
 {
-    const sse_subscription_t *sub = listener->subscription;
-    const sse_subscribed_t *place =
-        sse_owner_of(listener, const sse_subscribed_t, listener);
+    const sse_subscription_t *sub = link->subscription;
+    const sse_member_t *member = sse_owner_of(link, const sse_member_t, link);
 
-    return sub->is_live && id > sub->after && sse_subscribed_takes(place, id)
+    return sub->state == SSE_SUB_LIVE && id > sub->after && id > member->since
                ? sse_stream_format(sub->stream)
                : NULL;
 }
 
-/* What was before that event it has, and all else it reads: its stream's queue
- * is not empty, and so on_drained() comes. */
-static void fall_behind(sse_subscription_t *sub, sse_id_t id)
-{
-    sub->is_live = 0;
-    sub->after = id - 1;
-}
-
-void sse_hub_push(sse_subscription_t *sub, sse_buf_t *buf, sse_id_t id)
+/* When its stream's queue refuses an event, the client has all before that; the
+ * queue is not empty, and so on_drained() comes. */
+void sse_subscription_push(sse_subscription_t *sub, sse_buf_t *buf, sse_id_t id)
 {
     if (sub->gap) {
         sse_subscription_push_gap(sub, id, id - 1);
     }
     if (sse_stream_push(sub->stream, buf, SSE_PUSH_BOUNDED) == APR_EAGAIN) {
-        fall_behind(sub, id);
+        sse_subscription_transit(sub, SSE_SUB_LOG);
+        sub->after = id - 1;
     }
 }
 
@@ -275,49 +197,38 @@ void sse_hub_push(sse_subscription_t *sub, sse_buf_t *buf, sse_id_t id)
  * what is missing ahead of it by itself. */
 static void pass_hole(sse_subscription_t *sub, sse_id_t upto)
 {
-    sse_id_t had = sse_id_later(sub->after, sub->hub->position);
+    sse_id_t had = given(sub);
 
-    if (sub->is_live && had < upto) {
-        sub->is_live = 0;
+    if (sub->state == SSE_SUB_LIVE && had < upto) {
+        sse_subscription_transit(sub, SSE_SUB_HISTORY);
         sub->after = had;
         sub->upto = upto;
         sse_stream_poke(sub->stream);
     }
 }
 
-/* Once, also to one that listens to several channels. */
-void sse_hub_gap(sse_subscription_t *sub, sse_id_t upto)
+/* Once, also for one that has several channels. */
+void sse_subscription_skip(sse_subscription_t *sub, sse_id_t upto)
 {
-    sse_id_t had = sub->hub->position;
-
-    if (upto >= had) {
+    if (upto >= sub->hub->position) {
         pass_hole(sub, upto);
         return;
     }
-    sse_subscription_owe_gap(sub, sub->is_live ? sse_id_later(sub->after, had)
-                                               : sub->after);
-    if (sub->is_live) {
+    sse_subscription_owe_gap(sub, given(sub));
+    if (sub->state == SSE_SUB_LIVE) {
         sub->after = upto;
     }
     go_back(sub, upto);
 }
 
-void sse_hub_tell_gap(sse_subscription_t *sub)
+void sse_subscription_end_turn(sse_subscription_t *sub)
 {
-    if (sub->is_live) {
+    if (sub->state == SSE_SUB_LIVE) {
         sse_subscription_tell_gap(sub);
     }
 }
 
-/* Records of the log that are looked through at a time. */
-#define PASSED_RECORDS 4096
-
-/* -- A channel's end ------------------------------------------------------- */
-
-int sse_subscribed_takes(const sse_subscribed_t *place, sse_id_t id)
-{
-    return id > place->since;
-}
+/* -- A deleted channel ----------------------------------------------------- */
 
 void sse_subscription_push_id(sse_subscription_t *sub, sse_id_t id)
 {
@@ -328,75 +239,74 @@ void sse_subscription_push_id(sse_subscription_t *sub, sse_id_t id)
     sse_buf_release(buf);
 }
 
-void sse_subscription_leave(sse_subscription_t *sub, sse_subscribed_t *place,
+void sse_subscription_leave(sse_subscription_t *sub, sse_member_t *member,
                             sse_id_t id)
 {
-    if (place->again >= id) {
-        place->since = place->again;
-        place->lost = sse_id_later(place->lost, place->again);
+    if (member->again >= id) {
+        member->since = member->again;
+        member->lost = sse_id_later(member->lost, member->again);
         return;
     }
-    sse_subscribed_destroy(sub, place);
-    if (!sub->places && !sub->is_free) {
-        sse_stream_dismiss(sub->stream, SSE_CLOSE_SERVER);
+    sse_subscription_remove(sub, member);
+    if (!sub->members.n && !sub->is_free) {
+        end(sub);
     }
 }
 
-/* What it has yet to read of the channel is gone with the history.  Its client
- * comes back, and is told of a gap then, or gets what there is of its other
- * channels; but an application's stream has no history to come back to. */
-static void end_behind(sse_subscription_t *sub, sse_subscribed_t *place,
+/* What is yet to be read of the channel went with its history.  The client
+ * comes again, and is told of a gap then, or gets what there is of the other
+ * channels.  But an application's stream has no history to come back to. */
+static void end_behind(sse_subscription_t *sub, sse_member_t *member,
                        sse_id_t id)
 {
     if (sub->is_free) {
         sse_subscription_owe_gap(sub, sub->after);
-        sse_subscription_leave(sub, place, id);
+        sse_subscription_leave(sub, member, id);
         return;
     }
     if (!sub->gap) {
         sse_subscription_push_id(sub, sub->after);
     }
-    sse_stream_dismiss(sub->stream, SSE_CLOSE_SERVER);
+    end(sub);
 }
 
-void sse_hub_forget(sse_link_t *listener, sse_id_t id)
+void sse_subscription_forget(sse_link_t *link, sse_id_t id)
 {
-    sse_subscription_t *sub = listener->subscription;
-    sse_subscribed_t *place =
-        sse_owner_of(listener, sse_subscribed_t, listener);
+    sse_subscription_t *sub = link->subscription;
+    sse_member_t *member = sse_owner_of(link, sse_member_t, link);
 
-    if (id <= sub->upto || id <= place->since) {
-        return; /* it came after that */
+    if (sub->state == SSE_SUB_ENDED || id <= sub->upto || id <= member->since) {
+        return; /* or the request came after the deletion */
     }
-    if (sub->is_live) {
-        sse_subscription_leave(sub, place, id);
+    if (sub->state == SSE_SUB_LIVE) {
+        sse_subscription_leave(sub, member, id);
     }
     else {
-        end_behind(sub, place, id);
+        end_behind(sub, member, id);
     }
 }
 
 static apr_status_t on_passed(void *baton, const sse_record_t *record)
 {
     sse_subscription_t *sub = baton;
-    sse_subscribed_t *place;
+    sse_member_t *member;
 
     if (record->id > sub->hub->position) {
         return APR_EOF;
     }
     if (record->kind == SSE_RECORD_FORGET) {
-        place = sse_subscribed_find(sub, record->channel);
-        if (place) {
-            sse_hub_forget(&place->listener, record->id);
+        member = sse_members_find(&sub->members, record->channel);
+        if (member) {
+            sse_subscription_forget(&member->link, record->id);
         }
     }
     return APR_SUCCESS;
 }
 
 /* If the store cannot be read, what comes next finds that too. */
-void sse_subscription_find_ends(sse_subscription_t *sub, sse_id_t after)
+void sse_subscription_find_deletions(sse_subscription_t *sub, sse_id_t after)
 {
-    sse_hub_t *hub = sub->hub;
+    struct sse_hub_t *hub = sub->hub;
     sse_id_t next = after, from = 0;
     apr_status_t rv = APR_SUCCESS;
     int missing;

@@ -2,10 +2,13 @@
  * mod_sse: Server-Sent Events for Apache httpd.
  * See LICENSE for the terms. */
 
-#include "hub/sse_subscription_private.h"
+#include "hub/sse_subscription.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+#include "hub/sse_hub.h"
+#include "hub/sse_subscription_private.h"
 
 /* Records of the log that are looked through at a time. */
 #define MISSED_RECORDS 4096
@@ -26,7 +29,7 @@ typedef struct {
  *  its stream already. */
 typedef struct {
     sse_reading_t reading;
-    const sse_subscribed_t *place;
+    const sse_member_t *member;
     sse_id_t upto;
     sse_id_t ended_by; /* the record that deleted the channel after these */
 } missed_t;
@@ -34,13 +37,13 @@ typedef struct {
 static apr_status_t on_missed(void *baton, const sse_record_t *record)
 {
     missed_t *missed = baton;
-    const sse_subscribed_t *place = missed->place;
+    const sse_member_t *member = missed->member;
 
     if (record->id > missed->upto) {
         return APR_EOF;
     }
-    if (record->channel.len != place->len ||
-        memcmp(record->channel.ptr, place->key, place->len) != 0) {
+    if (record->channel.len != member->len ||
+        memcmp(record->channel.ptr, member->key, member->len) != 0) {
         return APR_SUCCESS;
     }
     if (record->kind == SSE_RECORD_FORGET) {
@@ -55,9 +58,9 @@ static apr_status_t on_missed(void *baton, const sse_record_t *record)
 static apr_status_t read_kept(missed_t *missed)
 {
     sse_subscription_t *sub = missed->reading.sub;
-    sse_hub_t *hub = sub->hub;
-    sse_slice_t key = sse_subscribed_key(missed->place);
-    sse_id_t next = missed->place->since, from = 0;
+    struct sse_hub_t *hub = sub->hub;
+    sse_slice_t key = sse_members_key(missed->member);
+    sse_id_t next = missed->member->since, from = 0;
     apr_status_t rv = APR_SUCCESS;
     int gap;
 
@@ -77,8 +80,8 @@ static apr_status_t read_kept(missed_t *missed)
 static apr_status_t read_missed(missed_t *missed)
 {
     sse_subscription_t *sub = missed->reading.sub;
-    sse_hub_t *hub = sub->hub;
-    sse_id_t next = missed->place->since, from;
+    struct sse_hub_t *hub = sub->hub;
+    sse_id_t next = missed->member->since, from;
     apr_status_t rv = APR_SUCCESS;
     int gap;
 
@@ -93,20 +96,20 @@ static apr_status_t read_missed(missed_t *missed)
             sse_subscription_owe_gap(sub, from);
         }
         if (next <= from) {
-            break; /* an earlier store is back: there is nothing up to there */
+            break; /* the store has gone back: there is nothing up to there */
         }
     }
     return APR_STATUS_IS_EOF(rv) ? APR_SUCCESS : rv;
 }
 
-static void push_missed(sse_subscription_t *sub, sse_subscribed_t *place)
+static void push_missed(sse_subscription_t *sub, sse_member_t *member)
 {
-    missed_t missed = {{sub, {0}, 0, 0}, place, sub->after, 0};
+    missed_t missed = {{sub, {0}, 0, 0}, member, sub->after, 0};
     sse_id_t last;
     apr_status_t rv;
 
-    if (sub->is_live && sub->hub->position > sub->after) {
-        missed.upto = sub->hub->position;
+    if (sub->state == SSE_SUB_LIVE) {
+        missed.upto = sse_id_later(sub->after, sub->hub->position);
     }
     rv = read_missed(&missed);
     if (rv != APR_SUCCESS) {
@@ -117,35 +120,34 @@ static void push_missed(sse_subscription_t *sub, sse_subscribed_t *place)
     if (last && last < missed.upto) {
         sse_subscription_push_id(sub, missed.upto);
     }
-    if (sub->is_live) {
-        sse_subscription_tell_gap(sub);
-    }
+    sse_subscription_end_turn(sub);
     if (missed.ended_by) {
-        sse_subscription_leave(sub, place, missed.ended_by);
+        sse_subscription_leave(sub, member, missed.ended_by);
     }
-    else if (!sub->is_live) {
-        sse_subscription_find_ends(sub, sse_id_later(place->since, sub->after));
+    else if (sub->state != SSE_SUB_LIVE) {
+        sse_subscription_find_deletions(
+            sub, sse_id_later(member->since, sub->after));
     }
 }
 
 static void apply(sse_subscription_t *sub, change_t *change)
 {
     sse_slice_t key = {change->key, change->len};
-    sse_subscribed_t *place = sse_subscribed_find(sub, key);
+    sse_member_t *member = sse_members_find(&sub->members, key);
 
     change->since = sse_hub_known(sub->hub, change->since);
-    if (change->add && place) {
-        place->again = change->since; /* if its end is yet to be read */
+    if (change->add && member) {
+        member->again = change->since; /* if its end is yet to be read */
     }
     else if (change->add) {
-        place = sse_subscribed_create(sub, key, change->since);
+        member = sse_members_add(&sub->members, sub, key, change->since, NULL);
         if (sub->stream) { /* else on_attached() will */
-            sse_hub_join(sub->hub, sse_subscribed_key(place), &place->listener);
-            push_missed(sub, place);
+            sse_hub_join(sub->hub, sse_members_key(member), &member->link);
+            push_missed(sub, member);
         }
     }
-    else if (place) {
-        sse_subscribed_destroy(sub, place);
+    else if (member) {
+        sse_subscription_remove(sub, member);
     }
 }
 
@@ -154,7 +156,7 @@ static void on_change(sse_task_t *task)
     change_t *change = sse_owner_of(task, change_t, task);
     sse_subscription_t *sub = sse_stream_source(change->stream);
 
-    if (sub) {
+    if (sub && sub->state != SSE_SUB_ENDED) {
         apply(sub, change);
     }
     sse_stream_release(change->stream);

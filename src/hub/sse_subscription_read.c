@@ -5,6 +5,7 @@
 /* A subscription that is not live reads on from the store: one that joins, or
  * that has fallen behind. */
 
+#include "hub/sse_subscription.h"
 #include "hub/sse_subscription_private.h"
 
 #include <stdlib.h>
@@ -73,10 +74,10 @@ static void find(sse_reading_t *reading, const sse_record_t *record)
 static apr_status_t on_history(void *baton, const sse_record_t *record)
 {
     sse_reading_t *reading = baton;
-    const sse_subscribed_t *place =
-        sse_subscribed_find(reading->sub, record->channel);
+    const sse_member_t *member =
+        sse_members_find(&reading->sub->members, record->channel);
 
-    if (place && sse_subscribed_takes(place, record->id)) {
+    if (member && record->id > member->since) {
         find(reading, record);
     }
     return APR_SUCCESS;
@@ -86,14 +87,14 @@ static apr_status_t on_log(void *baton, const sse_record_t *record)
 {
     sse_reading_t *reading = baton;
     sse_subscription_t *sub = reading->sub;
-    sse_subscribed_t *place;
+    const sse_member_t *member;
 
     if (record->id > sub->hub->position || reading->found.bytes > PIECE_BYTES) {
         return APR_EOF;
     }
-    place = sse_subscribed_find(sub, record->channel);
-    if (place && record->kind == SSE_RECORD_EVENT &&
-        sse_subscribed_takes(place, record->id)) {
+    member = sse_members_find(&sub->members, record->channel);
+    if (member && record->kind == SSE_RECORD_EVENT &&
+        record->id > member->since) {
         find(reading, record);
     }
     return APR_SUCCESS;
@@ -136,16 +137,16 @@ static apr_status_t read_history(sse_reading_t *reading, sse_id_t *next,
     apr_status_t rv;
     sse_keys_t keys;
 
-    if (!sub->n) {
+    if (!sub->members.n) {
         *next = sub->upto;
         return APR_SUCCESS;
     }
-    sse_keys_init(&keys, sub, sub->upto);
+    sse_members_keys(&sub->members, sub->upto, &keys);
     rv = sse_store_history(sub->hub->store, keys.keys, keys.n, sub->after,
                            sub->upto, PIECE_BYTES, on_history, reading,
                            keys.lost, next, gap);
-    sse_keys_learn(&keys, sub, sub->upto);
-    sse_keys_done(&keys);
+    sse_members_learn(&sub->members, sub->upto, &keys);
+    sse_members_free_keys(&keys);
     return rv;
 }
 
@@ -154,7 +155,7 @@ static apr_status_t read_history(sse_reading_t *reading, sse_id_t *next,
 static apr_status_t read_log(sse_reading_t *reading, sse_id_t *next, int *gap)
 {
     sse_subscription_t *sub = reading->sub;
-    sse_hub_t *hub = sub->hub;
+    struct sse_hub_t *hub = sub->hub;
     apr_status_t rv;
 
     rv = sse_store_follow(hub->store, sub->after, PIECE_RECORDS, on_log,
@@ -167,7 +168,7 @@ static apr_status_t read_log(sse_reading_t *reading, sse_id_t *next, int *gap)
     }
     sse_queue_clear(&reading->found);
     *gap = 0;
-    sub->by_log = 0;
+    sse_subscription_transit(sub, SSE_SUB_HISTORY);
     sub->upto = hub->position;
     return read_history(reading, next, gap);
 }
@@ -175,11 +176,12 @@ static apr_status_t read_log(sse_reading_t *reading, sse_id_t *next, int *gap)
 /* What it has told of as missing is still known then. */
 static void forget_losses(sse_subscription_t *sub)
 {
-    sse_subscribed_t *place;
+    sse_member_t *member;
 
-    for (place = sub->places; place; place = place->next) {
-        place->lost =
-            sse_id_later(sse_id_earlier(place->lost, sub->after), place->since);
+    SLIST_FOREACH(member, &sub->members.list, next)
+    {
+        member->lost = sse_id_later(sse_id_earlier(member->lost, sub->after),
+                                    member->since);
     }
 }
 
@@ -189,7 +191,7 @@ static apr_status_t read_lingering(sse_reading_t *reading, sse_id_t *next,
                                    int *gap)
 {
     sse_subscription_t *sub = reading->sub;
-    sse_hub_t *hub = sub->hub;
+    struct sse_hub_t *hub = sub->hub;
     sse_reading_t log = {sub, {0}, stale_before(sub, sub->is_skipping), 0};
     sse_id_t upto;
     int missing;
@@ -209,20 +211,25 @@ static apr_status_t read_lingering(sse_reading_t *reading, sse_id_t *next,
     *next = upto;
     *gap = 0;
     forget_losses(sub);
-    sub->by_log = 1;
+    sse_subscription_transit(sub, SSE_SUB_LINGERING);
     return APR_SUCCESS;
 }
 
 static apr_status_t read_piece(sse_reading_t *reading, sse_id_t *next, int *gap)
 {
     sse_subscription_t *sub = reading->sub;
-    sse_hub_t *hub = sub->hub;
+    struct sse_hub_t *hub = sub->hub;
     apr_status_t rv;
 
-    if (sub->after >= sub->upto && hub->position > sub->after + LOG_DISTANCE) {
+    if (sub->state == SSE_SUB_HISTORY && sub->after >= sub->upto) {
+        sse_subscription_transit(sub, SSE_SUB_LOG);
+    }
+    if (sub->state == SSE_SUB_LOG &&
+        hub->position > sub->after + LOG_DISTANCE) {
+        sse_subscription_transit(sub, SSE_SUB_HISTORY);
         sub->upto = hub->position;
     }
-    if (sub->by_log || sub->after >= sub->upto) {
+    if (sub->state != SSE_SUB_HISTORY) {
         return read_log(reading, next, gap);
     }
     rv = read_history(reading, next, gap);
@@ -244,8 +251,8 @@ static int is_caught_up(const sse_subscription_t *sub)
 static void go_on(sse_subscription_t *sub, sse_id_t from)
 {
     if (sub->after <= from) {
-        /* The store may be another one: it sees that itself, or the hub's
-         * turn does. */
+        /* The store may have gone back: the subscription sees that itself, or
+         * the hub's turn does. */
         sse_subscription_look_back(sub);
         sse_loop_post(sub->hub->loop, &sub->hub->turn_task);
     }
@@ -258,6 +265,7 @@ void sse_reading_fail(sse_reading_t *reading, apr_status_t rv)
 
     sse_queue_clear(&reading->found);
     sse_hub_complain(sub->hub, rv, "reading the history failed");
+    sse_subscription_transit(sub, SSE_SUB_ENDED);
     sse_stream_end(sub->stream, SSE_CLOSE_ERROR, rv);
 }
 
@@ -283,33 +291,36 @@ static void catch_up(sse_subscription_t *sub)
         }
     }
     sse_subscription_tell_gap(sub);
-    sub->is_live = sub->has_been_live = 1;
-    sub->by_log = sub->is_skipping = 0;
+    sse_subscription_transit(sub, SSE_SUB_LIVE);
+    sub->has_been_live = 1;
+    sub->is_skipping = 0;
 }
 
 /* -- The stream's source --------------------------------------------------- */
-
-static void on_attached(sse_stream_t *stream, void *baton)
-{
-    sse_subscription_t *sub = baton;
-    sse_subscribed_t *place;
-
-    sub->stream = stream;
-    for (place = sub->places; place; place = place->next) {
-        sse_hub_join(sub->hub, sse_subscribed_key(place), &place->listener);
-    }
-    sse_subscription_look_back(sub);
-    sse_subscription_find_ends(sub, sse_id_later(sub->upto, sub->after));
-    catch_up(sub);
-}
 
 static void on_drained(sse_stream_t *stream, void *baton)
 {
     sse_subscription_t *sub = baton;
 
-    if (!sub->is_live) {
+    if (sub->state != SSE_SUB_LIVE && sub->state != SSE_SUB_ENDED) {
         catch_up(sub);
     }
+}
+
+static void on_attached(sse_stream_t *stream, void *baton)
+{
+    sse_subscription_t *sub = baton;
+    sse_member_t *member;
+
+    sub->stream = stream;
+    SLIST_FOREACH(member, &sub->members.list, next)
+    {
+        sse_hub_join(sub->hub, sse_members_key(member), &member->link);
+    }
+    sse_subscription_transit(sub, SSE_SUB_HISTORY);
+    sse_subscription_look_back(sub);
+    sse_subscription_find_deletions(sub, sse_id_later(sub->upto, sub->after));
+    on_drained(stream, sub);
 }
 
 /* What is live has had all up to the hub's position, between its turns.  Where
@@ -318,24 +329,27 @@ static int is_all_given(sse_stream_t *stream, void *baton, sse_id_t *upto)
 {
     const sse_subscription_t *sub = baton;
 
-    if (sub->is_live && !sub->is_free) {
+    if (sub->state != SSE_SUB_LIVE) {
+        return 0;
+    }
+    if (!sub->is_free) {
         *upto = sse_id_later(sub->after, sub->hub->position);
     }
-    return sub->is_live && !sub->gap;
+    return !sub->gap;
 }
 
-/* Where the stream was never attached, no listener is on a channel, and this
- * may be the request's thread. */
+/* Where the stream was never attached, no member is linked, and this may be the
+ * request's thread. */
 static void on_ended(sse_stream_t *stream, void *baton)
 {
     sse_subscription_t *sub = baton;
 
-    while (sub->places) {
-        sse_subscribed_destroy(sub, sub->places);
+    while (!SLIST_EMPTY(&sub->members.list)) {
+        sse_subscription_remove(sub, SLIST_FIRST(&sub->members.list));
     }
     free(sub->lost);
     free(sub);
 }
 
-const sse_source_t sse_hub_source = {on_attached, on_drained, is_all_given,
-                                     on_ended};
+const sse_source_t sse_subscription_source = {on_attached, on_drained,
+                                              is_all_given, on_ended};

@@ -20,8 +20,10 @@
 #include <http_log.h>
 
 #include "config/sse_config.h"
+#include "hub/sse_hub.h"
 #include "hub/sse_hub_private.h"
 #include "hub/sse_start.h"
+#include "hub/sse_subscription.h"
 #include "loop/sse_log.h"
 #include "loop/sse_broadcast.h"
 #include "loop/sse_workers.h"
@@ -382,7 +384,7 @@ static inline void attach(sse_stream_t *stream, sse_subscription_t *sub)
 {
     memset(stream, 0, sizeof(*stream));
     stream->sub = sub;
-    sse_hub_source.on_attached(stream, sub);
+    sse_subscription_source.on_attached(stream, sub);
 }
 
 static inline void subscribe(sse_stream_t *stream, const char *channels,
@@ -393,7 +395,7 @@ static inline void subscribe(sse_stream_t *stream, const char *channels,
 
 static inline void finish(sse_stream_t *stream, sse_subscription_t *sub)
 {
-    sse_hub_source.on_ended(stream, sub);
+    sse_subscription_source.on_ended(stream, sub);
     stream->sub = NULL;
 }
 
@@ -421,7 +423,7 @@ static inline void drain_once(sse_stream_t *stream)
 {
     if (stream->sub) {
         stream->is_poked = stream->waiting = 0;
-        sse_hub_source.on_drained(stream, stream->sub);
+        sse_subscription_source.on_drained(stream, stream->sub);
     }
 }
 

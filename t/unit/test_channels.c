@@ -26,7 +26,7 @@ static int count(sse_channels_t *channels, const char *key)
     sse_link_t *listener = sse_channels_find(channels, sse_slice(key));
     int n = 0;
 
-    for (; listener; listener = listener->next) {
+    for (; listener; listener = LIST_NEXT(listener, next)) {
         ++n;
     }
     return n;
@@ -95,7 +95,7 @@ static void test_keys(void)
     }
     for (i = 0; i < 5; ++i) {
         wrong += sse_channels_find(channels, keys[i]) != &listeners[i] ||
-                 listeners[i].next;
+                 LIST_NEXT(&listeners[i], next);
     }
     is_num(wrong, 0, "keys are told apart by all of their bytes");
     for (i = 0; i < 5; ++i) {
@@ -123,7 +123,7 @@ static void test_removing(void)
             sse_channels_remove(channels, &listeners[orders[order][i]]);
             wrong += count(channels, "c") != 2 - i;
             for (l = sse_channels_find(channels, sse_slice("c")); l;
-                 l = l->next) {
+                 l = LIST_NEXT(l, next)) {
                 wrong += l == &listeners[orders[order][i]];
             }
         }

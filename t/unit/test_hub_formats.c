@@ -39,7 +39,7 @@ static void subscribe_list(sse_stream_t *stream, const char *channels,
     memset(stream, 0, sizeof(*stream));
     stream->format = &list;
     stream->sub = ask(channels, after);
-    sse_hub_source.on_attached(stream, stream->sub);
+    sse_subscription_source.on_attached(stream, stream->sub);
 }
 
 static void test_both(void)

@@ -10,6 +10,7 @@
 #include "http/sse/sse_accept.h"
 #include "http/sse_cors.h"
 #include "http/sse_reply.h"
+#include "hub/sse_hub.h"
 #include "hub/sse_start.h"
 
 /* Bytes of an id, which is untrusted text, that are looked at. */
