@@ -25,6 +25,7 @@
 #include "notify/sse_watcher.h"
 #include "sse_atomic.h"
 #include "shared/sse_counters.h"
+#include "process/sse_leave.h"
 #include "process/sse_signals.h"
 #include "stream/sse_limits.h"
 #include "stream/sse_stream.h"
@@ -288,8 +289,8 @@ static void init_parts(child_t *child, apr_pool_t *pool)
     apr_status_t rv;
 
     sse_signals_init(!query(AP_MPMQ_IS_THREADED));
-    sse_streams_init(child->loop, query(AP_MPMQ_IS_ASYNC),
-                     !query(AP_MPMQ_IS_THREADED));
+    sse_leave_init(child->loop, !query(AP_MPMQ_IS_THREADED));
+    sse_stream_open_init(child->loop, query(AP_MPMQ_IS_ASYNC));
     sse_watcher_init(child->loop);
     rv = start_hub(child, pool);
     report = rv == APR_SUCCESS ? sse_store_report(child->store) : NULL;
@@ -362,7 +363,7 @@ static void wait_until_told(void)
 {
     apr_interval_time_t left;
 
-    for (left = STOP_WAIT; left > 0 && sse_streams_count(); left -= STEP) {
+    for (left = STOP_WAIT; left > 0 && sse_leave_count(); left -= STEP) {
         apr_sleep(STEP);
     }
 }
@@ -372,7 +373,7 @@ void sse_child_stopping(apr_pool_t *pchild, int graceful)
     if (!this_child) {
         return;
     }
-    sse_streams_leave(graceful ? SSE_LEAVE_GRACEFUL : SSE_LEAVE_AT_ONCE);
+    sse_leave_begin(graceful ? SSE_LEAVE_GRACEFUL : SSE_LEAVE_AT_ONCE);
     if (!graceful) {
         wait_until_told();
     }

@@ -16,10 +16,10 @@
 #include "notify/sse_close.h"
 #include "notify/sse_notify.h"
 #include "sse_atomic.h"
+#include "process/sse_leave.h"
 #include "process/sse_signals.h"
 #include "conn/sse_conn.h"
 #include "notify/sse_notes.h"
-#include "stream/sse_stream.h"
 
 APLOG_USE_MODULE(sse);
 
@@ -93,7 +93,7 @@ static void on_told(sse_task_t *task)
     watcher->is_told = 1;
     pthread_cond_broadcast(&watcher->cond);
     pthread_mutex_unlock(&watcher->lock);
-    sse_streams_count_down();
+    sse_leave_count_down();
     release(watcher); /* tell_task's, which waited for this */
 }
 
@@ -266,7 +266,7 @@ static void on_arm(sse_task_t *task)
             watcher->peer_open = 1;
             sse_atomic_add(&watcher->refs, 1); /* the loop's */
         }
-        if (sse_streams_leaving() == SSE_LEAVE_AT_ONCE) {
+        if (sse_leave_how() == SSE_LEAVE_AT_ONCE) {
             end(watcher, SSE_CLOSE_STOP, APR_SUCCESS);
         }
     }
@@ -292,11 +292,11 @@ static void on_disarm(sse_task_t *task)
     release(watcher);
 }
 
-void sse_watcher_stop_all(void)
+static void on_leave(sse_leave_e how)
 {
-    sse_watcher_t *watcher;
+    sse_watcher_t *watcher = how == SSE_LEAVE_AT_ONCE ? all.first : NULL;
 
-    for (watcher = all.first; watcher; watcher = watcher->next) {
+    for (; watcher; watcher = watcher->next) {
         end(watcher, SSE_CLOSE_STOP, APR_SUCCESS);
     }
 }
@@ -305,6 +305,7 @@ void sse_watcher_init(sse_loop_t *loop)
 {
     all.loop = loop;
     uv_timer_init(sse_loop_uv(loop), &all.abort_poll);
+    sse_leave_add(on_leave);
 }
 
 /* -- On the request's thread ----------------------------------------------- */
@@ -425,7 +426,7 @@ void sse_watcher_arm(request_rec *r, sse_watch_mode_e mode)
     if (is_new) {
         watcher = create(first, callbacks, SSE_WATCH_OFF);
         sse_callbacks_set_watcher(callbacks, watcher);
-        sse_streams_count_up();
+        sse_leave_count_up();
         apr_pool_pre_cleanup_register(first->pool, first, on_request_gone);
     }
     watch_more(first, watcher, mode);
@@ -502,7 +503,7 @@ int sse_watcher_disarm(request_rec *r, int *is_open)
     if (sse_atomic_load(&watcher->reason) != SSE_CLOSE_NONE) {
         return 0; /* it is told as it is, and ends when it is logged */
     }
-    sse_streams_count_down();
+    sse_leave_count_down();
     forget(first, callbacks, watcher);
     return 1;
 }
@@ -542,7 +543,7 @@ static sse_close_reason_e outcome(sse_watcher_t *watcher)
     if (!watcher->r->connection->aborted) {
         return SSE_CLOSE_COMPLETE;
     }
-    if (sse_streams_leaving() == SSE_LEAVE_AT_ONCE) {
+    if (sse_leave_how() == SSE_LEAVE_AT_ONCE) {
         return SSE_CLOSE_STOP; /* the MPM has closed its threads' sockets */
     }
     if (reason == SSE_CLOSE_NONE) { /* the loop had no turn since */
@@ -582,10 +583,10 @@ int sse_watcher_log(request_rec *r)
         sse_notes_end(watcher->notes, sse_atomic_load(&watcher->reason), 0);
         pass_notes_on(r);
     }
-    sse_streams_hold();
+    sse_leave_hold();
     wait_until_told(watcher);
     sse_callbacks_finish_wait(callbacks);
-    sse_streams_let_go();
+    sse_leave_let_go();
     forget(r, callbacks, watcher);
     sse_signals_let_go_at_end(r->connection);
     return DECLINED;

@@ -69,7 +69,4 @@ int sse_watcher_end_read(struct sse_watcher_t *watcher);
 /** log_transaction hook: the response is over. */
 int sse_watcher_log(request_rec *r);
 
-/** loop: the child stops at once. */
-void sse_watcher_stop_all(void);
-
 #endif /* SSE_WATCHER_H */

@@ -374,6 +374,7 @@ static void tell(sse_stream_t *stream)
 {
     sse_ending_t ending = {0};
 
+    sse_leave_hold();
     uv_timer_stop(&stream->timer);
     sse_peer_unprobe(sse_stream_fd(stream), &stream->probing);
     fill(stream, &ending);
@@ -397,6 +398,7 @@ static void let_go(sse_stream_t *stream)
 {
     uv_close((uv_handle_t *)&stream->timer, on_timer_closed);
     sse_streams_remove(stream);
+    sse_leave_let_go();
     stream->drive->finish(stream);
 }
 
@@ -405,8 +407,7 @@ static int drains(const sse_stream_t *stream)
     sse_close_reason_e reason = sse_stream_reason(stream);
 
     return sse_reason_drains(reason) &&
-           (reason == SSE_CLOSE_STOP ||
-            sse_streams_leaving() != SSE_LEAVE_AT_ONCE);
+           (reason == SSE_CLOSE_STOP || sse_leave_how() != SSE_LEAVE_AT_ONCE);
 }
 
 /* It has a reason. */
@@ -531,9 +532,8 @@ static void open_up(sse_stream_t *stream)
     if (rv != APR_SUCCESS) {
         /* The MPM may have closed the socket already. */
         sse_stream_end(stream,
-                       sse_streams_leaving() == SSE_LEAVE_AT_ONCE
-                           ? SSE_CLOSE_STOP
-                           : SSE_CLOSE_ERROR,
+                       sse_leave_how() == SSE_LEAVE_AT_ONCE ? SSE_CLOSE_STOP
+                                                            : SSE_CLOSE_ERROR,
                        rv);
     }
     if (sse_stream_reason(stream) == SSE_CLOSE_NONE) {

@@ -164,35 +164,8 @@ void sse_stream_poke(sse_stream_t *stream);
 /** Its source's baton until on_ended, else NULL.  loop. */
 void *sse_stream_source(const sse_stream_t *stream);
 
-/* -- All streams of this child --------------------------------------------- */
-
-/** What a child that leaves does with its streams. */
-typedef enum {
-    SSE_STAY = 0,
-    SSE_LEAVE_GRACEFUL, /**< end them, spread over a second */
-    SSE_LEAVE_AT_ONCE
-} sse_leave_e;
-
 /** child_init, before the loop is started.
- *  @param is_async whether the MPM can suspend connections
- *  @param is_forked whether each process serves one connection (prefork) */
-void sse_streams_init(sse_loop_t *loop, int is_async, int is_forked);
-
-/** Any thread, and signal handlers. */
-void sse_streams_leave(sse_leave_e how);
-sse_leave_e sse_streams_leaving(void);
-
-/** What a child that stops waits for: streams until their request is let go,
- *  watched requests until their end was told.  Any thread, signal handlers. */
-apr_uint32_t sse_streams_count(void);
-
-/** Count a stream or a watched request, or no longer.  Any thread. */
-void sse_streams_count_up(void);
-void sse_streams_count_down(void);
-
-/** A watched request's response is over, and its thread waits until that has
- *  been told and nobody pins it; or no longer.  Request thread. */
-void sse_streams_hold(void);
-void sse_streams_let_go(void);
+ *  @param is_async whether the MPM can suspend connections */
+void sse_stream_open_init(sse_loop_t *loop, int is_async);
 
 #endif /* SSE_STREAM_H */

@@ -35,6 +35,7 @@ void sse_stream_open_init(sse_loop_t *loop, int is_async)
     child.loop = loop;
     child.is_async = is_async;
     sse_async_init(loop);
+    sse_streams_init(loop);
 }
 
 void sse_stream_opts(request_rec *r, sse_stream_opts_t *opts)
@@ -174,7 +175,7 @@ static int run(sse_stream_t *stream, int is_open)
 {
     request_rec *r = stream->r;
 
-    sse_streams_count_up();
+    sse_leave_count_up();
     sse_counters_add(SSE_COUNTER_STREAMS, 1);
     sse_counters_add(SSE_COUNTER_OPENED, 1);
     if (!is_open) {
@@ -344,7 +345,7 @@ static int start(request_rec *r, const sse_stream_plan_t *plan)
     if (is_gone(r, plan, sse_conn_fd(r->connection))) {
         return give_up(r, plan);
     }
-    if (sse_streams_leaving() != SSE_STAY) {
+    if (sse_leave_how() != SSE_STAY) {
         return send_away(r, plan, LEAVING_RETRY_MSEC, 0);
     }
     if (sse_stream_is_misdirected(r)) {

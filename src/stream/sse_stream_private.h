@@ -21,6 +21,7 @@
 #include "loop/sse_peer.h"
 #include "loop/sse_workers.h"
 #include "notify/sse_callbacks.h"
+#include "process/sse_leave.h"
 #include "stream/sse_seal.h"
 #include "stream/sse_headers.h"
 #include "stream/sse_limits.h"
@@ -203,18 +204,14 @@ int sse_reason_drains(sse_close_reason_e reason);
 /** loop: have its timer fire when something is due. */
 void sse_stream_arm(sse_stream_t *stream);
 
-/* sse_streams.c: loop */
+/* sse_streams.c: loop, but for sse_streams_init() */
+void sse_streams_init(sse_loop_t *loop); /* child_init */
 void sse_streams_add(sse_stream_t *stream);
 void sse_streams_remove(sse_stream_t *stream);
 /** loop: from 0 to 1, to spread what would happen all at once. */
 double sse_streams_spread(void);
 /* sse_stream.c: request thread, once for each stream. */
 void sse_stream_init_tasks(sse_stream_t *stream);
-
-/* sse_stream_open.c */
-
-/** child_init. */
-void sse_stream_open_init(sse_loop_t *loop, int is_async);
 
 /* sse_stream_log.c */
 

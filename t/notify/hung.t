@@ -35,7 +35,7 @@ my $mpm = $prefork ? undef : "StartServers 1\nServerLimit 8\n"
     . "MaxSpareThreads $all\nMaxRequestWorkers $all\n"
     . ($event ? "AsyncRequestWorkerFactor 10\n" : '');
 # The last ones: old children hold slots.
-my $expected = qr/leaving without|AH00288|AH00484|AH10159/;
+my $expected = qr/leaving without|exiting (?:anyway|without them)|AH00288|AH00484|AH10159/;
 my $httpd = SSETestHttpd->new(c_modules => ['sse_close', 'sse_block'],
                               mpm => $mpm, conf => <<"EOI");
 GracefulShutdownTimeout @{[GIVEN]}

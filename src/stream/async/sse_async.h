@@ -46,7 +46,4 @@ void sse_async_prepare(sse_stream_t *stream);
  *  @return SUSPENDED, for the handler to return */
 int sse_async_run(sse_stream_t *stream);
 
-/** The child leaves: no connection waits for another request.  loop. */
-void sse_async_leave(void);
-
 #endif /* SSE_ASYNC_H */

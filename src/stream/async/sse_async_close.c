@@ -115,7 +115,7 @@ void sse_async_count_logged(sse_async_conn_t *conn)
 {
     if (conn->is_counted) {
         conn->is_counted = 0;
-        sse_streams_count_down();
+        sse_leave_count_down();
     }
 }
 

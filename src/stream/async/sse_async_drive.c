@@ -156,7 +156,7 @@ void sse_async_end_request(sse_stream_t *stream)
     sse_stream_log_late(stream);
     sse_headers_warn(r, stream->headers);
     apr_brigade_cleanup(stream->bb);
-    if (sse_streams_leaving() != SSE_STAY) {
+    if (sse_leave_how() != SSE_STAY) {
         c->keepalive = AP_CONN_CLOSE;
     }
     if (!c->aborted) {

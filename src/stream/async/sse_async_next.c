@@ -218,9 +218,9 @@ static void leave(sse_async_state_e state, void (*fn)(sse_async_conn_t *conn))
 
 /* Gracefully, a request that has come is still served, and a response written;
  * at once, one whose response has begun is at least logged. */
-void sse_async_leave(void)
+static void on_leave(sse_leave_e how)
 {
-    if (sse_streams_leaving() == SSE_LEAVE_AT_ONCE) {
+    if (how == SSE_LEAVE_AT_ONCE) {
         leave(SSE_ASYNC_IDLE, sse_async_end);
         leave(SSE_ASYNC_FLUSHING, sse_async_end);
         leave(SSE_ASYNC_QUEUED, sse_async_end);
@@ -239,4 +239,5 @@ void sse_async_init(sse_loop_t *loop)
     all.free_task.run = on_free;
     sse_async_states_init();
     sse_memory_init(loop);
+    sse_leave_add(on_leave);
 }

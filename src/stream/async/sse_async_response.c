@@ -18,7 +18,7 @@ static void go_on(sse_async_conn_t *conn)
 
     sse_async_count_logged(conn);
     if (c->keepalive != AP_CONN_KEEPALIVE ||
-        sse_streams_leaving() != SSE_STAY) {
+        sse_leave_how() != SSE_STAY) {
         sse_async_linger(conn);
     }
     else if (c->data_in_input_filters) {
@@ -54,7 +54,7 @@ void sse_async_flush(sse_async_conn_t *conn)
     else if (!conn->mpm_writes && sse_async_at_request_end(conn)) {
         sse_async_work(conn, end_request, sse_async_flush);
     }
-    else if (sse_streams_leaving() == SSE_LEAVE_AT_ONCE) {
+    else if (sse_leave_how() == SSE_LEAVE_AT_ONCE) {
         sse_async_end(conn);
     }
     else if (conn->state != SSE_ASYNC_FLUSHING) {

@@ -63,7 +63,7 @@ static void let_go(sse_stream_t *stream)
     pthread_cond_signal(&stream->cond);
     pthread_mutex_unlock(&stream->lock);
     sse_stream_release(stream); /* the drive's */
-    sse_streams_count_down();
+    sse_leave_count_down();
 }
 
 /* Only now may the thread go on, and httpd close the descriptor. */
@@ -349,7 +349,7 @@ void sse_wait_run(sse_stream_t *stream)
     if (!c->aborted && !c->master && !sse_atomic_load(&stream->is_dead)) {
         send_end(stream);
     }
-    if (sse_streams_leaving() != SSE_STAY) {
+    if (sse_leave_how() != SSE_STAY) {
         c->keepalive = AP_CONN_CLOSE;
     }
     sse_stream_release(stream);
