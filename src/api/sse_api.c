@@ -20,7 +20,7 @@
 #include "notify/sse_callbacks.h"
 #include "notify/sse_close.h"
 #include "notify/sse_watcher.h"
-#include "stream/sse_stream.h"
+#include "stream/open/sse_open.h"
 
 /* -- Streams --------------------------------------------------------------- */
 
@@ -35,18 +35,18 @@ static int sse_start(request_rec *r, sse_ready_fn *ready, void *baton)
         return HTTP_SERVICE_UNAVAILABLE;
     }
     if (r->header_only) {
-        sse_stream_head(r, &sse_format_sse);
+        sse_open_head(r, &sse_format_sse);
         return OK;
     }
     if (sse_start_plan(&plan, NULL, 0, NULL, SSE_REPLAY_NONE) != APR_SUCCESS) {
         return HTTP_SERVICE_UNAVAILABLE;
     }
-    sse_stream_opts(r, &plan.opts);
+    sse_open_opts(r, &plan.opts);
     plan.format = &sse_format_sse;
     plan.channels = "-";
     plan.ready = ready;
     plan.ready_baton = baton;
-    return sse_stream_run(r, &plan);
+    return sse_open_run(r, &plan);
 }
 
 /* Milliseconds, as the wire has them; -1 for none. */

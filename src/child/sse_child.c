@@ -28,7 +28,7 @@
 #include "process/sse_leave.h"
 #include "process/sse_signals.h"
 #include "stream/sse_limits.h"
-#include "stream/sse_stream.h"
+#include "stream/open/sse_open.h"
 
 APLOG_USE_MODULE(sse);
 
@@ -290,7 +290,7 @@ static void init_parts(child_t *child, apr_pool_t *pool)
 
     sse_signals_init(!query(AP_MPMQ_IS_THREADED));
     sse_leave_init(child->loop, !query(AP_MPMQ_IS_THREADED));
-    sse_stream_open_init(child->loop, query(AP_MPMQ_IS_ASYNC));
+    sse_open_init(child->loop, query(AP_MPMQ_IS_ASYNC));
     sse_watcher_init(child->loop);
     rv = start_hub(child, pool);
     report = rv == APR_SUCCESS ? sse_store_report(child->store) : NULL;

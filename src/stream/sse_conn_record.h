@@ -14,7 +14,7 @@
 
 #include <httpd.h>
 
-#include "stream/wait/sse_threads.h"
+#include "stream/sse_threads.h"
 
 struct sse_async_conn_t;
 struct sse_h2_conn_t;

@@ -13,7 +13,6 @@
 #include "notify/sse_notify.h"
 #include "sse_atomic.h"
 #include "shared/sse_counters.h"
-#include "stream/wait/sse_wait.h"
 
 APLOG_USE_MODULE(sse);
 
@@ -165,7 +164,7 @@ static void on_timer(uv_timer_t *timer)
         return;
     }
     if (stream->deadline && now >= stream->deadline && stream->polls) {
-        sse_wait_poll_over(stream);
+        sse_stream_poll_over(stream);
         return;
     }
     if (stream->deadline && now >= stream->deadline) {
@@ -456,7 +455,7 @@ void sse_stream_drained(sse_stream_t *stream)
     else if (stream->phase == SSE_PHASE_OPEN &&
              sse_stream_reason(stream) == SSE_CLOSE_NONE) {
         stream->source->on_drained(stream, stream->source_baton);
-        sse_wait_poll_drained(stream);
+        sse_stream_poll_drained(stream);
     }
 }
 
@@ -525,7 +524,7 @@ static void open_up(sse_stream_t *stream)
     sse_streams_add(stream);
     set_deadline(stream);
     if (stream->polls) {
-        sse_wait_poll_begin(stream);
+        sse_stream_poll_begin(stream);
     }
     rv = stream->drive->attach(stream);
     sse_stream_written(stream); /* the response's first bytes */
@@ -541,7 +540,7 @@ static void open_up(sse_stream_t *stream)
         stream->source->on_attached(stream, stream->source_baton);
         stream->drive->kick(stream);
         start_ready(stream);
-        sse_wait_poll_drained(stream);
+        sse_stream_poll_drained(stream);
     }
     else if (stream->ended_early) {
         end_open(stream);

@@ -4,30 +4,30 @@
 
 /**
  * @file sse_stream.h
- * One open response: what waits for it, how it is written, why it ends.
+ * One open response: what waits to be written, how it is written, why it ends.
  *
- * A stream is fed buffers and writes them, by one of two drives: asynchronous
- * (event MPM, HTTP/1.x: the loop owns the connection and does the writing) or
- * waiting (all else: the handler's own thread waits and writes; the loop only
- * watches).  It knows nothing of channels: its source, the hub, hears when it
- * may feed it and when it must stop.
+ * A stream is fed buffers and writes them, with one of two drives: asynchronous
+ * (event MPM, HTTP/1.x: the loop owns the connection and writes) or waiting (all
+ * else: the handler's own thread waits and writes; the loop only watches).  It
+ * knows nothing of channels: its source, the hub, is called when it may feed the
+ * stream and when it must stop.
  *
- * Life: made and run by the handler.  Counted; the drive holds one reference
- * until the request is let go, each open libuv handle one more.  The request
- * is whole until the stream_close hook has returned.
+ * Life: made by sse_open_run().  Reference-counted: the drive holds one
+ * reference until the request is released, each open libuv handle another.  The
+ * request is valid until the stream_close hook has returned.
  *
- * What waits: SSEQueue bounds it for what its source feeds it, and for what an
- * application sends.  A source whose push is refused reads on from where it has
- * its events when on_drained() comes: memory is not where a client that reads
- * slowly waits.  Nobody's stream is ended because much waits, but because none
- * of it goes out for the queue's time (sse_stream_slow.c).
+ * Queue: SSEQueue bounds what the source and an application may have waiting.  A
+ * source whose push is refused reads on from the store when on_drained() comes:
+ * slow clients do not wait in memory.  A stream is never ended because much
+ * waits, but because none of it goes out for the queue's time
+ * (sse_stream_slow.c).
  *
- * The end: whoever sets the reason, by one compare-and-swap, has ended it; all
- * later ends do nothing.  The loop then stops feeding, lets what waits drain
- * where the reason allows it, has the end told, and lets the request go.
+ * End: whoever sets the reason, by one compare-and-swap, has ended the stream;
+ * later ends do nothing.  The loop then stops feeding it, writes what waits if
+ * the reason allows that, has the end told, and releases the request.
  *
- * Lock order: a stream's lock is a leaf but for the loop's queue, which may be
- * taken under it.
+ * Lock order: a stream's lock is a leaf, except that the loop's queue lock may
+ * be taken under it.
  *
  * Threads: tagged at each function.
  */
@@ -44,16 +44,16 @@
 
 /** What feeds a stream.  All on the loop. */
 typedef struct {
-    /** The loop has the stream: it may be fed from now. */
+    /** The loop has the stream: it may be fed from now on. */
     void (*on_attached)(sse_stream_t *stream, void *baton);
-    /** Nothing waits any more; called after each time something did. */
+    /** The queue has become empty. */
     void (*on_drained)(sse_stream_t *stream, void *baton);
-    /** Whether it has given all that there is for now.
+    /** Whether the source has given all that there is for now.
      *  @param upto out: the id that a client which has all of that may come
-     *         back with; 0: the last it was sent */
+     *         back with; 0: the last one it was sent */
     int (*is_caught_up)(sse_stream_t *stream, void *baton, sse_id_t *upto);
-    /** It takes no more.  Comes once for each stream that was created, also
-     *  where on_attached never came; the baton may go. */
+    /** The stream takes no more.  Called once for each stream, even if
+     *  on_attached never was; the baton may be freed. */
     void (*on_ended)(sse_stream_t *stream, void *baton);
 } sse_source_t;
 
@@ -66,84 +66,66 @@ typedef struct {
     apr_size_t queue_bytes;
     int queue_drop;                 /**< never end a slow client's stream */
     apr_interval_time_t queue_time; /**< without progress; 0: no limit */
-    int half_keep;
+    int half_keep;                  /**< a half-closed connection stays open */
 } sse_stream_opts_t;
 
-/** The settings in force for this request.  Request thread. */
-void sse_stream_opts(request_rec *r, sse_stream_opts_t *opts);
-
-/** What a stream is made of. */
+/** What a stream is made of; see sse_open_run(). */
 typedef struct {
     sse_stream_opts_t opts;
     const sse_format_t *format;
     const char *channels; /**< for the log note; lives as long as the request */
     const sse_source_t *source;
     void *baton;         /**< the source's */
-    sse_id_t now;        /**< a client that is sent nothing may come back with
-                              that id; 0: with its own */
-    int can_poll;        /**< its client misses nothing where the stream ends
-                              and it comes again with the last id */
-    sse_ready_fn *ready; /**< run on a worker when it is open, or NULL */
+    sse_id_t now;        /**< the id that a client which is sent nothing may
+                              come back with; 0: its own */
+    int can_poll;        /**< the client misses nothing if the stream ends and
+                              it comes back with the last id */
+    sse_ready_fn *ready; /**< called on a worker once it is open; or NULL */
     void *ready_baton;
 } sse_stream_plan_t;
-
-/**
- * Send the head and run the stream.  Request thread; what it returns is what
- * the handler returns: SUSPENDED, or OK when all is over.  The request may be
- * gone by then, unless it was refused, with nothing sent and Retry-After set:
- * HTTP_SERVICE_UNAVAILABLE (SSEMaxStreams, SSEMaxThreads),
- * HTTP_TOO_MANY_REQUESTS (SSEMaxStreamsPerClient); the note sse-refused says
- * which.  HTTP_MISDIRECTED_REQUEST, see below, is another such answer.
- */
-int sse_stream_run(request_rec *r, const sse_stream_plan_t *plan);
-
-/** Whether the request came over another host's HTTP/2 connection, and its own
- *  host has no HTTP/2: answered 421, a browser makes a connection of its own.
- *  Request thread. */
-int sse_stream_is_misdirected(request_rec *r);
-
-/** The head of a stream's response, without a stream (HEAD; a child that is
- *  leaving).  Request thread. */
-void sse_stream_head(request_rec *r, const sse_format_t *format);
 
 sse_stream_t *sse_stream_acquire(sse_stream_t *stream); /**< any thread */
 void sse_stream_release(sse_stream_t *stream);          /**< any thread */
 
 /** What to do when more waits than SSEQueue allows. */
 typedef enum {
-    SSE_PUSH_ALWAYS, /**< send it all the same: a piece of what is caught up
+    SSE_PUSH_ALWAYS, /**< queue it nevertheless: a piece of what is caught up
                           on, when nothing waits; comments */
-    SSE_PUSH_BOUNDED /**< refuse */
+    SSE_PUSH_BOUNDED /**< refuse it */
 } sse_push_e;
 
 /**
- * Have these bytes sent.  Any thread.  Takes a reference of its own.
- * @return APR_SUCCESS; APR_EAGAIN: refused, the queue is full; APR_EOF: ended
- *         by us; APR_ECONNABORTED: the client is gone
+ * Queue these bytes.  Any thread.  Takes a reference of its own.
+ * @return APR_SUCCESS; APR_EAGAIN: refused, the queue is full; APR_EOF: the
+ *         server has ended the stream; APR_ECONNABORTED: the client has left
  */
 apr_status_t sse_stream_push(sse_stream_t *stream, sse_buf_t *buf,
                              sse_push_e how);
 
 /**
- * End it.  Any thread.  What waits is still sent where the reason is ours and
- * the client can take it.
+ * End the stream.  Any thread.  What waits is still sent if the server ends it
+ * and the client can take it.
  * @return APR_SUCCESS, or APR_EOF: it had ended already
  */
 apr_status_t sse_stream_end(sse_stream_t *stream, sse_close_reason_e reason,
                             apr_status_t status);
 
 /**
- * End it for a reason that ends many others as well: its client is told when to
- * come back, half to one and a half of SSERetry from now, so that not all of
- * them come at one time.  loop.
+ * End the stream for a reason that ends many others as well: the client is told
+ * to come back after half to one and a half of SSERetry, so that not all of them
+ * come at the same time.  loop.
  */
 void sse_stream_dismiss(sse_stream_t *stream, sse_close_reason_e reason);
+
+/** End the stream, its client told to come back, as soon as all that is due has
+ *  been sent: its thread is needed.  Any thread. */
+void sse_stream_poll(sse_stream_t *stream);
 
 /** Why it ended, or SSE_CLOSE_NONE.  Any thread. */
 sse_close_reason_e sse_stream_reason(const sse_stream_t *stream);
 
-/** What to answer who uses it after its end: APR_EOF or APR_ECONNABORTED.  Any
- *  thread. */
+/** The status for whoever uses it after its end: APR_EOF or APR_ECONNABORTED,
+ *  as of sse_stream_push().  Any thread. */
 apr_status_t sse_stream_ended_status(const sse_stream_t *stream);
 
 /** The host it belongs to.  Any thread. */
@@ -158,14 +140,10 @@ const sse_stream_opts_t *sse_stream_settings(const sse_stream_t *stream);
 /** Whether nothing waits to be written.  Any thread. */
 int sse_stream_is_drained(sse_stream_t *stream);
 
-/** Have on_drained called soon, if nothing waits. loop. */
+/** Have on_drained called soon, if nothing waits.  loop. */
 void sse_stream_poke(sse_stream_t *stream);
 
-/** Its source's baton until on_ended, else NULL.  loop. */
+/** Its source's baton until on_ended, then NULL.  loop. */
 void *sse_stream_source(const sse_stream_t *stream);
-
-/** child_init, before the loop is started.
- *  @param is_async whether the MPM can suspend connections */
-void sse_stream_open_init(sse_loop_t *loop, int is_async);
 
 #endif /* SSE_STREAM_H */

@@ -204,6 +204,18 @@ int sse_reason_drains(sse_close_reason_e reason);
 /** loop: have its timer fire when something is due. */
 void sse_stream_arm(sse_stream_t *stream);
 
+/* sse_stream_poll.c: loop, but for the first */
+
+/** Request thread. */
+void sse_stream_poll_init(sse_stream_t *stream);
+/** The stream polls from now on: set its deadline. */
+void sse_stream_poll_begin(sse_stream_t *stream);
+/** Nothing waits to be written, or "ready" has returned: a stream that polls
+ *  may be complete. */
+void sse_stream_poll_drained(sse_stream_t *stream);
+/** The deadline of a stream that polls has come. */
+void sse_stream_poll_over(sse_stream_t *stream);
+
 /* sse_streams.c: loop, but for sse_streams_init() */
 void sse_streams_init(sse_loop_t *loop); /* child_init */
 void sse_streams_add(sse_stream_t *stream);

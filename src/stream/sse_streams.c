@@ -34,7 +34,8 @@ static void end_some(unsigned int most)
 {
     sse_stream_t *stream;
 
-    TAILQ_FOREACH(stream, &all.streams, link) {
+    TAILQ_FOREACH(stream, &all.streams, link)
+    {
         if (most && sse_stream_reason(stream) == SSE_CLOSE_NONE) {
             sse_stream_dismiss(stream, SSE_CLOSE_SHUTDOWN);
             --most;

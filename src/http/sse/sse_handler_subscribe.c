@@ -12,6 +12,7 @@
 #include "http/sse_reply.h"
 #include "hub/sse_hub.h"
 #include "hub/sse_start.h"
+#include "stream/open/sse_open.h"
 
 /* Bytes of an id, which is untrusted text, that are looked at. */
 #define LAST_ID_MAX 256
@@ -105,7 +106,7 @@ static int answer_full(request_rec *r, const char *why)
         "stream; try again later");
 }
 
-/* @param rv of sse_stream_run(): only if it refused is there surely still a
+/* @param rv of sse_open_run(): only if it refused is there surely still a
  *        request */
 static int answer_refused(request_rec *r, int rv)
 {
@@ -145,11 +146,11 @@ static int subscribe(request_rec *r, const apr_array_header_t *channels)
         return answer_unavailable(r, "the event store cannot be read now; try "
                                      "again");
     }
-    sse_stream_opts(r, &plan.opts);
+    sse_open_opts(r, &plan.opts);
     plan.format = &sse_format_sse;
     plan.channels = names_of(r, channels);
     plan.can_poll = 1;
-    return answer_refused(r, sse_stream_run(r, &plan));
+    return answer_refused(r, sse_open_run(r, &plan));
 }
 
 int sse_handler_subscribe(request_rec *r)
@@ -171,11 +172,11 @@ int sse_handler_subscribe(request_rec *r)
         return answer_unavailable(r, "the event store is not open in this "
                                      "server; its error log says why");
     }
-    if (r->header_only && sse_stream_is_misdirected(r)) {
+    if (r->header_only && sse_open_is_misdirected(r)) {
         return answer_misdirected(r);
     }
     if (r->header_only) {
-        sse_stream_head(r, &sse_format_sse);
+        sse_open_head(r, &sse_format_sse);
         return OK;
     }
     return subscribe(r, channels);

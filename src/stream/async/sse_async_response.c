@@ -17,8 +17,7 @@ static void go_on(sse_async_conn_t *conn)
     conn_rec *c = conn->c;
 
     sse_async_count_logged(conn);
-    if (c->keepalive != AP_CONN_KEEPALIVE ||
-        sse_leave_how() != SSE_STAY) {
+    if (c->keepalive != AP_CONN_KEEPALIVE || sse_leave_how() != SSE_STAY) {
         sse_async_linger(conn);
     }
     else if (c->data_in_input_filters) {

@@ -36,7 +36,7 @@ typedef struct sse_h2_conn_t sse_h2_conn_t;
 void sse_h2_register(void);
 
 /**
- * Whether a stream had better end by sse_wait_poll(), so that what lies
+ * Whether a stream had better end by sse_stream_poll(), so that what lies
  * begins.  Called by the threads of streams over HTTP/2, now and then; costs
  * nothing as long as no request waits.
  */

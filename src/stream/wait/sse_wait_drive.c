@@ -263,7 +263,7 @@ static void wait_more(sse_stream_t *stream)
     }
     if (stream->can_poll && !stream->yields && sse_h2_must_yield()) {
         stream->yields = 1;
-        sse_wait_poll(stream);
+        sse_stream_poll(stream);
     }
     clock_gettime(CLOCK_REALTIME, &until);
     until.tv_nsec += ABORT_POLL_MSEC * 1000000L;

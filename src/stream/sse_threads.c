@@ -2,7 +2,7 @@
  * mod_sse: Server-Sent Events for Apache httpd.
  * See LICENSE for the terms. */
 
-#include "stream/wait/sse_threads.h"
+#include "stream/sse_threads.h"
 
 #include <http_log.h>
 #include <pthread.h>
@@ -13,7 +13,6 @@
 #include "loop/sse_complain.h"
 #include "shared/sse_counters.h"
 #include "stream/sse_stream.h"
-#include "stream/wait/sse_wait.h"
 
 APLOG_USE_MODULE(sse);
 
@@ -271,7 +270,7 @@ static void end_surplus(sse_threads_conn_t *conn)
         stream = find_surplus(conn);
         pthread_mutex_unlock(&all.lock);
         if (stream) {
-            sse_wait_poll(stream);
+            sse_stream_poll(stream);
             sse_stream_release(stream);
         }
     } while (stream);

@@ -2,7 +2,7 @@
  * mod_sse: Server-Sent Events for Apache httpd.
  * See LICENSE for the terms. */
 
-#include "stream/sse_stream_private.h"
+#include "stream/open/sse_open.h"
 
 #include <http_log.h>
 #include <http_protocol.h>
@@ -18,6 +18,7 @@
 #include "stream/async/sse_async.h"
 #include "stream/sse_conn_record.h"
 #include "stream/sse_filters.h"
+#include "stream/sse_stream_private.h"
 #include "stream/wait/sse_wait.h"
 
 APLOG_USE_MODULE(sse);
@@ -30,7 +31,7 @@ static struct {
     int is_async;     /* likewise */
 } child;
 
-void sse_stream_open_init(sse_loop_t *loop, int is_async)
+void sse_open_init(sse_loop_t *loop, int is_async)
 {
     child.loop = loop;
     child.is_async = is_async;
@@ -38,7 +39,7 @@ void sse_stream_open_init(sse_loop_t *loop, int is_async)
     sse_streams_init(loop);
 }
 
-void sse_stream_opts(request_rec *r, sse_stream_opts_t *opts)
+void sse_open_opts(request_rec *r, sse_stream_opts_t *opts)
 {
     opts->heartbeat = sse_conf_heartbeat(r);
     opts->retry = sse_conf_retry(r);
@@ -62,7 +63,7 @@ static int has_body(request_rec *r)
            (length && strcmp(length, "0"));
 }
 
-void sse_stream_head(request_rec *r, const sse_format_t *format)
+void sse_open_head(request_rec *r, const sse_format_t *format)
 {
     const char *const *header;
 
@@ -157,7 +158,7 @@ static sse_stream_t *create(request_rec *r, const sse_stream_plan_t *plan,
     stream->bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
     stream->drive = may_suspend(r) ? &sse_async_drive : &sse_wait_drive;
     sse_stream_init_tasks(stream);
-    sse_wait_prepare(stream);
+    sse_stream_poll_init(stream);
     if (stream->drive == &sse_async_drive) {
         sse_async_prepare(stream); /* stream_open may send already */
     }
@@ -231,7 +232,7 @@ static int is_gone(request_rec *r, const sse_stream_plan_t *plan, int fd)
             sse_peer_look(fd, plan->opts.half_keep) != SSE_CLOSE_NONE);
 }
 
-int sse_stream_is_misdirected(request_rec *r)
+int sse_open_is_misdirected(request_rec *r)
 {
     conn_rec *c = r->connection->master;
 
@@ -243,7 +244,7 @@ static int send_away(request_rec *r, const sse_stream_plan_t *plan,
                      apr_int64_t retry, sse_id_t upto)
 {
     plan->source->on_ended(NULL, plan->baton);
-    sse_stream_head(r, plan->format);
+    sse_open_head(r, plan->format);
     r->connection->keepalive = AP_CONN_CLOSE;
     send_buf(r, plan->format->goodbye(retry, upto, 1));
     return OK;
@@ -348,7 +349,7 @@ static int start(request_rec *r, const sse_stream_plan_t *plan)
     if (sse_leave_how() != SSE_STAY) {
         return send_away(r, plan, LEAVING_RETRY_MSEC, 0);
     }
-    if (sse_stream_is_misdirected(r)) {
+    if (sse_open_is_misdirected(r)) {
         plan->source->on_ended(NULL, plan->baton);
         return HTTP_MISDIRECTED_REQUEST;
     }
@@ -356,7 +357,7 @@ static int start(request_rec *r, const sse_stream_plan_t *plan)
     if (rv != OK) {
         return rv == DONE ? OK : rv;
     }
-    sse_stream_head(r, plan->format);
+    sse_open_head(r, plan->format);
     first = plan->format->first(apr_time_as_msec(plan->opts.retry));
     /* Until here, who watches the request tells of its end. */
     if (send_buf(r, first) != APR_SUCCESS || !sse_watcher_disarm(r, &is_open)) {
@@ -369,7 +370,7 @@ static int start(request_rec *r, const sse_stream_plan_t *plan)
 
 /* From here on a stop finds all that it has to tell of with the loop.  The
  * request may be gone in the end, but not where a signal is held back. */
-int sse_stream_run(request_rec *r, const sse_stream_plan_t *plan)
+int sse_open_run(request_rec *r, const sse_stream_plan_t *plan)
 {
     conn_rec *c = r->connection;
     int rv;

@@ -3,18 +3,17 @@
  * See LICENSE for the terms. */
 
 /**
- * @file sse_wait_poll.c
+ * @file sse_stream_poll.c
  * A stream that may hold its thread for a moment only: it is sent what is due,
  * and the id that it may come back with, and ends.  EventSource then comes
  * again by itself, after the time of retry, and misses nothing.
  *
- * Threads: the loop's, but for sse_wait_poll().
+ * Threads: the loop's, but for sse_stream_poll().
  */
 
 #include "stream/sse_stream_private.h"
 
 #include "sse_atomic.h"
-#include "stream/wait/sse_wait.h"
 
 /* How long that may take; what is not sent by then the next one is sent. */
 #define MOMENT_MSEC 5000
@@ -27,7 +26,7 @@ static int may_end(sse_stream_t *stream)
            sse_stream_is_drained(stream);
 }
 
-void sse_wait_poll_drained(sse_stream_t *stream)
+void sse_stream_poll_drained(sse_stream_t *stream)
 {
     sse_id_t upto = 0;
 
@@ -37,12 +36,12 @@ void sse_wait_poll_drained(sse_stream_t *stream)
     }
 }
 
-void sse_wait_poll_over(sse_stream_t *stream)
+void sse_stream_poll_over(sse_stream_t *stream)
 {
     sse_stream_dismiss(stream, SSE_CLOSE_POLL);
 }
 
-void sse_wait_poll_begin(sse_stream_t *stream)
+void sse_stream_poll_begin(sse_stream_t *stream)
 {
     apr_uint64_t end = sse_loop_now(stream->loop) + MOMENT_MSEC;
 
@@ -62,16 +61,19 @@ static void on_poll(sse_task_t *task)
     }
     else if (stream->phase == SSE_PHASE_OPEN &&
              !stream->r->connection->aborted) {
-        sse_wait_poll_begin(stream);
+        sse_stream_poll_begin(stream);
         sse_stream_arm(stream);
-        sse_wait_poll_drained(stream);
+        sse_stream_poll_drained(stream);
     }
     sse_stream_release(stream);
 }
 
-void sse_wait_prepare(sse_stream_t *stream) { stream->poll_task.run = on_poll; }
+void sse_stream_poll_init(sse_stream_t *stream)
+{
+    stream->poll_task.run = on_poll;
+}
 
-void sse_wait_poll(sse_stream_t *stream)
+void sse_stream_poll(sse_stream_t *stream)
 {
     sse_stream_post(stream, &stream->poll_task);
 }
