@@ -516,7 +516,7 @@ static int may_watch(request_rec *r)
 
     if (rv != APR_SUCCESS && sse_complain_is_due(&complaint)) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, rv, r,
-                      "no thread can be made for callbacks, and a request is "
+                      "cannot create a thread for callbacks; a request is "
                       "served without SSEWatch: see the limits on threads "
                       "(TasksMax of systemd's unit, RLIMIT_NPROC of the user, "
                       "the cgroup's pids.max). Not told again for a minute");

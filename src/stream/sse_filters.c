@@ -12,11 +12,11 @@
 /* What mod_filter calls a filter that AddOutputFilterByType adds. */
 #define BY_TYPE "BYTYPE:"
 
-/* They pass on what they are given, or keep it until there is a FLUSH, and they
- * take no memory for each event.  "sed" is not among them: ExtFilterDefine
- * takes any name, and that is a likely one.  Nor is INCLUDES, whose subrequests
- * may be a CGI's; DUMPIO_OUT, which writes each event to the log; and xml2enc,
- * which takes memory of the request for each brigade. */
+/* They pass data on, or keep it until there is a FLUSH, and they allocate nothing
+ * per event.  Not among them: "sed", a likely name for ExtFilterDefine, which
+ * takes any; INCLUDES, whose subrequests may run a CGI; DUMPIO_OUT, which writes
+ * each event to the log; and xml2enc, which allocates from the request's pool
+ * for each brigade. */
 static const char *const trusted[] = {
     /* httpd's own, mod_ssl, mod_tls */
     "byterange", "chunk", "content_length", "core", "http_header",
@@ -53,8 +53,8 @@ static int is_named(const apr_array_header_t *names, const char *name)
     return 0;
 }
 
-/* What FilterDeclare declares has a name of the administrator's, and providers
- * that are mod_filter's secret. */
+/* A filter of FilterDeclare has a name of the administrator's choice, and its
+ * providers are private to mod_filter. */
 static int may_wait(const ap_filter_rec_t *frec,
                     const apr_array_header_t *names)
 {

@@ -4,11 +4,11 @@
 
 /**
  * @file sse_filters.h
- * Whether a response's output filters may be run on the loop.
+ * Whether a response's output filters may run on the loop.
  *
- * One that sleeps, or waits for a program, would hold up all streams of the
- * child.  Nothing tells from outside which do, so those are trusted that are
- * known not to, and those that the administrator names.
+ * A filter that sleeps or waits for a program would block all streams of the
+ * child.  Nothing shows from outside which filters do, so only those are trusted
+ * that are known not to, and those that the administrator names.
  *
  * Threads: the request's.
  */
@@ -18,9 +18,9 @@
 
 #include <httpd.h>
 
-/** The first of the request's output filters that may wait, or NULL.  To be
- *  asked when the first bytes have been sent: filters that have nothing to do
- *  here have taken themselves out by then. */
+/** The first of the request's output filters that may block, or NULL.  Call it
+ *  when the first bytes have been sent: filters that have nothing to do here
+ *  have removed themselves by then. */
 const char *sse_filters_waiting(request_rec *r);
 
 #endif /* SSE_FILTERS_H */

@@ -9,8 +9,8 @@
 
 APLOG_USE_MODULE(sse);
 
-/* Names and values are the table's own strings: few, and alive as long as the
- * request.  Kept small, as every stream has it. */
+/* Names and values are the table's own strings, which live as long as the
+ * request.  Small, as every stream has one. */
 struct sse_headers_t {
     int n;
     struct {
@@ -54,7 +54,7 @@ static const char *add_name(request_rec *r, const char *names, const char *name)
     return names ? apr_pstrcat(r->pool, names, ", ", name, NULL) : name;
 }
 
-/* One that has another value now is named by is_kept() below. */
+/* A header with another value now is found by is_kept(). */
 static int is_removed(request_rec *r, const char *name)
 {
     return !apr_table_get(r->headers_out, name);

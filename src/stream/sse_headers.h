@@ -4,8 +4,8 @@
 
 /**
  * @file sse_headers.h
- * Response headers are sent when a stream starts; whoever changes them later
- * changes nothing, and shall know.
+ * Response headers are sent when a stream starts; changing them later has no
+ * effect, which the log then says.
  *
  * Threads: sse_headers_keep() the request's; sse_headers_warn() the one that
  * owns the request at its end.
@@ -16,13 +16,13 @@
 
 #include <httpd.h>
 
-/** The response's headers at one moment, in the request's pool. */
+/** A snapshot of the response's headers, in the request's pool. */
 typedef struct sse_headers_t sse_headers_t;
 
 sse_headers_t *sse_headers_keep(request_rec *r);
 
-/** Log one WARNING that names those which were set, changed or removed since.
- */
+/** Log one warning that names the headers which were set, changed or removed
+ *  since. */
 void sse_headers_warn(request_rec *r, const sse_headers_t *headers);
 
 #endif /* SSE_HEADERS_H */

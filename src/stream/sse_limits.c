@@ -18,8 +18,8 @@
 
 APLOG_USE_MODULE(sse);
 
-/* Pairs of child and client; of child and server or host.  Only what is used is
- * ever touched, 32 bytes each. */
+/* Pairs of child and client; of child and server or host.  32 bytes each, of
+ * which only those in use are ever in memory. */
 #define CLIENTS 131072
 #define TOTALS  16384
 
@@ -51,7 +51,7 @@ void sse_limits_ended(pid_t pid)
 
 /* -- What has a limit ------------------------------------------------------ */
 
-/* Pointers and places in the configuration change with each restart. */
+/* By name, as pointers and line numbers change with a restart. */
 static const char *host_name(request_rec *r)
 {
     const server_rec *s = r->server;
@@ -106,27 +106,27 @@ static void complain(request_rec *r, const sse_quota_want_t *want)
 {
     if (want->key.kind == SSE_QUOTA_CLIENT) {
         ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r,
-                      "SSEMaxStreamsPerClient %u: the client %s has as many "
-                      "open streams, and more are answered 429. Raise it if "
-                      "many people share that address. Not told again for a "
-                      "minute",
+                      "SSEMaxStreamsPerClient %u: client %s has that many open "
+                      "streams; further ones are answered 429. Raise the limit "
+                      "if many people share the address. Not logged again for "
+                      "a minute",
                       want->limit, client_name(r));
     }
     else if (want->key.kind == SSE_QUOTA_PROCESS) {
         ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r,
-                      "SSEMaxThreads %s: streams hold %u of the server's %d "
-                      "processes, and new ones are answered 503, so that the "
-                      "others can serve. Have more (MaxRequestWorkers), or the "
-                      "event MPM, where streams hold none. Not told again for "
-                      "a minute",
+                      "SSEMaxThreads %s: streams occupy %u of the server's %d "
+                      "processes; further ones are answered 503, so that the "
+                      "other processes can serve requests. Raise "
+                      "MaxRequestWorkers, or use the event MPM, where streams "
+                      "occupy none. Not logged again for a minute",
                       sse_conf_max_threads_text(r->server, r->pool),
                       want->limit, sse_mpm()->children);
     }
     else {
         ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r,
-                      "SSEMaxStreams %u: %s has as many open streams, and "
-                      "more are answered 503. Raise it if the server can carry "
-                      "more. Not told again for a minute",
+                      "SSEMaxStreams %u: %s has that many open streams; "
+                      "further ones are answered 503. Raise the limit if the "
+                      "server can carry more. Not logged again for a minute",
                       want->limit,
                       want->key.kind == SSE_QUOTA_SERVER
                           ? "the server"
@@ -138,14 +138,14 @@ static void complain_full(request_rec *r, int is_client)
 {
     ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r,
                   is_client
-                      ? "there is no room to count the streams of one more "
-                        "client address: it is let in without a limit. So many "
-                        "come at once in an attack: see SSEMaxStreams. Not "
-                        "told again for a minute"
-                      : "there is no room to count the streams of one more "
-                        "host, which is answered 503: remove SSEMaxStreams "
+                      ? "no room to count the streams of another client "
+                        "address, which is let in without a limit. So many "
+                        "addresses may be an attack: see SSEMaxStreams. Not "
+                        "logged again for a minute"
+                      : "no room to count the streams of another virtual "
+                        "host, which is answered 503. Remove SSEMaxStreams "
                         "from some virtual hosts, or have fewer children. Not "
-                        "told again for a minute");
+                        "logged again for a minute");
 }
 
 static const char *directive_of(const sse_quota_want_t *want)

@@ -4,11 +4,10 @@
 
 /**
  * @file sse_queue.h
- * What waits to be written to one client: a growing ring of buffers.
+ * What waits to be written to one client: a growing ring of buffers, which has
+ * no memory while it is empty.
  *
- * An idle stream's ring has no memory of its own.
- *
- * Threads: none of its own; its stream's lock guards it.
+ * Threads: one at a time; a stream's queue is guarded by the stream's lock.
  */
 
 #ifndef SSE_QUEUE_H

@@ -16,15 +16,15 @@
 
 APLOG_USE_MODULE(sse);
 
-/* What waits when we end a stream gets this long to be written. */
+/* When the server ends a stream, what waits gets this long to be written. */
 #define DRAIN_MSEC 5000
-/* And so long where the child stops at once. */
+/* And this long when the child stops at once. */
 #define STOP_DRAIN_MSEC 500
 /* And a thread this long to leave the write that it is in. */
 #define CUT_MSEC 500
 /* The longest that clients wait between two polls. */
 #define POLL_RETRY_MSEC 5000
-/* How often a client that owes an answer is looked at in SSEDeadPeer. */
+/* How often in SSEDeadPeer it is looked whether an acknowledgement is due. */
 #define ASKS_PER_TIME 8
 
 sse_stream_t *sse_stream_acquire(sse_stream_t *stream)
@@ -112,8 +112,8 @@ static apr_uint64_t dead_msec(const sse_stream_t *stream)
     return (apr_uint64_t)apr_time_as_msec(stream->opts.dead_peer);
 }
 
-/* A client that owes nothing costs nothing.  A thread may be stuck in a write
- * and tell of none. */
+/* A client that owes nothing costs nothing.  A thread that hangs in a write does
+ * not report that anything was written. */
 static void owe(sse_stream_t *stream, int owed)
 {
     stream->owed =
@@ -189,8 +189,8 @@ static void on_timer(uv_timer_t *timer)
     sse_stream_arm(stream);
 }
 
-/* A heartbeat is due after so long a silence: a write need not touch the timer
- * for that, which finds out when it fires. */
+/* A write does not reset the timer for the next heartbeat: the timer finds out
+ * when it fires. */
 void sse_stream_arm(sse_stream_t *stream)
 {
     apr_uint64_t now = sse_loop_now(stream->loop), due = APR_UINT64_MAX;
@@ -219,7 +219,7 @@ static void on_timer_closed(uv_handle_t *handle)
 
 /* -- The end --------------------------------------------------------------- */
 
-/* @return whether nobody did before: then the end has to be posted */
+/* @return whether it had none: then the end has to be posted */
 static int set_reason(sse_stream_t *stream, sse_close_reason_e reason,
                       apr_status_t status)
 {
@@ -231,8 +231,8 @@ static int set_reason(sse_stream_t *stream, sse_close_reason_e reason,
     return 1;
 }
 
-/* A waiting drive's thread may find at once that it cannot write the last
- * bytes: by then there is a reason. */
+/* The reason comes first: the thread of a waiting drive may find at once that it
+ * cannot write the last bytes. */
 static apr_status_t end(sse_stream_t *stream, sse_close_reason_e reason,
                         apr_status_t status, apr_int64_t retry, sse_id_t upto)
 {
@@ -258,7 +258,7 @@ apr_status_t sse_stream_end(sse_stream_t *stream, sse_close_reason_e reason,
     return end(stream, reason, status, 0, 0);
 }
 
-/* Half to one and a half of SSERetry, so that not all come back at one time. */
+/* Half to one and a half of SSERetry: not all come back at the same time. */
 void sse_stream_say_goodbye(sse_stream_t *stream, sse_close_reason_e reason,
                             sse_id_t upto)
 {
@@ -314,7 +314,7 @@ static int is_ending(const sse_stream_t *stream)
            stream->phase == SSE_PHASE_CUT;
 }
 
-/* From now, not from when the loop last woke. */
+/* From now, not from when the loop last woke up. */
 static void start_end_timer(sse_stream_t *stream, apr_uint64_t msec)
 {
     uv_update_time(sse_loop_uv(stream->loop));
@@ -326,7 +326,7 @@ static void drain(sse_stream_t *stream)
     start_end_timer(stream, sse_stream_reason(stream) == SSE_CLOSE_STOP
                                 ? STOP_DRAIN_MSEC
                                 : DRAIN_MSEC);
-    /* What was sent before the loop had it has nobody's kick yet. */
+    /* Nobody has kicked for what was sent before it was attached. */
     stream->drive->kick(stream);
 }
 
@@ -335,8 +335,8 @@ static void await_writer(sse_stream_t *stream)
     start_end_timer(stream, CUT_MSEC);
 }
 
-/* The writer may still be at it (a waiting drive stuck in a write): numbers are
- * taken under the lock, which it holds to change them. */
+/* The writer may still be busy (a waiting drive that hangs in a write): it
+ * changes these numbers under the lock. */
 static void fill(sse_stream_t *stream, sse_ending_t *ending)
 {
     sse_close_t *close = &ending->ended.close;
@@ -359,7 +359,7 @@ static void fill(sse_stream_t *stream, sse_ending_t *ending)
     pthread_mutex_unlock(&stream->lock);
 }
 
-/* User code that has the request may still be at it, though told. */
+/* Modules' code that has pinned the request may still be running. */
 static void on_told(sse_task_t *task)
 {
     sse_stream_t *stream = sse_owner_of(task, sse_stream_t, told_task);
@@ -409,7 +409,7 @@ static int drains(const sse_stream_t *stream)
            (reason == SSE_CLOSE_STOP || sse_leave_how() != SSE_LEAVE_AT_ONCE);
 }
 
-/* It has a reason. */
+/* A stream that is open and has a reason to end. */
 static void end_open(sse_stream_t *stream)
 {
     stream->source->on_ended(stream, stream->source_baton);
@@ -483,13 +483,13 @@ static void set_deadline(sse_stream_t *stream)
     apr_uint64_t age = apr_time_as_msec(stream->opts.max_age);
 
     if (age) {
-        /* Up to a tenth earlier, so that not all end at once. */
+        /* Up to a tenth earlier, so that not all end at the same time. */
         age -= (apr_uint64_t)((double)age / 10 * sse_streams_spread());
         stream->deadline = sse_loop_now(stream->loop) + age;
     }
 }
 
-/* Worker: the application's own function, with the request pinned. */
+/* Worker: the module's own function, with the request pinned. */
 static void run_ready(sse_job_t *job)
 {
     sse_stream_t *stream = sse_owner_of(job, sse_stream_t, ready_job);
@@ -545,10 +545,9 @@ static void open_up(sse_stream_t *stream)
     else if (stream->ended_early) {
         end_open(stream);
     }
-    /* Else whoever ends it is about to post that. */
+    /* Else whoever ends it is about to post the task. */
 }
 
-/* The one thing a stream's creation and its drives share: tasks. */
 void sse_stream_init_tasks(sse_stream_t *stream)
 {
     stream->attach_task.run = on_attach;

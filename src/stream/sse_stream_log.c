@@ -6,14 +6,14 @@
  * @file sse_stream_log.c
  * The line that says how a stream ended.
  *
- * The log may be a pipe whose program reads no more, so the loop writes to
- * none: a worker does, while the end is being told, so that an end is in the
- * log also where a listener never returns.  The request is pinned meanwhile.
+ * The log may be a pipe whose program has stopped reading, so the loop does not
+ * write to it: a worker does, while the end is being told, so that the end is
+ * logged even if a listener never returns.  The request is pinned meanwhile.
  *
- * To log, httpd makes an id for the request, once, in the request's pool, which
- * a listener may be doing as well by then.  So the id is made at the beginning.
- * Where it is not (an ErrorLogFormat for requests or connections goes by it),
- * who ends the request logs, after all listeners.
+ * To log, httpd makes an id for the request, once, in the request's pool, which a
+ * listener may be doing at the same time.  So the id is made when the stream
+ * opens.  If it is not (ErrorLogFormat for requests or connections depends on
+ * it), whoever ends the request logs, after all listeners.
  */
 
 #include "stream/sse_stream_private.h"
@@ -26,9 +26,9 @@
 
 APLOG_USE_MODULE(sse);
 
-/* So many requests may wait for a log that takes nothing: more than end at once
- * while it takes all, fewer than would use up the child's memory.  Of those
- * that end meanwhile the access log tells. */
+/* How many requests may wait for a log that blocks: more than end at once while
+ * it does not, fewer than would exhaust the child's memory.  The ends of others
+ * are in the access log only. */
 #define WAITING_MOST 10000
 
 static apr_uint32_t waiting; /* atomic */
@@ -76,7 +76,7 @@ static void run_log(sse_job_t *job)
     sse_stream_release(stream);
 }
 
-/* @return whether a worker will do it, or nobody */
+/* @return whether a worker will log it, or nobody */
 static int log_soon(sse_stream_t *stream)
 {
     if (sse_atomic_load(&waiting) >= WAITING_MOST) {

@@ -4,9 +4,9 @@
 
 /**
  * @file sse_stream_poll.c
- * A stream that may hold its thread for a moment only: it is sent what is due,
- * and the id that it may come back with, and ends.  EventSource then comes
- * again by itself, after the time of retry, and misses nothing.
+ * A stream that may occupy its thread for a moment only "polls": it is sent what
+ * is due and the id to come back with, and ends.  EventSource reconnects by
+ * itself after the time of retry, and misses nothing.
  *
  * Threads: the loop's, but for sse_stream_poll().
  */
@@ -15,7 +15,7 @@
 
 #include "sse_atomic.h"
 
-/* How long that may take; what is not sent by then the next one is sent. */
+/* How long that may take; the rest is for the next poll. */
 #define MOMENT_MSEC 5000
 
 static int may_end(sse_stream_t *stream)
@@ -51,7 +51,7 @@ void sse_stream_poll_begin(sse_stream_t *stream)
     }
 }
 
-/* One whose connection has just gone, too, ends for that. */
+/* If its connection has broken meanwhile, it ends for that reason. */
 static void on_poll(sse_task_t *task)
 {
     sse_stream_t *stream = sse_owner_of(task, sse_stream_t, poll_task);

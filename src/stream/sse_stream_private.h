@@ -4,11 +4,13 @@
 
 /**
  * @file sse_stream_private.h
- * What the files of src/stream share: the stream's inside, and its drives.
+ * What the files of src/stream and its folders share: the stream's members, and
+ * the interface of its drives.
  *
  * Threads: members are tagged: "const" is set before the stream is shared,
- * "loop" is touched on the loop only, "lock" under the stream's lock, "writer"
- * by the thread that writes to the connection (the loop, or the handler's).
+ * "loop" belongs to the loop, "lock" is guarded by the stream's lock, "writer"
+ * belongs to the thread that writes to the connection (the loop or the
+ * handler's).
  */
 
 #ifndef SSE_STREAM_PRIVATE_H
@@ -29,15 +31,15 @@
 #include "stream/sse_queue.h"
 #include "stream/sse_stream.h"
 
-/** How far a stream is, on the loop.  Only forward: which may follow which, and
- *  what is done then, is a table in sse_stream.c. */
+/** How far a stream is, as the loop sees it.  The transitions, all forward, are
+ *  a table in sse_stream.c. */
 typedef enum {
-    SSE_PHASE_NEW,      /**< the loop has not seen it yet */
+    SSE_PHASE_NEW,      /**< not attached to the loop yet */
     SSE_PHASE_OPEN,     /**< attached: fed and watched */
     SSE_PHASE_DRAINING, /**< ended by the server; what waits is still written */
     SSE_PHASE_CUT,      /**< ended; a thread has yet to leave its write */
     SSE_PHASE_TELLING,  /**< its end is being told */
-    SSE_PHASE_DONE      /**< the request is let go */
+    SSE_PHASE_DONE      /**< the request is released */
 } sse_phase_e;
 
 /** How a stream is written. */
@@ -48,21 +50,21 @@ typedef struct sse_drive_t {
     apr_status_t (*attach)(sse_stream_t *stream);
     /** Any thread: something waits to be written. */
     void (*kick)(sse_stream_t *stream);
-    /** loop: write no more, whatever waits (it may be stuck in a write).
-     *  @return whether a thread is in a write still, which fails now; what it
-     *          had written is known when it is out */
+    /** loop: write no more, whatever waits.
+     *  @return whether a thread is still in a write, which fails now; how much
+     *          it has written is known when it has returned */
     int (*cut)(sse_stream_t *stream);
-    /** loop: the end was told, or needs no telling: let the request go.  Drops
-     *  the drive's reference, and counts the stream down after that. */
+    /** loop: the end was told, or needs no telling: release the request, then
+     *  the drive's reference, then count the stream down. */
     void (*finish)(sse_stream_t *stream);
 } sse_drive_t;
 
-/** Whether a client takes what waits for it; see sse_stream_slow.c. */
+/** Whether a client reads what waits for it; see sse_stream_slow.c. */
 typedef struct {
     apr_uint64_t look_at;  /* when to look again; 0: nothing waits */
     apr_uint64_t limit;    /* ms without progress, this stream's own */
-    apr_uint64_t progress; /* how far it was at the last look */
-    apr_uint64_t since;    /* when that had changed */
+    apr_uint64_t progress; /* at the last look */
+    apr_uint64_t since;    /* when progress last changed */
 } sse_slow_t;
 
 /** What a client was sent. */
@@ -95,13 +97,13 @@ struct sse_stream_t {
     sse_ready_fn *ready;           /* const; or NULL */
     void *ready_baton;             /* const */
     sse_job_t ready_job, log_job;
-    int log_late; /* loop, then who ends the request: the end's line is his */
+    int log_late; /* loop, then whoever ends the request: it logs the end */
     apr_time_t opened;       /* const */
     sse_quota_claim_t claim; /* loop, once attached: what limits count */
     int polls;               /* loop, once attached: it ends when all that
-                                   is due was sent */
+                                   is due has been sent */
     int can_poll;            /* const: the plan's */
-    int yields;              /* its thread's: it ends so that others begin */
+    int yields;              /* its thread's: it ends so that others start */
     int is_readying;         /* atomic: "ready" has not returned */
 
     apr_status_t status; /* whoever ended it; read by the loop afterwards */
@@ -111,12 +113,12 @@ struct sse_stream_t {
     sse_queue_t queue;    /* lock */
     apr_size_t in_flight; /* lock: taken by the writer, not yet written out */
     apr_uint64_t moved;   /* lock: pieces that were written out */
-    int has_written;      /* lock: since that was looked at */
+    int has_written;      /* lock: since the last look */
 
     apr_bucket_brigade *bb;   /* writer: the one brigade, in r->pool */
     apr_bucket_brigade *rest; /* writer: of HTTP/2, what follows a piece */
-    sse_sent_t begun;         /* writer, under lock: with what is in flight */
-    sse_sent_t sent;          /* likewise: what was written out */
+    sse_sent_t begun; /* writer, under lock: what is in flight included */
+    sse_sent_t sent;  /* likewise: what has been written out */
 
     int is_dead; /* atomic: nothing more can be written */
 
@@ -131,7 +133,7 @@ struct sse_stream_t {
 
     sse_peer_probing_t probing; /* loop, once attached */
     int owed;                   /* loop: the client may owe an answer */
-    apr_uint64_t ask_at;        /* loop: when to look whether it does */
+    apr_uint64_t ask_at;        /* loop: when to look for it */
     apr_uint64_t silent_since;  /* loop: see sse_peer_ask() */
     sse_slow_t slow;            /* loop */
 
@@ -144,47 +146,49 @@ struct sse_stream_t {
     sse_task_t input_task;
 };
 
-/** Any thread: the last bytes of a stream that has ended, behind what waits. */
+/** Any thread: queue the last bytes of a stream that has ended. */
 void sse_stream_add_last(sse_stream_t *stream, sse_buf_t *buf);
 
-/** writer: some of the waiting buffers, oldest first, as buckets at the end of
- *  bb.  Few at a time: should the connection break, those count as not sent.
+/** writer: move some of the queue, oldest first, to the end of bb.  A little at a
+ *  time: if the connection breaks, all of it counts as not sent.
  *  @return how many bytes */
 apr_size_t sse_stream_take(sse_stream_t *stream, apr_bucket_brigade *bb);
 
-/** writer: a piece of what was taken is out. */
+/** writer: a piece of what was taken has been written. */
 void sse_stream_moved(sse_stream_t *stream);
 
-/** writer: what was taken is out, or given up. */
+/** writer: what was taken has been written (is_out), or given up. */
 void sse_stream_wrote(sse_stream_t *stream, int is_out);
 
 /** Any thread: post one of its tasks, with a reference that the task drops. */
 void sse_stream_post(sse_stream_t *stream, sse_task_t *task);
 
-/** The descriptor of its connection, which for HTTP/2 is that of others, too;
- *  or -1.  Whoever has the request. */
+/** The descriptor of its connection, or -1; with HTTP/2 it is shared with other
+ *  streams.  Whoever has the request. */
 int sse_stream_fd(const sse_stream_t *stream);
 
-/** loop: something was written: the client owes an answer. */
+/** loop: something was written: the client owes an acknowledgement. */
 void sse_stream_written(sse_stream_t *stream);
 
-/** loop: something waits that its connection does not take. */
+/** loop: the connection does not take what waits. */
 void sse_stream_stuck(sse_stream_t *stream);
 
 /* sse_stream_slow.c: loop */
 
-/** From now on look whether what waits goes out. @return whether that is new */
+/** Watch from now on whether what waits goes out.
+ *  @return whether it was not watched before */
 int sse_slow_watch(sse_stream_t *stream);
-/** Look, where it is time to.
+/** Look, if it is time to.
  *  @return whether nothing has gone out for the queue's time */
 int sse_slow_look(sse_stream_t *stream, apr_uint64_t now);
 
-/** loop: end it, its client told when to come back, and with which id (0: the
+/** loop: end it; the client is told when to come back, and with which id (0: the
  *  last one it was sent). */
 void sse_stream_say_goodbye(sse_stream_t *stream, sse_close_reason_e reason,
                             sse_id_t upto);
 
-/** loop: it was ended and something is still being written: tell of it now. */
+/** loop: do not wait for what an ended stream still has to write: tell its end
+ *  now. */
 void sse_stream_cut_short(sse_stream_t *stream);
 
 /** loop: the writer has nothing left to write. */
@@ -198,10 +202,10 @@ sse_close_reason_e sse_stream_write_reason(const sse_stream_t *stream,
 void sse_stream_broken(sse_stream_t *stream, sse_close_reason_e reason,
                        apr_status_t status);
 
-/** loop: whether what waits shall still be written when it ends like this. */
+/** loop: whether what waits is still written when a stream ends for this. */
 int sse_reason_drains(sse_close_reason_e reason);
 
-/** loop: have its timer fire when something is due. */
+/** loop: set its timer to the next thing that is due. */
 void sse_stream_arm(sse_stream_t *stream);
 
 /* sse_stream_poll.c: loop, but for the first */
@@ -220,18 +224,18 @@ void sse_stream_poll_over(sse_stream_t *stream);
 void sse_streams_init(sse_loop_t *loop); /* child_init */
 void sse_streams_add(sse_stream_t *stream);
 void sse_streams_remove(sse_stream_t *stream);
-/** loop: from 0 to 1, to spread what would happen all at once. */
+/** loop: random, from 0 to 1, to spread what would happen all at once. */
 double sse_streams_spread(void);
-/* sse_stream.c: request thread, once for each stream. */
+/** sse_stream.c: request thread, once for each stream. */
 void sse_stream_init_tasks(sse_stream_t *stream);
 
 /* sse_stream_log.c */
 
 /** Request thread, before the stream is shared. */
 void sse_stream_log_prepare(request_rec *r);
-/** loop: say in the log how it ended, soon. */
+/** loop: have a worker log how it ended. */
 void sse_stream_log_end(sse_stream_t *stream);
-/** Who ends its request: the same, where the loop could not have it done. */
+/** Whoever ends its request: log it, if the loop could not have it logged. */
 void sse_stream_log_late(const sse_stream_t *stream);
 
 #endif /* SSE_STREAM_PRIVATE_H */

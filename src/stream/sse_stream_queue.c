@@ -4,7 +4,8 @@
 
 /**
  * @file sse_stream_queue.c
- * What waits for a stream, what its writer takes of it, and what was sent.
+ * What waits to be written to a stream, what its writer takes of it, and what
+ * has been sent.
  */
 
 #include "stream/sse_stream_private.h"
@@ -14,12 +15,12 @@
 
 #include "sse_atomic.h"
 
-/* What is taken at a time to be written. */
+/* How much is taken at a time to be written. */
 #define TAKE_BYTES (64 * 1024)
 
 /* -- Feeding --------------------------------------------------------------- */
 
-/* Under the lock.  A single event is never too large for an empty queue. */
+/* Under the lock.  No event is too large for an empty queue. */
 static int is_full(const sse_stream_t *stream, const sse_buf_t *buf)
 {
     apr_size_t waiting = stream->queue.bytes + stream->in_flight;

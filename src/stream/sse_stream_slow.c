@@ -4,28 +4,28 @@
 
 /**
  * @file sse_stream_slow.c
- * Who is too slow: a client that takes none of what waits for it for the time
- * of its SSEQueue.
+ * Slow clients: those that read none of what waits for them for the time of
+ * SSEQueue.
  *
  * How much waits says nothing: a burst fills any queue, and a client that reads
- * gets through it.  Progress is what the client's machine has acknowledged, as
- * a socket's buffer may hold megabytes that a slow client takes minutes to read
- * before the connection takes more.  An HTTP/2 stream shares its connection
- * with others: its progress is what mod_http2 has taken, in small pieces.
+ * gets through it.  Progress is what the client's machine has acknowledged: a
+ * socket's buffer may hold megabytes, for which a slow client needs minutes
+ * before the connection takes more.  An HTTP/2 stream shares its connection: its
+ * progress is what mod_http2 has taken, in small pieces.
  *
- * Looked at a few times in the queue's time, and only while something waits.
- * Each stream's own time is up to a quarter longer, so that those whom one
- * burst stopped are not ended together.
+ * It is looked at a few times in the queue's time, and only while something
+ * waits.  Each stream's own time is up to a quarter longer, so that the streams
+ * that one burst has stopped do not end together.
  *
  * Threads: the loop's.
  */
 
 #include "stream/sse_stream_private.h"
 
-/* How often in the queue's time. */
+/* In the queue's time. */
 #define LOOKS_PER_TIME 8
 
-/* It grows with everything that goes out. */
+/* A number that grows with everything that goes out. */
 static apr_uint64_t progress_of(sse_stream_t *stream)
 {
     apr_uint64_t moved;
@@ -62,8 +62,8 @@ int sse_slow_watch(sse_stream_t *stream)
     return 1;
 }
 
-/* A machine that does not answer at all is SSEDeadPeer's affair, which may
- * give it longer. */
+/* A machine that does not answer at all is left to SSEDeadPeer, which may allow
+ * it more time. */
 static int is_silent(const sse_stream_t *stream)
 {
     return stream->opts.dead_peer && stream->silent_since;

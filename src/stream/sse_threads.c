@@ -119,15 +119,15 @@ static void complain(request_rec *r, const sse_thread_t *thread)
     pthread_mutex_unlock(&all.lock);
     ap_log_rerror(
         APLOG_MARK, APLOG_WARNING, 0, r,
-        "SSEMaxThreads: streams hold as many of this child's threads as they "
-        "may (%d of the MPM's %d, %d of mod_http2's %d), and new ones %s. %s. "
-        "Not told again for a minute",
+        "SSEMaxThreads: streams occupy as many of this child's threads as they "
+        "may (%d of the MPM's %d, %d of mod_http2's %d); further ones %s. %s. "
+        "Not logged again for a minute",
         mpm, sse_mpm()->threads, http2, sse_mpm()->h2_threads,
         is_poll ? "get their events by polling" : "are answered 503",
-        is_http2 ? "With \"Protocols http/1.1\" on the host of the streams "
-                   "they hold none"
+        is_http2 ? "With \"Protocols http/1.1\" on their host streams occupy "
+                   "none"
                  : "Have more threads (MaxRequestWorkers, ThreadsPerChild), or "
-                   "the event MPM and no output filters that may wait");
+                   "use the event MPM and no output filters that may block");
 }
 
 /* Whether the child's share is what the stream did not get. */

@@ -154,7 +154,7 @@ sub no_thread_at_first {
     ok t_cmp($refused->status, 503, 'no thread for ready functions: refused');
     ok t_cmp($refused->header('Retry-After') // '', qr/^\d+$/,
              'no thread for ready functions: and told when to come back');
-    my $said = eventually(sub { (lines(qr/no thread can be made/))[0] });
+    my $said = eventually(sub { (lines(qr/cannot create a thread for callbacks/))[0] });
     ok t_cmp($said, qr/TasksMax/, 'no thread for ready functions: logged');
     threads();
     my $ready = key();

@@ -180,7 +180,7 @@ sub ends_are_told { return eventually(sub { status()->{streams} == 0 }, 30) }
 sub takes_thread {
     my $channel = shift;
 
-    my $re = qr/takes a thread: its output filter (\S+) may wait/;
+    my $re = qr/occupies a thread, as its output filter (\S+) may block/;
     my $before = () = $httpd->lines($re);
     # mod_xml2enc keeps the first bytes back.
     my $stream = open_stream("/c/$channel", port => $httpd->port,
@@ -193,9 +193,9 @@ sub takes_thread {
 }
 
 sub who_takes_a_thread {
-    my @notices = $httpd->lines(qr/sse:notice.*takes a thread.*rate_limit/);
+    my @notices = $httpd->lines(qr/sse:notice.*occupies a thread.*rate_limit/);
     ok t_cmp(scalar @notices, $is_event ? 1 : 0, 'a notice, once in a child');
-    my @lines = $httpd->lines(qr/takes a thread.*SSETrustFilter/);
+    my @lines = $httpd->lines(qr/occupies a thread.*SSETrustFilter/);
     ok t_cmp(scalar @lines, $is_event ? LIMITED + 1 : 0,
              'and a line for each stream');
 

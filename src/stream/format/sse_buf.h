@@ -4,13 +4,13 @@
 
 /**
  * @file sse_buf.h
- * Bytes of one formatted event, shared by all streams that send it.
+ * The bytes of one formatted event, shared by all streams that send it.
  *
- * Formatted once per child, then counted: a queue entry and a bucket are a
- * reference each, and the last one frees it.  The bucket type sets nothing
- * aside, so a slow client costs no copy.
+ * Formatted once per child, then reference-counted: each queue entry and each
+ * bucket is a reference.  The bucket's setaside copies nothing, so a slow client
+ * costs no memory for it.
  *
- * Threads: the bytes are const once made; the count is atomic.  Any thread.
+ * Threads: any; the bytes are const once made, the count is atomic.
  */
 
 #ifndef SSE_BUF_H
@@ -29,12 +29,12 @@ typedef struct {
     char data[];
 } sse_buf_t;
 
-/** Room for len bytes, to be filled in by the maker; never NULL (like a pool,
- *  it ends the process when memory has run out). */
+/** Room for len bytes, to be filled in by the caller; never NULL (as with a pool,
+ *  the process ends when it is out of memory). */
 sse_buf_t *sse_buf_create(apr_size_t len);
 
-/** The same for an event, which is len bytes on the wire, with what is to be
- *  known of it once it was sent.
+/** The same for an event, which is len bytes on the wire, with what has to be
+ *  known once it has been sent.
  *  @param record with id 0 its fields.id, if any, is the application's own */
 sse_buf_t *sse_buf_event(const sse_record_t *record, apr_size_t len);
 
@@ -44,7 +44,7 @@ sse_buf_t *sse_buf_text(const char *text);
 sse_buf_t *sse_buf_acquire(sse_buf_t *buf);
 void sse_buf_release(sse_buf_t *buf);
 
-/** A bucket over its bytes, which takes over the caller's reference. */
+/** A bucket of its bytes; takes over the caller's reference. */
 apr_bucket *sse_buf_bucket(sse_buf_t *buf, apr_bucket_alloc_t *list);
 
 #endif /* SSE_BUF_H */

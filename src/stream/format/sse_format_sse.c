@@ -15,16 +15,16 @@ static void id_text(char *text, sse_id_t id)
     apr_snprintf(text, ID_TEXT, "%" APR_UINT64_T_FMT, id);
 }
 
-/* Whether this byte may stand in a JSON string that somebody puts into a page
- * as it is.  An escape is for markup, for the ends of attributes, and for the
- * two that end a line of a script (U+2028 and U+2029, of three bytes). */
+/* Whether this byte may stand unescaped in a JSON string that somebody puts into
+ * a page as it is.  Escaped are markup, the ends of attributes, and the two
+ * characters that end a line of a script (U+2028 and U+2029, three bytes). */
 static int is_plain(const unsigned char *p)
 {
     return *p >= 0x20 && *p != 0x7f && !strchr("\"'\\<>&`", *p) &&
            !(p[0] == 0xe2 && p[1] == 0x80 && (p[2] | 1) == 0xa9);
 }
 
-/* One character. @return its bytes; out is moved on */
+/* Write one character and move out on. @return how many bytes it had */
 static int put(char **out, const unsigned char *p)
 {
     static const char hex[] = "0123456789abcdef";
@@ -47,7 +47,7 @@ static int put(char **out, const unsigned char *p)
     return len;
 }
 
-/* What the client gave, as a JSON string; it may be no UTF-8 at all. */
+/* What the client gave, as a JSON string; it may not be UTF-8. */
 static char *put_given(char *out, const char *given)
 {
     const unsigned char *p = (const unsigned char *)given;

@@ -23,11 +23,11 @@
 
 APLOG_USE_MODULE(sse);
 
-/* A child that leaves sends its clients to the next one this soon. */
+/* A client that reaches a child which is leaving comes back after this. */
 #define LEAVING_RETRY_MSEC 500
 
 static struct {
-    sse_loop_t *loop; /* const after sse_streams_init() */
+    sse_loop_t *loop; /* const after child_init */
     int is_async;     /* likewise */
 } child;
 
@@ -53,8 +53,8 @@ void sse_open_opts(request_rec *r, sse_stream_opts_t *opts)
 
 /* -- The head -------------------------------------------------------------- */
 
-/* A body that is not read leaves the connection of no use afterwards: httpd
- * would have to read it on the loop to find the next request. */
+/* A connection with an unread request body cannot be used again: httpd would
+ * have to read the body on the loop to find the next request. */
 static int has_body(request_rec *r)
 {
     const char *length = apr_table_get(r->headers_in, "Content-Length");
@@ -77,7 +77,7 @@ void sse_open_head(request_rec *r, const sse_format_t *format)
     }
 }
 
-/* On the handler's thread, where blocking is allowed: the FLUSH goes all the
+/* Takes over the reference.  The handler's thread may block: FLUSH goes all the
  * way down. */
 static apr_status_t send_buf(request_rec *r, sse_buf_t *buf)
 {
@@ -92,23 +92,23 @@ static apr_status_t send_buf(request_rec *r, sse_buf_t *buf)
     return r->connection->aborted ? APR_ECONNABORTED : rv;
 }
 
-/* -- Making one ------------------------------------------------------------ */
+/* -- The stream ------------------------------------------------------------ */
 
-/* The first in a child is told louder. */
+/* The first one in a child is a notice. */
 static void tell_of_filter(request_rec *r, const char *name)
 {
     static int told; /* atomic */
     int level = sse_atomic_cas(&told, 0, 1) ? APLOG_NOTICE : APLOG_INFO;
 
     ap_log_rerror(APLOG_MARK, level, 0, r,
-                  "the stream takes a thread: its output filter %s may wait. "
-                  "If that one never does, name it in SSETrustFilter",
+                  "the stream occupies a thread, as its output filter %s may "
+                  "block. If the filter never does, name it in SSETrustFilter",
                   name);
 }
 
-/* The loop may own a connection only where the MPM lets go of it, and where the
- * request is the connection's own: what ap_internal_redirect() or a subrequest
- * runs cannot be suspended, and an HTTP/2 stream has no socket. */
+/* The loop may own a connection only if the MPM gives it up and the request is
+ * the connection's own: what ap_internal_redirect() or a subrequest runs cannot
+ * be suspended, and an HTTP/2 stream has no socket. */
 static int is_suspendable(request_rec *r)
 {
     conn_rec *c = r->connection;
@@ -117,7 +117,7 @@ static int is_suspendable(request_rec *r)
            !c->clogging_input_filters && !r->main && !r->prev;
 }
 
-/* And it may run no filter that waits. */
+/* And it must not run a filter that may block. */
 static int may_suspend(request_rec *r)
 {
     const char *waiting;
@@ -199,8 +199,8 @@ static int give_up(request_rec *r, const sse_stream_plan_t *plan)
     return OK;
 }
 
-/* Callbacks never run on the loop, so the threads for them must be there before
- * anything opens. */
+/* Callbacks never run on the loop, so their threads must exist before anything
+ * opens. */
 static int reserve_threads(request_rec *r, const sse_stream_plan_t *plan)
 {
     static sse_complaint_t complaint;
@@ -214,10 +214,10 @@ static int reserve_threads(request_rec *r, const sse_stream_plan_t *plan)
     }
     if (sse_complain_is_due(&complaint)) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, rv, r,
-                      "no thread can be made for callbacks, and a stream is "
+                      "cannot create a thread for callbacks; a stream is "
                       "answered 503: see the limits on threads (TasksMax of "
                       "systemd's unit, RLIMIT_NPROC of the user, the cgroup's "
-                      "pids.max). Not told again for a minute");
+                      "pids.max). Not logged again for a minute");
     }
     sse_counters_add(SSE_COUNTER_REFUSED, 1);
     apr_table_setn(r->err_headers_out, "Retry-After", SSE_RETRY_AFTER);
@@ -239,7 +239,7 @@ int sse_open_is_misdirected(request_rec *r)
     return c && !ap_is_allowed_protocol(c, r, r->server, ap_get_protocol(c));
 }
 
-/* No stream: its client is to come again, and then maybe to another child. */
+/* No stream: the client is to come back, maybe to another child. */
 static int send_away(request_rec *r, const sse_stream_plan_t *plan,
                      apr_int64_t retry, sse_id_t upto)
 {
@@ -264,7 +264,7 @@ static sse_thread_e take_thread(request_rec *r, const sse_stream_plan_t *plan,
                             thread);
 }
 
-/* @return OK, or the answer; DONE: it was given */
+/* @return OK, or the status to answer with; DONE: it has been answered */
 static int take(request_rec *r, const sse_stream_plan_t *plan,
                 sse_quota_claim_t *claim, sse_thread_t *thread)
 {
@@ -293,8 +293,8 @@ static int take(request_rec *r, const sse_stream_plan_t *plan,
     }
 }
 
-/* Filters may have come or gone with the head.  What was taken is the stream's,
- * if that holds a thread. */
+/* Filters may have come or gone with the head.  The stream keeps what was taken
+ * if it does occupy a thread. */
 static void settle_thread(sse_stream_t *stream, sse_thread_t *thread)
 {
     if (stream->drive == &sse_async_drive) {
@@ -308,7 +308,7 @@ static void settle_thread(sse_stream_t *stream, sse_thread_t *thread)
     sse_threads_bind(thread, stream);
 }
 
-/* Of one stream alone, its connection lives. */
+/* The client has reset this stream, and its connection lives. */
 static int is_reset(conn_rec *c)
 {
     int fd = c->master ? sse_conn_fd(c->master) : -1;
@@ -317,8 +317,8 @@ static int is_reset(conn_rec *c)
            sse_peer_look(fd, 0) == SSE_CLOSE_NONE;
 }
 
-/* The request may be gone when the loop has it, but not while this thread
- * does. */
+/* Once the loop owns the request it may be destroyed at any time; while this
+ * thread does, it is not. */
 static int open_stream(request_rec *r, const sse_stream_plan_t *plan,
                        const sse_quota_claim_t *claim, sse_thread_t *thread,
                        int is_open)
@@ -359,7 +359,7 @@ static int start(request_rec *r, const sse_stream_plan_t *plan)
     }
     sse_open_head(r, plan->format);
     first = plan->format->first(apr_time_as_msec(plan->opts.retry));
-    /* Until here, who watches the request tells of its end. */
+    /* Up to here the request's watcher tells of its end. */
     if (send_buf(r, first) != APR_SUCCESS || !sse_watcher_disarm(r, &is_open)) {
         sse_limits_give_back(&claim);
         sse_threads_give_back(&thread, is_reset(r->connection));
@@ -368,8 +368,8 @@ static int start(request_rec *r, const sse_stream_plan_t *plan)
     return open_stream(r, plan, &claim, &thread, is_open);
 }
 
-/* From here on a stop finds all that it has to tell of with the loop.  The
- * request may be gone in the end, but not where a signal is held back. */
+/* From here on a stop leaves all ends to the loop.  The request may have been
+ * destroyed at the end, except where signals are held back. */
 int sse_open_run(request_rec *r, const sse_stream_plan_t *plan)
 {
     conn_rec *c = r->connection;
