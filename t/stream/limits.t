@@ -190,7 +190,7 @@ sub clients {
     my $path = path('client/x');
     my @one = let_in(5, $path);
     check_refused(429, 'SSEMaxStreamsPerClient', $path);
-    ok t_cmp(error_line(qr/\[sse:info\].*PerClient 5: the client 127\.0\.0\.1 /)
+    ok t_cmp(error_line(qr/\[sse:info\].*PerClient 5: client 127\.0\.0\.1 /)
              ? 1 : 0, 1, 'the log says who');
     my @two = let_in(5, $path, from => '127.0.0.2');
     ok t_cmp(request('GET', $path, from => '127.0.0.2')->code, 429,
