@@ -2,7 +2,8 @@
  * mod_sse: Server-Sent Events for Apache httpd.
  * See LICENSE for the terms. */
 
-/* Publishing: what is put into a transaction.  Whose, see sse_lmdb_queue.c. */
+/* Publishing: what requests write in their transaction, which
+ * sse_lmdb_queue.c begins. */
 
 #include <sys/types.h>
 #include <limits.h>
@@ -17,7 +18,7 @@ static int add_record(sse_lmdb_write_t *w, const sse_lmdb_event_t *event)
 {
     int rc = sse_lmdb_event_put(w, event);
 
-    /* Of no history: it only lingers. */
+    /* It is in no history: it lingers. */
     if (!rc &&
         (event->record.kind == SSE_RECORD_FORGET || !w->channel.max_count)) {
         w->state.lingering +=
@@ -54,7 +55,7 @@ static int add_entry(sse_lmdb_write_t *w, const sse_lmdb_event_t *event)
     return rc;
 }
 
-/* @return 0: the history remembers the key, and item says so */
+/* @return 0: the history has the key: *item is completed */
 static int find_duplicate(sse_lmdb_write_t *w, sse_append_t *item)
 {
     sse_lmdb_channel_t *channel = &w->channel;
@@ -164,9 +165,7 @@ static int put_request(sse_lmdb_write_t *w, request_t *request)
     return rc ? rc : sse_lmdb_bound(w);
 }
 
-/* Keep below the soft limit.  Most of the time a few records make the room, in
- * the very transaction that needs it.  *again: so many have to go that they
- * should go first, in one of their own. */
+/* Mostly a few records make the room, in the same transaction. */
 int sse_lmdb_keep_room(sse_lmdb_write_t *w, apr_uint64_t need, int *again)
 {
     apr_uint64_t soft = w->store->soft, goal = soft > need ? soft - need : 0;
@@ -183,7 +182,7 @@ int sse_lmdb_keep_room(sse_lmdb_write_t *w, apr_uint64_t need, int *again)
         *again = 1;
     }
     else if (!rc && count && need > soft / 8) {
-        /* There is room, but what was evicted is not to be had yet. */
+        /* There is room, but the evicted pages cannot be used yet. */
         *again = 1;
     }
     return rc;
@@ -204,11 +203,11 @@ int sse_lmdb_put(sse_lmdb_write_t *w, const sse_lmdb_writer_jobs_t *jobs,
     if (rc || (items < EXPIRE_EVERY && mdb_txn_id(w->txn) % EXPIRE_EVERY)) {
         return rc;
     }
-    /* More than come in, so that there is an end to it. */
+    /* More than are added, so that their number falls. */
     return sse_lmdb_expire(w, EXPIRE_EVERY * (16 + 4 * items), &left);
 }
 
-/* Bytes of the map that it takes, about. */
+/* Bytes of the map that an event takes, about. */
 static apr_uint64_t item_room(const sse_lmdb_t *store, const sse_append_t *item,
                               const sse_append_t *before)
 {

@@ -2,8 +2,8 @@
  * mod_sse: Server-Sent Events for Apache httpd.
  * See LICENSE for the terms. */
 
-/* One channel at a time is in hand while a transaction writes: its record is
- * read once and written once, however many events of a batch are its own. */
+/* A write transaction has one channel at hand: its record is read once and
+ * written once, however many events of a batch are the channel's. */
 
 #include "store/lmdb/sse_lmdb.h"
 
@@ -12,7 +12,7 @@ static int make_new(sse_lmdb_write_t *w, sse_slice_t key)
     memset(&w->channel, 0, sizeof(w->channel));
     w->channel.number = w->state.next_number++;
     sse_lmdb_owner_add(w, 1);
-    /* It may have been here before, and removed. */
+    /* A channel of that key may have been removed. */
     return sse_lmdb_floor_get(w->store, w->txn, &w->state, key,
                               &w->channel.evicted);
 }
@@ -59,7 +59,7 @@ static int due_del(sse_lmdb_write_t *w)
     return sse_lmdb_del(w, SSE_DB_DUE, key, sizeof(key));
 }
 
-/* When tidy() has something to do here; 0: never, as it stands. */
+/* When tidy() has to look at the channel; 0: never, as it stands. */
 static apr_time_t due_time(const sse_lmdb_channel_t *channel)
 {
     if (!channel->count) {
@@ -73,8 +73,8 @@ static int due_put(sse_lmdb_write_t *w, apr_time_t due)
     unsigned char buf[16];
     int rc;
 
-    /* One that comes too early is put off by tidy(), which saves every append
-     * to a busy channel from moving it. */
+    /* tidy() postpones an entry that is too early, so that not every append to
+     * a busy channel moves it. */
     if (!due || (w->channel.due && w->channel.due <= due)) {
         return 0;
     }
@@ -107,7 +107,7 @@ static int over(const sse_lmdb_channel_t *channel, apr_time_t now)
            (channel->max_age && channel->first_time <= now - channel->max_age);
 }
 
-/* The entry under the cursor is the history's first now, if it is one. */
+/* The entry under the cursor is the history's first now. */
 static int set_first(sse_lmdb_channel_t *channel, const MDB_val *key,
                      const MDB_val *val, sse_lmdb_entry_t *entry)
 {
@@ -122,7 +122,7 @@ static int set_first(sse_lmdb_channel_t *channel, const MDB_val *key,
     return 0;
 }
 
-/* Take the first entry away; the cursor then stands before the next. */
+/* Delete the first entry; the cursor then stands before the next. */
 static int drop_first(sse_lmdb_write_t *w, MDB_cursor *cursor,
                       const sse_lmdb_entry_t *entry, int is_urgent)
 {
@@ -148,10 +148,10 @@ static int drop_first(sse_lmdb_write_t *w, MDB_cursor *cursor,
 /** How much of a history is to go. */
 typedef struct {
     int max;           /**< events at most */
-    apr_uint64_t room; /**< enough, once that much of it has gone */
+    apr_uint64_t room; /**< stop once that much has gone */
     int is_forced;     /**< also what is within its limits; 2: without
                             lingering */
-    int n;             /**< out: so many went */
+    int n;             /**< out: events that went */
 } cut_t;
 
 /* @param left room of the history that may stay */
@@ -163,7 +163,7 @@ static int is_enough(const sse_lmdb_write_t *w, const cut_t *cut,
                            : !over(&w->channel, w->now));
 }
 
-/* Until the limits are met, or it is enough. */
+/* Delete until the limits are met, or it is enough. */
 static int cut_some(sse_lmdb_write_t *w, cut_t *cut)
 {
     sse_lmdb_channel_t *channel = &w->channel;

@@ -2,13 +2,13 @@
  * mod_sse: Server-Sent Events for Apache httpd.
  * See LICENSE for the terms. */
 
-/* Is the store sound?  LMDB believes its pages: a damaged one can make it abort
- * or read what is not there.  So this runs in a process of its own, and dying
- * is one of its answers.
+/* Is the store sound?  LMDB trusts its pages: a damaged one can make it abort,
+ * or read outside of the map.  So this runs in a process of its own, and a
+ * crash is one of its results.
  *
- * Mostly both ends of every database are looked at.  All of it is, when there
- * is reason to doubt: after a boot, as with sync=off pages may have been on
- * their way to the disk; and when the file is shorter than it says. */
+ * As a rule the two ends of every database are checked.  All of it is checked
+ * after a boot, as with sync=off pages may not have reached the disk, and when
+ * the file is shorter than it says. */
 
 #include <errno.h>
 #include <sys/stat.h>
@@ -115,8 +115,8 @@ static int value_ok(walk_t *k, int db, const MDB_val *key, const MDB_val *val)
     }
 }
 
-/* From one end: values are sound, keys are in order, as many as there should
- * be, and no more than max. */
+/* From one end, max entries at most: values are sound, keys are in order, and
+ * there are as many as the database says. */
 static int walk_from(walk_t *k, int db, MDB_cursor_op first, MDB_cursor_op next,
                      apr_size_t max)
 {
@@ -213,10 +213,10 @@ static int walk(walk_t *k, volatile sse_lmdb_check_t *check)
     return rc;
 }
 
-/* The pages that the file says it has must be there, or touching them kills
- * us, and worse, the children.  Missing ones need not be damage: free pages at
- * the end are not always written.  So make it as long as it should be, which
- * reads as zeros, and let the walk find out. */
+/* The pages that the file says it has must exist: touching others is a SIGBUS,
+ * here and in the children.  Missing pages need not be damage, as free ones at
+ * the end are not always written.  So extend the file, which then reads as
+ * zeros, and leave the rest to the walk. */
 static int fill_up(walk_t *k)
 {
     MDB_envinfo info;
@@ -273,7 +273,7 @@ static int open_dbs(walk_t *k, volatile sse_lmdb_check_t *check)
     int rc = mdb_env_stat(k->env, &st);
 
     if (!rc && st.ms_entries) {
-        /* First, as another version may have other databases. */
+        /* The state first, as another version may have other databases. */
         rc = mdb_dbi_open(k->txn, "meta", 0, &k->db[SSE_DB_META]);
         if (!rc) {
             rc = state_get(k, check);
@@ -283,17 +283,17 @@ static int open_dbs(walk_t *k, volatile sse_lmdb_check_t *check)
         return rc;
     }
     if (st.ms_entries && k->state.version != SSE_LMDB_VERSION) {
-        check->is_long = 1; /* each event is written anew */
+        check->is_long = 1; /* every channel is rewritten */
     }
     rc = sse_lmdb_dbs_open(k->txn, k->db, check->last);
     if (rc == MDB_MAP_FULL && check->last) {
-        /* No room to upgrade it in. */
+        /* There is no room for the upgrade. */
         check->result = SSE_CHECK_VERSION;
     }
     return rc;
 }
 
-/* The parent waits less long for other processes than for this one. */
+/* The parent waits less for other processes than for this one. */
 static int write_begin(walk_t *k, volatile sse_lmdb_check_t *check,
                        MDB_txn **txn)
 {
@@ -305,7 +305,7 @@ static int write_begin(walk_t *k, volatile sse_lmdb_check_t *check,
     return rc;
 }
 
-/* What has to be done while nobody else writes. */
+/* What takes the writer lock. */
 static int begin(walk_t *k, volatile sse_lmdb_check_t *check)
 {
     int word, rc = write_begin(k, check, &k->txn);
@@ -324,8 +324,8 @@ static int begin(walk_t *k, volatile sse_lmdb_check_t *check)
     return rc;
 }
 
-/* A snapshot, taken with writers kept out for that moment: see
- * sse_lmdb_read_begin() for what it could be otherwise. */
+/* A snapshot, taken while no other process writes: sse_lmdb_read_begin() says
+ * what it could be otherwise. */
 static int walk_begin(walk_t *k, volatile sse_lmdb_check_t *check)
 {
     MDB_txn *lock;
@@ -354,7 +354,7 @@ static int check_env(walk_t *k, volatile sse_lmdb_check_t *check)
     mdb_txn_abort(k->txn);
     if (!rc && booted) {
         rc = boot_note(k, name);
-        /* Not worth failing for: then it looks closely once more. */
+        /* No reason to fail: the next start checks all of it again. */
         rc = is_damage(rc) ? rc : 0;
     }
     return rc;

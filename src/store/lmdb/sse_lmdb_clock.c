@@ -2,15 +2,15 @@
  * mod_sse: Server-Sent Events for Apache httpd.
  * See LICENSE for the terms. */
 
-/* The store's time.  Ages are differences of times that are in the store, so
- * what matters is that these pass as time does.  The machine's clock may be set
- * back, and nothing would get old until it has caught up; or far ahead, and all
- * is too old at once; and then back again.
+/* The store's time.  Ages are differences of times in the store, so these must
+ * pass as time does.  The machine's clock may be set back, and nothing would
+ * expire until it has caught up; or far ahead, and everything would expire at
+ * once.
  *
- * So within one boot of the machine the store's time goes by the ticks since
- * the newest transaction, which nobody sets.  Over a boot, or on another
- * machine, it is the clock's, but never before the newest transaction: what is
- * younger than it would be out of order otherwise. */
+ * So within one boot of the machine the store's time is that of the newest
+ * transaction plus the ticks since then, which cannot be set.  After a boot, or
+ * on another machine, it is the clock's, but never before the newest
+ * transaction, as times must be in the order of ids. */
 
 #include <fcntl.h>
 #include <time.h>
@@ -18,7 +18,7 @@
 
 #include "store/lmdb/sse_lmdb.h"
 
-/* Those that pass while the machine sleeps are to count. */
+/* Time that passes while the machine sleeps counts. */
 #ifdef CLOCK_BOOTTIME
 #define TICKS CLOCK_BOOTTIME
 #else
@@ -36,7 +36,7 @@ void sse_lmdb_boot_name(char name[64])
     }
 }
 
-/* The name is a random number; FNV-1a makes it short. */
+/* The name is a random number; FNV-1a shortens it. */
 apr_uint64_t sse_lmdb_boot(void)
 {
     apr_uint64_t hash = APR_UINT64_C(0xcbf29ce484222325);

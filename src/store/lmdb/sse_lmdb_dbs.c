@@ -56,7 +56,7 @@ int sse_lmdb_state_init(sse_lmdb_state_t *state, MDB_txn *txn)
     return 0;
 }
 
-/* The whole record, but in version 1. */
+/* Bytes of the record. */
 static size_t size_of(apr_uint32_t version)
 {
     return version == 1 ? offsetof(sse_lmdb_state_t, time)
@@ -97,7 +97,7 @@ int sse_lmdb_state_put(MDB_txn *txn, MDB_dbi meta, sse_lmdb_state_t *state)
     return mdb_put(txn, meta, &key, &val, 0);
 }
 
-/* There is a store; it may be one of an earlier version. */
+/* There is a store, maybe one of an earlier version. */
 static int open_there(MDB_txn *txn, MDB_dbi *db)
 {
     sse_lmdb_state_t state;

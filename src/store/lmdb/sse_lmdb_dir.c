@@ -4,16 +4,15 @@
 
 /* The store's directory, made by root for another user.
  *
- * A path is a way through directories, and who can write to one of them can
- * lead root elsewhere: a symbolic link, or a directory of root's that was
- * renamed, in place of the store's.  So the path is gone along name by name,
- * from descriptor to descriptor.  As long as each directory on the way belongs
- * to root (or to who starts the server) and others cannot change the entry that
- * is used, symbolic links are the administrator's and are followed, a missing
- * directory is made, and it is given to the children's user.  Behind a
- * directory that others can change, nothing is made or given, and no link is
- * followed: a directory is used if it is the children's user's already, or if
- * that user can make it. */
+ * A user who can write to a directory on the path can lead root elsewhere, by a
+ * symbolic link or a renamed directory of root's.  So the path is walked name
+ * by name, from descriptor to descriptor.  As long as each directory on it
+ * belongs to root (or to the user who starts the server) and no other user can
+ * change the entry that is used, symbolic links are the administrator's and are
+ * followed, a missing directory is made, and it is given to the children's
+ * user.  Behind a directory that others can change, nothing is made or given,
+ * and no link is followed: a directory is used if it belongs to the children's
+ * user already, or if that user can make it. */
 
 #include <dirent.h>
 #include <errno.h>
@@ -34,23 +33,23 @@
 
 typedef sse_lmdb_prepare_t job_t;
 
-/** On the way along the path. */
+/** The walk along the path. */
 typedef struct {
     job_t *job;
-    int fd;              /**< the directory that was reached */
+    int fd;              /**< the directory reached so far */
     struct stat st;      /**< of it */
     const char *at;      /**< its name, without links */
     int is_top;          /**< it is the root */
-    const char *rest;    /**< the names that are still to go */
-    int links;           /**< that were followed */
-    const char *culprit; /**< NULL, or a directory which others can change */
-    struct stat who;     /**< of that */
+    const char *rest;    /**< the rest of the path */
+    int links;           /**< followed so far */
+    const char *culprit; /**< NULL, or a directory that others can change */
+    struct stat who;     /**< of the culprit */
     int made;            /**< the directory at fd is new */
     gid_t groups[GROUPS_MAX];
     int n_groups; /**< -1: they are too many */
 } walk_t;
 
-/* The children's user's groups: by them he may write to a directory. */
+/* The groups of the children's user, which may write to a directory. */
 static void find_groups(walk_t *walk)
 {
     struct passwd *pw;
@@ -67,7 +66,7 @@ static void find_groups(walk_t *walk)
     }
 }
 
-static int is_his_group(const walk_t *walk, gid_t gid)
+static int is_users_group(const walk_t *walk, gid_t gid)
 {
     int i;
 
@@ -79,9 +78,9 @@ static int is_his_group(const walk_t *walk, gid_t gid)
     return walk->n_groups < 0;
 }
 
-/* Whether the directory has an access control list, or might have: the group's
- * bits are then the most that the list gives to anybody in it, and the group is
- * not who has them.  A descriptor that is a path only has to be named. */
+/* Whether the directory has, or may have, an access control list: then the
+ * group's bits are the mask of the list, and not the group's rights.  A
+ * descriptor opened with O_PATH can be used by its name only. */
 static int has_list(const walk_t *walk)
 {
     char path[64];
@@ -92,19 +91,19 @@ static int has_list(const walk_t *walk)
     return n > 0 || (n < 0 && errno != ENODATA && errno != ENOTSUP);
 }
 
-/* Whether the children's user may be one of those that the group's bits let
- * write to the directory. */
+/* Whether the group's bits may let the children's user write to the
+ * directory. */
 static int may_write_by_group(const walk_t *walk)
 {
     return (walk->st.st_mode & S_IWGRP) &&
            sse_lmdb_prepare_is_root(walk->job) &&
-           (is_his_group(walk, walk->st.st_gid) || has_list(walk));
+           (is_users_group(walk, walk->st.st_gid) || has_list(walk));
 }
 
 static int is_trusted(uid_t uid) { return uid == 0 || uid == geteuid(); }
 
-/* Whether nobody else can change what this entry of the directory is.
- * @param entry NULL: it is not there yet */
+/* Whether no other user can replace this entry of the directory.
+ * @param entry NULL: it does not exist yet */
 static int is_safe(const walk_t *walk, const struct stat *entry)
 {
     const struct stat *dir = &walk->st;
@@ -137,7 +136,7 @@ static apr_status_t refuse_way(const walk_t *walk, int err, const char *what)
         "the store's directory %s %s: %s, which its path leads through, can be "
         "changed by others than root (its owner is the user %s, its mode %04o),"
         " who could lead the server elsewhere; name with dir= in SSEStore a "
-        "directory whose parents belong to root, or make it yourself: "
+        "directory whose parents belong to root, or create it yourself: "
         "install -d -o '%s' -m 700 '%s'",
         job->conf->dir, what, walk->culprit, name_of(job, walk->who.st_uid),
         (unsigned)(walk->who.st_mode & 07777), user, job->conf->dir);
@@ -161,7 +160,7 @@ static int go_to_root(walk_t *walk)
     return walk->fd < 0 || fstat(walk->fd, &walk->st) ? errno : 0;
 }
 
-/* The next name, or NULL. */
+/* The next name of the path, or NULL. */
 static const char *next_name(walk_t *walk)
 {
     apr_size_t len;
@@ -233,7 +232,7 @@ static apr_status_t enter(walk_t *walk, const char *name,
     return APR_SUCCESS;
 }
 
-/* Parents are made only inside the runtime directory. */
+/* Parents are made inside the runtime directory only. */
 static int may_make(const walk_t *walk)
 {
     const char *runtime = walk->job->conf->runtime;
@@ -266,7 +265,7 @@ static apr_status_t make(walk_t *walk, const char *name)
     if ((rv = enter(walk, name, NULL))) {
         return rv;
     }
-    /* The one that was made is this one. */
+    /* Nobody has replaced it since. */
     walk->made &= walk->st.st_uid == geteuid();
     return APR_SUCCESS;
 }
@@ -297,8 +296,7 @@ static int is_ours(const char *name)
            !strncmp(name, "open.", 5); /* sse_registry.h */
 }
 
-/* A directory that holds other things is not given away: somebody may have
- * named /tmp. */
+/* A directory with other files is not given away: it may be /tmp. */
 static int only_ours(int fd)
 {
     DIR *dir = fdopendir(dup(fd));
@@ -315,8 +313,8 @@ static int only_ours(int fd)
     return ours;
 }
 
-/* Whether it is one of LMDB's, or empty: its user may have put any file of
- * root's there that he can rename. */
+/* Whether it is one of LMDB's, or empty: the directory's owner may have moved a
+ * file of root's there. */
 static int is_lmdb(int fd, const struct stat *st)
 {
     static const apr_uint32_t magic = 0xBEEFC0DE;
@@ -365,7 +363,7 @@ static apr_status_t give_opened(const job_t *job, int fd, const char *name)
                : refuse_file(job, name, errno, "cannot be given to its user");
 }
 
-/* Owner of a file in there; never through a link, of which ever kind. */
+/* Give a file to its user; never through a symbolic or a hard link. */
 static apr_status_t give_file(const job_t *job, int dir, const char *name)
 {
     int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
@@ -385,24 +383,24 @@ static apr_status_t give_file(const job_t *job, int dir, const char *name)
 static apr_status_t give(walk_t *walk)
 {
     job_t *job = walk->job;
-    int is_his = walk->st.st_uid == job->uid;
+    int is_given = walk->st.st_uid == job->uid;
     apr_status_t rv;
 
-    if (!is_his && walk->culprit) {
+    if (!is_given && walk->culprit) {
         return refuse_way(
             walk, EPERM,
             apr_psprintf(
                 job->pool, "belongs to the user %s and is not given to %s",
                 name_of(job, walk->st.st_uid), sse_lmdb_prepare_user(job)));
     }
-    if (!is_his && (walk->made || only_ours(walk->fd))) {
+    if (!is_given && (walk->made || only_ours(walk->fd))) {
         if (!job->is_test && fchown(walk->fd, job->uid, job->gid)) {
             return sse_lmdb_prepare_refuse(job, errno,
                                            "cannot be given to its user");
         }
-        is_his = job->is_given = 1;
+        is_given = job->is_given = 1;
     }
-    if (!is_his) {
+    if (!is_given) {
         return APR_SUCCESS;
     }
     rv = give_file(job, walk->fd, "data.mdb");

@@ -16,7 +16,7 @@
 #include "store/lmdb/sse_lmdb.h"
 
 #define OPENING_STEP apr_time_from_msec(5)
-/* How long a store that is closed waits for its writer. */
+/* How long closing the store waits for its writer. */
 #define CLOSE_WAIT apr_time_from_msec(500)
 
 apr_status_t sse_lmdb_status(int rc)
@@ -47,11 +47,11 @@ apr_status_t sse_lmdb_status(int rc)
     }
 }
 
-/* One process at a time opens.  LMDB's first one makes the lock file anew, the
- * number of the last transaction coming last.  If it were killed on the way,
- * one that waits for it inside of LMDB would go on with the number 0, and the
- * transactions of all who come after would be taken for ancient ones.  Waiting
- * out here it becomes the first itself. */
+/* One process at a time opens the environment.  The first one initializes
+ * LMDB's lock file, the number of the last transaction at the end.  If it were
+ * killed before that, a process that waits for it inside of LMDB would go on
+ * with the number 0, and later transactions would be taken for old ones.  A
+ * process that waits here initializes the lock file itself. */
 int sse_lmdb_opening_lock(const char *dir, apr_interval_time_t patience,
                           int *fd)
 {
@@ -110,7 +110,7 @@ int sse_lmdb_env_open(MDB_env **out, const sse_lmdb_conf_t *conf,
         rc = open_locked(env, conf, patience, lock);
     }
     if (rc) {
-        /* Also what has to be done when mdb_env_open() failed. */
+        /* LMDB wants this also if mdb_env_open() has failed. */
         mdb_env_close(env);
         sse_lmdb_lock_unmap(*lock);
         *lock = NULL;
@@ -120,7 +120,7 @@ int sse_lmdb_env_open(MDB_env **out, const sse_lmdb_conf_t *conf,
     return 0;
 }
 
-/* Exclusive: a child with a larger configured size has made the file grow. */
+/* Exclusive access: a child with a larger size= has made the file grow. */
 static int remap(sse_lmdb_t *store, sse_lmdb_who_e who)
 {
     return store->env ? mdb_env_set_mapsize(store->env, 0) : 0;
@@ -140,8 +140,8 @@ static int is_usable(MDB_env *env)
 static int start(sse_lmdb_t *store, sse_lmdb_who_e who);
 static void stop(sse_lmdb_t *store);
 
-/* Exclusive: open what could not be opened so far, or what LMDB has given up
- * after a failure of the disk. */
+/* Exclusive access: open the environment if it is not open yet, or if LMDB has
+ * given it up after a failure of the disk. */
 static int reopen(sse_lmdb_t *store, sse_lmdb_who_e who)
 {
     if (store->env && is_usable(store->env)) {
@@ -212,10 +212,9 @@ int sse_lmdb_read_begin(sse_lmdb_t *store, MDB_txn **txn,
         if (!rc && state->txn <= mdb_txn_id(*txn)) {
             return 0;
         }
-        /* LMDB takes the snapshot's number first and its roots a moment later.
-         * If two transactions end in that moment it has the roots of one that
-         * may not be on the disk yet, or some of each; the next snapshot could
-         * then be an older one.  Take another. */
+        /* A torn snapshot: LMDB reads its number first and its roots a moment
+         * later.  If two transactions are committed between these, it may have
+         * roots of both.  Take another. */
         sse_lmdb_read_end(store, *txn);
         rc = rc ? rc : MDB_CORRUPTED;
     } while (++tries < 100);
@@ -239,7 +238,7 @@ int sse_lmdb_env_check(sse_lmdb_t *store, sse_lmdb_who_e who)
     return rc ? recover(store, SSE_LMDB_WRITER, rc) : 0;
 }
 
-/* LMDB's lock may be waited for as long as another process likes. */
+/* Waits for LMDB's lock, which has no time-out. */
 static int lock_env(sse_lmdb_t *store, MDB_txn **txn)
 {
     int rc;
@@ -285,8 +284,8 @@ void sse_lmdb_write_abort(sse_lmdb_write_t *w)
     sse_lmdb_gate_leave(w->store, NULL);
 }
 
-/* LMDB calls a short write EIO; mostly it is the disk, the quota or the limit
- * that is full.  Find out by writing as much ourselves. */
+/* LMDB returns EIO for a short write.  Mostly the disk or the quota is full, or
+ * a limit is met: find out by a write of our own. */
 static int why_eio(sse_lmdb_t *store)
 {
     static const char zeros[65536];
@@ -359,7 +358,7 @@ static apr_status_t sse_lmdb_close(void *data)
     sse_lmdb_t *store = data;
 
     if (!sse_lmdb_writer_destroy(store->writer, CLOSE_WAIT)) {
-        return APR_SUCCESS; /* it hangs: the process ends without it */
+        return APR_SUCCESS; /* it hangs: leave it to the end of the process */
     }
     stop(store);
     sse_lmdb_lock_unmap(store->lock);
@@ -369,8 +368,8 @@ static apr_status_t sse_lmdb_close(void *data)
     return APR_SUCCESS;
 }
 
-/* Without LMDB's writer lock, which another process may hold for ever.
- * @return ENOENT: there are none yet */
+/* Open the databases without LMDB's writer lock, which another process may hold
+ * for ever.  @return ENOENT: there are none yet */
 static int open_dbs_there(sse_lmdb_t *store)
 {
     MDB_stat st;
@@ -393,8 +392,8 @@ static int open_dbs_there(sse_lmdb_t *store)
     return mdb_txn_commit(txn);
 }
 
-/* All others are kept out meanwhile: LMDB's lock, for which there is no
- * time-out, is taken only when it looks free. */
+/* With exclusive access, which must not be held for long: so LMDB's lock, which
+ * has no time-out, is taken only when it looks free. */
 static int make_dbs(sse_lmdb_t *store, const apr_uint32_t *lock)
 {
     MDB_txn *txn;
@@ -418,7 +417,7 @@ static int open_dbs(sse_lmdb_t *store, sse_lmdb_who_e who,
 {
     int rc = open_dbs_there(store);
 
-    /* None, or those of an earlier version. */
+    /* There are none, or those of an earlier version. */
     return (rc == ENOENT || rc == MDB_NOTFOUND) && who == SSE_LMDB_WRITER
                ? make_dbs(store, lock)
                : rc;
@@ -426,11 +425,11 @@ static int open_dbs(sse_lmdb_t *store, sse_lmdb_who_e who,
 
 apr_uint64_t sse_lmdb_soft(apr_uint64_t pages)
 {
-    /* What one transaction copies weighs more in a small map. */
+    /* A transaction copies a larger part of a small map. */
     return pages < 1024 ? pages / 2 : pages / 8 * 5;
 }
 
-/* A file that has been there may have other pages than this machine's. */
+/* An existing file may have another size of page than this machine. */
 static int measure_env(sse_lmdb_t *store)
 {
     MDB_stat st;

@@ -2,21 +2,22 @@
  * mod_sse: Server-Sent Events for Apache httpd.
  * See LICENSE for the terms. */
 
-/* What is given up when room runs out.  Records that only linger are there for
- * children that have not read them yet, and a child that misses them goes by
- * the histories: so they may take a part of the room, and beyond it go first.
- * Then it is the turn of who takes most. */
+/* What is evicted when room runs out.  Lingering records are there for children
+ * that have not read them yet; a child that misses them reads the histories.
+ * So they may take a part of the room, and beyond it go first; then the largest
+ * owner's events. */
 
 #include <stdlib.h>
 
 #include "store/lmdb/sse_lmdb.h"
 
-/* Records are given up so many at a time, or fewer where these have the room
- * that is wanted, then it is seen whether that will do. */
+/* Records to evict before measuring again; fewer if they have the room that is
+ * wanted. */
 #define SOME   8
 #define ENOUGH 2 /**< pages: less is not worth a round */
 
-/* The oldest of the largest channel of the largest owner, or of this one. */
+/* Evict the oldest events of the largest channel of this owner, or of the
+ * largest owner. */
 static int give_up(sse_lmdb_write_t *w, const sse_slice_t *owner, int is_urgent,
                    apr_uint64_t room, int *n)
 {
@@ -26,7 +27,7 @@ static int give_up(sse_lmdb_write_t *w, const sse_slice_t *owner, int is_urgent,
     if (rc) {
         return rc;
     }
-    /* Small ones go several at a time, as finding them costs something. */
+    /* Small ones go several at a time, as finding the channel has its cost. */
     if (room < ENOUGH * w->store->psize) {
         room = ENOUGH * w->store->psize;
     }
@@ -35,7 +36,7 @@ static int give_up(sse_lmdb_write_t *w, const sse_slice_t *owner, int is_urgent,
 }
 
 /* @param room that is wanted
- * @param n out: how many went; 0: there is nothing left */
+ * @param n out: records evicted; 0: there are none left */
 static int evict_next(sse_lmdb_write_t *w, apr_uint64_t room,
                       apr_uint64_t lingering, int *n)
 {
@@ -88,7 +89,7 @@ int sse_lmdb_bound(sse_lmdb_write_t *w)
     return rc == MDB_NOTFOUND ? 0 : rc;
 }
 
-/* @param count in: how many at most; out: how many went */
+/* @param count in: records at most; out: records evicted */
 static int evict_some(sse_lmdb_t *store, apr_uint64_t pages, int *count)
 {
     sse_lmdb_write_t w;
@@ -105,7 +106,7 @@ static int evict_some(sse_lmdb_t *store, apr_uint64_t pages, int *count)
     return sse_lmdb_write_commit(&w);
 }
 
-/* Pages which a transaction freed are to be had again two later. */
+/* A page is used again two transactions after the one that freed it. */
 static void turn_over(sse_lmdb_t *store)
 {
     int i, none = 0, rc = 0;
@@ -131,8 +132,8 @@ static void evict_down_to(sse_lmdb_t *store, apr_uint64_t pages)
     } while (!rc && count && count >= max);
 }
 
-/* LMDB tells its readers as lines of text, the last word of which is the number
- * of the snapshot that one holds, or "-". */
+/* LMDB lists its readers as lines of text; the last word is the number of the
+ * snapshot, or "-". */
 static int on_reader(const char *line, void *baton)
 {
     apr_uint64_t *oldest = baton, txn;
@@ -146,7 +147,7 @@ static int on_reader(const char *line, void *baton)
     return 0;
 }
 
-/* Whether a reader keeps what was freed from being given out again. */
+/* Whether a reader's snapshot keeps freed pages from being used again. */
 static int is_held(sse_lmdb_t *store)
 {
     apr_uint64_t oldest = ~(apr_uint64_t)0;
@@ -160,7 +161,7 @@ static int is_held(sse_lmdb_t *store)
     return held;
 }
 
-/* Give up a quarter of what is kept, and half of what is needed. */
+/* Evict a quarter of what is kept, and half of what is needed. */
 static void evict_quarter(sse_lmdb_t *store, apr_uint64_t need)
 {
     sse_lmdb_state_t state;
@@ -189,7 +190,7 @@ void sse_lmdb_make_room(sse_lmdb_t *store, apr_uint64_t need, int round)
         apr_sleep(1000 << (round < 5 ? round : 5));
     }
     else if (was_held) {
-        /* What was freed so far has yet to be found: turning over will do. */
+        /* The pages that readers held are free now: try with these first. */
         store->room_held = 0;
     }
     else if (round > 1) {

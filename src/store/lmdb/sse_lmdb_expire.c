@@ -2,7 +2,7 @@
  * mod_sse: Server-Sent Events for Apache httpd.
  * See LICENSE for the terms. */
 
-/* What goes by itself: records that lingered long enough, and what is left of
+/* What expires: records that have lingered long enough, and what is left of
  * forgotten channels. */
 
 #include "store/lmdb/sse_lmdb.h"
@@ -41,7 +41,7 @@ int sse_lmdb_event_leave(sse_lmdb_write_t *w, apr_uint64_t number, sse_id_t id,
 
 /* -- Records that linger --------------------------------------------------- */
 
-/** Both databases in the order of the ids, so that neither is searched. */
+/** Cursors of both databases, which are in the order of the ids: no search. */
 typedef struct {
     MDB_cursor *doomed, *events;
 } pair_t;
@@ -64,7 +64,7 @@ static void pair_close(pair_t *pair)
     mdb_cursor_close(pair->doomed);
 }
 
-/* The record under the cursor, from both. */
+/* Delete the record under the cursor from both. */
 static int take_one(sse_lmdb_write_t *w, pair_t *pair, sse_id_t id)
 {
     MDB_val key = {sizeof(id), &id}, val;
@@ -77,7 +77,7 @@ static int take_one(sse_lmdb_write_t *w, pair_t *pair, sse_id_t id)
     return rc == MDB_NOTFOUND ? 0 : rc;
 }
 
-/* @param max in and out: how many yet */
+/* @param max in and out: records that may still go */
 static int take_doomed(sse_lmdb_write_t *w, int is_early, int *max)
 {
     MDB_val key, val;
@@ -111,7 +111,7 @@ static int take_doomed(sse_lmdb_write_t *w, int is_early, int *max)
 
 /* -- Graves ---------------------------------------------------------------- */
 
-/* An event of a grave: it counts as lingering already. */
+/* An event of a grave, which counts as lingering already. */
 static int leave_grave(sse_lmdb_write_t *w, apr_uint64_t grave, sse_id_t id,
                        const sse_lmdb_entry_t *entry)
 {
@@ -130,7 +130,7 @@ static int leave_grave(sse_lmdb_write_t *w, apr_uint64_t grave, sse_id_t id,
     return rc;
 }
 
-/* Take away what is left in the index of a number nobody has any more. */
+/* Delete index entries of a number that no channel has any more. */
 static int empty_grave(sse_lmdb_write_t *w, apr_uint64_t grave, int *max)
 {
     unsigned char buf[16];
@@ -190,7 +190,7 @@ int sse_lmdb_expire(sse_lmdb_write_t *w, int max, int *left)
 {
     int rc;
 
-    /* Half for each, so that neither waits for ever behind the other. */
+    /* Half for each, so that neither starves. */
     int half = max / 2;
 
     if ((rc = take_doomed(w, 0, &half))) {
@@ -207,7 +207,7 @@ int sse_lmdb_expire_some(sse_lmdb_write_t *w, int is_early, int max, int *n)
     int left = max, rc = take_doomed(w, is_early, &left);
 
     if (!rc && left == max) {
-        /* What is forgotten lingers first. */
+        /* Events of forgotten channels linger first. */
         rc = empty_graves(w, &left);
     }
     *n = max - left;

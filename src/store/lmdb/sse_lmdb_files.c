@@ -2,7 +2,7 @@
  * mod_sse: Server-Sent Events for Apache httpd.
  * See LICENSE for the terms. */
 
-/* Whether the store's files are still those that this child has open.
+/* Whether the store's files are still the ones that this child has open.
  *
  * The directory may be removed or replaced while the server runs.  Events
  * written to files that no name leads to are lost with the last child, and a

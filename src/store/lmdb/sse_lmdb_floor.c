@@ -2,22 +2,22 @@
  * mod_sse: Server-Sent Events for Apache httpd.
  * See LICENSE for the terms. */
 
-/* What channels that are gone have lost.  A channel without history is removed
- * after a while, and with it what it knew of the events it had.  Who comes back
- * to it later is to be told of a gap if something was lost after his id.  To
- * know that of each key that ever was is no option, one number for all would
- * tell everybody of gaps whenever any channel goes, so keys share buckets:
- * many, so that few share one.  A gap too many is told once, as the client's id
- * moves on with it.
+/* What removed channels have lost.  A channel without history is removed after
+ * a while, with its record of the events that it had.  A client that comes back
+ * to it later must be told of a gap if something after its id was lost.  One
+ * number for each key that ever was would be too many; one number for all would
+ * tell every client of a gap whenever a channel goes.  So keys share buckets,
+ * few keys each.  A false gap is told once, as the client's id moves on with
+ * it.
  *
- * A bucket has an entry when something of it has gone. */
+ * A bucket has an entry once a channel of it was removed. */
 
 #include <apr_siphash.h>
 
 #include "store/lmdb/sse_lmdb.h"
 
-/* An entry is some 40 bytes; for each of these of the map there is a bucket, so
- * that all of them take a quarter of a percent. */
+/* One bucket for so many bytes of the map: an entry is some 40 bytes, so that
+ * all of them take a quarter of a percent. */
 #define MAP_BYTES 16384
 #define BITS_MIN  6
 #define BITS_MAX  18
@@ -33,8 +33,8 @@ unsigned int sse_lmdb_floor_bits(apr_uint64_t map_size)
     return bits;
 }
 
-/* SipHash with the store's own secret: publishers choose names, and nobody is
- * to find two that share a bucket. */
+/* SipHash with the store's secret: publishers choose the keys, and must not be
+ * able to find two that share a bucket. */
 static apr_uint64_t bucket_of(const sse_lmdb_state_t *state, sse_slice_t key)
 {
     return apr_siphash24(key.ptr, key.len, state->secret) &

@@ -2,14 +2,15 @@
  * mod_sse: Server-Sent Events for Apache httpd.
  * See LICENSE for the terms. */
 
-/* The gate: who uses a child's environment, and who wants it alone. */
+/* The gate: threads that use a child's environment are active; one that
+ * changes it has exclusive access. */
 
 #include <errno.h>
 #include <time.h>
 
 #include "store/lmdb/sse_lmdb.h"
 
-/* How long who wants to be alone keeps all others out. */
+/* How long to wait for the active threads to leave, keeping others out. */
 #define ALONE_READER apr_time_from_msec(50)
 #define ALONE_WRITER apr_time_from_sec(2)
 
@@ -34,7 +35,7 @@ void sse_lmdb_cond_init(pthread_cond_t *cond)
     pthread_condattr_destroy(&attr);
 }
 
-/* With the gate. @return whether nobody is active any more */
+/* With the gate. @return whether no thread is active */
 static int wait_for_active(sse_lmdb_t *store, sse_lmdb_who_e who)
 {
     struct timespec until;
@@ -48,8 +49,8 @@ static int wait_for_active(sse_lmdb_t *store, sse_lmdb_who_e who)
     return !store->active;
 }
 
-/* With the gate.  Readers wait for who is alone only for a moment, counted from
- * when that one began.  @return whether there is none any more */
+/* With the gate.  Readers wait only for a moment, counted from when the other
+ * thread got exclusive access.  @return whether no thread has it */
 static int wait_for_alone(sse_lmdb_t *store, sse_lmdb_who_e who)
 {
     int rc = 0;

@@ -2,18 +2,18 @@
  * mod_sse: Server-Sent Events for Apache httpd.
  * See LICENSE for the terms. */
 
-/* Whether LMDB's writer lock looks free, so that taking it will not wait.
+/* Whether LMDB's writer lock looks free, so that taking it will not block.
  *
- * LMDB tells nobody, and where it keeps the lock in its lock file is its own
- * affair.  But while a thread holds it, its number stands in it, as the kernel
- * wants that of a lock that survives its owner's death.  So it is looked where
- * this thread's number comes and goes with a transaction.  Where it is not
- * found, the lock never looks free, and a thread waits for it each time, which
- * costs some 20 us.
+ * LMDB has no such function, and the lock's place in the lock file is
+ * private to it.  But the lock is a robust mutex: while a thread holds it, the
+ * kernel wants the thread's id in it.  So the word is searched for that has
+ * this thread's id during a transaction and no longer afterwards.  If none is
+ * found, the lock never looks free, and the writer thread waits for it each
+ * time, which costs some 20 us.
  *
- * What is seen is only true for that moment.  It decides who waits, not
- * whether: should another process take the lock just then, and hang with it,
- * this one publisher waits for longer than he should. */
+ * The result is a hint.  It decides which thread waits: if another process
+ * takes the lock just then, and hangs, one publisher waits for longer than its
+ * time-out. */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,17 +23,16 @@
 
 #include "store/lmdb/sse_lmdb.h"
 
-/* Not more than LMDB's lock file has: a process that has it open knows its size
- * of then. */
+/* No more than LMDB makes it, as processes have mapped that size. */
 #define BYTES (SSE_LMDB_READERS * 64)
-/* The lock lies before the readers, who begin in the first page. */
+/* The lock lies before the readers' table, which begins in the first page. */
 #define WORDS     256
 #define WAIT_STEP apr_time_from_msec(5)
-/* Beside the number: somebody waits; the owner has died. */
+/* Beside the id: threads wait; the owner has died. */
 #define FLAGS 0xC0000000u
 
-/* Which word it is: atomic; the same for all files, as it is LMDB's and the C
- * library's choice.  -1: not known */
+/* The lock's word: atomic; the same in all files, as LMDB and the C library
+ * decide on it.  -1: not known */
 static int place = -1;
 
 static int is_at(const apr_uint32_t *words, int i, apr_uint32_t number)

@@ -2,8 +2,8 @@
  * mod_sse: Server-Sent Events for Apache httpd.
  * See LICENSE for the terms. */
 
-/* The histories of several channels, merged: a heap of one cursor per channel,
- * the one whose event comes next on top. */
+/* Merges the histories of several channels: a heap with a cursor for each
+ * channel, the one with the next event on top. */
 
 #include <errno.h>
 #include <stdlib.h>
@@ -26,7 +26,7 @@ typedef struct {
     int backward; /**< newest first */
 } merge_t;
 
-/** What is asked for. */
+/** The events that are wanted. */
 typedef struct {
     sse_id_t after;
     sse_id_t upto;
@@ -66,7 +66,7 @@ static void sift(merge_t *m, int at)
     }
 }
 
-/* Take the id from where the cursor is.  @return MDB_NOTFOUND at the end */
+/* Get the id that the cursor is at.  @return MDB_NOTFOUND: at the end */
 static int stand(const merge_t *m, way_t *way, const MDB_val *key)
 {
     apr_uint64_t number;
@@ -77,7 +77,7 @@ static int stand(const merge_t *m, way_t *way, const MDB_val *key)
     return number != way->number || way->id < way->first ? MDB_NOTFOUND : 0;
 }
 
-/* To the next; a way that ends leaves the heap. */
+/* Move to the next event; a history that ends leaves the heap. */
 static int merge_next(merge_t *m)
 {
     way_t *way = &m->ways[0];
@@ -121,7 +121,7 @@ static int merge_add(merge_t *m, apr_uint64_t number, sse_id_t first,
         ++m->count;
         return 0;
     }
-    /* Nothing to give: it makes room for the next. */
+    /* It has no such event: its place is the next one's. */
     mdb_cursor_close(way->cursor);
     --m->all;
     return rc == MDB_NOTFOUND ? 0 : rc;
@@ -150,8 +150,8 @@ static int is_news(sse_id_t lost, sse_id_t upto, sse_id_t *known)
     return lost > before;
 }
 
-/* All of the channels, positioned after "after"; backward: at the newest.
- * known, gap: as history() has them. */
+/* Begin with all channels, after "after"; backward: at the newest event.
+ * known, gap: as in history(). */
 static int merge_open(merge_t *m, const sse_slice_t *channels, int n,
                       const range_t *range, sse_id_t *known, int *gap)
 {
@@ -203,7 +203,7 @@ static void merge_close(merge_t *m)
     free(m->ways);
 }
 
-/* The snapshot that a merge is made in. */
+/* Begin the snapshot of a merge. */
 static int merge_begin(merge_t *m, sse_lmdb_t *store, int backward,
                        sse_lmdb_state_t *state)
 {
@@ -220,7 +220,7 @@ static void merge_end(merge_t *m)
     sse_lmdb_read_end(m->store, m->txn);
 }
 
-/* The oldest of all; no need to go through them. */
+/* The id before the oldest of all. */
 static sse_id_t oldest(const merge_t *m, sse_id_t otherwise)
 {
     sse_id_t id = 0;
@@ -260,7 +260,7 @@ apr_status_t sse_lmdb_tail(sse_store_t *base, const sse_slice_t *channels,
     return sse_lmdb_status(rc);
 }
 
-/* Give events until the bytes are spent.  next: the last one given. */
+/* Pass events to fn, up to so many bytes.  next: the last one passed. */
 static int give(merge_t *m, sse_id_t upto, apr_size_t bytes, sse_store_fn *fn,
                 void *baton, sse_id_t *next, apr_status_t *stopped)
 {
@@ -286,7 +286,7 @@ static int give(merge_t *m, sse_id_t upto, apr_size_t bytes, sse_store_fn *fn,
             return rc;
         }
     }
-    /* Nothing is left up to there. */
+    /* There are no more up to there. */
     *next = upto > *next ? upto : *next;
     return 0;
 }

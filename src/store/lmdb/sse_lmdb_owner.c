@@ -2,18 +2,18 @@
  * mod_sse: Server-Sent Events for Apache httpd.
  * See LICENSE for the terms. */
 
-/* What owners and their channels take, and who takes most.
+/* The room that owners and their channels take, and which takes most.
  *
- * Each owner has a sum, and each owner and each channel an entry in weights by
- * the class of its own: the last entry of a parent is the largest of it, or
- * nearly.  Classes are four to the doubling.  An entry is moved up at once,
- * down only when it is two classes off, so that a history of about the same
- * size costs no writing there at all. */
+ * Each owner has a sum.  Each owner and each channel has an entry in weights
+ * by its class of size, four classes to the doubling: the last entry of a
+ * parent is its largest, or nearly.  An entry moves up at once and down only
+ * when it is two classes off, so that a history of about the same size writes
+ * nothing there. */
 
 #include "store/lmdb/sse_lmdb.h"
 
 #define KEY_SIZE SSE_LMDB_WEIGHT_KEY
-#define UNFILED  0x1000u /**< a class that there is none of */
+#define UNFILED  0x1000u /**< a class of no entry */
 
 sse_slice_t sse_lmdb_owner_of(sse_slice_t key)
 {
@@ -230,10 +230,10 @@ int sse_lmdb_weight_del(sse_lmdb_write_t *w)
     return unfile(w, &filed, &w->channel.weight);
 }
 
-/* -- Who takes most -------------------------------------------------------- */
+/* -- The largest ----------------------------------------------------------- */
 
-/* A parent's entry: its first, if that is of class 0, or its last.
- * @param copy,len out: the key of what it is of */
+/* A parent's last entry; or, with is_empty, its first if that is of class 0.
+ * @param copy,len out: the key of the owner or channel */
 static int entry_of(sse_lmdb_write_t *w, apr_uint64_t parent, int is_empty,
                     char copy[SSE_STORE_KEY_MAX], apr_size_t *len)
 {
@@ -266,7 +266,7 @@ static int entry_of(sse_lmdb_write_t *w, apr_uint64_t parent, int is_empty,
     return rc;
 }
 
-/* More of it is channels than events. */
+/* Its channels' records take more than their events. */
 static int is_many(const sse_lmdb_owner_t *owner)
 {
     return owner->channels * sse_lmdb_channel_room(32) > owner->room / 2;

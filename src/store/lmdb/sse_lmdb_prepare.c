@@ -6,11 +6,10 @@
  * (sse_lmdb_dir.c), and a sound store in it.
  *
  * The parent, often root, opens nothing that the children's user could have put
- * there: that is done by a short-lived process under the children's user, which
- * also shows whether that user may do it, and which may die of a damaged file.
- * It is given two seconds to get a lock that others have and ten for the rest,
- * since nothing is served while a server starts, and no child is made while it
- * restarts. */
+ * there.  A short-lived process under the children's user does; so it is known
+ * whether that user may, and a damaged file may crash it.  It has two seconds
+ * to get a lock that other processes hold and ten for the rest, since nothing
+ * is served while a server starts, and no child is made while it restarts. */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -29,8 +28,8 @@
 
 #include "store/lmdb/sse_lmdb_prepare.h"
 
-/* For the process that checks: to get a lock, for all else, and to look through
- * all of the store where that is needed. */
+/* For the checking process: to get a lock, for all else, and to check all of
+ * the store where that is needed. */
 #define LOCK_SECONDS 2
 #define SOME_SECONDS 10
 #define LONG_SECONDS 60
@@ -39,7 +38,7 @@
 
 typedef sse_lmdb_prepare_t job_t;
 typedef volatile sse_lmdb_check_t check_t;
-/** What it does, under the children's user: check->result and check->rc. */
+/** Runs under the children's user; sets check->result and check->rc. */
 typedef void task_fn(const job_t *job, check_t *check);
 
 int sse_lmdb_prepare_is_root(const job_t *job)
@@ -107,7 +106,7 @@ static void as_user(const job_t *job, task_fn *task, check_t *check)
     }
     signal(SIGXFSZ, SIG_IGN);
     setrlimit(RLIMIT_CORE, &no_core);
-    /* If nobody is there any more to end it. */
+    /* In case the parent dies. */
     alarm(2 * LONG_SECONDS);
     check->rc = drop(job);
     if (check->rc) {
@@ -132,7 +131,7 @@ static void check_store(const job_t *job, check_t *check)
     sse_lmdb_check(job->conf, check);
 }
 
-/* Whether it could be used, for a test. */
+/* Whether it could be used: for a test of the configuration. */
 static void check_access(const job_t *job, check_t *check)
 {
     int rc = job->is_missing ? access(job->at, W_OK | X_OK)
@@ -178,7 +177,7 @@ static int wait_for(pid_t pid, int *status, check_t *check)
     }
 }
 
-/* One that hangs in the kernel, on a disk that does not answer, is left. */
+/* A process that hangs in the kernel, on a dead disk, is left there. */
 static void give_up(pid_t pid)
 {
     int i;
@@ -189,8 +188,8 @@ static void give_up(pid_t pid)
     }
 }
 
-/* In a process of its own, under the children's user.  What it says is in
- * shared memory, so that what it knew when it died is not lost. */
+/* Run a task in a process of its own, under the children's user.  Its results
+ * are in shared memory, so that they are there if it dies. */
 static int run_as_user(const job_t *job, task_fn *task, check_t *check)
 {
     pid_t pid;
@@ -225,7 +224,7 @@ static int run_as_user(const job_t *job, task_fn *task, check_t *check)
     return ECHILD;
 }
 
-/* Under which name in the directory a store of no use is kept. */
+/* The name under which a store is kept aside in the directory. */
 static const char *name_aside(const job_t *job, sse_lmdb_check_e result)
 {
     const char *kind = result == SSE_CHECK_VERSION ? "version" : "damaged";
@@ -245,8 +244,8 @@ static const char *name_aside(const job_t *job, sse_lmdb_check_e result)
     return name;
 }
 
-/* data.mdb and its lock go together: a lock file knows the state of its data
- * file, and children of the last generation may still be using both. */
+/* data.mdb and lock.mdb go together: a lock file has the state of its data
+ * file, and children of the last generation may still use both. */
 static void move_aside(const job_t *job, check_t *check)
 {
     int dir = open(job->conf->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -306,8 +305,8 @@ static apr_status_t replace(job_t *job, check_t *check)
         *job->notice = apr_psprintf(
             job->pool,
             "the store in %s was %s (%s): it is kept there as %s, "
-            "and a new one is begun; what was published before is offered no "
-            "more",
+            "and a new one is begun; events published before are not available "
+            "any more",
             job->conf->dir, what, why(job, found), job->aside);
     }
     return rv;
@@ -373,7 +372,7 @@ apr_status_t sse_lmdb_prepare(const sse_store_conf_t *conf, apr_uid_t uid,
     return rv;
 }
 
-/* Not root, and not who will start it: much cannot be told. */
+/* Not run by the user who starts the server: much cannot be told. */
 static int cannot_tell(const job_t *job, apr_status_t rv)
 {
     struct stat st;

@@ -4,13 +4,13 @@
 
 /**
  * @file sse_lmdb_prepare.h
- * What the two halves of the parent's part share: the directory
- * (sse_lmdb_dir.c), and what is in it (sse_lmdb_prepare.c).
+ * The parent's part: the directory (sse_lmdb_dir.c), and the store in it
+ * (sse_lmdb_prepare.c).
  *
  * The parent, often root, changes nothing that the children's user could have
- * led it to.  It makes a directory, and gives one away, only where nobody but
- * itself and root can change where the path leads; what else there is to do is
- * done by a short-lived process under the children's user.
+ * led it to.  It makes a directory, or gives one away, only where no other user
+ * than itself and root can change where the path leads; all else is done by a
+ * short-lived process under the children's user.
  *
  * Threads: the parent's one.
  */
@@ -22,7 +22,7 @@
 
 typedef struct {
     const sse_lmdb_conf_t *conf;
-    apr_uid_t uid; /**< whom it shall belong to; (apr_uid_t)-1: whom it does */
+    apr_uid_t uid; /**< the children's user; (apr_uid_t)-1: the current one */
     apr_gid_t gid;
     const char **notice;
     apr_pool_t *pool;
@@ -30,17 +30,17 @@ typedef struct {
     int is_missing;    /**< out: it is not there, and was not made */
     int is_given;      /**< out: it is, or in a test would be, given away */
     int is_safe;       /**< out: only root can lead its path elsewhere */
-    const char *at;    /**< out: how far the path is there */
-    const char *aside; /**< under which name what is of no use is kept */
+    const char *at;    /**< out: the part of the path that exists */
+    const char *aside; /**< the name of a store that is kept aside */
 } sse_lmdb_prepare_t;
 
-/** The children's user, for people. */
+/** The name of the children's user. */
 const char *sse_lmdb_prepare_user(const sse_lmdb_prepare_t *job);
-/** Note what the administrator has to do. @return err */
+/** Set the notice to what the administrator has to do. @return err */
 apr_status_t sse_lmdb_prepare_refuse(const sse_lmdb_prepare_t *job, int err,
                                      const char *what);
 
-/** Root prepares for another user. */
+/** Whether root prepares the store for another user. */
 int sse_lmdb_prepare_is_root(const sse_lmdb_prepare_t *job);
 
 /** sse_lmdb_dir.c: the directory, made and given where that may be done. */

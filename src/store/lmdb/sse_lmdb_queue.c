@@ -2,10 +2,11 @@
  * mod_sse: Server-Sent Events for Apache httpd.
  * See LICENSE for the terms. */
 
-/* Publishers queue up, and one thread writes for all who have come by the time
- * its transaction begins, so that they share one commit (and, with sync=on, one
- * wait for the disk).  Whenever it may have to wait for another process it has
- * nobody's request in hand, so that they can leave (sse_lmdb_writer.h). */
+/* Publishers queue requests, and one thread writes all that have come by the
+ * time its transaction begins, so that they share one commit (and, with
+ * sync=on, one wait for the disk).  While it may have to wait for another
+ * process, no request is TAKEN, so that publishers can withdraw theirs
+ * (sse_lmdb_writer.h). */
 
 #include <errno.h>
 
@@ -27,7 +28,7 @@ typedef struct {
     int count;
 } group_t;
 
-/* As many as one transaction should hold. */
+/* Whether the transaction should hold this one, too. */
 static int want(void *baton, const sse_lmdb_writer_job_t *job)
 {
     const request_t *request = (const request_t *)job;
@@ -49,7 +50,7 @@ static int want(void *baton, const sse_lmdb_writer_job_t *job)
 
 static int want_all(void *baton, const sse_lmdb_writer_job_t *job) { return 1; }
 
-/* Every one of these has the same result. */
+/* All of these have the same result. */
 static void finish(sse_lmdb_t *store, sse_lmdb_writer_jobs_t *jobs, int rc)
 {
     sse_lmdb_writer_job_t *job;
@@ -58,7 +59,7 @@ static void finish(sse_lmdb_t *store, sse_lmdb_writer_jobs_t *jobs, int rc)
     sse_lmdb_writer_finish(store->writer, jobs);
 }
 
-/* Nothing can be written for anybody. */
+/* No transaction could be begun. */
 static void fail_all(sse_lmdb_t *store, int rc)
 {
     sse_lmdb_writer_jobs_t jobs;
@@ -67,7 +68,7 @@ static void fail_all(sse_lmdb_t *store, int rc)
     finish(store, &jobs, rc);
 }
 
-/* In its transaction.  @return 0; EAGAIN: only room was made */
+/* In its transaction.  @return 0; EAGAIN: it has only evicted */
 static int write_group(sse_lmdb_write_t *w, group_t *group)
 {
     int again, rc = sse_lmdb_keep_room(w, group->need, &again);
@@ -91,7 +92,7 @@ static void give_back(group_t *group)
     sse_lmdb_writer_return(group->store->writer, &group->jobs);
 }
 
-/* One that asks too much must not fail the others. */
+/* A request that needs too much must not fail the others. */
 static void separate(group_t *group)
 {
     sse_lmdb_writer_job_t *job;
@@ -142,7 +143,7 @@ int sse_lmdb_is_free(void *baton)
     return !store->room_round && sse_lmdb_lock_looks_free(lock_of(store));
 }
 
-/* Before the next transaction, with nobody in hand, as it may take long. */
+/* Before a transaction, with no request TAKEN, as it may take long. */
 static void make_room(sse_lmdb_t *store)
 {
     int round = store->room_round;

@@ -2,7 +2,7 @@
  * mod_sse: Server-Sent Events for Apache httpd.
  * See LICENSE for the terms. */
 
-/* Where readers stand, and the log. */
+/* Positions of subscribers, and the log. */
 
 #include "store/lmdb/sse_lmdb.h"
 
@@ -40,7 +40,7 @@ static int seek(MDB_cursor *cursor, apr_uint64_t channel, sse_id_t from,
     return number == channel ? 0 : MDB_NOTFOUND;
 }
 
-/* Times grow with the ids, so halve the range of ids that may be too old. */
+/* Times grow with the ids: a binary search by age. */
 static int bisect(MDB_cursor *cursor, const sse_lmdb_channel_t *channel,
                   apr_time_t until, sse_id_t *first)
 {
@@ -100,7 +100,7 @@ int sse_lmdb_gap(sse_lmdb_t *store, MDB_txn *txn,
     if (*lost || !channel->count || first == channel->first) {
         return 0;
     }
-    /* Some are over their age, and still there: is one of them after it? */
+    /* Some are over their age, but still there: is one of them after that id? */
     if (!first) {
         *lost = after < channel->last ? channel->last : 0;
         return 0;

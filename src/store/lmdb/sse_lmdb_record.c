@@ -2,8 +2,8 @@
  * mod_sse: Server-Sent Events for Apache httpd.
  * See LICENSE for the terms. */
 
-/* Keys and values.  LMDB aligns neither, so all are copied in and out, and
- * what comes out of the file is believed only after its sizes were checked. */
+/* Keys and values.  LMDB aligns neither, so they are copied in and out.  Sizes
+ * are checked before anything from the file is used. */
 
 #include "store/lmdb/sse_lmdb.h"
 
@@ -84,6 +84,20 @@ int sse_lmdb_seek(MDB_txn *txn, MDB_dbi db, MDB_cursor_op op, MDB_val *key,
     return rc;
 }
 
+int sse_lmdb_after(MDB_cursor *cursor, const void *name, apr_size_t len,
+                   MDB_val *key, MDB_val *val)
+{
+    int rc;
+
+    key->mv_data = (void *)name;
+    key->mv_size = len;
+    rc = mdb_cursor_get(cursor, key, val, len ? MDB_SET_RANGE : MDB_FIRST);
+    if (!rc && key->mv_size == len && !memcmp(key->mv_data, name, len)) {
+        rc = mdb_cursor_get(cursor, key, val, MDB_NEXT);
+    }
+    return rc;
+}
+
 int sse_lmdb_event_parse(sse_id_t id, const MDB_val *val,
                          sse_lmdb_event_t *event)
 {
@@ -158,10 +172,10 @@ apr_uint64_t sse_lmdb_room(const sse_lmdb_t *store, apr_size_t size)
     apr_uint64_t room = size;
 
     if (size > store->psize / 2 - 64) {
-        /* LMDB gives it pages of its own. */
+        /* LMDB puts it in overflow pages. */
         room = (room + 16 + store->psize - 1) / store->psize * store->psize;
     }
-    return room + 64; /* and its entries */
+    return room + 64; /* its entries in other databases */
 }
 
 static char *add(char *p, sse_slice_t slice)

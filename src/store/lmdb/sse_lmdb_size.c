@@ -2,12 +2,11 @@
  * mod_sse: Server-Sent Events for Apache httpd.
  * See LICENSE for the terms. */
 
-/* How large a store may become whose size= nobody has set.  By default it is
- * below DefaultRuntimeDir, often a file system in memory that others need as
- * well, so it takes no more than a part of what is free there.  A store that
- * holds more already keeps it, when others have filled the disk meanwhile: what
- * it has taken is not given back, so a smaller size would cost history and make
- * no room for anybody. */
+/* The size of a store without size=.  By default its directory is below
+ * DefaultRuntimeDir, often a file system in memory that others need as well, so
+ * it takes no more than a part of what is free there.  A store that holds more
+ * keeps that: its file does not shrink, so a smaller size would cost history
+ * and free nothing. */
 
 #include <fcntl.h>
 #include <string.h>
@@ -22,7 +21,7 @@
 #define PART  4
 #define ROUND APR_UINT64_C(65535) /**< sizes are multiples of this and one */
 
-/* Of the file system that the directory is on, or will be. */
+/* The file system that the directory is on, or will be. */
 static int find_free(const char *dir, apr_pool_t *pool, struct statvfs *vfs)
 {
     char *path = apr_pstrdup(pool, dir), *slash;
@@ -45,8 +44,8 @@ typedef struct {
     apr_uint64_t size; /**< the largest that the file was ever opened with */
 } head_t;
 
-/* What the store itself takes is there for it.
- * @param size out: the size it has had; 0: that is not known */
+/* What the store itself takes of the disk.
+ * @param size out: the size that it was opened with; 0: not known */
 static apr_uint64_t taken(const char *dir, apr_pool_t *pool, apr_uint64_t *size)
 {
     int fd = open(apr_pstrcat(pool, dir, "/data.mdb", NULL),
@@ -71,9 +70,9 @@ static apr_uint64_t taken(const char *dir, apr_pool_t *pool, apr_uint64_t *size)
     return bytes;
 }
 
-/* The size in which nothing has to be given up of a file of so many bytes: all
- * of them below sse_lmdb_soft(), though not more than it has had, or else each
- * start would add to it. */
+/* The size with which nothing of a file of so many bytes is evicted: all of
+ * them below sse_lmdb_soft(), but no more than it was opened with, or else each
+ * start would increase it. */
 static apr_uint64_t keeping(apr_uint64_t bytes, apr_uint64_t size)
 {
     apr_uint64_t need = bytes < 4 << 20 ? 2 * bytes : bytes / 5 * 8;
@@ -112,32 +111,29 @@ static const char *megabytes(apr_pool_t *pool, apr_uint64_t bytes)
 const char *sse_lmdb_remark(const sse_store_conf_t *base, apr_pool_t *pool)
 {
     const sse_lmdb_conf_t *conf = (const sse_lmdb_conf_t *)base;
+    const char *before, *after;
+
     if (conf->is_cut) {
-        return apr_psprintf(
-            pool,
-            "the store in %s may take %s, a quarter of the %s that are free "
-            "there, and not the default of 1g; set size= for another, and dir= "
-            "for a directory with more room",
-            conf->dir, megabytes(pool, conf->size),
-            megabytes(pool, conf->room));
+        before = "a quarter of the ";
+        after = ", and not the default of 1g; set size= for another, and dir= "
+                "for a directory with more room";
     }
-    if (conf->is_kept) {
-        return apr_psprintf(
-            pool,
-            "the store in %s may take %s, so that it keeps what it has, which "
-            "is more than a quarter of the %s that are free there; set size= "
-            "for another, make room, or move it to a directory with more",
-            conf->dir, megabytes(pool, conf->size),
-            megabytes(pool, conf->room));
+    else if (conf->is_kept) {
+        before = "so that it keeps what it has, which is more than a quarter "
+                 "of the ";
+        after = "; set size= for another, make room, or move it to a "
+                "directory with more";
     }
-    if (conf->room && conf->size > conf->room) {
-        return apr_psprintf(
-            pool,
-            "the store in %s may take %s, as size= says, but %s are free "
-            "there: publishers will be refused when the disk is full; lower "
-            "size=, or make room",
-            conf->dir, megabytes(pool, conf->size),
-            megabytes(pool, conf->room));
+    else if (conf->room && conf->size > conf->room) {
+        before = "as size= says, and not only the ";
+        after = ": publishers will be refused when the disk is full; lower "
+                "size=, or make room";
     }
-    return NULL;
+    else {
+        return NULL;
+    }
+    return apr_pstrcat(pool, "the store in ", conf->dir, " may take ",
+                       megabytes(pool, conf->size), ", ", before,
+                       megabytes(pool, conf->room), " that are free there",
+                       after, NULL);
 }

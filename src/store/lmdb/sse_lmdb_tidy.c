@@ -2,26 +2,21 @@
  * mod_sse: Server-Sent Events for Apache httpd.
  * See LICENSE for the terms. */
 
-/* Housekeeping.  It looks first, in a read transaction, so that a quiet store
- * is not written to by all children every few seconds. */
+/* Housekeeping.  It looks for work in a read transaction first, so that the
+ * children do not all write to a quiet store every few seconds. */
 
 #include "store/lmdb/sse_lmdb.h"
 
 #define TIDY_MAX 1024 /**< steps of one call */
 
-static int first_of(sse_lmdb_t *store, MDB_txn *txn, int db, MDB_val *key,
-                    MDB_val *val)
-{
-    return sse_lmdb_seek(txn, store->db[db], MDB_FIRST, key, val);
-}
-
-/* @return 0: there is a channel due, and that is its key; or MDB_NOTFOUND */
+/* @return 0: there is a channel due, of that key; or MDB_NOTFOUND */
 static int first_due(sse_lmdb_t *store, MDB_txn *txn, apr_time_t now,
                      apr_time_t *due, apr_uint64_t *number, MDB_val *channel)
 {
     MDB_val key;
     apr_uint64_t time;
-    int rc = first_of(store, txn, SSE_DB_DUE, &key, channel);
+    int rc =
+        sse_lmdb_seek(txn, store->db[SSE_DB_DUE], MDB_FIRST, &key, channel);
 
     if (rc) {
         return rc;
@@ -34,18 +29,19 @@ static int first_due(sse_lmdb_t *store, MDB_txn *txn, apr_time_t now,
     return *due <= now ? 0 : MDB_NOTFOUND;
 }
 
-/* @return 0: there is something; or MDB_NOTFOUND */
+/* @return 0: there is work; or MDB_NOTFOUND */
 static int look_for_work(sse_lmdb_t *store, MDB_txn *txn, apr_time_t now)
 {
     MDB_val key, val;
     apr_time_t time;
     apr_uint64_t number;
-    int rc = first_of(store, txn, SSE_DB_GRAVES, &key, &val);
+    int rc =
+        sse_lmdb_seek(txn, store->db[SSE_DB_GRAVES], MDB_FIRST, &key, &val);
 
     if (rc != MDB_NOTFOUND) {
         return rc;
     }
-    rc = first_of(store, txn, SSE_DB_DOOMED, &key, &val);
+    rc = sse_lmdb_seek(txn, store->db[SSE_DB_DOOMED], MDB_FIRST, &key, &val);
     if (!rc) {
         if (val.mv_size != sizeof(time)) {
             return MDB_CORRUPTED;
@@ -92,7 +88,7 @@ static int tidy_channel(sse_lmdb_write_t *w, int *steps)
     return sse_lmdb_channel_done(w);
 }
 
-/** What the writer is asked to do. */
+/** A request to the writer. */
 typedef struct {
     apr_interval_time_t ahead; /**< of the clock, is the caller's time */
     int max;
@@ -132,7 +128,7 @@ apr_status_t sse_lmdb_tidy(sse_store_t *base, apr_time_t now, int *more)
 {
     sse_lmdb_t *store = (sse_lmdb_t *)base;
     sse_lmdb_state_t state;
-    /* Once: the clock may be set while the writer is waited for. */
+    /* Computed once: the clock may be set while this waits for the writer. */
     tidy_t tidy = {now - apr_time_now(), TIDY_MAX, 0};
     MDB_txn *txn;
     int rc;
@@ -150,11 +146,11 @@ apr_status_t sse_lmdb_tidy(sse_store_t *base, apr_time_t now, int *more)
     }
     do {
         rc = ask_writer(store, tidy_some, &tidy);
-        /* What frees pages copies some first: try with fewer. */
+        /* Freeing pages copies some first: try with fewer. */
     } while (rc == MDB_MAP_FULL && (tidy.max /= 8));
     *more = tidy.more;
     if (rc == MDB_MAP_FULL) {
-        /* Readers hold the free pages, for a moment. */
+        /* Readers hold the freed pages for a moment. */
         *more = 1;
         rc = 0;
     }

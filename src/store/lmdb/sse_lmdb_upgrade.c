@@ -2,17 +2,17 @@
  * mod_sse: Server-Sent Events for Apache httpd.
  * See LICENSE for the terms. */
 
-/* A store of version 1 becomes one of this version where it is, in one
- * transaction: ids and histories stay.
+/* Upgrade a store of version 1 in place, in one transaction: ids and histories
+ * stay.
  *
- * Version 1 had one floor for all channels, which stays as what all buckets
- * have at least; no owners and no weights, which are made from the channels;
- * no sum of what lingers; entries that said of a publisher's key only that
- * there is one; and the machine's clock for its time.  Its channels lack the
- * last two members, its state all after txn.
+ * Version 1 had one floor for all channels, which stays as the least floor of
+ * all buckets; no owners and no weights, which are made from the channels; no
+ * sum of the lingering records; entries with a flag instead of the length of
+ * the idempotency key; and the machine's clock for its time.  Its channels lack
+ * the last two members, its state all after txn.
  *
- * A child of a version 1 module that has such a store open finds it to be of
- * another version, and fails until it leaves. */
+ * A child of a version 1 module that has such a store open fails, as it finds
+ * another version, until it exits. */
 
 #include <stddef.h>
 
@@ -20,7 +20,7 @@
 
 #define OLD_CHANNEL offsetof(sse_lmdb_channel_t, room)
 
-/* A cursor's walk over one database, with fn for each entry. */
+/* Called for each entry of a database. */
 typedef int entry_fn(sse_lmdb_write_t *w, const MDB_val *key,
                      const MDB_val *val);
 
@@ -40,7 +40,7 @@ static int each(sse_lmdb_write_t *w, int db, entry_fn *fn)
     return rc == MDB_NOTFOUND ? 0 : rc;
 }
 
-/* A publisher's key: its event's entry knows its length from now on. */
+/* An idempotency key: its event's entry is to have its length. */
 static int on_key(sse_lmdb_write_t *w, const MDB_val *key, const MDB_val *val)
 {
     unsigned char buf[16];
@@ -75,7 +75,7 @@ static int on_doomed(sse_lmdb_write_t *w, const MDB_val *key,
     return 0;
 }
 
-/* The room that a number's part of the index takes. */
+/* The room of the events that have an index entry of that number. */
 static int room_of(sse_lmdb_write_t *w, apr_uint64_t number, apr_uint64_t *room)
 {
     unsigned char buf[16];
@@ -115,7 +115,7 @@ static int on_grave(sse_lmdb_write_t *w, const MDB_val *key, const MDB_val *val)
 
 /* -- Channels -------------------------------------------------------------- */
 
-/* The channel of that key, as it is to be; it is written back as any is. */
+/* The channel of that key, written back as any other is. */
 static int convert(sse_lmdb_write_t *w, sse_slice_t name, const MDB_val *val)
 {
     sse_lmdb_channel_t old;
@@ -144,18 +144,10 @@ static int channel_after(sse_lmdb_write_t *w, sse_slice_t after, MDB_val *key,
     MDB_cursor *cursor;
     int rc = mdb_cursor_open(w->txn, w->store->db[SSE_DB_CHANNELS], &cursor);
 
-    if (rc) {
-        return rc;
+    if (!rc) {
+        rc = sse_lmdb_after(cursor, after.ptr, after.len, key, val);
+        mdb_cursor_close(cursor);
     }
-    key->mv_data = (void *)after.ptr;
-    key->mv_size = after.len;
-    rc =
-        mdb_cursor_get(cursor, key, val, after.len ? MDB_SET_RANGE : MDB_FIRST);
-    if (!rc && key->mv_size == after.len &&
-        !memcmp(key->mv_data, after.ptr, after.len)) {
-        rc = mdb_cursor_get(cursor, key, val, MDB_NEXT);
-    }
-    mdb_cursor_close(cursor);
     return rc;
 }
 
@@ -182,7 +174,7 @@ static int convert_all(sse_lmdb_write_t *w)
 
 /* -- The state ------------------------------------------------------------- */
 
-/* Times are not to be before the newest record's. */
+/* The store's time is not before the newest record's. */
 static int time_of_last(sse_lmdb_write_t *w)
 {
     sse_lmdb_event_t event;

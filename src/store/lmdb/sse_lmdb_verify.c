@@ -2,9 +2,9 @@
  * mod_sse: Server-Sent Events for Apache httpd.
  * See LICENSE for the terms. */
 
-/* All of a store, in pieces of a moment each so that publishers go on.  What
- * sse_lmdb.h says of the databases is true in every snapshot: each entry is
- * looked up where it must be known, in the snapshot it was found in. */
+/* Checks all of a store, in pieces of a moment each so that publishers go on.
+ * What sse_lmdb.h says of the databases is true in every snapshot: each entry is
+ * checked against the others in the snapshot that it was found in. */
 
 #include <stdio.h>
 
@@ -12,8 +12,8 @@
 #include "store/lmdb/sse_lmdb_inspect.h"
 
 #define LOOK_AT_CLOCK 256 /**< entries between two looks */
-/** A snapshot can be torn, see sse_lmdb_read_begin(): what is wrong in as many
- *  of them is wrong. */
+/** A snapshot can be torn, see sse_lmdb_read_begin(): an error counts if as
+ *  many snapshots have it. */
 #define TRIES 3
 
 typedef struct {
@@ -131,7 +131,7 @@ static int history_verify(verify_t *v, const sse_lmdb_channel_t *channel,
     for (; !(rc = mdb_cursor_get(cursor, &key, &val, op)); op = MDB_NEXT) {
         if (!sse_lmdb_pair_get(&key, &number, &id) ||
             !sse_lmdb_entry_get(&val, &entry) || number != channel->number) {
-            break; /* if it is none: that is for the index's own walk */
+            break; /* a bad one is found by the walk of the index */
         }
         first = first ? first : id;
         bytes += entry.bytes;
@@ -162,7 +162,7 @@ static int owner_get(verify_t *v, sse_slice_t key, sse_lmdb_owner_t *owner)
                : rc;
 }
 
-/* There is an entry in weights, in a class that is about right. */
+/* There is an entry in weights, in about the right class. */
 static int weight_verify(verify_t *v, apr_uint64_t parent, apr_uint64_t number,
                          apr_uint64_t class, apr_uint64_t room)
 {
@@ -333,7 +333,7 @@ static int owner_verify(verify_t *v, const MDB_val *key, const MDB_val *val)
     return weight_verify(v, 0, owner.number, owner.weight, owner.room);
 }
 
-/* What is filed knows of it. */
+/* The owner or channel has that entry. */
 static int filed_verify(verify_t *v, const MDB_val *key, const MDB_val *val)
 {
     apr_uint64_t parent, class, number;
@@ -397,25 +397,7 @@ static int step(verify_t *v, const MDB_val *key, const MDB_val *val)
     return rc;
 }
 
-/* The first entry after the last one seen. */
-static int seek(verify_t *v, MDB_cursor *cursor, MDB_val *key, MDB_val *val)
-{
-    int rc;
-
-    if (!v->len) {
-        return mdb_cursor_get(cursor, key, val, MDB_FIRST);
-    }
-    key->mv_data = v->last.bytes;
-    key->mv_size = v->len;
-    rc = mdb_cursor_get(cursor, key, val, MDB_SET_RANGE);
-    if (!rc && key->mv_size == v->len &&
-        !memcmp(key->mv_data, v->last.bytes, v->len)) {
-        rc = mdb_cursor_get(cursor, key, val, MDB_NEXT);
-    }
-    return rc;
-}
-
-/* At the end: when nobody wrote meanwhile, there were as many as there are. */
+/* At the end: if no process wrote meanwhile, the number of entries is right. */
 static int count_verify(verify_t *v)
 {
     MDB_stat st;
@@ -453,7 +435,7 @@ static int walk_piece(verify_t *v, int *more)
     if (rc) {
         return rc;
     }
-    rc = seek(v, cursor, &key, &val);
+    rc = sse_lmdb_after(cursor, v->last.bytes, v->len, &key, &val);
     while (!rc && !(rc = step(v, &key, &val))) {
         /* A channel may be as long as a thousand events. */
         if ((v->db == SSE_DB_CHANNELS || !(v->n % LOOK_AT_CLOCK)) &&
@@ -464,11 +446,11 @@ static int walk_piece(verify_t *v, int *more)
         rc = mdb_cursor_get(cursor, &key, &val, MDB_NEXT);
     }
     mdb_cursor_close(cursor);
-    /* An entry that is not there where it must be is told as wrong(). */
+    /* A missing entry was reported by wrong(). */
     return rc == MDB_NOTFOUND ? count_verify(v) : rc;
 }
 
-/* Once more from where the last good entry was, if need be. */
+/* Walk a piece; on an error again, from the last good entry. */
 static int piece(verify_t *v, int free_pages, int *more)
 {
     int rc, tries = 0;

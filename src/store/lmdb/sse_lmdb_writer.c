@@ -12,9 +12,9 @@
 
 #include "store/lmdb/sse_lmdb.h"
 
-/* Looks at a lock that is not free, before the thread waits for it. */
+/* Looks at a lock that is not free before the thread waits for it. */
 #define SPINS 20
-/* Nothing was taken or finished for so long: it does not get on. */
+/* If no job was taken or finished for so long, nothing moves. */
 #define STALL apr_time_from_msec(500)
 
 struct sse_lmdb_writer_t {
@@ -136,8 +136,8 @@ static void transit(sse_lmdb_writer_t *writer, sse_lmdb_writer_job_t *job,
 
 /* -- Writing --------------------------------------------------------------- */
 
-/* Another child mostly lets go within some microseconds, sooner than the thread
- * could be woken. */
+/* Another child mostly releases the lock within some microseconds, sooner than
+ * the thread could be woken. */
 static int is_free_soon(sse_lmdb_writer_t *writer)
 {
     int i;
@@ -169,7 +169,7 @@ static int write_now(sse_lmdb_writer_t *writer, int may_wait)
     return is_called;
 }
 
-/* With the lock, and nobody writes: who is the first sees to that. */
+/* With the lock.  If no thread writes, the first job's is to. */
 static void hand_on(sse_lmdb_writer_t *writer)
 {
     sse_lmdb_writer_job_t *first = TAILQ_FIRST(&writer->queue);
@@ -178,7 +178,7 @@ static void hand_on(sse_lmdb_writer_t *writer)
         return;
     }
     if (first->on_done) {
-        want_thread(writer); /* or the next to come does */
+        want_thread(writer); /* or the next submission does */
     }
     else {
         pthread_cond_signal(&first->moved);
@@ -231,7 +231,7 @@ static int make_thread(sse_lmdb_writer_t *writer)
     return rc;
 }
 
-/* With the lock.  Have the thread write. */
+/* With the lock.  Have the thread write.  @return 0, or EAGAIN */
 static int want_thread(sse_lmdb_writer_t *writer)
 {
     int rc = writer->has_thread ? 0 : make_thread(writer);
@@ -245,7 +245,7 @@ static int want_thread(sse_lmdb_writer_t *writer)
 
 /* -- Waiting --------------------------------------------------------------- */
 
-/* With the lock. @return how many jobs are before it */
+/* With the lock. @return how many threads wait before this job's */
 static int place_of(const sse_lmdb_writer_t *writer,
                     const sse_lmdb_writer_job_t *job)
 {
@@ -269,8 +269,8 @@ static void withdraw(sse_lmdb_writer_t *writer, sse_lmdb_writer_job_t *job)
     hand_on(writer);
 }
 
-/* With the lock, which may be let go meanwhile, and nobody writes.
- * @return whether something has moved; else it takes the thread */
+/* With the lock, which is released meanwhile; no thread writes.
+ * @return whether this thread has written; else the writer's thread has to */
 static int write_here(sse_lmdb_writer_t *writer)
 {
     if (writer->is_wanted || !write_now(writer, 0)) {
@@ -280,7 +280,7 @@ static int write_here(sse_lmdb_writer_t *writer)
     return 1;
 }
 
-/* Nothing has got on for a while.  @return whether this job waits on */
+/* Nothing has moved for a while.  @return whether this job may wait on */
 static int stay(sse_lmdb_writer_t *writer, sse_lmdb_writer_job_t *job,
                 int place)
 {
@@ -294,8 +294,8 @@ static int stay(sse_lmdb_writer_t *writer, sse_lmdb_writer_job_t *job,
     return 1;
 }
 
-/* Wait until something moves, or it is time to leave.
- * @return 0; EBUSY: it is */
+/* Wait until something moves, or the job has to be withdrawn.
+ * @return 0; EBUSY: it has to be */
 static int wait_some(sse_lmdb_writer_t *writer, sse_lmdb_writer_job_t *job,
                      int *place, apr_time_t deadline)
 {
@@ -319,7 +319,7 @@ static int wait_some(sse_lmdb_writer_t *writer, sse_lmdb_writer_job_t *job,
                                                                         : 0;
 }
 
-/* @param place how many are before it, or more */
+/* @param place how many threads wait before it, at most */
 static int wait_for(sse_lmdb_writer_t *writer, sse_lmdb_writer_job_t *job,
                     int place, apr_time_t deadline)
 {
@@ -347,7 +347,7 @@ static int wait_for(sse_lmdb_writer_t *writer, sse_lmdb_writer_job_t *job,
     return 0;
 }
 
-/* With the lock.  @return 0, or why it may not even wait */
+/* With the lock.  @return 0; EBUSY: it may not even wait */
 static int admit(sse_lmdb_writer_t *writer, apr_time_t now)
 {
     if (TAILQ_EMPTY(&writer->queue)) {
