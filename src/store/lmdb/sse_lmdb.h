@@ -221,8 +221,7 @@ typedef struct {
     MDB_env *env; /**< NULL: it could not be opened yet */
     MDB_dbi db[SSE_DB_COUNT];
     sse_lmdb_file_t files[SSE_LMDB_FILES]; /**< that are, or shall be, open */
-    const apr_uint32_t *lock; /**< atomic: see sse_lmdb_lock_map(); once it is
-                                   set, const */
+    const apr_uint32_t *lock;              /**< atomic: once it is set, const */
 
     apr_time_t looked;  /**< atomic: when the files were found in place */
     int is_replaced;    /**< atomic: others were found there */
@@ -300,15 +299,13 @@ apr_uint64_t sse_lmdb_soft(apr_uint64_t pages);
 int sse_lmdb_pages_used(sse_lmdb_t *store, MDB_txn *txn, apr_uint64_t *pages);
 
 /* sse_lmdb_lock.c: whether LMDB's writer lock looks free */
-/** Map the beginning of the lock file, before LMDB opens it: closing it later
- *  would release LMDB's locks. @return NULL: it cannot be mapped */
-const apr_uint32_t *sse_lmdb_lock_map(int fd);
-void sse_lmdb_lock_unmap(const apr_uint32_t *words);
-/** Make the lock file, with room on the disk for all of it: it is written to
- *  through a map, so that a full disk would kill the writing process.
- *  @param lock out: sse_lmdb_lock_map() of it */
+/** Create the lock file before LMDB opens it (closing it later would release
+ *  LMDB's locks), with room on the disk for all of it: it is written to through
+ *  a map, and a full disk would kill the writing process.
+ *  @param lock out: its first words; NULL: they cannot be mapped */
 int sse_lmdb_lock_reserve(const sse_lmdb_conf_t *conf,
                           const apr_uint32_t **lock);
+void sse_lmdb_lock_unmap(const apr_uint32_t *words);
 int sse_lmdb_lock_looks_free(const apr_uint32_t *words);
 /** Wait until it looks free.
  *  @return 0: it did not in that time; 1: it does, or that cannot be told, or

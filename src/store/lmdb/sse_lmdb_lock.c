@@ -76,19 +76,19 @@ void sse_lmdb_lock_found(const apr_uint32_t *words, int i)
     }
 }
 
-const apr_uint32_t *sse_lmdb_lock_map(int fd)
-{
-    void *map =
-        mmap(NULL, WORDS * sizeof(apr_uint32_t), PROT_READ, MAP_SHARED, fd, 0);
-
-    return map == MAP_FAILED ? NULL : map;
-}
-
 void sse_lmdb_lock_unmap(const apr_uint32_t *words)
 {
     if (words) {
         munmap((void *)words, WORDS * sizeof(apr_uint32_t));
     }
+}
+
+static const apr_uint32_t *map_words(int fd)
+{
+    void *map =
+        mmap(NULL, WORDS * sizeof(apr_uint32_t), PROT_READ, MAP_SHARED, fd, 0);
+
+    return map == MAP_FAILED ? NULL : map;
 }
 
 int sse_lmdb_lock_reserve(const sse_lmdb_conf_t *conf,
@@ -109,7 +109,7 @@ int sse_lmdb_lock_reserve(const sse_lmdb_conf_t *conf,
         rc = 0;
     }
     else if (!rc) {
-        *lock = sse_lmdb_lock_map(fd);
+        *lock = map_words(fd);
     }
     close(fd);
     return rc;

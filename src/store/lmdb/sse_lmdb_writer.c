@@ -72,8 +72,6 @@ sse_lmdb_writer_t *sse_lmdb_writer_create(sse_lmdb_writer_fn *fn,
     return writer;
 }
 
-static int want_thread(sse_lmdb_writer_t *writer);
-
 int sse_lmdb_writer_destroy(sse_lmdb_writer_t *writer,
                             apr_interval_time_t patience)
 {
@@ -81,9 +79,6 @@ int sse_lmdb_writer_destroy(sse_lmdb_writer_t *writer,
     int rc = 0, is_over;
 
     pthread_mutex_lock(&writer->lock);
-    if (!TAILQ_EMPTY(&writer->queue)) {
-        want_thread(writer);
-    }
     writer->stop = 1;
     pthread_cond_broadcast(&writer->work);
     while ((writer->has_thread || writer->is_writing) && !rc) {
@@ -124,12 +119,10 @@ static void transit(sse_lmdb_writer_t *writer, sse_lmdb_writer_job_t *job,
                     sse_job_state_e state)
 {
     assert(following[job->state] & 1 << state);
-    if (!job->on_done) {
-        writer->waiting +=
-            (state == SSE_JOB_WAITING) - (job->state == SSE_JOB_WAITING);
-        if (job->state == SSE_JOB_TAKEN) {
-            pthread_cond_signal(&job->moved);
-        }
+    writer->waiting +=
+        (state == SSE_JOB_WAITING) - (job->state == SSE_JOB_WAITING);
+    if (job->state == SSE_JOB_TAKEN) {
+        pthread_cond_signal(&job->moved);
     }
     job->state = state;
 }
@@ -174,13 +167,7 @@ static void hand_on(sse_lmdb_writer_t *writer)
 {
     sse_lmdb_writer_job_t *first = TAILQ_FIRST(&writer->queue);
 
-    if (!first || writer->is_writing) {
-        return;
-    }
-    if (first->on_done) {
-        want_thread(writer); /* or the next submission does */
-    }
-    else {
+    if (first && !writer->is_writing) {
         pthread_cond_signal(&first->moved);
     }
 }
@@ -257,7 +244,7 @@ static int place_of(const sse_lmdb_writer_t *writer,
         if (other == job) {
             break;
         }
-        place += !other->on_done;
+        ++place;
     }
     return place;
 }
@@ -369,19 +356,6 @@ static void enqueue(sse_lmdb_writer_t *writer, sse_lmdb_writer_job_t *job)
     TAILQ_INSERT_TAIL(&writer->queue, job, next);
 }
 
-void sse_lmdb_writer_post(sse_lmdb_writer_t *writer, sse_lmdb_writer_job_t *job)
-{
-    pthread_mutex_lock(&writer->lock);
-    if (TAILQ_EMPTY(&writer->queue)) {
-        writer->moved = steady_now();
-    }
-    enqueue(writer, job);
-    if (!writer->is_writing && !write_here(writer)) {
-        want_thread(writer);
-    }
-    pthread_mutex_unlock(&writer->lock);
-}
-
 int sse_lmdb_writer_submit(sse_lmdb_writer_t *writer,
                            sse_lmdb_writer_job_t *job,
                            apr_interval_time_t patience)
@@ -389,7 +363,6 @@ int sse_lmdb_writer_submit(sse_lmdb_writer_t *writer,
     apr_time_t now = steady_now();
     int rc;
 
-    job->on_done = NULL;
     pthread_mutex_lock(&writer->lock);
     if (!(rc = admit(writer, now))) {
         sse_lmdb_cond_init(&job->moved);
@@ -452,9 +425,6 @@ void sse_lmdb_writer_finish(sse_lmdb_writer_t *writer,
     while ((job = TAILQ_FIRST(jobs))) {
         TAILQ_REMOVE(jobs, job, next);
         transit(writer, job, SSE_JOB_DONE);
-        if (job->on_done) {
-            job->on_done(job);
-        }
     }
     pthread_mutex_unlock(&writer->lock);
 }

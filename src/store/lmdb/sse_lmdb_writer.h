@@ -46,13 +46,9 @@ typedef enum {
     SSE_JOB_DONE     /**< see rc */
 } sse_job_state_e;
 
-/** The beginning of a job; on the stack of the thread that waits for it, or
- *  posted. */
+/** The beginning of a job; on the stack of the thread that waits for it. */
 struct sse_lmdb_writer_job_t {
-    int rc; /**< the result, when it is DONE */
-    /** NULL: a thread waits; or called when the job is done: must be quick and
-     *  not call the writer. */
-    void (*on_done)(sse_lmdb_writer_job_t *job);
+    int rc;                /**< the result, when it is DONE */
     sse_job_state_e state; /**< under lock */
     int stays;             /**< under lock: may_stay() allowed it */
     TAILQ_ENTRY(sse_lmdb_writer_job_t)
@@ -69,8 +65,7 @@ typedef int sse_lmdb_writer_free_fn(void *baton);
 sse_lmdb_writer_t *sse_lmdb_writer_create(sse_lmdb_writer_fn *fn,
                                           sse_lmdb_writer_free_fn *is_free,
                                           void *baton);
-/** Do what was posted, then free the writer.
- *  @return 1; 0: a thread is still in the function after that time: the writer,
+/** @return 1; 0: a thread is still in the function after that time: the writer,
  *          and all that the function uses, must be left as they are */
 int sse_lmdb_writer_destroy(sse_lmdb_writer_t *writer,
                             apr_interval_time_t patience);
@@ -89,11 +84,6 @@ void sse_lmdb_writer_limit(sse_lmdb_writer_t *writer, int limit,
 int sse_lmdb_writer_submit(sse_lmdb_writer_t *writer,
                            sse_lmdb_writer_job_t *job,
                            apr_interval_time_t patience);
-
-/** Have a job done some time, without waiting.  job->on_done is set; the job
- *  belongs to the writer until it is called. */
-void sse_lmdb_writer_post(sse_lmdb_writer_t *writer,
-                          sse_lmdb_writer_job_t *job);
 
 /* For the function. */
 
