@@ -244,10 +244,7 @@ static int lock_env(sse_lmdb_t *store, MDB_txn **txn)
     int rc;
 
     sse_lmdb_enter(store);
-    rc = store->env ? sse_lmdb_files_look(store) : MDB_PANIC;
-    if (!rc) {
-        rc = mdb_txn_begin(store->env, NULL, 0, txn);
-    }
+    rc = store->env ? mdb_txn_begin(store->env, NULL, 0, txn) : MDB_PANIC;
     if (rc) {
         sse_lmdb_leave(store);
     }
@@ -265,7 +262,10 @@ int sse_lmdb_write_begin(sse_lmdb_write_t *w, sse_lmdb_t *store)
             return rc;
         }
     }
-    rc = sse_lmdb_state_get(w->txn, store->db[SSE_DB_META], &w->state);
+    rc = sse_lmdb_files_look(store); /* now: the lock may have taken long */
+    if (!rc) {
+        rc = sse_lmdb_state_get(w->txn, store->db[SSE_DB_META], &w->state);
+    }
     if (!rc && w->state.txn >= mdb_txn_id(w->txn)) {
         /* The lock file is not the data file's: write nothing. */
         rc = MDB_CORRUPTED;
