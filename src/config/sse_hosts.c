@@ -89,8 +89,8 @@ static int takes(const server_rec *s, const ap_listen_rec *listener)
     return 0;
 }
 
-/* The main server answers on the addresses of no virtual host; most systems have
- * none. */
+/* The main server answers on the addresses of no virtual host; most systems
+ * have none. */
 static int is_asked(const server_rec *s)
 {
     const ap_listen_rec *listener;

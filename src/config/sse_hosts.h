@@ -23,7 +23,7 @@
 /** Whether the locations of this handler have channels and streams. */
 typedef int sse_hosts_is_hub_fn(const char *handler);
 
-/** The handler's name as the first of a directive's arguments, in lower case. */
+/** The handler that is the first of a directive's arguments, in lower case. */
 const char *sse_hosts_handler(const char *args, apr_pool_t *ptemp);
 
 /** Whether this is the section of a virtual host. */
@@ -33,8 +33,8 @@ int sse_hosts_is_section(const ap_directive_t *line);
  *  of httpd's. */
 const ap_directive_t *sse_hosts_lines(const server_rec *s);
 
-/** post_config: log which hosts share the location of a hub but not a namespace,
- *  unless SSENamespace is set for all of them. */
+/** post_config: log which hosts share the location of a hub but not a
+ *  namespace, unless SSENamespace is set for all of them. */
 void sse_hosts_tell(server_rec *main_server, sse_hosts_is_hub_fn *is_hub,
                     apr_pool_t *ptemp);
 

@@ -35,7 +35,7 @@ int sse_problem_set(sse_problem_t *problem, apr_pool_t *pool, int status,
 /** Out of memory: the client may retry later. @return 503 */
 int sse_problem_no_memory(request_rec *r, sse_problem_t *problem);
 
-/** Takes a piece of the body. @return OK to go on, else the status to stop with */
+/** Takes a piece of the body. @return OK, else the status to stop with */
 typedef int sse_body_fn(void *baton, const char *buf, apr_size_t len);
 
 /** register_hooks. */

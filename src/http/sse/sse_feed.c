@@ -8,8 +8,8 @@
 
 #include "http/sse/sse_post.h"
 
-/** Bytes of an event besides its data and type: an id, and the name of the field
- *  on the unfinished line. */
+/** Bytes of an event besides its data and type: an id, and the name of the
+ *  field on the unfinished line. */
 #define SLACK (SSE_STORE_IDEMPOTENCY_MAX + 64)
 
 #define SMALL   4096 /**< an event up to this size is copied, to wait */
@@ -31,8 +31,8 @@ static sse_slice_t copy_slice(apr_pool_t *pool, sse_slice_t slice)
 
 /* Small events wait for the rest of this piece of the body, so that one
  * transaction takes many.  A large event is appended at once from the reader's
- * buffer, without a copy.  With an Idempotency-Key, which is for a single event,
- * none is appended before it is known to be the only one. */
+ * buffer, without a copy.  With an Idempotency-Key, which is for a single
+ * event, none is appended before it is known to be the only one. */
 static int goes_at_once(const sse_post_t *post, const sse_fields_t *event)
 {
     return !post->key.ptr && (event->data.len + event->event.len > SMALL ||

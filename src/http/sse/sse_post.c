@@ -255,7 +255,8 @@ static int append_failed(request_rec *r, apr_status_t rv, const sse_ids_t *ids,
         then = "";
         break;
     case SSE_STORE_EBUSY:
-        /* A client that just obeys Retry-After would repeat the first events. */
+        /* A client that just obeys Retry-After would repeat the first
+         * events. */
         if (!some) {
             apr_table_setn(r->err_headers_out, "Retry-After",
                            SSE_POST_RETRY_AFTER);

@@ -120,8 +120,8 @@ int sse_json_read(sse_post_t *post);  /**< application/json */
 int sse_form_read(sse_post_t *post);  /**< application/x-www-form-urlencoded */
 int sse_plain_read(sse_post_t *post); /**< text/plain, with the query string */
 
-/** The problem when the store has refused events: 507 if it or its disk is full,
- *  503 if another process has it locked, else 500. */
+/** The problem when the store has refused events: 507 if it or its disk is
+ *  full, 503 if another process has it locked, else 500. */
 int sse_post_store_failed(request_rec *r, apr_status_t rv,
                           sse_problem_t *problem);
 
