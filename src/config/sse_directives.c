@@ -90,8 +90,11 @@ const char *sse_directives_refuse(const cmd_parms *cmd, const char *value,
 const char *sse_directives_words(const cmd_parms *cmd, const char *args,
                                  int max, apr_array_header_t **words)
 {
-    const char *word;
+    const char *word, *wrong = sse_directives_check(cmd);
 
+    if (wrong) {
+        return wrong;
+    }
     *words = apr_array_make(cmd->pool, 4, sizeof(const char *));
     while (*args) {
         word = ap_getword_conf(cmd->pool, &args);

@@ -75,12 +75,9 @@ static const char *set_channel(cmd_parms *cmd, void *dir_conf, const char *args)
 {
     sse_dir_conf_t *conf = dir_conf;
     apr_array_header_t *words;
-    const char *wrong = sse_directives_check(cmd);
+    const char *wrong = sse_directives_words(cmd, args, INT_MAX, &words);
     int i;
 
-    if (!wrong) {
-        wrong = sse_directives_words(cmd, args, INT_MAX, &words);
-    }
     if (wrong) {
         return wrong;
     }

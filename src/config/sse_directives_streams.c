@@ -66,14 +66,11 @@ static const char *set_time(cmd_parms *cmd, void *dir_conf, const char *arg)
 static const char *set_queue(cmd_parms *cmd, void *dir_conf, const char *args)
 {
     sse_dir_conf_t *conf = dir_conf;
-    const char *wrong = sse_directives_check(cmd);
     sse_values_queue_t queue = {0, 0, SSE_UNSET};
     apr_array_header_t *words;
+    const char *wrong = sse_directives_words(cmd, args, 3, &words);
     const char *allowed, *word;
 
-    if (!wrong) {
-        wrong = sse_directives_words(cmd, args, 3, &words);
-    }
     if (wrong) {
         return wrong;
     }
@@ -111,12 +108,9 @@ static const char *set_origins(cmd_parms *cmd, void *dir_conf, const char *args)
 {
     sse_dir_conf_t *conf = dir_conf;
     apr_array_header_t *words;
-    const char *wrong = sse_directives_check(cmd);
+    const char *wrong = sse_directives_words(cmd, args, INT_MAX, &words);
     int i;
 
-    if (!wrong) {
-        wrong = sse_directives_words(cmd, args, INT_MAX, &words);
-    }
     if (wrong) {
         return wrong;
     }

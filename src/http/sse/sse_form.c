@@ -72,51 +72,34 @@ static int set_retry(sse_post_t *post, sse_fields_t *event, sse_slice_t value)
     return sse_post_retry(post, value, &event->retry);
 }
 
-static int unknown(sse_post_t *post, sse_slice_t name)
+/* @param is_form whether data and id are fields, and others are not allowed;
+ *        a query string may have others, which are not ours */
+static int read_field(sse_post_t *post, sse_fields_t *event, int is_form,
+                      sse_slice_t name, sse_slice_t value)
 {
+    if (is_name(name, "event")) {
+        return set(post, &event->event, "event", value);
+    }
+    if (is_name(name, "retry")) {
+        return set_retry(post, event, value);
+    }
+    if (!is_form) {
+        return OK;
+    }
+    if (is_name(name, "data")) {
+        return set(post, &event->data, "data", value);
+    }
+    if (is_name(name, "id")) {
+        return set(post, &event->id, "id", value);
+    }
     return sse_post_refuse(post, HTTP_BAD_REQUEST,
                            "there is no field %s; known are data, event, "
                            "retry and id",
                            sse_post_quote(post, name));
 }
 
-/* One field of a form. */
-static int read_field(sse_post_t *post, sse_fields_t *event, sse_slice_t name,
-                      sse_slice_t value)
-{
-    if (is_name(name, "data")) {
-        return set(post, &event->data, "data", value);
-    }
-    if (is_name(name, "event")) {
-        return set(post, &event->event, "event", value);
-    }
-    if (is_name(name, "id")) {
-        return set(post, &event->id, "id", value);
-    }
-    if (is_name(name, "retry")) {
-        return set_retry(post, event, value);
-    }
-    return unknown(post, name);
-}
-
-/* One field of a query string, which may have others that are not ours. */
-static int argument(sse_post_t *post, sse_fields_t *event, sse_slice_t name,
-                    sse_slice_t value)
-{
-    if (is_name(name, "event")) {
-        return set(post, &event->event, "event", value);
-    }
-    if (is_name(name, "retry")) {
-        return set_retry(post, event, value);
-    }
-    return OK;
-}
-
-typedef int form_fn(sse_post_t *post, sse_fields_t *event, sse_slice_t name,
-                    sse_slice_t value);
-
 /* name=value, of which the "=" may be missing. */
-static int read_pair(sse_post_t *post, sse_slice_t pair, form_fn *fn,
+static int read_pair(sse_post_t *post, sse_slice_t pair, int is_form,
                      sse_fields_t *event)
 {
     const char *equals = memchr(pair.ptr, '=', pair.len);
@@ -130,11 +113,12 @@ static int read_pair(sse_post_t *post, sse_slice_t pair, form_fn *fn,
     if (status == OK) {
         status = decode(post, &value);
     }
-    return status == OK ? fn(post, event, name, value) : status;
+    return status == OK ? read_field(post, event, is_form, name, value)
+                        : status;
 }
 
 /* Decodes the text in place. */
-static int pairs(sse_post_t *post, char *ptr, apr_size_t len, form_fn *fn,
+static int pairs(sse_post_t *post, char *ptr, apr_size_t len, int is_form,
                  sse_fields_t *event)
 {
     sse_slice_t text = {ptr, len};
@@ -148,7 +132,7 @@ static int pairs(sse_post_t *post, char *ptr, apr_size_t len, form_fn *fn,
         text.ptr += pair.len + (end ? 1 : 0);
         text.len -= pair.len + (end ? 1 : 0);
         if (pair.len) {
-            status = read_pair(post, pair, fn, event);
+            status = read_pair(post, pair, is_form, event);
         }
     }
     return status;
@@ -167,7 +151,7 @@ int sse_form_read(sse_post_t *post)
                             post->pool, &body, &len, &post->problem);
     post->taken = len;
     if (status == OK) {
-        status = pairs(post, body, len, read_field, &event);
+        status = pairs(post, body, len, 1, &event);
     }
     if (status == OK && !event.data.ptr) {
         return sse_post_refuse(post, HTTP_BAD_REQUEST,
@@ -184,7 +168,7 @@ int sse_plain_read(sse_post_t *post)
     int status;
 
     sse_post_begin(post);
-    status = pairs(post, query, strlen(query), argument, &event);
+    status = pairs(post, query, strlen(query), 0, &event);
     if (status == OK) {
         status =
             sse_body_whole(post->r, post->max_event, sse_post_size_text(post),
