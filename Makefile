@@ -93,8 +93,16 @@ endif
 
 all: $(SO) $(TOOL)
 
-$(SO): $(OBJS)
+# The module with a store, a format, a listener and a front end more, for the
+# test that these are added by adding files only.
+SEAMS     := $(builddir)/seams/mod_sse.so
+SEAM_OBJS := $(patsubst %.c,$(builddir)/obj/%.o,$(wildcard t/seams/*.c))
+seams: $(SEAMS)
+$(SEAMS): $(SEAM_OBJS)
+
+$(SO) $(SEAMS): $(OBJS)
 	$(call say,LD $@)
+	@mkdir -p $(@D)
 	$(Q)$(CC) $(SANFLAGS) $(SSE_LDFLAGS) $(LDFLAGS) -o $@ $^ $(SSE_LIBS) \
 	    $(LDLIBS)
 
@@ -132,7 +140,7 @@ test:
 	@MAKE="$(MAKE)" PORT="$(PORT)" FUZZ_SECONDS="$(FUZZ_SECONDS)" scripts/test.sh
 
 # One Apache::Test run, in a directory of its own below build/check.
-check: all
+check: all seams
 	@NAME="$(NAME)" MPM="$(MPM)" SAN="$(SAN)" TESTS="$(TESTS)" ARGS="$(ARGS)" WRAP="$(WRAP)" \
 	 PORT="$(PORT)" APXS="$(APXS)" LIBEXECDIR="$(LIBEXECDIR)" CC="$(CC)" \
 	 SSE_MODULE="$(CURDIR)/$(SO)" scripts/check.sh
@@ -263,10 +271,10 @@ soak: all build/soak/soak build/soak/mod_soak.so
 clean:
 	rm -rf build
 
--include $(OBJS:.o=.d) $(UNIT_SRCS:%.c=$(builddir)/obj/%.d) \
+-include $(OBJS:.o=.d) $(SEAM_OBJS:.o=.d) $(UNIT_SRCS:%.c=$(builddir)/obj/%.d) \
     $(builddir)/obj/support/sse_store.d $(builddir)/obj/t/unit/make_store.d
 
 .PHONY: all install setup run test check check-one check-valgrind check-unit \
         check-conf check-fuzz test-browser lint bench bench-close \
-        bench-store soak clean need-apxs
+        bench-store soak seams clean need-apxs
 .SECONDARY:

@@ -32,7 +32,7 @@ none() {
 }
 
 sources() {
-    find mod_sse.[ch] src support t/unit t/client t/soak bench -name '*.[ch]' 2>/dev/null | sort
+    find mod_sse.[ch] src support t/unit t/seams t/client t/soak bench -name '*.[ch]' 2>/dev/null | sort
 }
 
 # Configuration stands in front of the code of a C test module, which

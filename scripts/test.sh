@@ -72,7 +72,8 @@ run() {
 # What the parts share is built before they start.
 build() {
     for san in '' address,undefined thread; do
-        "$make" --no-print-directory -j "$jobs" SAN="$san" all || return 1
+        "$make" --no-print-directory -j "$jobs" SAN="$san" all seams ||
+            return 1
     done
 }
 

@@ -49,9 +49,9 @@ END {
 }
 
 # Options: store (more settings of SSEStore), dir (its directory), conf (added at
-# the end), mpm (instead of the above), modules (more of the suite's, "headers"),
-# c_modules (C test modules by their names; their logs are those of the suite's
-# server).
+# the end), mpm (instead of the above), module (instead of the mod_sse under
+# test), modules (more of the suite's, "headers"), c_modules (C test modules by
+# their names; their logs are those of the suite's server).
 sub new {
     my($class, %opt) = @_;
 
@@ -80,6 +80,7 @@ sub configuration {
     my $modules = join '|', qw(mpm_\w+ unixd authz_core env log_config sse),
         @{ $opt{modules} // [] };
     my $load = join '', grep { /^LoadModule (?:$modules)_module / } <$fh>;
+    $load =~ s/^(LoadModule sse_module ).*/$1$opt{module}/m if $opt{module};
     my $root = $opt{c_modules} ? $vars->{serverroot} : $vars->{t_logs};
     $load .= test_module($vars, $_) for @{ $opt{c_modules} // [] };
     my $user = $> ? '' : "User $vars->{user}\nGroup $vars->{group}\n";
