@@ -28,6 +28,7 @@
 #include "notify/sse_notify.h"
 #include "notify/sse_watcher.h"
 #include "child/sse_child.h"
+#include "child/sse_parent.h"
 #include "process/sse_requests.h"
 #include "process/sse_signals.h"
 #include "stream/async/sse_async.h"
@@ -49,11 +50,11 @@ static void register_rewrite(void)
 
 static void register_hooks(apr_pool_t *p)
 {
-    ap_hook_check_config(sse_child_check_config, NULL, NULL, APR_HOOK_MIDDLE);
-    ap_hook_post_config(sse_child_post_config, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_check_config(sse_parent_check_config, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_post_config(sse_parent_post_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_init(sse_child_init, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_stopping(sse_child_stopping, NULL, NULL, APR_HOOK_MIDDLE);
-    ap_hook_child_status(sse_child_ended, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_child_status(sse_parent_child_ended, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_post_read_request(sse_requests_begin, NULL, NULL,
                               APR_HOOK_REALLY_FIRST);
     register_rewrite();

@@ -4,29 +4,23 @@
 
 /**
  * @file sse_child.h
- * What one child process has: its store, its loop, its hub.  The hooks that
- * make it, and that end it.
+ * What each child process has: its store, its loop, its hub; and the hooks that
+ * start and stop them.
  *
- * Made by child_init, gone with the child.  A server whose configuration has
- * no use for the module makes it all the same, since a handler may be set by
- * .htaccess; it costs one sleeping thread.
+ * Made by child_init, and gone with the child.  Even a server whose
+ * configuration does not use the module has them, since .htaccess may set a
+ * handler; that costs one sleeping thread.
  *
- * Threads: made before the child serves anything; const afterwards.
+ * Threads: the child's main thread.
  */
 
 #ifndef SSE_CHILD_H
 #define SSE_CHILD_H
 
 #include <httpd.h>
-#include <mpm_common.h>
 
-int sse_child_check_config(apr_pool_t *pconf, apr_pool_t *plog,
-                           apr_pool_t *ptemp, server_rec *s);
-int sse_child_post_config(apr_pool_t *pconf, apr_pool_t *plog,
-                          apr_pool_t *ptemp, server_rec *s);
+/* Hooks: child_init, child_stopping. */
 void sse_child_init(apr_pool_t *pchild, server_rec *s);
 void sse_child_stopping(apr_pool_t *pchild, int graceful);
-void sse_child_ended(server_rec *s, pid_t pid, ap_generation_t gen, int slot,
-                     mpm_child_status status);
 
 #endif /* SSE_CHILD_H */
