@@ -20,9 +20,9 @@ typedef struct {
     request_rec *r;
 } sse_backend_t;
 
-/* mod_proxy takes APR_EOF for an end of the response after which the connection
- * is closed, without a word in the log.  So would mod_cache, and keep the first
- * part for the whole. */
+/* For mod_proxy APR_EOF is an end of the response after which the connection is
+ * closed, and nothing is logged.  mod_cache would take the part that was read
+ * for the whole, and keep it. */
 static apr_status_t sse_backend_end(const sse_backend_t *backend)
 {
     backend->r->no_cache = 1;

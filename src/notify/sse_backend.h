@@ -4,21 +4,22 @@
 
 /**
  * @file sse_backend.h
- * A proxied request whose client leaves ends at the back end, too.
+ * When the client of a proxied request leaves, the request at the back end ends
+ * as well.
  *
- * mod_proxy reads a response from its back end, and learns that the client has
- * left only when it has something to write.  So where SSEWatch is Abort, a
- * filter on what mod_proxy reads lets the watcher know of the socket that the
- * thread waits for, and the watcher shuts that one when it shuts the client's.
+ * While mod_proxy reads a response from its back end, it does not notice that
+ * the client has left until it has something to write.  So where SSEWatch is
+ * Abort, an input filter tells the watcher which socket the thread reads from,
+ * and the watcher shuts that socket down together with the client's.
  *
- * It is known only while the thread is within that read.  Then the socket is
- * this request's alone: mod_proxy gives a connection back to its pool between
- * two reads, and never while it reads.
+ * The watcher knows the socket only during such a read.  Then the socket is this
+ * request's alone: mod_proxy may return a connection to its pool between two
+ * reads, but not during one.
  *
- * Only what reads through filters has this: mod_proxy_http and mod_proxy_uwsgi
- * do, FastCGI, AJP, SCGI and HTTP/2 back ends do not.  And only the body is
- * read so: an error in a response's head would count against the back end, and
- * may take it out of its balancer.
+ * This works only for protocols that read through filters: mod_proxy_http and
+ * mod_proxy_uwsgi do; FastCGI, AJP, SCGI and HTTP/2 back ends do not.  And only
+ * for the body: an error in the head of a response would count against the back
+ * end, which its balancer might then disable.
  *
  * Threads: the request's.
  */

@@ -40,13 +40,13 @@ struct sse_callbacks_t {
     pthread_cond_t cond;
     sse_watch_t *first;    /* lock: all, in order */
     sse_watch_t **last;    /* lock */
-    sse_watch_t *todo;     /* lock: the first that has not had its turn */
+    sse_watch_t *todo;     /* lock: the first that has not run */
     int is_closed;         /* lock: the end is known, in close */
-    int is_running;        /* lock: a worker goes through todo, or will */
-    int is_gone;           /* lock: no pin any more */
+    int is_running;        /* lock: a worker runs what is to do, or will */
+    int is_gone;           /* lock: it cannot be pinned any more */
     int pins;              /* lock */
     sse_close_t close;     /* lock; const once closed */
-    sse_task_t *when_free; /* lock: to be posted when the last pin goes */
+    sse_task_t *when_free; /* lock: posted when the last pin goes */
     sse_task_t late_task;
     sse_job_t late_job;
 };
@@ -202,7 +202,7 @@ void sse_callbacks_finish_wait(sse_callbacks_t *callbacks)
 
 /* -- Running --------------------------------------------------------------- */
 
-/* Under the lock, which is let go for the call. */
+/* Under the lock, which is released during the call. */
 static void call(sse_callbacks_t *callbacks, sse_watch_t *watch)
 {
     sse_close_t close = callbacks->close;
@@ -222,7 +222,7 @@ static void call(sse_callbacks_t *callbacks, sse_watch_t *watch)
     pthread_mutex_lock(&callbacks->lock);
 }
 
-/* Under the lock: until nothing waits, also what comes meanwhile. */
+/* Under the lock: run all callbacks, including those added meanwhile. */
 static void run_todo(sse_callbacks_t *callbacks)
 {
     sse_watch_t *watch;
@@ -244,7 +244,7 @@ static void store(sse_callbacks_t *callbacks, const sse_close_t *close)
     callbacks->is_closed = 1;
 }
 
-/* If no callback waits, the end counts as told: later ones run at once. */
+/* If there is no callback, the end counts as told: later ones run at once. */
 static int wants_end(const sse_ended_t *ended)
 {
     sse_callbacks_t *callbacks = sse_callbacks_find(ended->r);
@@ -276,7 +276,7 @@ const sse_listener_t sse_callbacks_listener = {
     .closed = closed,
 };
 
-/* Worker: with a pin and a reference, both taken by who posted it. */
+/* Worker: with a pin and a reference, taken by start_late(). */
 static void run_late(sse_job_t *job)
 {
     sse_callbacks_t *callbacks = sse_owner_of(job, sse_callbacks_t, late_job);
@@ -306,7 +306,7 @@ static sse_watch_t *create(sse_callbacks_t *callbacks, request_rec *r,
         abort();
     }
     watch->callbacks = callbacks;
-    /* A subrequest's pool goes before the request's end. */
+    /* A subrequest's pool is destroyed before the request's end. */
     watch->r = r->main ? sse_callbacks_first(r) : r;
     watch->reasons = reasons;
     watch->fn = fn;

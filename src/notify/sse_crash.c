@@ -18,7 +18,7 @@
 
 APLOG_USE_MODULE(sse);
 
-/* Where there is no thread to look for the dead. */
+/* How soon to try again where no thread could be made. */
 #define RETRY_MSEC 1000
 
 static struct {
@@ -29,7 +29,7 @@ static struct {
     uv_timer_t retry;          /* loop */
     sse_job_t job;
     sse_complaint_t complaint; /* of a registry that does not work */
-    apr_uint32_t rung; /* atomic: since all dead were told of; 0: they are */
+    apr_uint32_t ended; /* atomic: broadcasts that no worker has seen yet */
 } self;
 
 #define ADVICE                                                                 \
@@ -55,8 +55,8 @@ static void opened(sse_stream_t *stream, request_rec *r)
     if (rv != APR_SUCCESS && sse_complain_is_due(&self.complaint)) {
         ap_log_rerror(APLOG_MARK, APLOG_WARNING, rv, r,
                       "cannot register the stream: if this child is killed, "
-                      "nobody will be told of its end; " ADVICE
-                      ".  Not told again for a minute");
+                      "stream_crashed will not run for it; " ADVICE
+                      ".  Not logged again for a minute");
     }
 }
 
@@ -117,21 +117,21 @@ static void claim_dead(void)
     if (rv != APR_SUCCESS && sse_complain_is_due(&self.complaint)) {
         ap_log_error(APLOG_MARK, APLOG_ERR, rv, self.server,
                      "cannot look for the streams of dead children: " ADVICE
-                     ".  Not told again for a minute");
+                     ".  Not logged again for a minute");
     }
     apr_pool_destroy(pool);
 }
 
-/* One at a time.  Those that die meanwhile have their turn before it
+/* One at a time; children that end meanwhile are looked for before it
  * returns. */
 static void claim(sse_job_t *job)
 {
-    apr_uint32_t rung;
+    apr_uint32_t ended;
 
     do {
-        rung = sse_atomic_load(&self.rung);
+        ended = sse_atomic_load(&self.ended);
         claim_dead();
-    } while (!sse_atomic_cas(&self.rung, rung, 0));
+    } while (!sse_atomic_cas(&self.ended, ended, 0));
 }
 
 static void push_claim(uv_timer_t *timer)
@@ -141,17 +141,16 @@ static void push_claim(uv_timer_t *timer)
     }
 }
 
-/* Comes also when this child has begun: for what ended before. */
+/* Called when this child begins as well, for those that ended before. */
 static void on_ended(sse_broadcast_t *broadcast)
 {
-    if (sse_atomic_add(&self.rung, 1) == 1) {
+    if (sse_atomic_add(&self.ended, 1) == 1) {
         push_claim(&self.retry);
     }
 }
 
 /* -- Making it ------------------------------------------------------------- */
 
-/* Open the registry, where somebody listens to it. */
 static apr_status_t open_registry(const char *dir, apr_pool_t *pool)
 {
     apr_status_t rv = sse_registry_open(&self.registry, dir, self.owner, pool);
@@ -159,8 +158,8 @@ static apr_status_t open_registry(const char *dir, apr_pool_t *pool)
     if (rv != APR_SUCCESS) {
         self.registry = NULL;
         ap_log_error(APLOG_MARK, APLOG_ERR, rv, self.server,
-                     "cannot make %s/open.%s: if this child is killed, nobody "
-                     "will be told of its streams; " ADVICE,
+                     "cannot make %s/open.%s: if this child is killed, "
+                     "stream_crashed will not run for its streams; " ADVICE,
                      dir, self.owner);
     }
     return rv;
@@ -186,7 +185,8 @@ void sse_crash_init(server_rec *s, sse_loop_t *loop, int fd, const char *dir,
     }
     if (rv != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_ERR, rv, s,
-                     "this child does not hear of others that are killed; see "
-                     "its limit on descriptors");
+                     "this child is not told when others end, and will not "
+                     "run stream_crashed for them; see its limit on "
+                     "descriptors");
     }
 }

@@ -4,8 +4,8 @@
 
 /**
  * @file sse_crash.h
- * A child that is killed tells nobody: another one tells of what was open in
- * it, once.
+ * A child that is killed cannot tell of its streams' ends: another child tells
+ * of them, once.
  *
  * Only where a listener wants to be told of crashes: then each opening is entered
  * into a registry beside the store before any other listener is told of it, and

@@ -7,10 +7,10 @@
  * The log notes of a stream or a watched request: sse-stream, sse-close,
  * sse-events, sse-channel.
  *
- * Set once, when it opens; at the end only the values' bytes change, which
- * needs no memory of the request's pool, as another thread may be using that.
+ * Set once, at the opening.  At the end only the bytes of the values change: that
+ * takes no memory from the request's pool, which another thread may be using.
  *
- * Threads: sse_notes_create() the request's; sse_notes_end() whoever ends it.
+ * Threads: sse_notes_create() the request's; sse_notes_end() any, once.
  */
 
 #ifndef SSE_NOTES_H

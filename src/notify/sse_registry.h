@@ -17,7 +17,7 @@
  * When its owner is dead, a file is claimed by renaming it to
  * "open.OWNER~CLAIMER": of all claimers one succeeds, and where the claimer
  * dies as well, the file is claimed again.  Each entry is struck out before
- * somebody is told of it.  A line without its end is what a killed child has
+ * anybody is told of it.  A line without its end is what a killed child has
  * left, and does not count.
  *
  * A library of its own: APR only, no httpd.

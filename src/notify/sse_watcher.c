@@ -66,7 +66,7 @@ static sse_watcher_t *create(request_rec *r, sse_callbacks_t *callbacks,
     return watcher;
 }
 
-/* The request's pool goes without its having been logged: a backstop. */
+/* A backstop: the pool is destroyed although the request was never logged. */
 static apr_status_t on_request_gone(void *baton)
 {
     sse_watcher_log(baton);
@@ -164,14 +164,14 @@ int sse_watcher_disarm(request_rec *r, int *is_open)
     sse_watcher_take_back(watcher);
     *is_open = watcher->mode != SSE_WATCH_OFF;
     if (sse_atomic_load(&watcher->reason) != SSE_CLOSE_NONE) {
-        return 0; /* it is told as it is, and ends when it is logged */
+        return 0; /* sse_watcher_log() goes on from here */
     }
     sse_leave_count_down();
     forget(first, callbacks, watcher);
     return 1;
 }
 
-/* What is opened, its end must be told. */
+/* Nothing may be opened whose end could not be told. */
 static int may_watch(request_rec *r)
 {
     static sse_complaint_t complaint;
@@ -217,7 +217,7 @@ static sse_close_reason_e outcome(sse_watcher_t *watcher)
     return reason == SSE_CLOSE_NONE ? SSE_CLOSE_WRITE_ERROR : reason;
 }
 
-/* httpd logs the last request's notes where one was redirected internally. */
+/* After an internal redirect httpd logs the notes of the last request. */
 static void pass_notes_on(request_rec *r)
 {
     request_rec *last = r;

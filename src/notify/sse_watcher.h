@@ -7,24 +7,23 @@
  * Close notification for requests that are no streams: static files, CGI,
  * proxied, another module's.
  *
- * While the handler runs on its own thread, and while the MPM writes what is
- * left of the response, the loop watches the client's socket.  A client that
- * leaves before the response was finished ends the request for those who asked
- * to be told; a response that was sent ends it as "complete", when httpd is
- * about to log it.
+ * While the handler runs on its own thread, and while the MPM writes the rest of
+ * the response, the loop watches the client's socket.  If the client leaves
+ * before the response is finished, listeners are told of that end; otherwise the
+ * request ends as "complete", when httpd is about to log it.
  *
- * Once the response's last byte has been produced, a client that closes may
- * simply have all it wanted: then the end is decided by whether the rest could
- * be written.
+ * Once the last byte of the response has been produced, a client that closes may
+ * simply have all it wanted: then the end depends on whether the rest could be
+ * written.
  *
- * A TLS client's close_notify is not seen before its FIN here, as only the
+ * The close_notify of a TLS client is not seen here before its FIN, as only the
  * handler's thread may read from the connection.  An HTTP/2 stream has no
- * socket: its end shows in c->aborted, where the loop looks.
+ * socket: its end shows in c->aborted, which the loop polls.
  *
- * Life: malloc'ed; counted: the request's reference and, while it is watched,
- * the loop's.
+ * Life: malloc'ed and reference-counted: one reference is the request's, one the
+ * loop's while it watches.
  *
- * Threads: the request's, but for what is tagged.
+ * Threads: the request's, except where tagged.
  */
 
 #ifndef SSE_WATCHER_H
@@ -37,29 +36,29 @@
 /** child_init, before the loop is started. */
 void sse_watcher_init(sse_loop_t *loop);
 
-/** Whether the loop runs that watches. */
+/** Whether the loop that watches is running. */
 int sse_watcher_is_ready(void);
 
-/** Begin to watch, unless it is watched already, or a stream. */
+/** Begin to watch this request, unless it is watched already or is a stream. */
 void sse_watcher_arm(request_rec *r, sse_watch_mode_e mode);
 
 /**
- * It becomes a stream, which watches its client itself.
- * @param is_open out: stream_open has run for it already
- * @return 0: it had ended already, and that is told
+ * Stop watching: the request becomes a stream, which watches its client itself.
+ * @param is_open out: its opening has been told already
+ * @return 0: the request has ended, which is told as the end of a watched one
  */
 int sse_watcher_disarm(request_rec *r, int *is_open);
 
 /** fixups hook: arm where SSEWatch says so. */
 int sse_watcher_fixups(request_rec *r);
 
-/** What watches this request so that its handler's reads are to fail (SSEWatch
- *  Abort), or NULL.  Valid for as long as the handler runs. */
+/** The watcher of this request if SSEWatch is Abort, so that its handler's reads
+ *  fail when the client leaves; or NULL.  Valid while the handler runs. */
 struct sse_watcher_t *sse_watcher_of(request_rec *r);
 
 /**
- * The handler's thread begins to wait for this descriptor, which is nobody
- * else's until sse_watcher_end_read(): when the client leaves, it is shut.
+ * The handler's thread is about to read from this descriptor, which nobody else
+ * uses until sse_watcher_end_read(): when the client leaves, it is shut down.
  * @return 0: the client has left
  */
 int sse_watcher_begin_read(struct sse_watcher_t *watcher, int fd);
