@@ -27,7 +27,6 @@ struct sse_registry_t {
     const char *fresh;       /* const: the next file, until it is complete */
     pthread_mutex_t lock;
     int fd;             /* lock: all below */
-    struct stat st;     /* which file it is */
     apr_off_t size;     /* of its whole lines */
     apr_off_t most;     /* the size at which it is written anew */
     apr_time_t checked; /* when the path was looked at */
@@ -112,79 +111,68 @@ static apr_status_t append(int fd, apr_off_t *size, const char *line,
 }
 
 static apr_status_t copy_open(const sse_registry_t *registry, int fd,
-                              apr_off_t *size, apr_pool_t *pool)
+                              apr_off_t *size)
 {
     apr_size_t len = (apr_size_t)registry->size + 1, used = 0;
-    char *lines = apr_palloc(pool, len);
+    apr_pool_t *pool;
     apr_hash_t *open;
     apr_hash_index_t *i;
     const entry_t *entry;
-    apr_status_t rv = read_open(registry->fd, &open, pool);
+    apr_status_t rv;
+    char *lines;
 
-    if (rv != APR_SUCCESS) {
-        return rv;
-    }
+    apr_pool_create(&pool, NULL);
+    lines = apr_palloc(pool, len);
+    rv = read_open(registry->fd, &open, pool);
     for (i = apr_hash_first(pool, open); i; i = apr_hash_next(i)) {
         entry = apr_hash_this_val(i);
         used += (apr_size_t)apr_snprintf(lines + used, len - used, "+%s %s\n",
                                          entry->name, entry->value);
     }
-    return append(fd, size, lines, used);
-}
-
-/* Under the lock.  What is open goes on to the next file. */
-static void use(sse_registry_t *registry, int fd, apr_off_t size,
-                const struct stat *st)
-{
-    if (registry->fd >= 0) {
-        close(registry->fd);
-    }
-    registry->fd = fd;
-    registry->st = *st;
-    registry->size = size;
-    registry->most = 2 * size + GROWTH;
+    rv = rv ? rv : append(fd, size, lines, used);
+    apr_pool_destroy(pool);
+    return rv;
 }
 
 /* Under the lock: write the file anew, with what is open in the present one.
- * Where that fails, the present one stays. */
+ * If that fails, the present one stays in use. */
 static apr_status_t renew(sse_registry_t *registry)
 {
     int fd = open(registry->fresh,
                   O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
     apr_off_t size = 0;
     apr_status_t rv = APR_SUCCESS;
-    apr_pool_t *pool;
-    struct stat st;
 
     registry->most = registry->size + GROWTH;
     if (fd < 0) {
         return last_error();
     }
     if (registry->fd >= 0) {
-        apr_pool_create(&pool, NULL);
-        rv = copy_open(registry, fd, &size, pool);
-        apr_pool_destroy(pool);
+        rv = copy_open(registry, fd, &size);
     }
-    if (rv == APR_SUCCESS &&
-        (fstat(fd, &st) || rename(registry->fresh, registry->path))) {
+    if (rv == APR_SUCCESS && rename(registry->fresh, registry->path)) {
         rv = last_error();
     }
-    if (rv == APR_SUCCESS) {
-        use(registry, fd, size, &st);
-    }
-    else {
+    if (rv != APR_SUCCESS) {
         unlink(registry->fresh);
         close(fd);
+        return rv;
     }
-    return rv;
+    if (registry->fd >= 0) {
+        close(registry->fd);
+    }
+    registry->fd = fd;
+    registry->size = size;
+    registry->most = 2 * size + GROWTH;
+    return APR_SUCCESS;
 }
 
 static int is_at_path(const sse_registry_t *registry)
 {
-    struct stat st;
+    struct stat mine, there;
 
-    return !stat(registry->path, &st) && st.st_dev == registry->st.st_dev &&
-           st.st_ino == registry->st.st_ino;
+    return !fstat(registry->fd, &mine) && !stat(registry->path, &there) &&
+           mine.st_dev == there.st_dev && mine.st_ino == there.st_ino;
 }
 
 /* Under the lock. */
