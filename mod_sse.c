@@ -63,8 +63,7 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_fixups(sse_watcher_fixups, NULL, NULL, APR_HOOK_LAST);
     /* Before the logs are written, so that they have the notes. */
     ap_hook_log_transaction(sse_watcher_log, NULL, NULL, APR_HOOK_REALLY_FIRST);
-    ap_hook_pre_connection(sse_conn_record_create, NULL, NULL,
-                           APR_HOOK_MIDDLE);
+    ap_hook_pre_connection(sse_conn_record_create, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_handler(sse_front_handler, NULL, NULL, APR_HOOK_MIDDLE);
     /* After it the connection is another thread's. */
     ap_hook_suspend_connection(sse_async_suspended, NULL, NULL,

@@ -47,7 +47,7 @@ layout() {
 }
 
 warnings() {
-    ${MAKE:-make} --no-print-directory -s WERROR=1 all
+    ${MAKE:-make} --no-print-directory -s WERROR=1 all seams
 }
 
 analysis() {

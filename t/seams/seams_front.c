@@ -8,8 +8,10 @@
 #include "http/sse_front.h"
 #include "http/sse_reply.h"
 #include "hub/sse_channel.h"
+#include "hub/sse_hub.h"
 #include "hub/sse_publish.h"
 #include "hub/sse_start.h"
+#include "stream/open/sse_open.h"
 
 /* The query string is an event. */
 static int publish(request_rec *r, sse_slice_t key)
@@ -38,8 +40,8 @@ static int subscribe(request_rec *r, const sse_slice_t *key)
         APR_SUCCESS) {
         return HTTP_SERVICE_UNAVAILABLE;
     }
-    sse_stream_opts(r, &plan.opts);
-    return sse_stream_run(r, &plan);
+    sse_open_opts(r, &plan.opts);
+    return sse_open_run(r, &plan);
 }
 
 /* The channel is the path's. */
