@@ -12,9 +12,9 @@
  * Abort, an input filter tells the watcher which socket the thread reads from,
  * and the watcher shuts that socket down together with the client's.
  *
- * The watcher knows the socket only during such a read.  Then the socket is this
- * request's alone: mod_proxy may return a connection to its pool between two
- * reads, but not during one.
+ * The watcher knows the socket only during such a read.  Then the socket is
+ * this request's alone: mod_proxy may return a connection to its pool between
+ * two reads, but not during one.
  *
  * This works only for protocols that read through filters: mod_proxy_http and
  * mod_proxy_uwsgi do; FastCGI, AJP, SCGI and HTTP/2 back ends do not.  And only

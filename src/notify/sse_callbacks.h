@@ -4,8 +4,8 @@
 
 /**
  * @file sse_callbacks.h
- * The callbacks that are registered for one request's end (sse_on_close()), each
- * of which runs at most once.
+ * The callbacks that are registered for one request's end (sse_on_close()):
+ * each runs at most once.
  *
  * Every stream has such a list; any other request gets one by its first
  * sse_on_close() or by SSEWatch.  Callbacks run on a worker, one after the
@@ -18,8 +18,8 @@
  * Life: reference-counted; the request holds a reference, a watch handle holds
  * none and lives as long as its request.
  *
- * Threads: any, except where tagged.  Under the lock only the lock of the loop's
- * queue is taken; no callback runs under it.
+ * Threads: any, except where tagged.  Under the lock only the lock of the
+ * loop's queue is taken; no callback runs under it.
  */
 
 #ifndef SSE_CALLBACKS_H

@@ -22,9 +22,9 @@ APLOG_USE_MODULE(sse);
 #define RETRY_MSEC 1000
 
 static struct {
-    sse_registry_t *registry; /* const after child_init; NULL: nobody listens */
-    server_rec *server;       /* const */
-    char owner[48];           /* const: this child */
+    sse_registry_t *registry;  /* const after child_init; NULL: none */
+    server_rec *server;        /* const */
+    char owner[48];            /* const: this child */
     sse_broadcast_t broadcast; /* loop */
     uv_timer_t retry;          /* loop */
     sse_job_t job;

@@ -7,10 +7,10 @@
  * A child that is killed cannot tell of its streams' ends: another child tells
  * of them, once.
  *
- * Only where a listener wants to be told of crashes: then each opening is entered
- * into a registry beside the store before any other listener is told of it, and
- * taken out when the others have been told of the end.  When a child has ended, and when one begins,
- * what belongs to no living child is claimed.
+ * Only where a listener wants to be told of crashes: then each opening is
+ * entered into a registry beside the store before any other listener is told of
+ * it, and taken out when the others have been told of the end.  Whenever a
+ * child has ended or begun, what belongs to no living child is claimed.
  *
  * Threads: tagged at each function.
  */
@@ -24,7 +24,7 @@
 /** child_init, before the loop is started.
  *  @param fd the broadcast that the parent sends when a child has ended
  *  @param dir where the registry is
- *  @param born when this child began, as the counters knows it */
+ *  @param born when this child began, as the counters know it */
 void sse_crash_init(server_rec *s, sse_loop_t *loop, int fd, const char *dir,
                     apr_time_t born, apr_pool_t *pool);
 

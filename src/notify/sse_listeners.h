@@ -11,8 +11,8 @@
  * (sse_hooks.c), the callbacks of single requests (sse_callbacks.c) and the
  * registry of open streams (sse_crash.c) are listeners like any other.
  *
- * What nobody wants costs a look at this registry: nothing is allocated,
- * posted or locked for it.  Whoever has something to tell asks
+ * An event that no listener wants costs a look at this registry: nothing is
+ * allocated, posted or locked for it.  Whoever has something to tell asks
  * sse_listeners_want() first, where telling needs preparation.
  *
  * Each event is told in this child, of what happens in this child, except that
@@ -76,8 +76,8 @@ typedef struct {
      *  may block */
     void (*crashed)(const sse_crash_t *crash);
 
-    /** This child has appended these events, except for the duplicates among
-     *  them.  The publisher's thread, which waits: must not block */
+    /** This child has appended these events; one that is marked as a duplicate
+     *  was there before.  The publisher's thread: must not block */
     void (*published)(const sse_append_t *items, int n);
 
     /** A channel has its first subscriber in this child, or lost its last one.
@@ -91,7 +91,8 @@ typedef struct {
 #define SSE_LISTENERS_MAX 16
 
 /** Register; again without effect.  Listeners are told in the order of their
- *  registration, of ends in the reverse order.  Aborts if there are too many. */
+ *  registration, of ends in the reverse order.  Aborts if there are too
+ *  many. */
 void sse_listeners_add(const sse_listener_t *listener);
 
 /** Whether any listener wants this event. */

@@ -7,8 +7,9 @@
  * The log notes of a stream or a watched request: sse-stream, sse-close,
  * sse-events, sse-channel.
  *
- * Set once, at the opening.  At the end only the bytes of the values change: that
- * takes no memory from the request's pool, which another thread may be using.
+ * Set once, at the opening.  At the end only the bytes of the values change:
+ * that takes no memory from the request's pool, which another thread may be
+ * using.
  *
  * Threads: sse_notes_create() the request's; sse_notes_end() any, once.
  */

@@ -23,7 +23,7 @@
  * A library of its own: APR only, no httpd.
  *
  * Threads: sse_registry_open() in child_init; sse_registry_add() and
- * sse_registry_remove() any, a lock is held over one write(); 
+ * sse_registry_remove() any, a lock is held over one write();
  * sse_registry_claim() one at a time.
  */
 

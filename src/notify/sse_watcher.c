@@ -182,7 +182,7 @@ static int may_watch(request_rec *r)
                       "cannot create a thread for callbacks; a request is "
                       "served without SSEWatch: see the limits on threads "
                       "(TasksMax of systemd's unit, RLIMIT_NPROC of the user, "
-                      "the cgroup's pids.max). Not told again for a minute");
+                      "the cgroup's pids.max). Not logged again for a minute");
     }
     return rv == APR_SUCCESS;
 }

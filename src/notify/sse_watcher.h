@@ -7,21 +7,21 @@
  * Close notification for requests that are no streams: static files, CGI,
  * proxied, another module's.
  *
- * While the handler runs on its own thread, and while the MPM writes the rest of
- * the response, the loop watches the client's socket.  If the client leaves
- * before the response is finished, listeners are told of that end; otherwise the
- * request ends as "complete", when httpd is about to log it.
+ * While the handler runs on its own thread, and while the MPM writes the rest
+ * of the response, the loop watches the client's socket.  If the client leaves
+ * before the response is finished, listeners are told of that end; otherwise
+ * the request ends as "complete", when httpd is about to log it.
  *
- * Once the last byte of the response has been produced, a client that closes may
- * simply have all it wanted: then the end depends on whether the rest could be
- * written.
+ * Once the last byte of the response has been produced, a client that closes
+ * may simply have all it wanted: then the end depends on whether the rest could
+ * be written.
  *
  * The close_notify of a TLS client is not seen here before its FIN, as only the
  * handler's thread may read from the connection.  An HTTP/2 stream has no
  * socket: its end shows in c->aborted, which the loop polls.
  *
- * Life: malloc'ed and reference-counted: one reference is the request's, one the
- * loop's while it watches.
+ * Life: malloc'ed and reference-counted: one reference is the request's, one
+ * the loop's while it watches.
  *
  * Threads: the request's, except where tagged.
  */
@@ -52,8 +52,9 @@ int sse_watcher_disarm(request_rec *r, int *is_open);
 /** fixups hook: arm where SSEWatch says so. */
 int sse_watcher_fixups(request_rec *r);
 
-/** The watcher of this request if SSEWatch is Abort, so that its handler's reads
- *  fail when the client leaves; or NULL.  Valid while the handler runs. */
+/** The watcher of this request if SSEWatch is Abort, so that its handler's
+ *  reads fail when the client leaves; or NULL.  Valid while the handler
+ *  runs. */
 struct sse_watcher_t *sse_watcher_of(request_rec *r);
 
 /**

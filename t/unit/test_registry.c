@@ -394,7 +394,7 @@ static void test_large(void)
 /* Until the path is looked at again. */
 static void let_time_pass(void) { usleep(150000); }
 
-/* The directory goes while it is open, and comes back after another was made. */
+/* The directory is moved while it is open, and back after another was made. */
 static void test_moved(void)
 {
     const char *aside = apr_pstrcat(pool, dir, ".aside", NULL);
