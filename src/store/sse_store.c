@@ -18,14 +18,14 @@
 #include "store/sse_store_providers.h"
 #undef SSE_STORE_PROVIDER
 
-/* Up to the first NULL; the first is the default. */
+/* Ends at the first NULL; the first is the default. */
 static const sse_store_provider_t *providers[PROVIDERS_MAX + 1] = {
 #define SSE_STORE_PROVIDER(provider) &provider,
 #include "store/sse_store_providers.h"
 #undef SSE_STORE_PROVIDER
 };
 
-/* @return where it is, or where the next one can be put */
+/* @return where that provider is, or the first free place */
 static const sse_store_provider_t **find(const char *name)
 {
     const sse_store_provider_t **at = providers;

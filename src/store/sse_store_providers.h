@@ -4,8 +4,8 @@
 
 /**
  * @file sse_store_providers.h
- * The providers that are built in, a row each; the first is the default.  For
- * sse_store.c, which says what a row becomes.
+ * The built-in providers, one row each; the first is the default.  Included by
+ * sse_store.c, which defines what a row expands to.
  */
 
 SSE_STORE_PROVIDER(sse_store_lmdb)

@@ -12,9 +12,7 @@
 
 #include "store/lmdb/sse_lmdb.h"
 
-/* Keys: dir (default "sse"), size (bytes with k, m, g, at least 1m; default 1g,
- * or a quarter of what is free if that is less), sync (on or off; off),
- * namespace (percent of the room that one owner's channels may take; 100). */
+/* Its settings: docs/directives.md, SSEStore. */
 extern const sse_store_provider_t sse_store_lmdb;
 
 #define SIZE_DEFAULT (APR_UINT64_C(1) << 30)
