@@ -291,7 +291,12 @@ static void test_moved(void)
            "the old one can be read as well");
     finish(&publisher, 1, 0, &refused);
     is_num(refused, 1, "its publisher is refused");
+    start(&publisher, 1, old);
+    apr_sleep(apr_time_from_msec(100));
     let_go(&holder);
+    finish(&publisher, 1, 0, &refused);
+    is_num(publisher.rv, SSE_STORE_EGONE,
+           "one that has waited for the lock does not write");
     is_num(append_here(old, "never", &took), SSE_STORE_EGONE,
            "nothing is written there any more");
     is_num(append_here(store, "there", &took), APR_SUCCESS, "it goes on here");
