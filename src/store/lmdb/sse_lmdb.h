@@ -445,8 +445,8 @@ int sse_lmdb_evict(sse_lmdb_write_t *w, apr_uint64_t pages,
 /** If the owner at hand takes more than its share (namespace=), evict events of
  *  its own; then nothing is at hand afterwards. */
 int sse_lmdb_bound(sse_lmdb_write_t *w);
-/** The writer, after MDB_MAP_FULL, with no transaction, before the next attempt:
- *  wait for readers that hold freed pages, a quarter of a second in all; if no
+/** The writer, after MDB_MAP_FULL and before the next attempt, outside of a
+ *  transaction: wait for readers that hold freed pages, a quarter of a second in all; if no
  *  reader does, and none did in the round before, give up a quarter of what is
  *  kept.
  *  @param round 1 the first time, then 2, and so on */

@@ -175,8 +175,9 @@ static const struct words {
      "the store is full: SSEStore's size must grow, or SSEHistory keep less, "
      "or what is sent at once be smaller"},
     {SSE_STORE_EGONE,
-     "its directory is gone, or the server's user may not use it: bring it "
-     "back, or restart the server, which makes it again",
+     "its directory is gone, was replaced, or may not be used by the server's "
+     "user: bring it back, or restart the server, which makes it again or uses "
+     "the new one",
      "the store's directory is gone"},
     {EROFS,
      "its disk is read-only: see the kernel's log for why, and mount it for "

@@ -100,7 +100,7 @@ int sse_lmdb_gap(sse_lmdb_t *store, MDB_txn *txn,
     if (*lost || !channel->count || first == channel->first) {
         return 0;
     }
-    /* Some are over their age, but still there: is one of them after that id? */
+    /* Some are over their age, but still there: is one after that id? */
     if (!first) {
         *lost = after < channel->last ? channel->last : 0;
         return 0;

@@ -3,8 +3,8 @@
  * See LICENSE for the terms. */
 
 /* Checks all of a store, in pieces of a moment each so that publishers go on.
- * What sse_lmdb.h says of the databases is true in every snapshot: each entry is
- * checked against the others in the snapshot that it was found in. */
+ * What sse_lmdb.h says of the databases is true in every snapshot: each entry
+ * is checked against the others in the snapshot that it was found in. */
 
 #include <stdio.h>
 
