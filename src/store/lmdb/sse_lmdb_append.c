@@ -173,18 +173,12 @@ int sse_lmdb_keep_room(sse_lmdb_write_t *w, apr_uint64_t need, int *again)
     apr_uint64_t lingering = soft * w->store->psize / SSE_LMDB_LINGER_PART;
     int rc, count = SSE_LMDB_EVICT_MAX;
 
-    *again = 0;
     rc = sse_lmdb_evict(w, goal, lingering, &count);
     if (!rc) {
         rc = sse_lmdb_pages_used(w->store, w->txn, &used);
     }
-    if (!rc && count && used + need > soft + soft / 8) {
-        *again = 1;
-    }
-    else if (!rc && count && need > soft / 8) {
-        /* There is room, but the evicted pages cannot be used yet. */
-        *again = 1;
-    }
+    /* Or there is room, but the evicted pages cannot be used yet. */
+    *again = !rc && count && (used + need > soft + soft / 8 || need > soft / 8);
     return rc;
 }
 

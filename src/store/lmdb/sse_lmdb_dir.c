@@ -117,15 +117,6 @@ static int is_safe(const walk_t *walk, const struct stat *entry)
     return (dir->st_mode & S_ISVTX) && (!entry || is_trusted(entry->st_uid));
 }
 
-static const char *name_of(const job_t *job, uid_t uid)
-{
-    char *name;
-
-    return apr_uid_name_get(&name, uid, job->pool)
-               ? apr_psprintf(job->pool, "#%lu", (unsigned long)uid)
-               : name;
-}
-
 static apr_status_t refuse_way(const walk_t *walk, int err, const char *what)
 {
     const job_t *job = walk->job;
@@ -138,7 +129,8 @@ static apr_status_t refuse_way(const walk_t *walk, int err, const char *what)
         " who could lead the server elsewhere; name with dir= in SSEStore a "
         "directory whose parents belong to root, or create it yourself: "
         "install -d -o '%s' -m 700 '%s'",
-        job->conf->dir, what, walk->culprit, name_of(job, walk->who.st_uid),
+        job->conf->dir, what, walk->culprit,
+        sse_lmdb_prepare_name(job, walk->who.st_uid),
         (unsigned)(walk->who.st_mode & 07777), user, job->conf->dir);
     return err;
 }
@@ -389,9 +381,10 @@ static apr_status_t give(walk_t *walk)
     if (!is_given && walk->culprit) {
         return refuse_way(
             walk, EPERM,
-            apr_psprintf(
-                job->pool, "belongs to the user %s and is not given to %s",
-                name_of(job, walk->st.st_uid), sse_lmdb_prepare_user(job)));
+            apr_psprintf(job->pool,
+                         "belongs to the user %s and is not given to %s",
+                         sse_lmdb_prepare_name(job, walk->st.st_uid),
+                         sse_lmdb_prepare_user(job)));
     }
     if (!is_given && (walk->made || only_ours(walk->fd))) {
         if (!job->is_test && fchown(walk->fd, job->uid, job->gid)) {

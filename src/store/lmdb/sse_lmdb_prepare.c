@@ -46,15 +46,19 @@ int sse_lmdb_prepare_is_root(const job_t *job)
     return geteuid() == 0 && job->uid != (apr_uid_t)-1;
 }
 
-const char *sse_lmdb_prepare_user(const job_t *job)
+const char *sse_lmdb_prepare_name(const job_t *job, apr_uid_t uid)
 {
-    apr_uid_t uid = job->uid == (apr_uid_t)-1 ? geteuid() : job->uid;
     char *name;
 
-    if (apr_uid_name_get(&name, uid, job->pool)) {
-        return apr_psprintf(job->pool, "#%lu", (unsigned long)uid);
-    }
-    return name;
+    return apr_uid_name_get(&name, uid, job->pool)
+               ? apr_psprintf(job->pool, "#%lu", (unsigned long)uid)
+               : name;
+}
+
+const char *sse_lmdb_prepare_user(const job_t *job)
+{
+    return sse_lmdb_prepare_name(job, job->uid == (apr_uid_t)-1 ? geteuid()
+                                                                : job->uid);
 }
 
 static const char *why(const job_t *job, int rc)

@@ -34,6 +34,8 @@ typedef struct {
     const char *aside; /**< the name of a store that is kept aside */
 } sse_lmdb_prepare_t;
 
+/** A user's name. */
+const char *sse_lmdb_prepare_name(const sse_lmdb_prepare_t *job, apr_uid_t uid);
 /** The name of the children's user. */
 const char *sse_lmdb_prepare_user(const sse_lmdb_prepare_t *job);
 /** Set the notice to what the administrator has to do. @return err */

@@ -131,16 +131,12 @@ static void conclude(group_t *group, int rc)
     }
 }
 
-static const apr_uint32_t *lock_of(const sse_lmdb_t *store)
-{
-    return __atomic_load_n(&store->lock, __ATOMIC_ACQUIRE);
-}
-
 int sse_lmdb_is_free(void *baton)
 {
     sse_lmdb_t *store = baton;
 
-    return !store->room_round && sse_lmdb_lock_looks_free(lock_of(store));
+    return !store->room_round && sse_lmdb_lock_looks_free(__atomic_load_n(
+                                     &store->lock, __ATOMIC_ACQUIRE));
 }
 
 /* Before a transaction, with no request TAKEN, as it may take long. */
