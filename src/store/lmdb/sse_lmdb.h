@@ -446,9 +446,9 @@ int sse_lmdb_evict(sse_lmdb_write_t *w, apr_uint64_t pages,
  *  its own; then nothing is at hand afterwards. */
 int sse_lmdb_bound(sse_lmdb_write_t *w);
 /** The writer, after MDB_MAP_FULL and before the next attempt, outside of a
- *  transaction: wait for readers that hold freed pages, a quarter of a second in all; if no
- *  reader does, and none did in the round before, give up a quarter of what is
- *  kept.
+ *  transaction: wait for readers that hold freed pages, a quarter of a second
+ *  in all; if no reader does, and none did in the round before, evict a quarter
+ *  of what is kept.
  *  @param round 1 the first time, then 2, and so on */
 void sse_lmdb_make_room(sse_lmdb_t *store, apr_uint64_t need, int round);
 
