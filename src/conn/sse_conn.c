@@ -50,7 +50,7 @@ static int is_at_fin(conn_rec *c)
     return fd >= 0 && recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
 }
 
-sse_input_e sse_conn_look(conn_rec *c, apr_bucket_brigade *bb)
+sse_input_e sse_conn_look(conn_rec *c, apr_bucket_brigade *bb, int half_keep)
 {
     int at_fin = is_at_fin(c);
     apr_status_t rv = ap_get_brigade(c->input_filters, bb, AP_MODE_SPECULATIVE,
@@ -62,7 +62,7 @@ sse_input_e sse_conn_look(conn_rec *c, apr_bucket_brigade *bb)
                                                          : SSE_INPUT_DATA;
     }
     else if (APR_STATUS_IS_EOF(rv)) {
-        found = at_fin ? SSE_INPUT_END : SSE_INPUT_HALF;
+        found = at_fin || !half_keep ? SSE_INPUT_END : SSE_INPUT_DATA;
     }
     else if (rv != APR_SUCCESS && !APR_STATUS_IS_EAGAIN(rv)) {
         /* mod_reqtimeout's time-out, or no TLS: the client may still be there;

@@ -34,13 +34,14 @@ int sse_conn_may_half_close(request_rec *r);
 /** What a look at a TLS connection's input found. */
 typedef enum {
     SSE_INPUT_NONE, /**< nothing of interest: go on watching */
-    SSE_INPUT_DATA, /**< a request, stray bytes or a read error: stop watching */
-    SSE_INPUT_HALF, /**< close_notify, with or without FIN behind it */
-    SSE_INPUT_END   /**< FIN without close_notify */
+    SSE_INPUT_DATA, /**< a request, stray bytes, a read error, or half a close
+                         that is kept: stop watching */
+    SSE_INPUT_END   /**< the client has closed the connection */
 } sse_input_e;
 
 /** Look at the input without blocking or consuming any of it.
- *  @param bb an empty brigade to use; empty again afterwards */
-sse_input_e sse_conn_look(conn_rec *c, apr_bucket_brigade *bb);
+ *  @param bb an empty brigade to use; empty again afterwards
+ *  @param half_keep whether close_notify without FIN is half a close */
+sse_input_e sse_conn_look(conn_rec *c, apr_bucket_brigade *bb, int half_keep);
 
 #endif /* SSE_CONN_H */

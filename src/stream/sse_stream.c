@@ -163,12 +163,9 @@ static void on_timer(uv_timer_t *timer)
         sse_stream_cut_short(stream);
         return;
     }
-    if (stream->deadline && now >= stream->deadline && stream->polls) {
-        sse_stream_poll_over(stream);
-        return;
-    }
     if (stream->deadline && now >= stream->deadline) {
-        sse_stream_dismiss(stream, SSE_CLOSE_MAX_AGE);
+        sse_stream_dismiss(stream,
+                           stream->polls ? SSE_CLOSE_POLL : SSE_CLOSE_MAX_AGE);
         return;
     }
     if (stream->owed && now >= stream->ask_at && ask(stream, now)) {

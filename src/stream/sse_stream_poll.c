@@ -36,11 +36,6 @@ void sse_stream_poll_drained(sse_stream_t *stream)
     }
 }
 
-void sse_stream_poll_over(sse_stream_t *stream)
-{
-    sse_stream_dismiss(stream, SSE_CLOSE_POLL);
-}
-
 void sse_stream_poll_begin(sse_stream_t *stream)
 {
     apr_uint64_t end = sse_loop_now(stream->loop) + MOMENT_MSEC;

@@ -217,8 +217,6 @@ void sse_stream_poll_begin(sse_stream_t *stream);
 /** Nothing waits to be written, or "ready" has returned: a stream that polls
  *  may be complete. */
 void sse_stream_poll_drained(sse_stream_t *stream);
-/** The deadline of a stream that polls has come. */
-void sse_stream_poll_over(sse_stream_t *stream);
 
 /* sse_streams.c: loop, but for sse_streams_init() */
 void sse_streams_init(sse_loop_t *loop); /* child_init */

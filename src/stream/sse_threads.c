@@ -16,13 +16,13 @@
 
 APLOG_USE_MODULE(sse);
 
-/* mod_http2 serves so many requests of a new connection at a time, and two at
- * least (h2_mplx.c); more after a while, which is not counted on. */
+/* How many requests of a new connection mod_http2 serves at a time, and at
+ * least (h2_mplx.c).  Later it may serve more, which is not relied on. */
 #define AT_FIRST 6
 #define AT_LEAST 2
-/* So many of those are for pages, and for streams that only poll. */
+/* How many of those are kept for pages, and for streams that only poll. */
 #define FOR_PAGES 2
-/* It changes its mind no more often. */
+/* How long mod_http2 keeps a limit before it raises it. */
 #define CHANGE_EVERY apr_time_from_msec(100)
 
 static struct {
@@ -39,19 +39,17 @@ static int mpm_share(const server_rec *s)
     return sse_conf_max_threads(s, sse_mpm()->threads);
 }
 
-/* One is left, always: with all of them held nobody could even leave. */
+/* One is always left: with all of them held no client could even leave. */
 static int http2_share(const server_rec *s)
 {
-    int most = sse_mpm()->h2_threads - 1;
-    int share = sse_conf_max_threads_http2(s, sse_mpm()->h2_threads);
+    int threads = sse_mpm()->h2_threads;
+    int most = threads > 2 ? threads - 1 : 1;
+    int share = sse_conf_max_threads_http2(s, threads);
 
-    if (most < 1) {
-        most = 1;
-    }
     return share < most ? share : most;
 }
 
-/* Half of what is left beside the streams that stay. */
+/* Half of what the streams that stay leave. */
 static int poll_share(const server_rec *s)
 {
     int mpm = (sse_mpm()->threads - mpm_share(s)) / 2;
@@ -104,68 +102,56 @@ static sse_thread_e take_mpm(const server_rec *s)
     return SSE_THREAD_HELD;
 }
 
-/* -- Telling --------------------------------------------------------------- */
+/* -- Counting and logging -------------------------------------------------- */
 
-/* What a single connection's own share does is no more than INFO. */
+/* Only if the child's share is used up, not that of a single connection. */
 static void complain(request_rec *r, const sse_thread_t *thread)
 {
-    int is_poll = thread->what != SSE_THREAD_REFUSED;
-    int is_http2 = thread->conn != NULL;
+    static sse_complaint_t complaint;
     int mpm, http2;
 
     pthread_mutex_lock(&all.lock);
     mpm = all.mpm;
     http2 = all.http2;
     pthread_mutex_unlock(&all.lock);
+    if ((http2 < http2_share(r->server) && mpm < mpm_share(r->server)) ||
+        !sse_complain_is_due(&complaint)) {
+        return;
+    }
     ap_log_rerror(
         APLOG_MARK, APLOG_WARNING, 0, r,
         "SSEMaxThreads: streams occupy as many of this child's threads as they "
         "may (%d of the MPM's %d, %d of mod_http2's %d); further ones %s. %s. "
         "Not logged again for a minute",
         mpm, sse_mpm()->threads, http2, sse_mpm()->h2_threads,
-        is_poll ? "get their events by polling" : "are answered 503",
-        is_http2 ? "With \"Protocols http/1.1\" on their host streams occupy "
-                   "none"
-                 : "Have more threads (MaxRequestWorkers, ThreadsPerChild), or "
-                   "use the event MPM and no output filters that may block");
+        thread->what == SSE_THREAD_REFUSED ? "are answered 503"
+                                           : "get their events by polling",
+        thread->conn
+            ? "With \"Protocols http/1.1\" on their host streams occupy "
+              "none"
+            : "Have more threads (MaxRequestWorkers, ThreadsPerChild), or "
+              "use the event MPM and no output filters that may block");
 }
 
-/* Whether the child's share is what the stream did not get. */
-static int is_child_full(const server_rec *s)
+/* What it got, counted. */
+static sse_thread_e note(request_rec *r, const sse_thread_t *thread)
 {
-    int full;
-
-    pthread_mutex_lock(&all.lock);
-    full = all.http2 >= http2_share(s) || all.mpm >= mpm_share(s);
-    pthread_mutex_unlock(&all.lock);
-    return full;
-}
-
-static void note(request_rec *r, const sse_thread_t *thread)
-{
-    static sse_complaint_t complaint;
-
-    switch (thread->what) {
-    case SSE_THREAD_HELD:
+    if (thread->what == SSE_THREAD_HELD) {
         sse_counters_add(SSE_COUNTER_THREADS, 1);
-        return;
-    case SSE_THREAD_POLL:
+        return thread->what;
+    }
+    if (thread->what == SSE_THREAD_POLL) {
         sse_counters_add(SSE_COUNTER_POLLED, 1);
-        break;
-    case SSE_THREAD_BUSY:
-    case SSE_THREAD_REFUSED:
+    }
+    else {
         sse_counters_add(SSE_COUNTER_REFUSED, 1);
         apr_table_setn(r->notes, "sse-refused", "SSEMaxThreads");
-        break;
-    case SSE_THREAD_NONE:
-        return;
     }
-    if (is_child_full(r->server) && sse_complain_is_due(&complaint)) {
-        complain(r, thread);
-    }
+    complain(r, thread);
+    return thread->what;
 }
 
-/* -- For others ------------------------------------------------------------ */
+/* -- Interface ------------------------------------------------------------- */
 
 void sse_threads_init_conn(sse_threads_conn_t *conn)
 {
@@ -183,14 +169,12 @@ sse_thread_e sse_threads_take(request_rec *r, sse_threads_conn_t *conn,
     pthread_mutex_lock(&all.lock);
     thread->what = conn ? take_http2(r->server, thread) : take_mpm(r->server);
     pthread_mutex_unlock(&all.lock);
-    note(r, thread);
-    return thread->what;
+    return note(r, thread);
 }
 
 sse_thread_e sse_threads_force(request_rec *r, sse_thread_t *thread)
 {
     memset(thread, 0, sizeof(*thread));
-    thread->began = apr_time_now();
     pthread_mutex_lock(&all.lock);
     thread->what = take_mpm(r->server);
     if (thread->what == SSE_THREAD_REFUSED) {
@@ -198,8 +182,7 @@ sse_thread_e sse_threads_force(request_rec *r, sse_thread_t *thread)
         thread->what = SSE_THREAD_POLL;
     }
     pthread_mutex_unlock(&all.lock);
-    note(r, thread);
-    return thread->what;
+    return note(r, thread);
 }
 
 void sse_threads_bind(sse_thread_t *thread, sse_stream_t *stream)
@@ -219,17 +202,17 @@ int sse_threads_at_a_time(sse_threads_conn_t *conn)
     return n;
 }
 
-/* -- As mod_http2 reckons: under the lock ---------------------------------- */
+/* -- mod_http2's limit: under the lock ---------------------------------- */
 
-/* m_be_annoyed(): 6, 4, 2.  It may change its mind less often than that. */
+/* m_be_annoyed(): 6, 4, 2.  mod_http2 may lower it less often. */
 static void fewer_at_a_time(sse_threads_conn_t *conn, apr_time_t now)
 {
     conn->at_a_time = conn->at_a_time > 4 ? 4 : AT_LEAST;
     conn->changed = now;
 }
 
-/* s_mplx_be_happy(): twice as many when a request has ended well that began
- * after the last change. */
+/* s_mplx_be_happy(): doubled when a request that began after the last change
+ * has ended well. */
 static void more_at_a_time(sse_threads_conn_t *conn, const sse_thread_t *thread,
                            apr_time_t now)
 {
@@ -241,8 +224,8 @@ static void more_at_a_time(sse_threads_conn_t *conn, const sse_thread_t *thread,
     }
 }
 
-/* One of those that are too many now, the youngest, with a reference.  They are
- * when none of what is served at a time is left for pages. */
+/* The youngest stream too many, with a reference.  There are too many when they
+ * leave none of what is served at a time for pages. */
 static sse_stream_t *find_surplus(sse_threads_conn_t *conn)
 {
     int surplus = conn->held - (conn->at_a_time - 1);
@@ -260,7 +243,7 @@ static sse_stream_t *find_surplus(sse_threads_conn_t *conn)
     return NULL;
 }
 
-/* Not under the lock: who is ended may be at giving back. */
+/* Not under the lock: a stream's thread may be giving back. */
 static void end_surplus(sse_threads_conn_t *conn)
 {
     sse_stream_t *stream;

@@ -6,34 +6,34 @@
  * @file sse_threads.h
  * SSEMaxThreads: how many threads of this child streams may hold.
  *
- * A stream of the waiting drive holds a thread for as long as it is open.  With
- * worker, and with event where a filter may wait, that is one of the MPM's.  A
- * stream over HTTP/2 holds one of mod_http2's, and its connection one of the
- * MPM's, whether it has one stream or several; and mod_http2 serves a few
- * requests of a connection at a time.  When all are held, nothing else is
- * served.  So streams get a share:
+ * A stream of the waiting drive holds a thread while it is open: with worker,
+ * and with event where a filter may wait, one of the MPM's.  A stream over
+ * HTTP/2 holds one of mod_http2's, and its connection one of the MPM's, however
+ * many streams it has; and mod_http2 serves a few requests of a connection at a
+ * time.  When all threads are held, nothing else is served.  So streams get a
+ * share:
  *
  * - of the MPM's threads: one for each stream that holds one itself, and one
  *   for each HTTP/2 connection that has streams;
  * - of mod_http2's threads;
- * - of what mod_http2 serves of one connection at a time: all but two.
+ * - of the requests that mod_http2 serves of a connection at a time: all but
+ *   two.
  *
- * What is beyond it: HTTP/1.1 is answered 503.  An EventSource would give up
- * for good, and over HTTP/2 nobody can have another connection instead; so
- * there a stream opens, is sent what is due, and ends ("poll"): its client
- * comes back after the time that retry tells.  Such streams hold threads as
- * well, but for a moment; where many come at once, they are ended before they
- * open.
+ * Beyond the share, a stream over HTTP/1.1 is answered 503.  Over HTTP/2 an
+ * EventSource would give up for good, and no client can have another connection
+ * instead; so the stream opens, is sent what is due, and ends ("polls"): its
+ * client comes back after the time in "retry".  Such streams hold threads too,
+ * but only for a moment; when many come at once, they end before they open.
  *
- * mod_http2 serves fewer requests of a connection at a time when its client
- * has reset some, which is the only way for a client to leave a stream.
- * It tells nobody, so its reckoning is followed here.  Streams that are too
- * many by it are ended as well ("poll").
+ * mod_http2 serves fewer requests of a connection at a time when its client has
+ * reset some, which is the only way for a client to leave a stream.  It has no
+ * call that says how many, so its rules are followed here; streams that are too
+ * many by them are ended as well ("poll").
  *
- * With prefork each stream holds a process; those are counted over all
- * children by sse_limits.c.
+ * With prefork each stream holds a process; sse_limits.c counts those over all
+ * children.
  *
- * Threads: tagged.  The lock is a leaf, but for the loop's queue.
+ * Threads: tagged.  The lock is a leaf, except for the loop's queue.
  */
 
 #ifndef SSE_THREADS_H
@@ -45,32 +45,32 @@
 #include "mod_sse.h"
 
 typedef enum {
-    SSE_THREAD_NONE,   /**< it needs none */
-    SSE_THREAD_HELD,   /**< as long as the stream is open */
-    SSE_THREAD_POLL,   /**< for a moment: end the stream when all that is due
-                            was sent */
+    SSE_THREAD_NONE,   /**< the stream needs none */
+    SSE_THREAD_HELD,   /**< for as long as the stream is open */
+    SSE_THREAD_POLL,   /**< for a moment: end the stream when it has been sent
+                            what is due */
     SSE_THREAD_BUSY,   /**< HTTP/2: none; have the client come again */
     SSE_THREAD_REFUSED /**< none: answer 503 */
 } sse_thread_e;
 
 struct sse_threads_conn_t;
 
-/** What one stream has taken: on the stack of its thread. */
+/** What one stream has taken: on its thread's stack. */
 typedef struct sse_thread_t {
     sse_thread_e what;
     struct sse_threads_conn_t *conn; /* its HTTP/2 connection's, or NULL */
-    sse_stream_t *stream;            /* lock: once it is bound; counted */
+    sse_stream_t *stream;            /* lock: once bound; a reference */
     apr_time_t began;                /* when it was taken */
     int can_poll;                    /* const: its client can come again */
     int is_told;                     /* lock: it was told to end */
     TAILQ_ENTRY(sse_thread_t) link;  /* lock: HELD: in its connection's */
 } sse_thread_t;
 
-/** What is remembered of an HTTP/2 connection, for as long as it lives. */
+/** What is remembered of an HTTP/2 connection while it lives. */
 typedef struct sse_threads_conn_t {
-    int at_a_time;      /* lock: so many requests mod_http2 serves */
+    int at_a_time;      /* lock: how many requests mod_http2 serves */
     apr_time_t changed; /* lock: when that last changed */
-    int held;           /* lock: streams that are to stay */
+    int held;           /* lock: how many streams are to stay */
     TAILQ_HEAD(, sse_thread_t) threads; /* lock: theirs, the youngest first */
 } sse_threads_conn_t;
 
@@ -78,30 +78,29 @@ typedef struct sse_threads_conn_t {
 void sse_threads_init_conn(sse_threads_conn_t *conn);
 
 /**
- * Take what a stream of the waiting drive needs.  Request thread.  What an
- * administrator has to know is logged.
- * @param conn of the connection's primary one, where that is HTTP/2; or NULL
- * @param can_poll whether its client misses nothing by polling; where not, it
- *        is refused instead
+ * Take the thread that a stream of the waiting drive needs; a warning is logged
+ * when there is none.  Request thread.
+ * @param conn of the primary connection with HTTP/2, else NULL
+ * @param can_poll whether the client misses nothing by polling; if not, it is
+ *        refused instead
  * @param thread out: for sse_threads_give_back()
  */
 sse_thread_e sse_threads_take(request_rec *r, sse_threads_conn_t *conn,
                               int can_poll, sse_thread_t *thread);
 
-/** Where what sse_threads_take() would refuse is too late to be refused: take
- *  what there is, or something for a moment.  Request thread. */
+/** The same, too late to refuse: take a thread, or else one for a moment.
+ *  Request thread. */
 sse_thread_e sse_threads_force(request_rec *r, sse_thread_t *thread);
 
-/** This stream is what it was taken for.  Request thread. */
+/** The stream that the thread was taken for.  Request thread. */
 void sse_threads_bind(sse_thread_t *thread, sse_stream_t *stream);
 
-/** So many requests mod_http2 serves of this connection at a time.  Any
+/** How many requests of this connection mod_http2 serves at a time.  Any
  *  thread. */
 int sse_threads_at_a_time(sse_threads_conn_t *conn);
 
-/** The stream's thread goes on: give back what was taken, once.  Request
- *  thread.
- *  @param is_reset whether the client has reset the stream, not left */
+/** The stream's thread goes on: give back what it has, once.  Request thread.
+ *  @param is_reset whether the client has reset the stream */
 void sse_threads_give_back(sse_thread_t *thread, int is_reset);
 
 #endif /* SSE_THREADS_H */

@@ -6,17 +6,17 @@
  * @file sse_async_backlog.c
  * Large responses to the requests that follow a stream on its connection.
  *
- * An MPM thread runs such a request.  Where a client reads slowly the core
- * filter would block that thread: it does so when it is left with more than
- * FlushMaxThreshold, which a file that is mapped or encrypted soon is.  So once
- * a response is complete, what it has left from its first file on stays here,
- * above TLS, with the end of the request behind it.  The MPM's thread passes a
- * piece on when all before it was written, and goes when the socket takes no
- * more; another one has its turn when there is room (sse_async_next.c).  Files
- * are so never read on the loop, nor is a request ended there.
+ * An MPM thread runs such a request.  If the client reads slowly, the core
+ * filter would block that thread: it does so when it has more than
+ * FlushMaxThreshold left, as soon happens with a file that is mapped or
+ * encrypted.  So once a response is complete, its unwritten part from the first
+ * file on is kept here, above TLS, with the end of the request behind it.  The
+ * MPM's thread passes a piece on when all before it was written, and leaves
+ * when the socket takes no more; another one continues when it does
+ * (sse_async_next.c).  So the loop never reads a file or ends a request.
  *
- * What a handler produces piece by piece (a CGI, a proxied response) passes by,
- * and blocks the handler as everywhere.
+ * What a handler produces piece by piece (a CGI, a proxied response) is passed
+ * on, and blocks the handler as everywhere.
  *
  * Threads: the MPM's that serves the connection.
  */
@@ -26,8 +26,8 @@
 #include <http_core.h>
 #include <http_request.h>
 
-/* What is passed on at a time: encrypted, it is below any FlushMaxThreshold
- * that makes sense. */
+/* What is passed on at a time: encrypted, below any FlushMaxThreshold that makes
+ * sense. */
 #define PIECE_BYTES (32 * 1024)
 
 static const char filter_name[] = "SSE_BACKLOG";
@@ -36,7 +36,7 @@ static const char filter_name[] = "SSE_BACKLOG";
 typedef struct {
     apr_bucket *file; /* the first, or NULL */
     apr_bucket *end;  /* of the response or its request, or NULL */
-    int must_pass;    /* there is something that cannot wait here */
+    int must_pass;    /* FLUSH, or data of unknown length: it cannot wait */
 } found_t;
 
 static found_t look(const apr_bucket_brigade *bb)
@@ -59,8 +59,8 @@ static found_t look(const apr_bucket_brigade *bb)
     return found;
 }
 
-/* The request lives until its end has been passed on, and so does what its pool
- * holds.  A mapping would cost some of the pool's memory for each piece. */
+/* The request lives until its end has been passed on, and so does its pool.  A
+ * mapping would cost some of the pool's memory for each piece. */
 static void keep(sse_async_conn_t *conn, apr_bucket_brigade *bb)
 {
     apr_bucket *b;
@@ -77,7 +77,7 @@ static void keep(sse_async_conn_t *conn, apr_bucket_brigade *bb)
     APR_BRIGADE_CONCAT(conn->backlog, bb);
 }
 
-/* The part of it that is in front of a bucket. */
+/* Pass on what is in front of b. */
 static apr_status_t pass_before(ap_filter_t *f, apr_bucket_brigade *bb,
                                 apr_bucket *b)
 {
@@ -132,10 +132,9 @@ void sse_async_add_backlog(sse_async_conn_t *conn, request_rec *r)
 
 /* -- Passing on ------------------------------------------------------------ */
 
-/* Two parts of a file share its descriptor, and apr-util before 1.6.2 gives
- * that to the pool of what the core filter keeps of the first one, so that it
- * is closed under the second.  So the piece is read: it is memory from then
- * on.
+/* Two buckets of a file share its descriptor, and apr-util before 1.6.2 moves it
+ * to the pool of what the core filter keeps of the first, which closes it under
+ * the second.  So the piece is read into memory.
  * @return an error of the file's */
 static apr_status_t read_piece(apr_bucket *b, apr_size_t room)
 {
@@ -173,7 +172,7 @@ static apr_status_t take_piece(sse_async_conn_t *conn,
     return APR_SUCCESS;
 }
 
-/* Where it failed, who logs the request shall see that. */
+/* The request's log line is to show that it failed. */
 static void give_up(sse_async_conn_t *conn)
 {
     conn->c->aborted = 1;

@@ -75,12 +75,8 @@ static void await_grace(sse_async_conn_t *conn)
 {
     apr_uint64_t age = sse_loop_now(conn->loop) - conn->suspended;
 
-    if (age >= GRACE_MSEC) {
-        on_grace_over(&conn->timer);
-    }
-    else {
-        uv_timer_start(&conn->timer, on_grace_over, GRACE_MSEC - age, 0);
-    }
+    uv_timer_start(&conn->timer, on_grace_over,
+                   age < GRACE_MSEC ? GRACE_MSEC - age : 0, 0);
 }
 
 void sse_async_peer_closed(sse_async_conn_t *conn)
@@ -139,11 +135,6 @@ void sse_async_end(sse_async_conn_t *conn)
     }
 }
 
-void sse_async_on_deadline(uv_timer_t *timer)
-{
-    sse_async_end(sse_owner_of(timer, sse_async_conn_t, timer));
-}
-
 /* -- Lingering: ap_lingering_close() without its waiting ------------------- */
 
 /* Worker. */
@@ -163,7 +154,7 @@ static void shut(sse_async_conn_t *conn)
     }
     sse_async_transit(conn, SSE_ASYNC_LINGER);
     sse_async_set_deadline(conn, apr_time_from_msec(LINGER_MSEC),
-                           sse_async_on_deadline);
+                           sse_async_end);
     sse_peer_want(&conn->peer, UV_READABLE, 1);
 }
 

@@ -74,22 +74,13 @@ static void on_gone(sse_peer_t *peer, sse_close_reason_e reason,
 
 static void look_for_end(sse_async_conn_t *conn)
 {
-    switch (sse_conn_look(conn->c, conn->bb)) {
-    case SSE_INPUT_HALF:
-        if (conn->peer.half_keep) {
-            sse_peer_want(&conn->peer, UV_READABLE, 0);
-            break;
-        }
-        /* fall through */
-    case SSE_INPUT_END:
+    sse_input_e found = sse_conn_look(conn->c, conn->bb, conn->peer.half_keep);
+
+    if (found != SSE_INPUT_NONE) {
         sse_peer_want(&conn->peer, UV_READABLE, 0);
+    }
+    if (found == SSE_INPUT_END) {
         on_gone(&conn->peer, SSE_CLOSE_CLIENT, APR_SUCCESS);
-        break;
-    case SSE_INPUT_DATA:
-        sse_peer_want(&conn->peer, UV_READABLE, 0);
-        break;
-    case SSE_INPUT_NONE:
-        break;
     }
 }
 
@@ -170,10 +161,19 @@ void sse_async_open_timer(sse_async_conn_t *conn)
     }
 }
 
-void sse_async_set_deadline(sse_async_conn_t *conn, apr_interval_time_t timeout,
-                            uv_timer_cb fn)
+static void on_deadline(uv_timer_t *timer)
 {
-    uv_timer_start(&conn->timer, fn, (uint64_t)apr_time_as_msec(timeout), 0);
+    sse_async_conn_t *conn = sse_owner_of(timer, sse_async_conn_t, timer);
+
+    conn->on_deadline(conn);
+}
+
+void sse_async_set_deadline(sse_async_conn_t *conn, apr_interval_time_t timeout,
+                            void (*fn)(sse_async_conn_t *conn))
+{
+    conn->on_deadline = fn;
+    uv_timer_start(&conn->timer, on_deadline,
+                   (uint64_t)apr_time_as_msec(timeout), 0);
 }
 
 static void on_take(sse_task_t *task)

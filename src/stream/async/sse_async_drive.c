@@ -7,12 +7,13 @@
  * The asynchronous drive: the loop owns connection and request, and no thread
  * waits.
  *
- * A turn's events go down the filter chain as one brigade with one FLUSH, since
- * mod_ssl and mod_deflate hold small writes back without.  The connection's own
- * filter takes the FLUSH out again, the core filter is asked to write what the
- * socket takes, and what is left waits for writability.
+ * Events go down the filter chain as one brigade with one FLUSH, as mod_ssl and
+ * mod_deflate keep small writes back without one.  The connection's own filter
+ * takes the FLUSH out again, the core filter is asked to write what the socket
+ * takes, and the rest waits until it takes more.
  *
- * Threads: the loop's, but for sse_async_end_request().
+ * Threads: the loop's, except sse_async_end_request() (a worker's),
+ * sse_async_prepare(), sse_async_run() and on_request_gone() (the request's).
  */
 
 #include "stream/async/sse_async_private.h"
@@ -26,7 +27,7 @@
 
 APLOG_USE_MODULE(sse);
 
-/* What is written of one stream's queue before others have their turn. */
+/* How often one stream's queue is written before other streams'. */
 #define TAKES_MOST 4
 
 static int is_writing(const sse_stream_t *stream)
@@ -51,7 +52,7 @@ static void after_write(sse_stream_t *stream, apr_status_t rv)
     }
 }
 
-/* What was taken. */
+/* Write what was taken from the queue. */
 static apr_status_t pass(sse_stream_t *stream)
 {
     apr_bucket_brigade *bb = stream->bb;
@@ -64,7 +65,7 @@ static apr_status_t pass(sse_stream_t *stream)
     return rv == APR_SUCCESS ? sse_async_write(stream->conn) : rv;
 }
 
-/* Until nothing waits or the socket is full; but an application may send as
+/* Until the queue is empty or the socket full; but an application may send as
  * fast as this writes, and there are other streams. */
 static void write_queue(sse_stream_t *stream)
 {
@@ -87,7 +88,7 @@ static void on_kick(sse_task_t *task)
 {
     sse_stream_t *stream = sse_owner_of(task, sse_stream_t, kick_task);
 
-    /* While the socket is full, the queue is where things wait. */
+    /* While the socket is full, events wait in the queue. */
     if (is_writing(stream) && sse_async_is_flushed(stream->conn)) {
         write_queue(stream);
     }

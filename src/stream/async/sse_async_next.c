@@ -6,17 +6,17 @@
  * @file sse_async_next.c
  * The next request on an asynchronous connection.
  *
- * The loop waits for it, and an MPM thread runs it, as a timed callback.  To
- * the MPM such a thread is idle: it goes on accepting connections for it.  So
- * at most half of a child's threads are used that way, however many
- * connections have a request begun, and the others wait for their turn: who
- * sends requests slowly cannot take all of a child's threads (where it has more
- * than one).  Who reads slowly takes none: what the socket does not take of a
- * response at once waits, as with the MPM, and a thread has its turn again when
- * there is room.  The thread's entry in the scoreboard is kept as the MPM
+ * The loop waits for it, and an MPM thread runs it as a timed callback.  To the
+ * MPM such a thread is idle: it goes on accepting connections for it.  So at
+ * most half of a child's threads are used that way, however many connections
+ * have sent part of a request, and the others are queued: clients that send
+ * requests slowly cannot take all of a child's threads (if it has more than
+ * one).  Clients that read slowly take none: as with the MPM, what the socket
+ * does not take of a response at once waits, and a thread continues when the
+ * socket takes more.  The thread's entry in the scoreboard is kept as the MPM
  * would, so that the parent counts it as busy.
  *
- * Threads: serve() the MPM's, the rest the loop's.
+ * Threads: serve() is an MPM thread's, the rest the loop's.
  */
 
 #include "stream/async/sse_async_private.h"
@@ -47,7 +47,7 @@ static int my_child(void)
     return ap_find_child_by_pid(&self);
 }
 
-/* This thread's place in the scoreboard, or -1.  It never changes. */
+/* This thread's index in the scoreboard, or -1.  It never changes. */
 static int my_thread(int child)
 {
     static __thread int found = -2;
@@ -66,9 +66,9 @@ static int my_thread(int child)
     return found;
 }
 
-/* As the MPM does: the scoreboard's entry, and the connection's number, which
- * another one may have by now that began on the same thread.  mod_cgid knows
- * requests by it. */
+/* As the MPM does: the scoreboard's entry, and the connection's id, as another
+ * connection that began on the same thread may have the old one by now.
+ * mod_cgid identifies requests by it. */
 static void enter_scoreboard(sse_async_conn_t *conn)
 {
     int child = my_child(), thread = child < 0 ? -1 : my_thread(child);
@@ -93,7 +93,7 @@ static void free_thread(void)
     sse_loop_post(all.loop, &all.free_task);
 }
 
-/* @return 0: the connection was suspended, and is not this thread's any more */
+/* @return 0: the connection was suspended, and is no longer this thread's */
 static int process(sse_async_conn_t *conn)
 {
     conn_rec *c = conn->c;
@@ -104,8 +104,8 @@ static int process(sse_async_conn_t *conn)
     return c->cs->state != CONN_STATE_SUSPENDED;
 }
 
-/* As the MPM does, whatever takes long: what the socket takes now.  For the
- * rest the loop waits until it takes more. */
+/* As the MPM does: write what the socket takes now.  For the rest the loop waits
+ * until it takes more. */
 static void write_left(sse_async_conn_t *conn)
 {
     if (!sse_async_is_flushed(conn)) {
@@ -132,7 +132,7 @@ static void serve(void *baton)
         write_left(conn);
     }
     else if (!conn->stream) {
-        free_thread(); /* another module's: it owns the connection now */
+        free_thread(); /* another module has suspended and owns it */
         return;
     }
     c->sbh = NULL;
@@ -160,16 +160,9 @@ static void hand(sse_async_conn_t *conn)
     sse_peer_close(&conn->peer);
 }
 
-static void on_expired(uv_timer_t *timer)
+/* No thread was free for too long. */
+static void on_no_turn(sse_async_conn_t *conn)
 {
-    sse_async_linger(sse_owner_of(timer, sse_async_conn_t, timer));
-}
-
-/* No thread was free for so long. */
-static void on_no_turn(uv_timer_t *timer)
-{
-    sse_async_conn_t *conn = sse_owner_of(timer, sse_async_conn_t, timer);
-
     if (conn->mpm_writes) {
         sse_async_end(conn);
     }
@@ -181,7 +174,8 @@ static void on_no_turn(uv_timer_t *timer)
 void sse_async_await_next(sse_async_conn_t *conn)
 {
     sse_async_transit(conn, SSE_ASYNC_IDLE);
-    sse_async_set_deadline(conn, conn->server->keep_alive_timeout, on_expired);
+    sse_async_set_deadline(conn, conn->server->keep_alive_timeout,
+                           sse_async_linger);
     sse_peer_want(&conn->peer, UV_READABLE, 1);
 }
 
@@ -216,7 +210,7 @@ static void leave(sse_async_state_e state, void (*fn)(sse_async_conn_t *conn))
     }
 }
 
-/* Gracefully, a request that has come is still served, and a response written;
+/* Gracefully, a request that has come is still served and its response written;
  * at once, one whose response has begun is at least logged. */
 static void on_leave(sse_leave_e how)
 {

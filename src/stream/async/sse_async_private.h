@@ -77,8 +77,9 @@ struct sse_async_conn_t {
     int peer_open;          /* loop */
     int is_broken;          /* loop: the peer went while a worker had it */
     int is_counted; /* loop: a stream's request, not logged yet, still counts */
-    uv_timer_t timer; /* loop */
-    int timer_open;   /* loop */
+    uv_timer_t timer;                            /* loop */
+    int timer_open;                              /* loop */
+    void (*on_deadline)(sse_async_conn_t *conn); /* loop: the timer\'s */
     sse_task_t take_task, worked_task;
     sse_job_t job;                              /* WORKER, GONE */
     void (*work)(sse_async_conn_t *conn);       /* WORKER: on the worker */
@@ -110,16 +111,14 @@ void sse_async_work(sse_async_conn_t *conn,
 apr_status_t sse_async_watch(sse_async_conn_t *conn);
 /** loop. */
 void sse_async_open_timer(sse_async_conn_t *conn);
-/** loop. */
+/** loop: call fn when so long has passed without a change of state. */
 void sse_async_set_deadline(sse_async_conn_t *conn, apr_interval_time_t timeout,
-                            uv_timer_cb fn);
+                            void (*fn)(sse_async_conn_t *conn));
 
 /* sse_async_close.c: loop */
 
 /** Drop the connection. */
 void sse_async_end(sse_async_conn_t *conn);
-/** A deadline: the same. */
-void sse_async_on_deadline(uv_timer_t *timer);
 /** Close the connection, lingering. */
 void sse_async_linger(sse_async_conn_t *conn);
 /** In LINGER: there is input to discard. */

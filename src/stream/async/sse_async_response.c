@@ -31,7 +31,7 @@ static void go_on(sse_async_conn_t *conn)
 static void await_writing(sse_async_conn_t *conn)
 {
     sse_async_transit(conn, SSE_ASYNC_FLUSHING);
-    sse_async_set_deadline(conn, conn->server->timeout, sse_async_on_deadline);
+    sse_async_set_deadline(conn, conn->server->timeout, sse_async_end);
     sse_async_want_write(conn, 1);
 }
 

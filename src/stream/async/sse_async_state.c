@@ -4,8 +4,8 @@
 
 /**
  * @file sse_async_state.c
- * The states of an asynchronous connection: which may follow which, and the
- * lists of the connections that wait.
+ * The states of an asynchronous connection: its owner in each, which states may
+ * follow by which event, and the lists of the connections that wait.
  */
 
 #include "stream/async/sse_async_private.h"
@@ -13,50 +13,41 @@
 #include "loop/sse_log.h"
 
 #define TO(state) (1u << SSE_ASYNC_##state)
+/* sse_async_flush(): the rest of the response waits (FLUSHING); a worker ends
+ * the request or closes the connection; the next request is waited for (IDLE)
+ * or has come (QUEUED, HANDOVER). */
+#define AFTER_RESPONSE                                                         \
+    (TO(FLUSHING) | TO(WORKER) | TO(IDLE) | TO(QUEUED) | TO(HANDOVER))
 
-/* What may follow, and whether all connections in a state are listed.  The
- * owner is who may touch the conn_rec, and leaves the state. */
+/* What may follow each state, and whether its connections are listed. */
 static const struct {
     const char *name;
-    unsigned int next;
     int is_listed;
+    unsigned int next;
 } states[SSE_ASYNC_STATES] = {
-    /* Owner: an MPM thread, until the loop's on_take() runs.  Its request was
-     * suspended with a stream (STREAM); it is done (all others): see flush(). */
-    [SSE_ASYNC_SERVING] = {"serving",
-                           TO(STREAM) | TO(WORKER) | TO(FLUSHING) | TO(IDLE) |
-                               TO(QUEUED) | TO(HANDOVER),
-                           0},
-    /* Owner: the loop.  The stream's end was told: a worker ends its
-     * request. */
-    [SSE_ASYNC_STREAM] = {"stream", TO(WORKER), 0},
-    /* Owner: a worker, until the loop's on_worked() runs.  A request has ended:
-     * see flush().  The connection was shut down (LINGER), or is lost (GONE);
-     * or there is more for a worker to do. */
-    [SSE_ASYNC_WORKER] = {"worker",
-                          TO(WORKER) | TO(FLUSHING) | TO(IDLE) | TO(QUEUED) |
-                              TO(HANDOVER) | TO(LINGER) | TO(GONE),
-                          0},
-    /* Owner: the loop.  All was written: the next request is waited for (IDLE)
-     * or already there (QUEUED, HANDOVER); or a worker ends the request, or
-     * closes the connection.  A response that an MPM thread writes: the socket
-     * takes more (QUEUED, HANDOVER). */
-    [SSE_ASYNC_FLUSHING] = {"flushing",
-                            TO(WORKER) | TO(IDLE) | TO(QUEUED) | TO(HANDOVER),
-                            1},
-    /* Owner: the loop.  A request comes (QUEUED, HANDOVER); the keep-alive
-     * time-out, the client's end, or the child leaves (WORKER). */
-    [SSE_ASYNC_IDLE] = {"idle", TO(WORKER) | TO(QUEUED) | TO(HANDOVER), 1},
-    /* Owner: the loop.  An MPM thread is free (HANDOVER), or none was for too
-     * long, or the client has left (WORKER). */
-    [SSE_ASYNC_QUEUED] = {"queued", TO(WORKER) | TO(HANDOVER), 1},
-    /* Owner: the loop, until the MPM's thread runs serve() (SERVING).  The MPM
-     * has refused it (WORKER). */
-    [SSE_ASYNC_HANDOVER] = {"handover", TO(SERVING) | TO(WORKER), 0},
-    /* Owner: the loop.  The client's end, or a time-out; a worker first, where
-     * some of a response is left to drop. */
-    [SSE_ASYNC_LINGER] = {"linger", TO(WORKER) | TO(GONE), 0},
-    /* Owner: the loop, then the worker that destroys the connection's pool. */
+    /* An MPM thread's, until on_take() runs on the loop: the request was
+     * suspended with a stream (STREAM), or is done. */
+    [SSE_ASYNC_SERVING] = {"serving", 0, TO(STREAM) | AFTER_RESPONSE},
+    /* The loop's.  The end was told: a worker ends the request. */
+    [SSE_ASYNC_STREAM] = {"stream", 0, TO(WORKER)},
+    /* A worker's, until on_worked() runs on the loop: a request has ended; the
+     * connection is shut down (LINGER) or lost (GONE). */
+    [SSE_ASYNC_WORKER] = {"worker", 0, AFTER_RESPONSE | TO(LINGER) | TO(GONE)},
+    /* The loop's.  All was written, or an MPM thread is to write more. */
+    [SSE_ASYNC_FLUSHING] = {"flushing", 1, AFTER_RESPONSE & ~TO(FLUSHING)},
+    /* The loop's.  A request comes (QUEUED, HANDOVER); the keep-alive time-out,
+     * the client's end, or the child leaves (WORKER). */
+    [SSE_ASYNC_IDLE] = {"idle", 1, TO(QUEUED) | TO(HANDOVER) | TO(WORKER)},
+    /* The loop's.  An MPM thread is free (HANDOVER); none was for too long, or
+     * the client has left (WORKER). */
+    [SSE_ASYNC_QUEUED] = {"queued", 1, TO(HANDOVER) | TO(WORKER)},
+    /* The loop's, until an MPM thread runs serve().  The MPM may refuse it
+     * (WORKER). */
+    [SSE_ASYNC_HANDOVER] = {"handover", 0, TO(SERVING) | TO(WORKER)},
+    /* The loop's.  The client's end or a time-out; WORKER where some of a
+     * response must be dropped first. */
+    [SSE_ASYNC_LINGER] = {"linger", 0, TO(WORKER) | TO(GONE)},
+    /* The loop's, then the worker's that destroys the pool. */
     [SSE_ASYNC_GONE] = {"gone", 0, 0},
 };
 
@@ -80,8 +71,7 @@ static void check(const sse_async_conn_t *conn, sse_async_state_e to)
 {
     if (!(states[conn->state].next & 1u << to)) {
         sse_log_later(APLOG_MARK, APLOG_DEBUG, 0, conn->server,
-                      "an asynchronous connection must not go from state %s to "
-                      "%s",
+                      "asynchronous connection: bad transition from %s to %s",
                       states[conn->state].name, states[to].name);
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
         abort();

@@ -6,12 +6,12 @@
  * @file sse_async_upgrade.c
  * Requests for another protocol on an asynchronous connection.
  *
- * There is no way back into the MPM, which another protocol needs: mod_http2
- * leaves an idle connection to it, and the loop knows HTTP/1.x only.  Nor may a
- * connection of the loop's begin to speak TLS, as mod_ssl has it do where
- * SSLEngine is optional.  A server may ignore such a wish (RFC 9110, 7.8), and
- * the request is served as it is.  What stays with its handler, as a WebSocket
- * does with mod_proxy, is none of the loop's business.
+ * httpd cannot take the connection back, as another protocol needs: mod_http2
+ * leaves an idle connection to the MPM, and the loop knows only HTTP/1.x.  Nor
+ * can the connection begin to use TLS, as mod_ssl does with "SSLEngine
+ * optional".  A server may ignore an upgrade (RFC 9110, 7.8), and the request is
+ * served as it is.  An upgrade that stays with its handler, as a WebSocket does
+ * with mod_proxy, is not affected.
  *
  * Threads: the request's.
  */
@@ -58,9 +58,11 @@ int sse_async_keep_protocol(request_rec *r)
     }
     else if (wanted) {
         apr_table_unset(r->headers_in, "Upgrade");
-        ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, r,
-                      "the connection has carried a stream and stays with "
-                      "HTTP/1.x, whatever its client wants it upgraded to");
+        ap_log_rerror(
+            APLOG_MARK, APLOG_DEBUG, 0, r,
+            "Upgrade: %s ignored: the connection has carried a stream "
+            "and stays with HTTP/1.x",
+            wanted);
     }
     return DECLINED;
 }

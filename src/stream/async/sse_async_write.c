@@ -7,8 +7,8 @@
  * Writing to an asynchronous connection without blocking.
  *
  * While the loop owns it, whatever comes down the chain waits in a filter of
- * ours: the core filter blocks on FLUSH, and also when it is left with more
- * than FlushMaxThreshold.  So it is given a small piece at a time, and the next
+ * this module's: the core filter blocks on FLUSH, and whenever it has more than
+ * FlushMaxThreshold left.  So it is given a small piece at a time, and the next
  * one only when all before it was written.
  *
  * Threads: the connection's owner.
@@ -74,8 +74,8 @@ static apr_size_t piece_size(const sse_async_conn_t *conn)
     return most && most < PIECE_BYTES ? most : PIECE_BYTES;
 }
 
-/* The end of the connection goes alone: what is before it has been written by
- * then. */
+/* Metadata (the end of the connection) goes alone, when all before it has been
+ * written. */
 static void take_piece(sse_async_conn_t *conn, apr_bucket_brigade *piece)
 {
     apr_size_t room = piece_size(conn);

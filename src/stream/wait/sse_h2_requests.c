@@ -20,13 +20,13 @@
 #include "stream/sse_conn_record.h"
 #include "stream/wait/sse_h2_frames.h"
 
-/* A request lies that waits whenever it is looked for, so often in a row, while
- * none begins.  A single long wait shows nothing: the whole process may have
- * stood still. */
+/* A request is stranded if at so many looks in a row one waits and none has
+ * begun.  A single long wait shows nothing: the whole process may have been
+ * suspended. */
 #define LOOK_EVERY_MSEC 125
 #define LOOKS           5
-/* So many of a connection's are known at a time; mod_http2 lets a client open
- * 100 streams (H2MaxSessionStreams). */
+/* How many waiting requests of a connection are remembered; mod_http2 lets a
+ * client open 100 streams (H2MaxSessionStreams). */
 #define MOST_WAITING 100
 
 struct sse_h2_conn_t {
@@ -34,7 +34,7 @@ struct sse_h2_conn_t {
     sse_conn_record_t *own; /* const */
     int running;            /* lock: requests that have begun */
     int blamed;             /* lock: streams that have yielded for it */
-    int count;              /* lock: of those that wait */
+    int count;              /* lock: requests that wait */
     apr_uint32_t *waiting;  /* lock: their ids */
     TAILQ_ENTRY(sse_h2_conn_t) link; /* lock */
 };
@@ -43,10 +43,10 @@ static struct {
     pthread_mutex_t lock;
     TAILQ_HEAD(, sse_h2_conn_t) conns; /* lock */
     int waiting;         /* atomic, changed under the lock: requests that have
-                            come, and not begun */
-    apr_uint32_t looked; /* atomic: when that was last looked at, in ms */
-    int lay;             /* lock: so often in a row some seemed to lie */
-    int has_begun;       /* lock: whether one has begun since the last time */
+                            come and not begun */
+    apr_uint32_t looked; /* atomic: time of the last look, in ms */
+    int stranded;        /* lock: looks in a row at which one seemed stranded */
+    int has_begun;       /* lock: one has begun since the last look */
 } all = {.lock = PTHREAD_MUTEX_INITIALIZER,
          .conns = TAILQ_HEAD_INITIALIZER(all.conns)};
 
@@ -61,7 +61,7 @@ static void forget(sse_h2_conn_t *conn, int i)
 {
     conn->waiting[i] = conn->waiting[--conn->count];
     if (sse_atomic_sub(&all.waiting, 1) == 0) {
-        all.lay = 0;
+        all.stranded = 0;
     }
 }
 
@@ -77,22 +77,22 @@ static void forget_id(sse_h2_conn_t *conn, apr_uint32_t id)
     }
 }
 
-/* Whether some request lies: it would be let begin.  Where as many streams have
- * yielded as there are threads, it waits for something else. */
-static int does_lie(int blame)
+/* Whether a request waits although mod_http2 would let it begin.  If as many
+ * streams have yielded as there are threads, it waits for something else. */
+static int is_stranded(int blame)
 {
     sse_h2_conn_t *conn;
-    int lies = 0;
+    int found = 0;
 
     TAILQ_FOREACH(conn, &all.conns, link)
     {
         if (conn->count && conn->blamed < sse_mpm()->h2_threads &&
             conn->running < sse_threads_at_a_time(&conn->own->threads)) {
             conn->blamed += blame;
-            lies = 1;
+            found = 1;
         }
     }
-    return lies;
+    return found;
 }
 
 /* -- What comes ------------------------------------------------------------ */
@@ -138,7 +138,7 @@ static void on_reset(sse_h2_conn_t *conn, apr_uint32_t id)
     pthread_mutex_unlock(&all.lock);
 }
 
-/* Whether it is worth to go on. */
+/* @return whether to read on */
 static int read_bytes(conn_rec *c, sse_h2_conn_t *conn, const char *bytes,
                       apr_size_t len)
 {
@@ -185,9 +185,9 @@ static int read_brigade(conn_rec *c, sse_h2_conn_t *conn,
     return 1;
 }
 
-/* What is only looked at comes again.  It stays when there is nothing for it:
- * httpd finds a request's place in the chain by the connection's first filter,
- * which has to be the one that the request began with. */
+/* Bytes of a speculative read come again.  The filter stays even when it has no
+ * more to do: httpd finds a request's place in the chain by the connection's
+ * first filter, which has to be the one that the request began with. */
 static apr_status_t in_filter(ap_filter_t *f, apr_bucket_brigade *bb,
                               ap_input_mode_t mode, apr_read_type_e block,
                               apr_off_t readbytes)
@@ -231,8 +231,8 @@ static apr_uint32_t id_of(request_rec *r)
     return id ? (apr_uint32_t)strtoul(id, NULL, 10) : 0;
 }
 
-/* Once for each request that a client sends, whatever becomes of it.  A
- * connection of mod_http2's own ends before its client's does. */
+/* Once for each request that a client sends.  A secondary connection ends before
+ * its primary. */
 static void on_begin(request_rec *r, conn_rec *c)
 {
     sse_h2_conn_t *conn = c->master ? sse_conn_record(c->master)->h2 : NULL;
@@ -253,7 +253,7 @@ static void on_begin(request_rec *r, conn_rec *c)
     apr_pool_cleanup_register(r->pool, conn, on_end, apr_pool_cleanup_null);
 }
 
-/* -- What lies ------------------------------------------------------------- */
+/* -- What is stranded ------------------------------------------------------------- */
 
 static apr_uint32_t now_msec(void)
 {
@@ -269,16 +269,16 @@ static int look(void)
     int must;
 
     if (all.has_begun) {
-        all.lay = 0;
+        all.stranded = 0;
     }
     all.has_begun = 0;
-    must = all.lay >= LOOKS - 1;
-    if (!does_lie(must)) {
-        all.lay = 0;
+    must = all.stranded >= LOOKS - 1;
+    all.stranded = !is_stranded(must) ? 0 : all.stranded + 1;
+    if (all.stranded < LOOKS) {
         return 0;
     }
-    all.lay = must ? 0 : all.lay + 1;
-    return must;
+    all.stranded = 0;
+    return 1;
 }
 
 int sse_h2_must_yield(void)

@@ -4,24 +4,24 @@
 
 /**
  * @file sse_h2_requests.h
- * Requests over HTTP/2 that mod_http2 lets lie.
+ * Requests over HTTP/2 that mod_http2 leaves waiting although it has threads.
  *
  * A thread of mod_http2 goes to sleep when the connection that it looks at
  * first has nothing for it, whatever others have (get_next() in h2_workers.c).
- * So a request may lie although there are threads, until another request of
- * this child ends.  Where all that are running are streams, that is never; so a
- * stream that can be polled ends then, and its thread takes what lies.
+ * So a request may wait, stranded, until another request of this child ends.
+ * If all that are running are streams, none ever does; so a stream that can
+ * poll ends then, and its thread takes the stranded request.
  *
- * mod_http2 tells nobody what lies.  So an input filter on the connections of
- * clients, above TLS, reads off the frames which requests have come, and the
- * hook pre_read_request tells which of them have begun.  What a client has
- * reset does not lie, nor what mod_http2 does not let begin beside the
- * connection's others (by sse_threads' reckoning, which is rather too low: a
- * request that lies then is not noticed).  What mod_http2 has refused by itself
- * seems to lie; so for each connection no more streams end than mod_http2 has
- * threads, until all it has sent has begun.
+ * mod_http2 has no call that says what is waiting.  So an input filter on
+ * client connections, above TLS, reads from the frames which requests have
+ * come, and the hook pre_read_request tells which have begun.  A request that
+ * its client has reset is not stranded, nor is one that mod_http2 does not
+ * begin because of the connection's others (by sse_threads' reckoning, which
+ * is rather too low: a request stranded then is missed).  One that mod_http2
+ * has refused by itself looks stranded; so for each connection no more streams
+ * end than mod_http2 has threads, until all its requests have begun.
  *
- * Threads: tagged.  The lock is held with none but that of sse_threads in it.
+ * Threads: tagged.  Under the lock only that of sse_threads is taken.
  */
 
 #ifndef SSE_H2_REQUESTS_H
@@ -35,11 +35,9 @@ typedef struct sse_h2_conn_t sse_h2_conn_t;
 /** register_hooks: the input filter, and the hooks. */
 void sse_h2_register(void);
 
-/**
- * Whether a stream had better end by sse_stream_poll(), so that what lies
- * begins.  Called by the threads of streams over HTTP/2, now and then; costs
- * nothing as long as no request waits.
- */
+/** Whether a stream should end by sse_stream_poll(), so that a stranded request
+ *  begins.  Called now and then by the threads of streams over HTTP/2; costs
+ *  nothing while no request waits. */
 int sse_h2_must_yield(void);
 
 #endif /* SSE_H2_REQUESTS_H */

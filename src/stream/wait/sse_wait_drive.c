@@ -8,9 +8,9 @@
  *
  * The handler's thread owns request and connection throughout: it waits for the
  * queue and writes, blocking.  The loop watches the socket, keeps the timers
- * and decides the end; when that is told, it sets "finished" and the thread
- * leaves.  An HTTP/2 stream has no socket of its own: its end shows in
- * c->aborted only, so its thread looks there now and then.
+ * and decides the end; when the end has been told, it sets "finished" and the
+ * thread leaves.  An HTTP/2 stream has no socket of its own: its end shows only
+ * in c->aborted, which its thread polls.
  */
 
 #include "stream/sse_stream_private.h"
@@ -24,14 +24,13 @@
 
 /* How often an HTTP/2 stream's thread looks whether it was reset. */
 #define ABORT_POLL_MSEC 50
-/* What an HTTP/2 stream writes at a time: mod_http2 tells that it has taken
- * something when it has taken all, and what it has not is what a slow client is
- * known by. */
+/* What an HTTP/2 stream writes at a time: mod_http2 reports a write when it has
+ * taken all of it, and a slow client is known by what has not been taken. */
 #define PIECE_BYTES (16 * 1024)
-/* httpd's own Timeout ends a write whose socket takes nothing for so long, as
- * that of a client that reads slowly does, since the kernel says that there is
- * room when a third of the buffer is free.  It is the loop that says when it is
- * over, and has the write fail.  poll() takes no more than 24 days. */
+/* httpd's Timeout fails a write of which the socket takes nothing for so long,
+ * as happens with a client that reads slowly, since the kernel reports room
+ * only when a third of the buffer is free.  Here the loop decides when it has
+ * been too long, and has the write fail.  poll() takes no more than 24 days. */
 #define NO_TIMEOUT apr_time_from_sec(20 * 24 * 3600)
 
 /* -- On the loop ----------------------------------------------------------- */
@@ -42,7 +41,7 @@ static void on_gone(sse_peer_t *peer, sse_close_reason_e reason,
     sse_stream_end(sse_owner_of(peer, sse_stream_t, peer), reason, status);
 }
 
-/* Only the handler's thread may look through the connection's filters. */
+/* Only the handler's thread may read through the connection's filters. */
 static void on_readable(sse_peer_t *peer)
 {
     sse_stream_t *stream = sse_owner_of(peer, sse_stream_t, peer);
@@ -66,7 +65,7 @@ static void let_go(sse_stream_t *stream)
     sse_leave_count_down();
 }
 
-/* Only now may the thread go on, and httpd close the descriptor. */
+/* Only now may the thread go on and httpd close the descriptor. */
 static void on_closed(sse_peer_t *peer)
 {
     let_go(sse_owner_of(peer, sse_stream_t, peer));
@@ -81,7 +80,7 @@ static apr_status_t wait_attach(sse_stream_t *stream)
     int fd = sse_conn_fd(c);
     apr_status_t rv;
 
-    sse_slow_watch(stream); /* nobody tells when a write takes long */
+    sse_slow_watch(stream); /* a write that hangs reports nothing */
     if (fd < 0) {
         return APR_SUCCESS;
     }
@@ -94,10 +93,10 @@ static apr_status_t wait_attach(sse_stream_t *stream)
     return rv;
 }
 
-/* The push has signalled already. */
+/* sse_stream_push() has signalled already. */
 static void wait_kick(sse_stream_t *stream) {}
 
-/* The thread may be stuck in a write to a client that does not read. */
+/* The thread may hang in a write to a client that does not read. */
 static int wait_cut(sse_stream_t *stream)
 {
     int is_writing;
@@ -125,7 +124,7 @@ static void wait_finish(sse_stream_t *stream)
 const sse_drive_t sse_wait_drive = {1, wait_attach, wait_kick, wait_cut,
                                     wait_finish};
 
-/* Or the source has asked for this. */
+/* If not, the source has asked for on_drained(). */
 static int has_written(sse_stream_t *stream)
 {
     int has;
@@ -162,7 +161,7 @@ static void on_looked(sse_task_t *task)
 
 /* -- On the handler's thread ----------------------------------------------- */
 
-/* Of an HTTP/2 stream that was cut off: alone, or with its connection. */
+/* Why an HTTP/2 stream was aborted: its connection died, or it was reset. */
 static sse_close_reason_e aborted_reason(const sse_stream_t *stream)
 {
     return sse_peer_write_reason(sse_stream_fd(stream), APR_ECONNRESET,
@@ -171,7 +170,7 @@ static sse_close_reason_e aborted_reason(const sse_stream_t *stream)
                : SSE_CLOSE_RESET;
 }
 
-/* The first piece of what is in bb; the rest stays there. */
+/* Write the first piece of bb; the rest stays there. */
 static apr_status_t pass_piece(sse_stream_t *stream, apr_bucket_brigade *bb)
 {
     conn_rec *c = stream->r->connection;
@@ -231,20 +230,14 @@ static void write_out(sse_stream_t *stream)
 
 static void look_at_input(sse_stream_t *stream)
 {
-    switch (sse_conn_look(stream->r->connection, stream->bb)) {
-    case SSE_INPUT_HALF:
-        if (stream->opts.half_keep) {
-            break;
-        }
-        /* fall through */
-    case SSE_INPUT_END:
-        sse_stream_end(stream, SSE_CLOSE_CLIENT, APR_SUCCESS);
-        break;
-    case SSE_INPUT_NONE:
+    sse_input_e found = sse_conn_look(stream->r->connection, stream->bb,
+                                      stream->opts.half_keep);
+
+    if (found == SSE_INPUT_NONE) {
         sse_stream_post(stream, &stream->input_task);
-        break;
-    case SSE_INPUT_DATA:
-        break;
+    }
+    else if (found == SSE_INPUT_END) {
+        sse_stream_end(stream, SSE_CLOSE_CLIENT, APR_SUCCESS);
     }
 }
 
@@ -296,8 +289,8 @@ static void wait_until_finished(sse_stream_t *stream)
     pthread_mutex_unlock(&stream->lock);
 }
 
-/* The response's end, here and not when the handler has returned: then nothing
- * more can follow it, whatever the handler returns. */
+/* The response ends here and not when the handler has returned, so that nothing
+ * can follow it, whatever the handler returns. */
 static void send_end(sse_stream_t *stream)
 {
     request_rec *r = stream->r;
