@@ -4,8 +4,8 @@
 
 /* sse-store: what is in a store, for its administrator.  docs/sse-store.md.
  *
- * The store is read in a process of its own, which may die of a damaged file.
- * Started by root it becomes the store's user first: that user owns the
+ * The store is read in a child process, since a damaged file may kill it.
+ * Started by root, it becomes the store's user first: that user owns the
  * directory, and could have put anything there for root to open. */
 
 #include <errno.h>
@@ -86,7 +86,7 @@ static int told(const job_t *job, const sse_inspect_t *in, sse_inspect_e result)
     return (int)result;
 }
 
-/* Names come out of a file, and go to a terminal. */
+/* Names come from a file and go to a terminal: escape what could harm it. */
 static void print_name(const char *name, apr_size_t len)
 {
     int utf8 = sse_utf8_valid(name, len);
@@ -108,7 +108,7 @@ static void print_name(const char *name, apr_size_t len)
     }
 }
 
-/* A key is namespace, zero byte, name. */
+/* A key is a namespace, a NUL and a name. */
 static void key_split(sse_slice_t key, sse_slice_t *ns, sse_slice_t *name)
 {
     const char *zero = memchr(key.ptr, '\0', key.len);
@@ -124,7 +124,7 @@ static int is_same(sse_slice_t slice, const char *text)
     return slice.len == strlen(text) && !memcmp(slice.ptr, text, slice.len);
 }
 
-/* Where the channels to look at begin. */
+/* The first key of the namespace, or of all. */
 static sse_slice_t start_of(const job_t *job)
 {
     sse_slice_t from = {job->ns, job->ns ? strlen(job->ns) + 1 : 0};
@@ -141,7 +141,7 @@ static int list_channel(void *baton, const sse_inspect_channel_t *channel)
 
     key_split(channel->key, &ns, &name);
     if (job->ns && !is_same(ns, job->ns)) {
-        return 1; /* they come in order: no more of it */
+        return 1; /* they are in order: the namespace ends here */
     }
     if (name.len < len || memcmp(name.ptr, job->arg ? job->arg : "", len)) {
         return 0;
@@ -164,7 +164,7 @@ static int run_list(const job_t *job, sse_inspect_t *in)
         sse_inspect_channels(in, start_of(job), list_channel, (void *)job));
 }
 
-/* Whose channel it is, among the namespaces. */
+/* Finds a channel by its name, in one or in all namespaces. */
 typedef struct {
     const job_t *job;
     int count;
@@ -334,14 +334,14 @@ static int wait_for(const job_t *job, pid_t pid)
                  "damaged: reading it ended with a signal (%s)",
                  strsignal(WTERMSIG(status)));
         return complain_damage(job->dir, words);
-    case SIGPIPE: /* who reads the output has enough of it */
+    case SIGPIPE: /* the reader of the output has closed it */
         return 128 + SIGPIPE;
     default:
         return complain(job->dir, "the reading process was stopped");
     }
 }
 
-/* Who may have put things into the directory we are in. */
+/* Become the user who may have put files into the current directory. */
 static int drop(void)
 {
     struct stat dir, data;

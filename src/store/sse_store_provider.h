@@ -117,7 +117,7 @@ int sse_store_are_keys(const sse_slice_t *channels, int n);
 void sse_store_announce(const sse_store_t *store);
 
 /** Make a provider known by its name; it must live for ever.
- *  @return APR_SUCCESS, also if it is known already; APR_EEXIST: another one has
+ *  @return APR_SUCCESS, also if it is known already; APR_EEXIST: another has
  *          this name; APR_ENOSPC: there are too many */
 apr_status_t sse_store_register(const sse_store_provider_t *provider);
 

@@ -40,13 +40,13 @@ sse_inspect_e sse_inspect_fail(sse_inspect_t *in, int rc, const char *what)
                  mdb_strerror(rc));
         return SSE_INSPECT_UNREADABLE;
     }
-    /* Of LMDB's codes no other comes of reading a sound file. */
+    /* Reading a sound file gives none of LMDB's other codes. */
     snprintf(in->words, sizeof(in->words), "damaged: %s: %s", what,
              mdb_strerror(rc));
     return SSE_INSPECT_DAMAGED;
 }
 
-/* A plain file of that name. @return 0, or an errno; EINVAL: something else */
+/* @return 0: it is a plain file; EINVAL: it is another kind; or an errno */
 static int look_for(const char *dir, const char *name, off_t *size)
 {
     char path[4096];
@@ -111,7 +111,7 @@ static sse_inspect_e env_open(sse_inspect_t *in)
     return rc ? sse_inspect_fail(in, rc, "data.mdb") : result;
 }
 
-/* Whose it is, before anything else of it is believed. */
+/* Is this a store of this version?  Nothing else of it is trusted before. */
 static sse_inspect_e version_check(sse_inspect_t *in, MDB_txn *txn)
 {
     MDB_val key = {5, (void *)"state"}, val;
@@ -220,8 +220,8 @@ typedef struct {
     int readers, reading;
 } readers_t;
 
-/* LMDB tells its readers as lines of text: process, thread, and the number of
- * the snapshot that one holds, or "-".  The first line is a heading. */
+/* LMDB lists readers as lines of text: process, thread, and the number of the
+ * snapshot that the reader holds, or "-".  The first line is a heading. */
 static int on_reader(const char *line, void *baton)
 {
     readers_t *readers = baton;
@@ -275,7 +275,7 @@ sse_inspect_e sse_inspect_stat(sse_inspect_t *in, sse_inspect_stat_t *stat)
     return SSE_INSPECT_OK;
 }
 
-/* Some channels, copied out of a snapshot. */
+/* Channels copied from a snapshot. */
 typedef struct {
     int count;
     int more;
@@ -285,7 +285,7 @@ typedef struct {
     } items[CHANNELS_AT_ONCE];
 } channels_t;
 
-/* Tidying has not come by yet: count what it would leave. */
+/* Events over their age were not removed yet: count the others. */
 static int count_from(sse_lmdb_t *store, MDB_txn *txn, apr_uint64_t number,
                       sse_inspect_channel_t *out)
 {
@@ -339,7 +339,7 @@ static int channel_take(sse_lmdb_t *store, MDB_txn *txn, apr_time_t now,
     out->bytes = channel.bytes;
     out->last = channel.last;
     out->last_time = channel.last_time;
-    /* As the machine's clock has it now. */
+    /* From the store's time to that of the machine's clock. */
     out->last_time += apr_time_now() - now;
     rc = sse_lmdb_first_kept(store, txn, &channel, now, &out->first);
     if (rc) {
@@ -363,7 +363,7 @@ static int is_after(const MDB_val *key, sse_slice_t than)
     return order ? order > 0 : key->mv_size > than.len;
 }
 
-/* The channels after that key, or from it on. */
+/* The channels from this key on, or after it. */
 static int channels_read(sse_lmdb_t *store, sse_slice_t from, int after,
                          channels_t *to)
 {
