@@ -4,12 +4,12 @@
 
 /**
  * @file bench_close_log.h
- * How the server's notice of a close reaches the load generator: a file that
- * both have mapped.  An access log's line is written later, and knows no time
- * finer than when the request began.
+ * How the load generator learns when the server was told of a close: by a file
+ * that both have mapped.  An access log's line is written later, and its time
+ * is that of the request's beginning.
  *
- * Threads: the server's callbacks each take an entry of their own by counting
- * up "taken", and set "when" last; the generator only reads.
+ * Threads: each of the server's callbacks takes an entry of its own by
+ * incrementing "taken", and sets "when" last; the generator only reads.
  */
 
 #ifndef BENCH_CLOSE_LOG_H

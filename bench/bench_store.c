@@ -2,8 +2,8 @@
  * mod_sse: Server-Sent Events for Apache httpd.
  * See LICENSE for the terms. */
 
-/* What the store costs.  Prints one figure per line.  The directory is made
- * under $TMPDIR or /tmp: sync=on measures the disk that this is on. */
+/* "make bench-store": what the store costs by itself, a figure per line.  The
+ * directory is made below $TMPDIR or /tmp: sync=on measures that disk. */
 
 #include <pthread.h>
 #include <stdio.h>

@@ -36,7 +36,7 @@ struct subs_t {
     int open;
     int gone;        /**< closed by the server */
     uint64_t events; /**< whole ones of all */
-    uint64_t gaps;   /**< how often events were told to be missing */
+    uint64_t gaps;   /**< sse-gap events */
     /** may be NULL; after so many more events of one subscriber */
     void (*on_events)(sub_t *sub, uint64_t more);
 };
@@ -44,7 +44,7 @@ struct subs_t {
 /** Returns when all heads have come. @param fields more header lines, or "" */
 void subs_open(subs_t *subs, int n, const char *path, const char *fields);
 void subs_close(subs_t *subs);
-/** Turns until all have had this many events together. @return 0: time out */
+/** Reads until all have had this many events together. @return 0: time-out */
 int subs_await(subs_t *subs, uint64_t events, uint64_t timeout);
 
 /* -- Publishers (load_pubs.c) ---------------------------------------------- */
@@ -65,7 +65,7 @@ typedef struct {
 void pub_open(pub_t *pub, const char *path, const char *type, const char *body,
               size_t len);
 void pub_post(pub_t *pub);
-/** Posts, and turns until the answer has come. */
+/** Posts, and reads until the answer has come. */
 void pub_post_wait(pub_t *pub);
 void pub_close(pub_t *pub);
 /** A text/event-stream body of n equal events; malloc'ed. */
@@ -111,7 +111,7 @@ void scenario_resume(const target_t *target);
 void scenario_slow(const target_t *target);
 void scenario_burst(const target_t *target);
 
-/** What the server tells of closes (load_close.c). */
+/** The server's record of closes (load_close.c). */
 struct bench_close_log_t;
 const struct bench_close_log_t *closes_map(const char *name);
 

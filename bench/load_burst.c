@@ -7,9 +7,9 @@
  * Scenario "burst": one POST of 10 MB in 200 events to many subscribers, which
  * read as fast as they can, one child.
  *
- * Each has all of it in the end, or was ended, or told of a gap.  Once with the
- * sockets that the kernel makes for loopback, which take most of a burst
- * at once, and once with those of clients far away, which take 64 KB.
+ * Each of them gets all of it, or is ended, or is told of a gap.  Measured once
+ * with loopback's default socket buffers, which take most of a burst at once,
+ * and once with small ones of 64 KB, as for clients far away.
  */
 
 #include "load.h"

@@ -4,12 +4,12 @@
 
 /**
  * @file load_fanout.c
- * Scenario "fanout": one channel, many subscribers, as much as goes.
+ * Scenario "fanout": one channel, many subscribers, at full speed.
  *
  * A publisher that posts as fast as it is answered is far faster than thousands
- * of deliveries per event, and SSEQueue would close every stream in the end.
- * So it waits while the subscribers are AHEAD_MAX events behind: what is
- * measured is the rate that goes on for ever.
+ * of deliveries per event, and the subscribers would fall ever further behind.
+ * So it waits while they are AHEAD_MAX events behind: the rate that is measured
+ * could go on for ever.
  */
 
 #include "load.h"

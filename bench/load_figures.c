@@ -61,7 +61,7 @@ void figures_of(const char *scenario, const char *what)
     printf("\n%s: %s\n", scenario, what);
 }
 
-/* Three digits that say something, but whole ones from 100 on. */
+/* Three significant digits, but whole numbers from 100 on. */
 static void print(const char *what, double value, const char *unit)
 {
     double size = value < 0 ? -value : value;

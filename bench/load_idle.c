@@ -4,8 +4,8 @@
 
 /**
  * @file load_idle.c
- * Scenario "idle": what open streams cost a child that have nothing to do, and
- * whether all of it comes back.
+ * Scenario "idle": what open streams that have nothing to do cost a child, and
+ * whether all of it is given back.
  */
 
 #include "load.h"
@@ -134,7 +134,7 @@ void scenario_idle(const target_t *target)
     proc_children(target->parent, &children);
     pid = children.pids[0];
 
-    /* What threads and allocators take once. */
+    /* Threads and allocators take some memory once. */
     open_streams(&subs, 100);
     subs_close(&subs);
     net_wait(2 * SEC);

@@ -41,7 +41,7 @@ static void post_and_await(pub_t *pub, subs_t *subs)
     }
 }
 
-/* Also with a pause, as a server that was asleep has to wake up first. */
+/* Also with a pause, as sleeping threads of the server have to be woken. */
 static void rounds(const char *what, uint64_t pause, int n, double limit)
 {
     samples_t receipts = {0}, lasts = {0};

@@ -109,7 +109,7 @@ static void close_load(load_t *load)
     samples_free(&load->costs);
 }
 
-/* Alternating, as the machine's own speed wanders. */
+/* Alternating, as the machine's own speed varies. */
 static void side_by_side(const proc_children_t *children)
 {
     load_t events = {0}, empty = {0};

@@ -7,10 +7,9 @@
  * Scenario "slow": one client that never reads is sent 1 GB, beside 1,000 that
  * read all of another channel.
  *
- * What it costs the 1,000 is measured by slices: as much is published to a
- * channel that the slow one listens to, and to one that nobody listens to, by
- * turns.  So the slices differ in nothing but the slow one's part, and whatever
- * else the machine does is in both.
+ * What it costs the 1,000 is measured by slices: in alternation, as much is
+ * published to a channel of the slow client and to one without subscribers.  So
+ * the slices differ only in the slow client's part.
  */
 
 #include "load.h"
@@ -30,13 +29,13 @@
 #define LARGE_BYTES 60000
 #define LARGE_BATCH 16
 #define LARGE_POSTS 1050
-/* Of them, until socket, queue and the server's threads have what they keep. */
+/* POSTs until socket, queue and the server's threads have filled up. */
 #define WARM_POSTS 200
 #define SLICE      50
-/* Where the stream is closed, so many more. */
+/* If the stream is closed, so many POSTs more. */
 #define MORE_POSTS 100
 
-/* What may come on top for those who read. */
+/* What those that read may add. */
 #define MORE_MB 8
 
 /* SSE_CLOSE_SLOW_CLIENT of mod_sse.h, which needs httpd's headers. */
@@ -80,7 +79,7 @@ static double megabytes(uint64_t posts)
     return (double)posts * LARGE_BATCH * LARGE_BYTES / 1e6;
 }
 
-/* Whether the server has told of the slow one's end. */
+/* Whether the slow client's end was told. */
 static void look_for_end(run_t *run)
 {
     uint64_t taken = __atomic_load_n(&run->log->taken, __ATOMIC_ACQUIRE);
@@ -170,7 +169,7 @@ static void close_run(run_t *run)
     net_wait(2 * SEC);
 }
 
-/* What the slow one finds when it reads after all. */
+/* What the slow client finds when it finally reads. */
 static void read_at_last(run_t *run)
 {
     uint64_t events;

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* So many wait for their heads at a time; httpd's accept queue holds more. */
+/* How many wait for their heads at a time; httpd's accept queue holds more. */
 #define OPENING_MAX  200
 #define OPEN_TIMEOUT (30 * SEC)
 

@@ -74,7 +74,7 @@ static int floor_handler(request_rec *r)
     return OK;
 }
 
-/* In the parent, so that the children inherit the mapping whoever they are. */
+/* In the parent, so that children of any user inherit the mapping. */
 static apr_status_t map_log(const char *name)
 {
     void *mapping;

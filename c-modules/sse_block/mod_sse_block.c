@@ -2,8 +2,8 @@
  * mod_sse: Server-Sent Events for Apache httpd.
  * See LICENSE for the terms. */
 
-/* A handler that blocks, as most do: what its client does meanwhile is told by
- * a callback. */
+/* A handler that blocks, as most do: a callback tells what its client does
+ * meanwhile. */
 
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE

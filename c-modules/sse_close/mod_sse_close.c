@@ -2,9 +2,9 @@
  * mod_sse: Server-Sent Events for Apache httpd.
  * See LICENSE for the terms. */
 
-/* What a module can do with mod_sse's C interface, ordered by a request's query
- * string, and the hooks, which write to the log what they are told.  Requests
- * without k in their query are left alone. */
+/* Calls mod_sse's C interface as a request's query string says, and has hooks
+ * that log what they are told.  Requests without k in their query are left
+ * alone. */
 
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE

@@ -6,8 +6,8 @@
  *
  *     open STREAM PID | close STREAM PID REASON | crash STREAM PID CHANNELS
  *
- * Having a listener to crashes is what makes mod_sse keep its registry.  While
- * logs/crash-hold exists, this one says "telling" instead of "crash" first, and
+ * mod_sse lists open streams only where a module wants to know of crashes.
+ * While logs/crash-hold exists, this hook writes "telling" before "crash", and
  * does not return. */
 
 #if CONFIG_FOR_HTTPD_TEST

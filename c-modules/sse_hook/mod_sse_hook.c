@@ -2,8 +2,8 @@
  * mod_sse: Server-Sent Events for Apache httpd.
  * See LICENSE for the terms. */
 
-/* Takes the hooks of streams below /stream/hook/ and writes what they are told
- * to error_log, one line each:
+/* Has the hooks of streams and logs what they are told of those below
+ * /stream/hook/, one line each:
  *
  *     hook open STREAM type=TYPE channel=CHANNEL
  *     hook close STREAM reason=NAME by_client=N events=N ... pool=ok

@@ -41,8 +41,8 @@ int client_print_free_port(int from);
 
 typedef struct conn_t conn_t;
 
-/** What a connection tells; each may be NULL, but on_gone, without which a
- *  connection that the server closes is a failure. */
+/** A connection's callbacks; each may be NULL.  Without on_gone, a connection
+ *  that the server closes is a failure. */
 typedef struct {
     void (*on_head)(conn_t *conn);
     void (*on_body)(conn_t *conn, const char *bytes, size_t len);
@@ -64,8 +64,8 @@ struct conn_t {
     int fd; /**< -1: closed */
     const conn_events_t *events;
     void *baton;
-    uint64_t received; /**< when the bytes told of now were read */
-    const char *out;   /**< what of the request is not sent yet; not owned */
+    uint64_t received; /**< when the present bytes were read */
+    const char *out;   /**< the rest of the request; not owned */
     size_t out_len;
     uint32_t addr; /**< ours, network order */
     uint16_t port;
@@ -83,11 +83,11 @@ void net_open(conn_t *conn, const conn_events_t *events, void *baton);
 /** @param bytes must stay until the response has come */
 void net_send(conn_t *conn, const char *bytes, size_t len);
 void net_close(conn_t *conn);
-/** Reads nothing from it until it is told to go on. */
+/** Stop reading from it, or go on. */
 void net_pause(conn_t *conn, int on);
-/** One epoll_wait, and what it brings. */
+/** One epoll_wait() and the callbacks for its events. */
 void net_turn(int timeout_msec);
-/** Turns for so long. */
+/** Calls net_turn() for so long. */
 void net_wait(uint64_t ns);
 
 /* -- The server as /proc shows it (client_proc.c) -------------------------- */

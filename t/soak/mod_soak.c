@@ -68,8 +68,8 @@ static apr_status_t unmap_log(void *mapping)
     return munmap(mapping, sizeof(*notes)) ? errno : APR_SUCCESS;
 }
 
-/* In the parent, so that the children inherit the mapping whoever they are.
- * What an earlier generation noted stays. */
+/* In the parent, so that the children inherit the mapping whatever their user.
+ * Entries of an earlier generation stay. */
 static apr_status_t map_log(const char *name, apr_pool_t *pool)
 {
     void *mapping;

@@ -18,11 +18,10 @@
 #define COME_TIMEOUT (60 * SEC)
 /* Since the last event came. */
 #define DRAIN_TIMEOUT (60 * SEC)
-/* What a server that repeats itself for ever gets. */
+/* For a server that repeats events for ever. */
 #define DRAIN_MOST    (600 * SEC)
 #define LEAVE_TIMEOUT (20 * SEC)
-/* How many subscribers have all channels; more is more than one generator can
- * read. */
+/* How many subscribers have all channels; this process could not read more. */
 #define WIDE_MAX 200
 
 soak_t soak;
@@ -127,7 +126,7 @@ static int is_draining(uint64_t begin)
     return now < grew + DRAIN_TIMEOUT && now < begin + DRAIN_MOST;
 }
 
-/* Whoever is away comes back; an auditor reads the history. */
+/* Subscribers that are away come back; an auditor reads the history. */
 static void drain(void)
 {
     uint64_t begin = now_ns(), later;
@@ -142,7 +141,7 @@ static void drain(void)
             turn(1);
         }
     } while (watchers_behind() && is_draining(begin));
-    /* What comes twice comes now. */
+    /* Time for events that come twice. */
     later = now_ns() + SEC;
     while (now_ns() < later) {
         turn(1);

@@ -6,12 +6,11 @@
  * @file soak.h
  * The soak: numbered events through a server that is restarted and whose
  * children are killed, to subscribers that come and go.  Each subscriber checks
- * every event when it comes; what is left to prove is proved at the end.
+ * every event when it comes; the rest is checked at the end.
  *
- * What makes it exact: a publisher has one event on its way at a time, so its
- * numbers come to each subscriber as 1, 2, 3, ...; and an event has one id,
- * whoever tells it: the answer to its publisher, the answer to a repetition, or
- * any stream.
+ * What makes it exact: a publisher has one event in flight at a time, so its
+ * numbers come to each subscriber as 1, 2, 3, ...; and an event has one id in
+ * the answer to its publisher, the answer to a repetition, and every stream.
  *
  * One thread, one epoll (client_net.c).  What httpd does wrong is noted and the
  * soak goes on; what keeps the soak itself from working ends it (die()).
@@ -26,7 +25,7 @@
 #define SOAK_CHANNELS_MAX 20
 #define SOAK_ACTS_MAX     1000
 
-/** What the soak is told. */
+/** The soak's parameters. */
 typedef struct {
     int seconds;
     int subs;
@@ -54,7 +53,7 @@ typedef enum {
     WRONG_KINDS
 } wrong_e;
 
-/** Notes it, and prints the first ones: what, and what was done to the server
+/** Counts a fault, and prints the first ones with what was done to the server
  *  last. */
 void wrong(wrong_e kind, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
@@ -85,7 +84,7 @@ void check_samples(const sample_t *idle, const sample_t *begin,
 
 /* -- What is done to the server (soak_acts.c) ------------------------------ */
 
-/** Plans them, by the seed alone: before anything else is drawn. */
+/** Plans them by the seed alone, before any other random number is drawn. */
 void acts_plan(void);
 void acts_start(uint64_t now);
 /** Does what is due. */
@@ -109,7 +108,7 @@ uint64_t pubs_origin(void);
 uint32_t pubs_last(int p);
 /** Event n of publisher p; 0: not known yet. */
 uint64_t pubs_id(int p, uint32_t n);
-/** Somebody says that this is its id. */
+/** Notes an id that an answer or a stream gave it. */
 void pubs_tell_id(int p, uint32_t n, uint64_t id, const char *who);
 void pubs_close(void);
 void check_pubs(void);
@@ -117,15 +116,15 @@ void check_pubs(void);
 /* -- Subscribers (soak_subs.c) --------------------------------------------- */
 
 void watchers_start(void);
-/** @param is_over whoever is away comes back, and nobody leaves */
+/** @param is_over those that are away come back, and nobody leaves */
 void watchers_turn(uint64_t now, int is_over);
 /** Whether each has had a stream. */
 int watchers_have_come(void);
-/** One that begins now, with all events of all channels. */
+/** A subscriber that begins now, with all events of all channels. */
 void watchers_audit(void);
 /** How many events have come, to all together. */
 uint64_t watchers_events(void);
-/** How many have not all events yet. */
+/** How many subscribers do not have all events yet. */
 int watchers_behind(void);
 void watchers_close(void);
 void check_watchers(void);

@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The last fifth is left in peace, so that a leak shows. */
+/* The last fifth is undisturbed, so that a leak shows. */
 #define FROM  0.08
 #define UPTO  0.75
 #define DRAWS 8

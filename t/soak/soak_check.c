@@ -4,7 +4,7 @@
 
 /**
  * @file soak_check.c
- * What is proved at the end, and how it is told: TAP.
+ * What is checked at the end, and the output: TAP.
  */
 
 #include "soak.h"
@@ -22,7 +22,7 @@
 
 #define TOLD_MAX     60
 #define ENDS_TIMEOUT (20 * SEC)
-/* What an allocator may keep, kB, beside a half of what there was. */
+/* What an allocator may keep, kB, beside half of what was in use. */
 #define MEMORY_MORE 16384
 /* The parent has its configuration in new pools with each restart. */
 #define PARENT_MORE      8192
@@ -220,7 +220,7 @@ static int is_bad(const char *line)
     return 0;
 }
 
-/* Another process had the store locked and stood still. */
+/* Another process was stopped with the store locked. */
 static int is_locked(const char *line)
 {
     return strstr(line, "the event store takes nothing") &&

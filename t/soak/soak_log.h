@@ -4,12 +4,12 @@
 
 /**
  * @file soak_log.h
- * How the soak learns which streams httpd's code was told of: a file that both
+ * How the soak learns of which streams the hooks were told: by a file that both
  * have mapped.  It outlives children that are killed and the parent's
  * restarts.
  *
- * Threads: the server's callbacks each take an entry of their own by counting
- * up "taken", and set "kind" last; the generator only reads.
+ * Threads: each of the server's callbacks takes an entry of its own by
+ * incrementing "taken", and sets "kind" last; the soak only reads.
  */
 
 #ifndef SSE_SOAK_LOG_H
@@ -30,7 +30,7 @@ typedef enum {
 typedef struct {
     char stream[44]; /**< its id, as the log note sse-stream has it */
     uint32_t kind;   /**< soak_kind_e */
-    uint32_t pid;    /**< who was told */
+    uint32_t pid;    /**< of the child that was told */
 } soak_entry_t;
 
 typedef struct {

@@ -17,7 +17,7 @@
 #define ANSWER_TIMEOUT (5 * SEC)
 #define GIVE_UP        (40 * SEC)
 #define PAUSE          (50 * MSEC)
-/* So many of the answered ones are posted again. */
+/* The part of answered events that is posted again. */
 #define REPEATED 0.02
 
 typedef struct {
@@ -140,8 +140,8 @@ static void is_answered(publisher_t *pub, uint64_t id)
     }
 }
 
-/* Whoever holds the store's lock may stand still for a moment, on a machine
- * that has other things to do. */
+/* On a busy machine, a process that holds the store's lock may not run for a
+ * moment. */
 static int has_to_wait(const conn_t *conn, const char *body)
 {
     return conn->status == 503 &&
@@ -197,7 +197,7 @@ static void post(publisher_t *pub)
     net_send(&pub->conn, pub->request, (size_t)pub->request_len);
 }
 
-/* Numbers first; what follows only makes them differ in length. */
+/* Numbers first; the rest only makes events differ in length. */
 static void compose(publisher_t *pub)
 {
     char body[256];
