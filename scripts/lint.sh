@@ -116,6 +116,8 @@ check 'files that docs and comments name are there' \
     none scripts/tree.pl references
 check 'no private header is included elsewhere' none scripts/tree.pl private
 check 'the file map of docs/design.md is complete' none scripts/tree.pl map
+check 'a folder of src/ includes only those above it in that map' \
+    none scripts/tree.pl order
 check "no store provider's name stands outside its own folder" \
     none scripts/tree.pl provider
 echo "1..$count"
