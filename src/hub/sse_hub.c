@@ -173,7 +173,7 @@ static void on_broadcast(sse_broadcast_t *broadcast)
 
 /* -- Links ----------------------------------------------------------------- */
 
-/* What was published while nobody in this child was subscribed need not be read.
+/* Events published while nobody in this child was subscribed need not be read.
  */
 static void begin(sse_hub_t *hub)
 {

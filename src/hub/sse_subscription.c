@@ -93,8 +93,8 @@ void sse_subscription_owe_gap(sse_subscription_t *sub, sse_id_t after)
     }
 }
 
-/* The store has gone back, and its newest id is last: what was read beyond that,
- * and what was still to come, are not its events. */
+/* The store has gone back, and its newest id is last: what was read beyond
+ * that, and what was still to come, are not its events. */
 static void go_back(sse_subscription_t *sub, sse_id_t last)
 {
     sub->after = sse_id_earlier(sub->after, last);

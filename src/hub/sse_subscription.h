@@ -12,9 +12,9 @@
  * turns feed it.  So nothing comes twice and nothing is missing.
  *
  * When its stream has no room for an event that a turn gives it, the
- * subscription falls behind: it is live no more, and reads on from that event in
- * the same way until it has caught up.  So a client that reads slowly waits in
- * the store, not in memory, and a burst costs each stream no more than its
+ * subscription falls behind: it is live no more, and reads on from that event
+ * in the same way until it has caught up.  So a client that reads slowly waits
+ * in the store, not in memory, and a burst costs each stream no more than its
  * queue's bytes.
  *
  * When one of its channels is deleted, a live subscription leaves the channel,
@@ -81,8 +81,8 @@ void sse_subscription_push(sse_subscription_t *sub, sse_buf_t *buf,
 
 /** What came after the hub's position is missing in the log, up to that id: it
  *  looks into its channels' histories for it.  An id below the position: the
- *  store has lost its newest events, and the subscription owes its client a gap,
- *  which it tells before the next event. */
+ *  store has lost its newest events, and the subscription owes its client a
+ *  gap, which it tells before the next event. */
 void sse_subscription_skip(sse_subscription_t *sub, sse_id_t upto);
 
 /** A turn that skipped something is over: if live, tell a gap that no event has

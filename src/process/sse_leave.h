@@ -32,7 +32,7 @@ typedef enum {
 void sse_leave_init(sse_loop_t *loop, int is_forked);
 
 /** child_init: have fn called on the loop when the child leaves, and again when
- *  something was opened since, or when a graceful end has become one at once. */
+ *  something was opened since, or a graceful end has become one at once. */
 void sse_leave_add(void (*fn)(sse_leave_e how));
 
 /** The child leaves.  Any thread, and signal handlers. */

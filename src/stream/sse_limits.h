@@ -5,8 +5,8 @@
 /**
  * @file sse_limits.h
  * SSEMaxStreams and SSEMaxStreamsPerClient: whether one more stream may open.
- * With prefork, where each stream occupies a process, SSEMaxThreads as well; for
- * the threads of a child see sse_threads.h.
+ * With prefork, where each stream occupies a process, SSEMaxThreads as well;
+ * for the threads of a child see sse_threads.h.
  *
  * The main server's SSEMaxStreams is the limit of the whole server; that of a
  * virtual host is the host's own and not inherited.  SSEMaxStreamsPerClient is
@@ -21,11 +21,11 @@
  * uncounted: the limit keeps a few clients from taking too much, and must not
  * shut out the others.  A total that cannot be counted counts as reached.
  *
- * Life: the table (sse_quota) lives as long as the server.  After a restart that
- * has loaded a version of this module with another table, the streams of older
- * children are not counted for the second or so that they last.  A claim is
- * acquired before its stream opens and released when the stream's end has been
- * told; the parent releases those of a dead child.
+ * Life: the table (sse_quota) lives as long as the server.  After a restart
+ * that has loaded a version of this module with another table, the streams of
+ * older children are not counted for the second or so that they last.  A claim
+ * is acquired before its stream opens and released when the stream's end has
+ * been told; the parent releases those of a dead child.
  *
  * Threads: tagged.
  */

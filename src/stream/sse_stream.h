@@ -7,19 +7,19 @@
  * One open response: what waits to be written, how it is written, why it ends.
  *
  * A stream is fed buffers and writes them, with one of two drives: asynchronous
- * (event MPM, HTTP/1.x: the loop owns the connection and writes) or waiting (all
- * else: the handler's own thread waits and writes; the loop only watches).  It
- * knows nothing of channels: its source, the hub, is called when it may feed the
- * stream and when it must stop.
+ * (event MPM, HTTP/1.x: the loop owns the connection and writes) or waiting
+ * (all else: the handler's own thread waits and writes; the loop only watches).
+ * It knows nothing of channels: its source, the hub, is called when it may feed
+ * the stream and when it must stop.
  *
  * Life: made by sse_open_run().  Reference-counted: the drive holds one
  * reference until the request is released, each open libuv handle another.  The
  * request is valid until the stream_close hook has returned.
  *
- * Queue: SSEQueue bounds what the source and an application may have waiting.  A
- * source whose push is refused reads on from the store when on_drained() comes:
- * slow clients do not wait in memory.  A stream is never ended because much
- * waits, but because none of it goes out for the queue's time
+ * Queue: SSEQueue bounds what the source and an application may have waiting.
+ * A source whose push is refused reads on from the store when on_drained()
+ * comes: slow clients do not wait in memory.  A stream is never ended because
+ * much waits, but because none of it goes out for the queue's time
  * (sse_stream_slow.c).
  *
  * End: whoever sets the reason, by one compare-and-swap, has ended the stream;
@@ -112,8 +112,8 @@ apr_status_t sse_stream_end(sse_stream_t *stream, sse_close_reason_e reason,
 
 /**
  * End the stream for a reason that ends many others as well: the client is told
- * to come back after half to one and a half of SSERetry, so that not all of them
- * come at the same time.  loop.
+ * to come back after half to one and a half of SSERetry, so that not all of
+ * them come at the same time.  loop.
  */
 void sse_stream_dismiss(sse_stream_t *stream, sse_close_reason_e reason);
 

@@ -10,8 +10,8 @@
  * write to it: a worker does, while the end is being told, so that the end is
  * logged even if a listener never returns.  The request is pinned meanwhile.
  *
- * To log, httpd makes an id for the request, once, in the request's pool, which a
- * listener may be doing at the same time.  So the id is made when the stream
+ * To log, httpd makes an id for the request, once, in the request's pool, which
+ * a listener may be doing at the same time.  So the id is made when the stream
  * opens.  If it is not (ErrorLogFormat for requests or connections depends on
  * it), whoever ends the request logs, after all listeners.
  */

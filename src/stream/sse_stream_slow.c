@@ -10,8 +10,8 @@
  * How much waits says nothing: a burst fills any queue, and a client that reads
  * gets through it.  Progress is what the client's machine has acknowledged: a
  * socket's buffer may hold megabytes, for which a slow client needs minutes
- * before the connection takes more.  An HTTP/2 stream shares its connection: its
- * progress is what mod_http2 has taken, in small pieces.
+ * before the connection takes more.  An HTTP/2 stream shares its connection:
+ * its progress is what mod_http2 has taken, in small pieces.
  *
  * It is looked at a few times in the queue's time, and only while something
  * waits.  Each stream's own time is up to a quarter longer, so that the streams

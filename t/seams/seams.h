@@ -6,7 +6,7 @@
  * @file seams.h
  * A store provider, a format, a listener and a front end that are added to the
  * module by adding files only.  The store, the listener and the front end
- * register themselves when the module is loaded; the front end names its format.
+ * register themselves when the module is loaded; the front end has the format.
  */
 
 #ifndef SEAMS_H

@@ -7,8 +7,8 @@
  * The bytes of one formatted event, shared by all streams that send it.
  *
  * Formatted once per child, then reference-counted: each queue entry and each
- * bucket is a reference.  The bucket's setaside copies nothing, so a slow client
- * costs no memory for it.
+ * bucket is a reference.  The bucket's setaside copies nothing, so a slow
+ * client costs no memory for it.
  *
  * Threads: any; the bytes are const once made, the count is atomic.
  */
@@ -29,8 +29,8 @@ typedef struct {
     char data[];
 } sse_buf_t;
 
-/** Room for len bytes, to be filled in by the caller; never NULL (as with a pool,
- *  the process ends when it is out of memory). */
+/** Room for len bytes, to be filled in by the caller; never NULL (as with a
+ *  pool, the process ends when it is out of memory). */
 sse_buf_t *sse_buf_create(apr_size_t len);
 
 /** The same for an event, which is len bytes on the wire, with what has to be

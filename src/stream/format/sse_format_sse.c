@@ -15,9 +15,10 @@ static void id_text(char *text, sse_id_t id)
     apr_snprintf(text, ID_TEXT, "%" APR_UINT64_T_FMT, id);
 }
 
-/* Whether this byte may stand unescaped in a JSON string that somebody puts into
- * a page as it is.  Escaped are markup, the ends of attributes, and the two
- * characters that end a line of a script (U+2028 and U+2029, three bytes). */
+/* Whether this byte may stand unescaped in a JSON string that somebody puts
+ * into a page as it is.  Escaped are markup, the ends of attributes, and the
+ * two characters that end a line of a script (U+2028 and U+2029, three
+ * bytes). */
 static int is_plain(const unsigned char *p)
 {
     return *p >= 0x20 && *p != 0x7f && !strchr("\"'\\<>&`", *p) &&

@@ -34,7 +34,7 @@ void sse_open_opts(request_rec *r, sse_stream_opts_t *opts);
 int sse_open_run(request_rec *r, const sse_stream_plan_t *plan);
 
 /** Whether the request came over another host's HTTP/2 connection while its own
- *  host has no HTTP/2.  Answered 421, a browser makes a connection of its own. */
+ *  host has no HTTP/2.  Answered 421, a browser makes a new connection. */
 int sse_open_is_misdirected(request_rec *r);
 
 /** Set the headers of a stream's response (HEAD; a child that is leaving). */
