@@ -112,8 +112,8 @@ static apr_uint64_t dead_msec(const sse_stream_t *stream)
     return (apr_uint64_t)apr_time_as_msec(stream->opts.dead_peer);
 }
 
-/* A client that owes nothing costs nothing.  A thread that hangs in a write does
- * not report that anything was written. */
+/* A client that owes nothing costs nothing.  A thread that hangs in a write
+ * does not report that anything was written. */
 static void owe(sse_stream_t *stream, int owed)
 {
     stream->owed =
@@ -228,8 +228,8 @@ static int set_reason(sse_stream_t *stream, sse_close_reason_e reason,
     return 1;
 }
 
-/* The reason comes first: the thread of a waiting drive may find at once that it
- * cannot write the last bytes. */
+/* The reason comes first: the thread of a waiting drive may find at once that
+ * it cannot write the last bytes. */
 static apr_status_t end(sse_stream_t *stream, sse_close_reason_e reason,
                         apr_status_t status, apr_int64_t retry, sse_id_t upto)
 {

@@ -4,9 +4,9 @@
 
 /**
  * @file sse_stream_poll.c
- * A stream that may occupy its thread for a moment only "polls": it is sent what
- * is due and the id to come back with, and ends.  EventSource reconnects by
- * itself after the time of retry, and misses nothing.
+ * A stream that may occupy its thread for a moment only "polls": it is sent
+ * what is due and the id to come back with, and ends.  EventSource reconnects
+ * by itself after the time of retry, and misses nothing.
  *
  * Threads: the loop's, but for sse_stream_poll().
  */

@@ -44,7 +44,7 @@ typedef enum {
 
 /** How a stream is written. */
 typedef struct sse_drive_t {
-    /** Whether a thread writes, which may hang in a write and report nothing. */
+    /** Whether a thread writes, which may hang and then report nothing. */
     int is_blocking;
     /** loop: begin to watch the client. */
     apr_status_t (*attach)(sse_stream_t *stream);
@@ -149,8 +149,8 @@ struct sse_stream_t {
 /** Any thread: queue the last bytes of a stream that has ended. */
 void sse_stream_add_last(sse_stream_t *stream, sse_buf_t *buf);
 
-/** writer: move some of the queue, oldest first, to the end of bb.  A little at a
- *  time: if the connection breaks, all of it counts as not sent.
+/** writer: move some of the queue, oldest first, to the end of bb.  A little at
+ *  a time: if the connection breaks, all of it counts as not sent.
  *  @return how many bytes */
 apr_size_t sse_stream_take(sse_stream_t *stream, apr_bucket_brigade *bb);
 
@@ -182,8 +182,8 @@ int sse_slow_watch(sse_stream_t *stream);
  *  @return whether nothing has gone out for the queue's time */
 int sse_slow_look(sse_stream_t *stream, apr_uint64_t now);
 
-/** loop: end it; the client is told when to come back, and with which id (0: the
- *  last one it was sent). */
+/** loop: end it; the client is told when to come back, and with which id (0:
+ *  the last one it was sent). */
 void sse_stream_say_goodbye(sse_stream_t *stream, sse_close_reason_e reason,
                             sse_id_t upto);
 

@@ -26,8 +26,8 @@
 #include <http_core.h>
 #include <http_request.h>
 
-/* What is passed on at a time: encrypted, below any FlushMaxThreshold that makes
- * sense. */
+/* What is passed on at a time: encrypted, below any FlushMaxThreshold that
+ * makes sense. */
 #define PIECE_BYTES (32 * 1024)
 
 static const char filter_name[] = "SSE_BACKLOG";
@@ -132,9 +132,9 @@ void sse_async_add_backlog(sse_async_conn_t *conn, request_rec *r)
 
 /* -- Passing on ------------------------------------------------------------ */
 
-/* Two buckets of a file share its descriptor, and apr-util before 1.6.2 moves it
- * to the pool of what the core filter keeps of the first, which closes it under
- * the second.  So the piece is read into memory.
+/* Two buckets of a file share its descriptor, and apr-util before 1.6.2 moves
+ * it to the pool of what the core filter keeps of the first, which closes it
+ * under the second.  So the piece is read into memory.
  * @return an error of the file's */
 static apr_status_t read_piece(apr_bucket *b, apr_size_t room)
 {

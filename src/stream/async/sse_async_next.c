@@ -104,8 +104,8 @@ static int process(sse_async_conn_t *conn)
     return c->cs->state != CONN_STATE_SUSPENDED;
 }
 
-/* As the MPM does: write what the socket takes now.  For the rest the loop waits
- * until it takes more. */
+/* As the MPM does: write what the socket takes now.  For the rest the loop
+ * waits until it takes more. */
 static void write_left(sse_async_conn_t *conn)
 {
     if (!sse_async_is_flushed(conn)) {

@@ -9,9 +9,9 @@
  * httpd cannot take the connection back, as another protocol needs: mod_http2
  * leaves an idle connection to the MPM, and the loop knows only HTTP/1.x.  Nor
  * can the connection begin to use TLS, as mod_ssl does with "SSLEngine
- * optional".  A server may ignore an upgrade (RFC 9110, 7.8), and the request is
- * served as it is.  An upgrade that stays with its handler, as a WebSocket does
- * with mod_proxy, is not affected.
+ * optional".  A server may ignore an upgrade (RFC 9110, 7.8), and the request
+ * is served as it is.  An upgrade that stays with its handler, as a WebSocket
+ * does with mod_proxy, is not affected.
  *
  * Threads: the request's.
  */

@@ -231,8 +231,8 @@ static apr_uint32_t id_of(request_rec *r)
     return id ? (apr_uint32_t)strtoul(id, NULL, 10) : 0;
 }
 
-/* Once for each request that a client sends.  A secondary connection ends before
- * its primary. */
+/* Once for each request that a client sends.  A secondary connection ends
+ * before its primary. */
 static void on_begin(request_rec *r, conn_rec *c)
 {
     sse_h2_conn_t *conn = c->master ? sse_conn_record(c->master)->h2 : NULL;
@@ -253,7 +253,7 @@ static void on_begin(request_rec *r, conn_rec *c)
     apr_pool_cleanup_register(r->pool, conn, on_end, apr_pool_cleanup_null);
 }
 
-/* -- What is stranded ------------------------------------------------------------- */
+/* -- What is stranded ------------------------------------------------------ */
 
 static apr_uint32_t now_msec(void)
 {
