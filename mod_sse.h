@@ -76,8 +76,8 @@ typedef struct {
 /** One registration of sse_on_close(). Lives as long as its request. */
 typedef struct sse_watch_t sse_watch_t;
 
-/** An event to send or to publish.  Strings end in NUL and are UTF-8; data is
- *  data_len bytes of UTF-8.  Nothing is kept after the call. */
+/** An event to send or to publish.  Strings are NUL-terminated UTF-8; data is
+ *  data_len bytes of UTF-8.  Everything is copied before the call returns. */
 typedef struct {
     const char *id;    /**< sse_send: what goes on the wire; sse_publish: the
                               idempotency key; NULL: none */
@@ -159,7 +159,7 @@ APR_DECLARE_OPTIONAL_FN(apr_status_t, sse_unsubscribe,
  *  @return APR_SUCCESS the first time; APR_EOF: it has ended already */
 APR_DECLARE_OPTIONAL_FN(apr_status_t, sse_end, (sse_stream_t * stream));
 
-/** Whether it has not ended.  Any thread. */
+/** Whether the stream has not ended.  Any thread. */
 APR_DECLARE_OPTIONAL_FN(int, sse_is_open, (sse_stream_t * stream));
 
 /** Keep a handle beyond the request: functions above then fail cleanly however
@@ -186,15 +186,15 @@ APR_DECLARE_OPTIONAL_FN(apr_status_t, sse_on_close,
                         (request_rec * r, apr_uint32_t reasons,
                          sse_close_fn *fn, void *baton, sse_watch_t **watch));
 
-/** Take a registration back.  Any thread, while the request lives.
- *  @return APR_SUCCESS: it will not be called; APR_EOF: it was, or is being, or
- *          was cancelled before */
+/** Cancel a registration.  Any thread, while the request lives.
+ *  @return APR_SUCCESS: the callback will not be called; APR_EOF: it was
+ *          called, is running, or was cancelled before */
 APR_DECLARE_OPTIONAL_FN(apr_status_t, sse_cancel, (sse_watch_t * watch));
 
 /**
  * Publish an event to a channel of this host, for all its subscribers in all
- * children, as POST does.  Any thread; blocks for as long as the store takes,
- * but no longer than 5 s where another process keeps it locked.
+ * children, as POST does.  Any thread; blocks until the store has the event,
+ * but no longer than 5 s while another process keeps the store locked.
  * What the channel keeps is the host's SSEHistory.
  * @param id out: the event's id, in p; or NULL
  * @return APR_SUCCESS: it is stored; APR_EINVAL: no data, a type that begins

@@ -4,10 +4,10 @@
 
 /**
  * @file sse_channels.h
- * The table of channels that somebody in this child listens to.
+ * The table of channels that have a subscription in this child.
  *
- * A channel is there as long as it has a listener; of its first and last one
- * those are told who want that (sse_listeners.h).
+ * A channel is there as long as it has a link; listeners (sse_listeners.h) are
+ * told of its first and its last one.
  *
  * Threads: the loop's.
  */
