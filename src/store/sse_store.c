@@ -53,10 +53,11 @@ apr_status_t sse_store_register(const sse_store_provider_t *provider)
 static const char *refuse(apr_pool_t *pool, const char *name)
 {
     const sse_store_provider_t **at;
-    const char *names = providers[0]->name;
+    const char *names = NULL;
 
-    for (at = providers + 1; *at; ++at) {
-        names = apr_pstrcat(pool, names, " or ", (*at)->name, NULL);
+    for (at = providers; *at; ++at) {
+        names = names ? apr_pstrcat(pool, names, " or ", (*at)->name, NULL)
+                      : (*at)->name;
     }
     return apr_psprintf(pool,
                         "'%s' is not allowed; allowed is the store's name: %s "
