@@ -29,7 +29,7 @@
 #include "notify/sse_watcher.h"
 #include "child/sse_child.h"
 #include "child/sse_parent.h"
-#include "process/sse_requests.h"
+#include "process/sse_leave.h"
 #include "process/sse_signals.h"
 #include "stream/async/sse_async.h"
 #include "stream/sse_conn_record.h"
@@ -55,7 +55,7 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_child_init(sse_child_init, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_stopping(sse_child_stopping, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_status(sse_parent_child_ended, NULL, NULL, APR_HOOK_MIDDLE);
-    ap_hook_post_read_request(sse_requests_begin, NULL, NULL,
+    ap_hook_post_read_request(sse_leave_count_request, NULL, NULL,
                               APR_HOOK_REALLY_FIRST);
     register_rewrite();
     ap_hook_post_read_request(sse_async_keep_protocol, NULL, NULL,

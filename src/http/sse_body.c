@@ -16,9 +16,8 @@
 
 APLOG_USE_MODULE(sse);
 
-#define SSE_BODY_READ 16384 /**< bytes requested at a time */
-#define SSE_BODY_FIRST_SIZE                                                    \
-    16384 /**< bodies up to this get a buffer of their size */
+/** Bytes requested at a time; smaller bodies get a buffer of their size. */
+#define SSE_BODY_READ 16384
 
 /** A growing body. */
 typedef struct {
@@ -87,16 +86,6 @@ static int limit_problem(request_rec *r, sse_problem_t *problem)
                            ap_get_limit_req_body(r));
 }
 
-static int guarded_problem(request_rec *r, int status, sse_problem_t *problem)
-{
-    if (status == HTTP_REQUEST_ENTITY_TOO_LARGE && ap_get_limit_req_body(r)) {
-        return limit_problem(r, problem);
-    }
-    return sse_problem_set(problem, r->pool, status,
-                           "the body could not be read: its chunks or its "
-                           "length are malformed");
-}
-
 static int client_left(const request_rec *r, apr_status_t rv)
 {
     return r->connection->aborted || rv == APR_INCOMPLETE ||
@@ -109,8 +98,13 @@ static int answer_failure(request_rec *r, apr_status_t rv, int guarded,
 {
     int status;
 
+    if (guarded == HTTP_REQUEST_ENTITY_TOO_LARGE && ap_get_limit_req_body(r)) {
+        return limit_problem(r, problem);
+    }
     if (guarded) {
-        return guarded_problem(r, guarded, problem);
+        return sse_problem_set(problem, r->pool, guarded,
+                               "the body could not be read: its chunks or its "
+                               "length are malformed");
     }
     if (client_left(r, rv)) {
         ap_log_rerror(APLOG_MARK, APLOG_DEBUG, rv, r,
@@ -265,7 +259,7 @@ int sse_body_whole(request_rec *r, apr_size_t limit, const char *too_large,
         return refuse_size(buffer);
     }
     /* Do not allocate what the client has only announced. */
-    if (is_told && length > 0 && length < SSE_BODY_FIRST_SIZE) {
+    if (is_told && length > 0 && length < SSE_BODY_READ) {
         sse_room_grow(&buffer->room, (apr_size_t)length);
     }
     apr_pool_cleanup_register(pool, buffer, buffer_free, apr_pool_cleanup_null);

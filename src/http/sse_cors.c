@@ -17,11 +17,6 @@ typedef enum {
     ALLOWED_LISTED /**< by name: may also publish */
 } allowed_e;
 
-static const char *origin_of(const request_rec *r)
-{
-    return apr_table_get(r->headers_in, "Origin");
-}
-
 static allowed_e allows(const request_rec *r, const char *origin)
 {
     const apr_array_header_t *origins = sse_conf_origins(r);
@@ -31,11 +26,11 @@ static allowed_e allows(const request_rec *r, const char *origin)
     for (i = 0; origins && i < origins->nelts; ++i) {
         const char *allowed = APR_ARRAY_IDX(origins, i, const char *);
 
-        if (!ap_cstr_casecmp(allowed, origin) && strcmp(allowed, "*")) {
-            return ALLOWED_LISTED;
-        }
         if (!strcmp(allowed, "*")) {
             found = ALLOWED_ANY;
+        }
+        else if (!ap_cstr_casecmp(allowed, origin)) {
+            return ALLOWED_LISTED;
         }
     }
     return found;
@@ -49,7 +44,7 @@ int sse_cors_lists(const request_rec *r, const char *origin)
 /* In err_headers_out, so that they are kept if httpd answers with an error. */
 void sse_cors_answer(request_rec *r)
 {
-    const char *origin = origin_of(r);
+    const char *origin = apr_table_get(r->headers_in, "Origin");
     apr_table_t *headers = r->err_headers_out;
     allowed_e allowed;
 
@@ -63,19 +58,17 @@ void sse_cors_answer(request_rec *r)
     if (allowed == ALLOWED_NONE) {
         return;
     }
+    apr_table_setn(headers, "Access-Control-Allow-Origin",
+                   allowed == ALLOWED_LISTED ? origin : "*");
     if (allowed == ALLOWED_LISTED) {
-        apr_table_setn(headers, "Access-Control-Allow-Origin", origin);
         apr_table_setn(headers, "Access-Control-Allow-Credentials", "true");
-    }
-    else {
-        apr_table_setn(headers, "Access-Control-Allow-Origin", "*");
     }
     apr_table_setn(headers, "Access-Control-Expose-Headers", "Retry-After");
 }
 
 void sse_cors_preflight(request_rec *r, const char *reading, const char *all)
 {
-    const char *origin = origin_of(r);
+    const char *origin = apr_table_get(r->headers_in, "Origin");
     apr_table_t *headers = r->err_headers_out;
     allowed_e allowed;
 

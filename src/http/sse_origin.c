@@ -10,10 +10,12 @@
 
 #include <apr_lib.h>
 #include <apr_strings.h>
+#include <apr_uri.h>
 #include <httpd.h>
 #include <http_protocol.h>
 
 #include "config/sse_config.h"
+#include "config/sse_values.h"
 #include "http/sse_cors.h"
 
 /** A host and a port. */
@@ -27,11 +29,6 @@ typedef struct {
     const char *scheme; /**< "http" or "https" */
     authority_t at;
 } origin_t;
-
-static int default_port(const char *scheme)
-{
-    return strcmp(scheme, "https") ? 80 : 443;
-}
 
 /* The end of the host; NULL: it is not a host. */
 static const char *host_end(const char *text)
@@ -49,8 +46,8 @@ static const char *host_end(const char *text)
 }
 
 /* host or host:port. @return whether it is valid */
-static int parse_authority(apr_pool_t *pool, const char *text, int port,
-                           authority_t *at)
+static int parse_authority(apr_pool_t *pool, const char *text,
+                           const char *scheme, authority_t *at)
 {
     const char *end = host_end(text);
     apr_int64_t number;
@@ -60,12 +57,9 @@ static int parse_authority(apr_pool_t *pool, const char *text, int port,
         return 0;
     }
     at->host = apr_pstrmemdup(pool, text, (apr_size_t)(end - text));
-    at->port = port;
-    if (*end != ':') {
+    at->port = apr_uri_port_of_scheme(scheme);
+    if (*end != ':' || !apr_isdigit(end[1])) {
         return !*end;
-    }
-    if (!apr_isdigit(end[1])) {
-        return 0;
     }
     number = apr_strtoi64(end + 1, &rest, 10);
     at->port = (int)number;
@@ -76,17 +70,15 @@ static int parse(apr_pool_t *pool, const char *text, origin_t *origin)
 {
     if (!ap_cstr_casecmpn(text, "https://", 8)) {
         origin->scheme = "https";
-        text += 8;
     }
     else if (!ap_cstr_casecmpn(text, "http://", 7)) {
         origin->scheme = "http";
-        text += 7;
     }
     else {
         return 0;
     }
-    return parse_authority(pool, text, default_port(origin->scheme),
-                           &origin->at);
+    return parse_authority(pool, text + strlen(origin->scheme) + 3,
+                           origin->scheme, &origin->at);
 }
 
 static int is_same(const authority_t *a, const authority_t *b)
@@ -101,7 +93,7 @@ static int addressed(request_rec *r, const char *scheme, authority_t *at)
                            ? r->parsed_uri.hostinfo
                            : apr_table_get(r->headers_in, "Host");
 
-    return host && parse_authority(r->pool, host, default_port(scheme), at);
+    return host && parse_authority(r->pool, host, scheme, at);
 }
 
 static int is_address(apr_pool_t *pool, const char *host)
@@ -183,39 +175,12 @@ static int is_public(request_rec *r, const origin_t *origin)
         return 0;
     }
     own.host = s->server_hostname;
-    own.port = s->port ? s->port : default_port(origin->scheme);
+    own.port = s->port ? s->port : apr_uri_port_of_scheme(origin->scheme);
     if (!is_same(&origin->at, &own)) {
         return 0;
     }
     return !addressed(r, origin->scheme, &host) ||
            is_server_name(s, host.host) || !is_name(r, host.host);
-}
-
-static const char *refuse_scheme(const origin_t *origin)
-{
-    if (!strcmp(origin->scheme, "https")) {
-        return "a page loaded by https is of another origin than this host, "
-               "which speaks http: if a proxy in front ends TLS, set "
-               "ServerName https://..., or list the Origin in SSEAllowOrigin";
-    }
-    return "a page loaded by http is of another origin than this host, which "
-           "speaks https: load the page by https, or list its Origin in "
-           "SSEAllowOrigin";
-}
-
-static const char *refuse(request_rec *r)
-{
-    const apr_array_header_t *origins = sse_conf_origins(r);
-    int i;
-
-    for (i = 0; origins && i < origins->nelts; ++i) {
-        if (!strcmp(APR_ARRAY_IDX(origins, i, const char *), "*")) {
-            return "pages of this Origin may read, but not publish here: list "
-                   "it in SSEAllowOrigin beside * to allow it";
-        }
-    }
-    return "pages of this Origin may not publish here: list it in "
-           "SSEAllowOrigin to allow it";
 }
 
 /* Browsers send Sec-Fetch-Site over https only. */
@@ -228,11 +193,36 @@ static int fetched_from(const request_rec *r, const char *site)
 
 /* Whether this host speaks the page's scheme: that of its ServerName, if it has
  * one, else that of the connection.  If a proxy in front ends TLS, the browser
- * may still say that page and host are of the same origin. */
-static int is_scheme(request_rec *r, const origin_t *origin)
+ * may still say that page and host are of the same origin.
+ * @return NULL: it does; else the reason */
+static const char *check_scheme(request_rec *r, const origin_t *origin)
 {
-    return !ap_cstr_casecmp(origin->scheme, ap_http_scheme(r)) ||
-           (!strcmp(origin->scheme, "https") && fetched_from(r, "same-origin"));
+    int is_https = !strcmp(origin->scheme, "https");
+
+    if (!ap_cstr_casecmp(origin->scheme, ap_http_scheme(r)) ||
+        (is_https && fetched_from(r, "same-origin"))) {
+        return NULL;
+    }
+    if (is_https) {
+        return "a page loaded by https is of another origin than this host, "
+               "which speaks http: if a proxy in front ends TLS, set "
+               "ServerName https://..., or list the Origin in SSEAllowOrigin";
+    }
+    return "a page loaded by http is of another origin than this host, which "
+           "speaks https: load the page by https, or list its Origin in "
+           "SSEAllowOrigin";
+}
+
+static const char *refuse(request_rec *r)
+{
+    const apr_array_header_t *origins = sse_conf_origins(r);
+
+    if (origins && sse_values_has_word(origins, "*")) {
+        return "pages of this Origin may read, but not publish here: list it "
+               "in SSEAllowOrigin beside * to allow it";
+    }
+    return "pages of this Origin may not publish here: list it in "
+           "SSEAllowOrigin to allow it";
 }
 
 /* @return NULL: the page is this host's own; else why not */
@@ -245,7 +235,7 @@ static const char *refuse_stranger(request_rec *r, const char *text)
         return refuse(r);
     }
     if (is_public(r, &origin)) {
-        return is_scheme(r, &origin) ? NULL : refuse_scheme(&origin);
+        return check_scheme(r, &origin);
     }
     if (!addressed(r, origin.scheme, &host) || !is_same(&origin.at, &host)) {
         return refuse(r);
@@ -255,7 +245,7 @@ static const char *refuse_stranger(request_rec *r, const char *text)
                "its ServerName or a ServerAlias, or list the Origin in "
                "SSEAllowOrigin";
     }
-    return is_scheme(r, &origin) ? NULL : refuse_scheme(&origin);
+    return check_scheme(r, &origin);
 }
 
 /* Browsers send no Origin with some requests of a page; old browsers with none

@@ -20,19 +20,12 @@ APLOG_USE_MODULE(sse);
 /* Write one byte of a JSON string. @return past the up to 6 bytes written */
 static char *escape(char *out, unsigned char c, int utf8)
 {
-    static const char hex[] = "0123456789abcdef";
-
     if (c == '"' || c == '\\') {
         *out++ = '\\';
         *out++ = (char)c;
     }
     else if (c < 0x20 || c == 0x7f) {
-        *out++ = '\\';
-        *out++ = 'u';
-        *out++ = '0';
-        *out++ = '0';
-        *out++ = hex[c >> 4];
-        *out++ = hex[c & 15];
+        out += apr_snprintf(out, 7, "\\u%04x", c);
     }
     else {
         *out++ = (c < 0x80 || utf8) ? (char)c : '?';
@@ -70,12 +63,17 @@ static void keep_whole(request_rec *r)
     }
 }
 
-static void send_it(request_rec *r, const char *body, apr_size_t len)
+static int answer(request_rec *r, int status, const char *body, apr_size_t len)
 {
     apr_bucket_alloc_t *alloc = r->connection->bucket_alloc;
     apr_bucket_brigade *bb = apr_brigade_create(r->pool, alloc);
     apr_status_t rv;
 
+    r->status = status;
+    r->status_line = NULL;
+    apr_table_setn(r->headers_out, "Cache-Control", "no-store");
+    apr_table_setn(r->headers_out, "X-Content-Type-Options", "nosniff");
+    sse_cors_answer(r);
     if (len) {
         APR_BRIGADE_INSERT_TAIL(
             bb, apr_bucket_pool_create(body, len, r->pool, alloc));
@@ -89,30 +87,19 @@ static void send_it(request_rec *r, const char *body, apr_size_t len)
         ap_log_rerror(APLOG_MARK, APLOG_DEBUG, rv, r,
                       "the response could not be sent");
     }
+    return OK;
 }
 
 int sse_reply_json(request_rec *r, int status, const char *json, apr_size_t len)
 {
-    r->status = status;
-    r->status_line = NULL;
     ap_set_content_type(r, "application/json");
     ap_set_content_length(r, (apr_off_t)len);
-    apr_table_setn(r->headers_out, "Cache-Control", "no-store");
-    apr_table_setn(r->headers_out, "X-Content-Type-Options", "nosniff");
-    sse_cors_answer(r);
-    send_it(r, json, len);
-    return OK;
+    return answer(r, status, json, len);
 }
 
 int sse_reply_empty(request_rec *r, int status)
 {
-    r->status = status;
-    r->status_line = NULL;
-    apr_table_setn(r->headers_out, "Cache-Control", "no-store");
-    apr_table_setn(r->headers_out, "X-Content-Type-Options", "nosniff");
-    sse_cors_answer(r);
-    send_it(r, NULL, 0);
-    return OK;
+    return answer(r, status, NULL, 0);
 }
 
 int sse_reply_error(request_rec *r, int status, const char *format, ...)

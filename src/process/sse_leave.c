@@ -11,7 +11,6 @@
 #include <unistd.h>
 
 #include "loop/sse_log.h"
-#include "process/sse_requests.h"
 #include "process/sse_signals.h"
 #include "sse_atomic.h"
 
@@ -40,6 +39,7 @@ static struct {
     int how;                            /* atomic: sse_leave_e */
     apr_uint32_t count;                 /* atomic: what a stop waits for */
     apr_uint32_t held;     /* atomic: finished requests in callbacks */
+    apr_uint32_t requests; /* atomic: all that are not finished */
     uv_timer_t stop;       /* loop; then until the exit */
     uv_timer_t patience;   /* loop */
     apr_uint32_t blocked;  /* loop: those held, at the last look */
@@ -56,6 +56,22 @@ apr_uint32_t sse_leave_count(void) { return sse_atomic_load(&leave.count); }
 void sse_leave_count_up(void) { sse_atomic_add(&leave.count, 1); }
 
 void sse_leave_count_down(void) { sse_atomic_sub(&leave.count, 1); }
+
+static apr_status_t on_request_gone(void *baton)
+{
+    sse_atomic_sub(&leave.requests, 1);
+    return APR_SUCCESS;
+}
+
+int sse_leave_count_request(request_rec *r)
+{
+    if (!r->main && !r->prev) {
+        sse_atomic_add(&leave.requests, 1);
+        apr_pool_cleanup_register(r->pool, NULL, on_request_gone,
+                                  apr_pool_cleanup_null);
+    }
+    return OK;
+}
 
 /* -- What does not come to an end ------------------------------------------ */
 
@@ -86,25 +102,22 @@ static void on_stop_over(uv_timer_t *timer)
     }
 }
 
-static int patience_sec(void)
-{
-    return ap_graceful_shutdown_timeout > 0 ? ap_graceful_shutdown_timeout
-                                            : PATIENCE_SEC;
-}
-
 /* The MPM waits for every connection and every handler, and so for callbacks
  * that hold them.  Other requests may take as long as they want. */
 static void on_patience(uv_timer_t *timer)
 {
     apr_uint32_t blocked = sse_atomic_load(&leave.held);
     apr_uint64_t now = sse_loop_now(leave.loop);
+    int patience = ap_graceful_shutdown_timeout > 0
+                       ? ap_graceful_shutdown_timeout
+                       : PATIENCE_SEC;
 
     if (!blocked || blocked != leave.blocked ||
-        sse_requests_count() > blocked) {
+        sse_atomic_load(&leave.requests) > blocked) {
         leave.blocked = blocked;
         leave.since = now;
     }
-    else if (now - leave.since >= (apr_uint64_t)patience_sec() * 1000) {
+    else if (now - leave.since >= (apr_uint64_t)patience * 1000) {
         sse_log_later(APLOG_MARK, APLOG_WARNING, 0, ap_server_conf,
                       "leaving gracefully: %u finished requests are blocked in "
                       "module callbacks, for %d s now, and nothing else is "
@@ -112,7 +125,7 @@ static void on_patience(uv_timer_t *timer)
                       "callback for a stream's end or start hangs; "
                       "GracefulShutdownTimeout limits how long callbacks may "
                       "take",
-                      (unsigned)blocked, patience_sec());
+                      (unsigned)blocked, patience);
         exit_soon();
     }
 }

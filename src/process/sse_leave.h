@@ -8,8 +8,8 @@
  *
  * Whatever is open has its end told to callbacks before the child exits.  A
  * callback that hangs does not keep the child for ever: one that stops at once
- * exits after three seconds; one that leaves gracefully when nothing else is
- * left to do and GracefulShutdownTimeout, or half a minute, has passed.
+ * exits after three seconds; one that leaves gracefully when no other request
+ * is left and GracefulShutdownTimeout, or half a minute, has passed.
  *
  * Threads: tagged.
  */
@@ -17,7 +17,7 @@
 #ifndef SSE_LEAVE_H
 #define SSE_LEAVE_H
 
-#include <apr.h>
+#include <httpd.h>
 
 #include "loop/sse_loop.h"
 
@@ -53,6 +53,10 @@ void sse_leave_count_down(void);
  *  thread. */
 void sse_leave_hold(void);
 void sse_leave_let_go(void);
+
+/** post_read_request hook: count a request of any handler until its pool is
+ *  destroyed, when its response has been written. */
+int sse_leave_count_request(request_rec *r);
 
 /** loop: with prefork a request's thread holds signals back from now on: the
  *  loop looks for them. */

@@ -43,10 +43,9 @@ static void on_timer(uv_timer_t *timer)
     }
     uv_timer_stop(timer);
     self.gone = self.seen = self.waits = 0;
-    if (sse_atomic_cas(&self.is_at_it, 0, 1)) {
-        if (sse_workers_try(SSE_WORKERS_OWN, &self.job) != APR_SUCCESS) {
-            sse_atomic_store(&self.is_at_it, 0);
-        }
+    if (sse_atomic_cas(&self.is_at_it, 0, 1) &&
+        sse_workers_try(SSE_WORKERS_OWN, &self.job) != APR_SUCCESS) {
+        sse_atomic_store(&self.is_at_it, 0);
     }
 }
 

@@ -75,10 +75,7 @@ apr_thread_t *sse_thread_here(void)
 
     pthread_once(&once, make_key);
     thread = known();
-    if (!thread) {
-        thread = pthread_getspecific(made);
-    }
-    if (!thread) {
+    if (!thread && !(thread = pthread_getspecific(made))) {
         if (create(&thread) != APR_SUCCESS) {
             abort();
         }
