@@ -59,6 +59,7 @@ void *sse_conf_create_server(apr_pool_t *pool, server_rec *s)
     sse_server_conf_t *conf = apr_pcalloc(pool, sizeof(*conf));
 
     conf->max_streams = SSE_MAX_STREAMS;
+    conf->callback_threads = SSE_CALLBACK_THREADS;
     return conf;
 }
 
@@ -102,9 +103,7 @@ int sse_conf_namespace_is_set(const server_rec *s)
 
 int sse_conf_callback_threads(const server_rec *main_server)
 {
-    int threads = sse_conf_server(main_server)->callback_threads;
-
-    return threads ? threads : SSE_CALLBACK_THREADS;
+    return sse_conf_server(main_server)->callback_threads;
 }
 
 int sse_conf_max_streams(const server_rec *s)

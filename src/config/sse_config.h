@@ -80,7 +80,7 @@ typedef struct {
     const char *ns; /**< SSENamespace, or NULL */
     int store_argc;
     const char *const *store_argv; /**< SSEStore, see sse_store_configure() */
-    int callback_threads;          /**< SSECallbackThreads; 0: not set */
+    int callback_threads;          /**< SSECallbackThreads */
     int max_streams;               /**< SSEMaxStreams; not inherited */
     int max_threads;               /**< SSEMaxThreads; below 0: per cent;
                                         0: not set */

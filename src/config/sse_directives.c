@@ -32,11 +32,9 @@ __attribute__((constructor)) static void join_all(void)
 {
     int n = 0;
 
-    join(sse_directives_store, &n);
     join(sse_directives_channels, &n);
     join(sse_directives_streams, &n);
     join(sse_directives_limits, &n);
-    join(sse_directives_notify, &n);
 }
 
 /* The directives have all override bits only to give this message, which says

@@ -23,11 +23,9 @@
 #define SSE_COUNT_MAX APR_INT64_C(1000000000)
 
 /* The topics' rows, each ending with one that has no name. */
-extern const command_rec sse_directives_store[];
 extern const command_rec sse_directives_channels[];
 extern const command_rec sse_directives_streams[];
 extern const command_rec sse_directives_limits[];
-extern const command_rec sse_directives_notify[];
 
 /** All of them, for the module record. */
 extern command_rec sse_directives[];

@@ -7,25 +7,47 @@
 #include "config/sse_directives.h"
 #include "config/sse_values.h"
 
-static const char *read_limit(const cmd_parms *cmd, const char *arg, int *limit)
+#define CALLBACK_THREADS_MAX 256
+
+static const char *read_count(const cmd_parms *cmd, const char *arg,
+                              apr_int64_t least, apr_int64_t most,
+                              const char *allowed, int *count)
 {
     apr_int64_t n;
 
-    if (!sse_values_count(arg, &n) || n > SSE_COUNT_MAX) {
-        return sse_directives_refuse(cmd, arg,
-                                     "0 (no limit) to 1000000000 open streams");
+    if (!sse_values_count(arg, &n) || n < least || n > most) {
+        return sse_directives_refuse(cmd, arg, allowed);
     }
-    *limit = (int)n;
+    *count = (int)n;
     return NULL;
+}
+
+static const char *read_limit(const cmd_parms *cmd, const char *arg, int *limit)
+{
+    return read_count(cmd, arg, 0, SSE_COUNT_MAX,
+                      "0 (no limit) to 1000000000 open streams", limit);
 }
 
 static const char *set_max_streams(cmd_parms *cmd, void *dir_conf,
                                    const char *arg)
 {
-    sse_server_conf_t *conf = sse_directives_server(cmd);
     const char *wrong = ap_check_cmd_context(cmd, NOT_IN_DIR_CONTEXT);
 
-    return wrong ? wrong : read_limit(cmd, arg, &conf->max_streams);
+    return wrong
+               ? wrong
+               : read_limit(cmd, arg, &sse_directives_server(cmd)->max_streams);
+}
+
+static const char *set_callback_threads(cmd_parms *cmd, void *dir_conf,
+                                        const char *arg)
+{
+    const char *wrong = ap_check_cmd_context(cmd, GLOBAL_ONLY);
+
+    return wrong ? wrong
+                 : read_count(
+                       cmd, arg, 1, CALLBACK_THREADS_MAX,
+                       "1 to " APR_STRINGIFY(CALLBACK_THREADS_MAX) " threads",
+                       &sse_directives_server(cmd)->callback_threads);
 }
 
 static const char *set_max_threads(cmd_parms *cmd, void *dir_conf,
@@ -66,4 +88,7 @@ const command_rec sse_directives_limits[] = {
     AP_INIT_TAKE1("SSEMaxThreads", set_max_threads, NULL, SSE_IN_SERVER,
                   "a count or a share such as 75%: the threads that streams "
                   "may hold"),
+    AP_INIT_TAKE1("SSECallbackThreads", set_callback_threads, NULL,
+                  SSE_IN_SERVER,
+                  "a count such as 4: the threads that tell of closes"),
     {NULL, {NULL}, NULL, 0, RAW_ARGS, NULL}};

@@ -2,7 +2,7 @@
  * mod_sse: Server-Sent Events for Apache httpd.
  * See LICENSE for the terms. */
 
-/* Streams, and whose pages may use them. */
+/* Streams, whose pages may use them, and close notification. */
 
 #include <limits.h>
 #include <stddef.h>
@@ -150,6 +150,11 @@ static const sse_directives_word_t half_close = {
     "close or keep",
     {"close", "keep"}};
 
+/* In the order of sse_watch_mode_e. */
+static const sse_directives_word_t watch = {offsetof(sse_dir_conf_t, watch),
+                                            "On, Off or Abort",
+                                            {"Off", "On", "Abort"}};
+
 const command_rec sse_directives_streams[] = {
     AP_INIT_TAKE1("SSEHeartbeat", set_time, (void *)&range_heartbeat,
                   SSE_ANYWHERE,
@@ -175,4 +180,8 @@ const command_rec sse_directives_streams[] = {
                      "none alone: whose pages may use this"),
     AP_INIT_ITERATE("SSETrustFilter", add_filter, NULL, SSE_ANYWHERE,
                     "names of output filters that never wait, or none"),
+    AP_INIT_TAKE1("SSEWatch", sse_directives_set_word, (void *)&watch,
+                  SSE_ANYWHERE,
+                  "On, Off or Abort: close notification for requests of any "
+                  "handler; Abort also ends the handler's reads and writes"),
     {NULL, {NULL}, NULL, 0, RAW_ARGS, NULL}};

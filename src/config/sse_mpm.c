@@ -28,6 +28,13 @@ static int query(int what)
     return ap_mpm_query(what, &answer) == APR_SUCCESS ? answer : 0;
 }
 
+static int at_least_one(int what)
+{
+    int n = query(what);
+
+    return n > 1 ? n : 1;
+}
+
 /* The value of a directive outside of all sections, where the last one counts;
  * 0: it is not there. */
 static int number_of(const char *name)
@@ -74,18 +81,9 @@ void sse_mpm_read(void)
 {
     numbers.is_async = query(AP_MPMQ_IS_ASYNC) != 0;
     numbers.is_threaded = query(AP_MPMQ_IS_THREADED) != 0;
-    numbers.children = query(AP_MPMQ_MAX_DAEMONS);
-    numbers.threads = query(AP_MPMQ_MAX_THREADS);
-    if (numbers.children < 1) {
-        numbers.children = 1;
-    }
-    if (numbers.threads < 1) {
-        numbers.threads = 1;
-    }
-    numbers.min_spare = query(AP_MPMQ_MIN_SPARE_THREADS);
-    if (numbers.min_spare < 1) {
-        numbers.min_spare = 1;
-    }
+    numbers.children = at_least_one(AP_MPMQ_MAX_DAEMONS);
+    numbers.threads = at_least_one(AP_MPMQ_MAX_THREADS);
+    numbers.min_spare = at_least_one(AP_MPMQ_MIN_SPARE_THREADS);
     numbers.max_spare = numbers.is_threaded ? max_spare(&numbers) : 0;
     numbers.h2_threads = numbers.is_threaded ? h2_threads(numbers.threads) : 0;
 }

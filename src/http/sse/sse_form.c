@@ -44,11 +44,6 @@ static int decode(sse_post_t *post, sse_slice_t *text)
     return OK;
 }
 
-static int is_name(sse_slice_t name, const char *field)
-{
-    return name.len == strlen(field) && !memcmp(name.ptr, field, name.len);
-}
-
 static int repeated(sse_post_t *post, const char *field)
 {
     return sse_post_refuse(post, HTTP_BAD_REQUEST, "%s is given twice", field);
@@ -77,19 +72,19 @@ static int set_retry(sse_post_t *post, sse_fields_t *event, sse_slice_t value)
 static int read_field(sse_post_t *post, sse_fields_t *event, int is_form,
                       sse_slice_t name, sse_slice_t value)
 {
-    if (is_name(name, "event")) {
+    if (sse_post_is_name(name, "event")) {
         return set(post, &event->event, "event", value);
     }
-    if (is_name(name, "retry")) {
+    if (sse_post_is_name(name, "retry")) {
         return set_retry(post, event, value);
     }
     if (!is_form) {
         return OK;
     }
-    if (is_name(name, "data")) {
+    if (sse_post_is_name(name, "data")) {
         return set(post, &event->data, "data", value);
     }
-    if (is_name(name, "id")) {
+    if (sse_post_is_name(name, "id")) {
         return set(post, &event->id, "id", value);
     }
     return sse_post_refuse(post, HTTP_BAD_REQUEST,

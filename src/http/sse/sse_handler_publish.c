@@ -93,23 +93,19 @@ static reader_fn *find_reader(request_rec *r)
     return NULL;
 }
 
-static const char *quote_name(request_rec *r, sse_channel_t channel)
-{
-    return sse_reply_quote(r->pool, sse_slice(channel.name));
-}
-
 /* "channel":"/a" and, with several, ,"channels":["/a","/b"] */
 static const char *list_channels(request_rec *r,
                                  const apr_array_header_t *channels)
 {
     apr_array_header_t *names =
         apr_array_make(r->pool, channels->nelts, sizeof(const char *));
-    const char *first;
+    const char *first, *name;
     int i;
 
     for (i = 0; i < channels->nelts; ++i) {
+        name = APR_ARRAY_IDX(channels, i, sse_channel_t).name;
         APR_ARRAY_PUSH(names, const char *) =
-            quote_name(r, APR_ARRAY_IDX(channels, i, sse_channel_t));
+            sse_reply_quote(r->pool, sse_slice(name));
     }
     first = apr_pstrcat(
         r->pool, "\"channel\":", APR_ARRAY_IDX(names, 0, const char *), NULL);
@@ -117,15 +113,6 @@ static const char *list_channels(request_rec *r,
                ? first
                : apr_pstrcat(r->pool, first, ",\"channels\":[",
                              apr_array_pstrcat(r->pool, names, ','), "]", NULL);
-}
-
-/* In the response because hosts that look like the same one to publisher and
- * subscriber may have different namespaces, and so different channels. */
-static const char *quote_namespace(request_rec *r)
-{
-    const char *ns = sse_conf_namespace(r->server, r->pool);
-
-    return sse_reply_quote(r->pool, sse_slice(ns));
 }
 
 /* {head,"ids":["1","2"]}, oldest first; with "published", their number, if only
@@ -151,11 +138,15 @@ static int answer_ids(request_rec *r, int status, const char *head,
     return sse_reply_json(r, status, text, (apr_size_t)(out - text));
 }
 
+/* With the namespace, because hosts that look like the same one to publisher
+ * and subscriber may have different ones, and so different channels. */
 static int answer_ok(request_rec *r, const apr_array_header_t *channels,
                      const sse_ids_t *ids, int several)
 {
-    const char *head = apr_pstrcat(r->pool, "{", list_channels(r, channels),
-                                   ",\"namespace\":", quote_namespace(r), NULL);
+    sse_slice_t ns = sse_slice(sse_conf_namespace(r->server, r->pool));
+    const char *head =
+        apr_pstrcat(r->pool, "{", list_channels(r, channels),
+                    ",\"namespace\":", sse_reply_quote(r->pool, ns), NULL);
 
     if (several || ids->made != 1) {
         return answer_ids(r, HTTP_OK, head, ids);

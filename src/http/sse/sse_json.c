@@ -97,36 +97,26 @@ static int set_retry(sse_post_t *post, sse_fields_t *event, sse_slice_t value)
     return OK;
 }
 
-static int unknown(sse_post_t *post, sse_slice_t name)
+static int set_member(sse_post_t *post, sse_fields_t *event, sse_slice_t name,
+                      sse_slice_t value)
 {
+    if (sse_post_is_name(name, "data")) {
+        event->data = read_data(value);
+        return OK;
+    }
+    if (sse_post_is_name(name, "event")) {
+        return set(post, &event->event, "event", value);
+    }
+    if (sse_post_is_name(name, "id")) {
+        return set(post, &event->id, "id", value);
+    }
+    if (sse_post_is_name(name, "retry")) {
+        return set_retry(post, event, value);
+    }
     return sse_post_refuse(post, HTTP_BAD_REQUEST,
                            "there is no member %s; known are data, event, "
                            "retry and id",
                            sse_post_quote(post, name));
-}
-
-static int is_name(sse_slice_t name, const char *member)
-{
-    return name.len == strlen(member) && !memcmp(name.ptr, member, name.len);
-}
-
-static int set_member(sse_post_t *post, sse_fields_t *event, sse_slice_t name,
-                      sse_slice_t value)
-{
-    if (is_name(name, "data")) {
-        event->data = read_data(value);
-        return OK;
-    }
-    if (is_name(name, "event")) {
-        return set(post, &event->event, "event", value);
-    }
-    if (is_name(name, "id")) {
-        return set(post, &event->id, "id", value);
-    }
-    if (is_name(name, "retry")) {
-        return set_retry(post, event, value);
-    }
-    return unknown(post, name);
 }
 
 /* The text is valid. */

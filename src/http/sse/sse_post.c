@@ -93,6 +93,11 @@ void sse_post_finish(sse_post_t *post)
     }
 }
 
+int sse_post_is_name(sse_slice_t name, const char *field)
+{
+    return name.len == strlen(field) && !memcmp(name.ptr, field, name.len);
+}
+
 const char *sse_post_quote(const sse_post_t *post, sse_slice_t name)
 {
     if (name.len > SSE_POST_QUOTED) {

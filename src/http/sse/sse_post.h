@@ -78,6 +78,9 @@ void sse_post_clear(sse_post_t *post);
 int sse_post_refuse(sse_post_t *post, int status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/** Whether a name from the body is this field's. */
+int sse_post_is_name(sse_slice_t name, const char *field);
+
 /** A name from the body for an error message: quoted, and cut if long. */
 const char *sse_post_quote(const sse_post_t *post, sse_slice_t name);
 
