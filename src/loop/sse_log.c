@@ -79,12 +79,11 @@ static void write_all(sse_job_t *job)
 
 /* -- Anybody --------------------------------------------------------------- */
 
-/* Under the lock. */
+/* Under the lock.  If there is no thread, the lines wait for the next one. */
 static void add(line_t *line)
 {
     STAILQ_INSERT_TAIL(&lines.waiting, line, link);
     ++lines.count;
-    /* If there is no thread, the lines wait for the next one. */
     if (!lines.is_writing) {
         lines.is_writing =
             sse_workers_try(SSE_WORKERS_LOG, &lines.job) == APR_SUCCESS;

@@ -75,12 +75,11 @@ apr_status_t sse_loop_create(sse_loop_t **out)
     if (!loop) {
         return APR_ENOMEM;
     }
-    if ((err = uv_loop_init(&loop->uv)) != 0) {
-        free(loop);
-        return -err;
-    }
-    if ((err = uv_async_init(&loop->uv, &loop->wakeup, on_wakeup)) != 0) {
+    err = uv_loop_init(&loop->uv);
+    if (!err && (err = uv_async_init(&loop->uv, &loop->wakeup, on_wakeup))) {
         uv_loop_close(&loop->uv);
+    }
+    if (err) {
         free(loop);
         return -err;
     }

@@ -69,13 +69,8 @@ static void unlock(workers_t *workers, const sigset_t *before)
 
 /* -- A worker -------------------------------------------------------------- */
 
-/* Under the lock: whether an idle thread must not end. */
-static int must_stay(const workers_t *workers)
-{
-    return workers->is_reserved && workers->threads == 1;
-}
-
-/* Under the lock.  @return 0: no job within IDLE_SEC */
+/* Under the lock.  @return 0: no job within IDLE_SEC, and the thread is not the
+ * last one of a reserved kind */
 static int await(workers_t *workers)
 {
     struct timespec until;
@@ -85,7 +80,7 @@ static int await(workers_t *workers)
     until.tv_sec += IDLE_SEC;
     ++workers->idle;
     while (STAILQ_EMPTY(&workers->jobs)) {
-        if (must_stay(workers)) {
+        if (workers->is_reserved && workers->threads == 1) {
             pthread_cond_wait(&workers->cond, &workers->lock);
         }
         else if (err == ETIMEDOUT) {
@@ -100,16 +95,6 @@ static int await(workers_t *workers)
     return !STAILQ_EMPTY(&workers->jobs);
 }
 
-/* Under the lock. */
-static sse_job_t *take(workers_t *workers)
-{
-    sse_job_t *job = STAILQ_FIRST(&workers->jobs);
-
-    STAILQ_REMOVE_HEAD(&workers->jobs, link);
-    --workers->queued;
-    return job;
-}
-
 static void *run(void *baton)
 {
     workers_t *workers = baton;
@@ -118,7 +103,9 @@ static void *run(void *baton)
     pthread_mutex_lock(&workers->lock);
     --workers->idle;
     while (!STAILQ_EMPTY(&workers->jobs) || await(workers)) {
-        job = take(workers);
+        job = STAILQ_FIRST(&workers->jobs);
+        STAILQ_REMOVE_HEAD(&workers->jobs, link);
+        --workers->queued;
         pthread_mutex_unlock(&workers->lock);
         job->run(job);
         pthread_mutex_lock(&workers->lock);
@@ -200,27 +187,18 @@ apr_status_t sse_workers_try(sse_workers_e kind, sse_job_t *job)
 
 /* -- The end --------------------------------------------------------------- */
 
-static int is_busy(workers_t *workers)
-{
-    sigset_t before;
-    int busy;
-
-    lock(workers, &before);
-    busy = workers->queued || workers->threads > workers->idle;
-    unlock(workers, &before);
-    return busy;
-}
-
 static sse_workers_e find_busy(void)
 {
-    int kind;
+    sigset_t before;
+    int busy = 0;
+    int kind = SSE_WORKERS_NONE;
 
-    for (kind = SSE_WORKERS_NONE + 1; kind < SSE_WORKERS_KINDS; ++kind) {
-        if (is_busy(&kinds[kind])) {
-            return (sse_workers_e)kind;
-        }
+    while (!busy && ++kind < SSE_WORKERS_KINDS) {
+        lock(&kinds[kind], &before);
+        busy = kinds[kind].queued || kinds[kind].threads > kinds[kind].idle;
+        unlock(&kinds[kind], &before);
     }
-    return SSE_WORKERS_NONE;
+    return busy ? (sse_workers_e)kind : SSE_WORKERS_NONE;
 }
 
 sse_workers_e sse_workers_finish(apr_interval_time_t wait)

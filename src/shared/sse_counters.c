@@ -55,18 +55,6 @@ apr_status_t sse_counters_prepare(apr_pool_t *process_pool, apr_uint32_t slots)
     return APR_SUCCESS;
 }
 
-static slot_t *take(pid_t pid)
-{
-    slot_t *slot, *end = counters->slots + counters->slot_count;
-
-    for (slot = counters->slots; slot < end; ++slot) {
-        if (sse_atomic_cas(&slot->pid, 0, pid)) {
-            return slot;
-        }
-    }
-    return NULL;
-}
-
 static slot_t *find(pid_t pid)
 {
     slot_t *slot, *end = counters->slots + counters->slot_count;
@@ -82,7 +70,9 @@ static slot_t *find(pid_t pid)
 int sse_counters_enter(pid_t pid, apr_time_t born)
 {
     if (counters && !mine) {
-        mine = take(pid);
+        do {
+            mine = find(0);
+        } while (mine && !sse_atomic_cas(&mine->pid, 0, pid));
         if (mine) {
             sse_atomic_store(&mine->born, born);
         }
@@ -106,11 +96,15 @@ int sse_counters_is_alive(pid_t pid, apr_time_t born)
            (!kill(pid, 0) || errno == EPERM);
 }
 
-static void empty(slot_t *slot)
+void sse_counters_leave(pid_t pid)
 {
+    slot_t *slot = counters ? find(pid) : NULL;
     int n;
     apr_int64_t value;
 
+    if (!slot) {
+        return;
+    }
     for (n = 0; n < SSE_COUNTERS; ++n) {
         value = __atomic_exchange_n(&slot->numbers[n], 0, __ATOMIC_ACQ_REL);
         if (n != SSE_COUNTER_STREAMS && n != SSE_COUNTER_STALLED &&
@@ -119,15 +113,6 @@ static void empty(slot_t *slot)
         }
     }
     sse_atomic_store(&slot->pid, 0);
-}
-
-void sse_counters_leave(pid_t pid)
-{
-    slot_t *slot = counters ? find(pid) : NULL;
-
-    if (slot) {
-        empty(slot);
-    }
 }
 
 void sse_counters_add(sse_counter_e number, int by)
@@ -154,16 +139,15 @@ apr_uint64_t sse_counters_sum(sse_counter_e number)
 
 void sse_counters_each(sse_counters_fn *fn, void *baton)
 {
-    const slot_t *slot;
     apr_int64_t streams;
     apr_uint32_t i;
     pid_t pid;
 
     for (i = 0; counters && i < counters->slot_count; ++i) {
-        slot = &counters->slots[i];
-        pid = sse_atomic_load(&slot->pid);
+        pid = sse_atomic_load(&counters->slots[i].pid);
         if (pid) {
-            streams = sse_atomic_load(&slot->numbers[SSE_COUNTER_STREAMS]);
+            streams = sse_atomic_load(
+                &counters->slots[i].numbers[SSE_COUNTER_STREAMS]);
             fn(baton, pid, streams > 0 ? (apr_uint64_t)streams : 0);
         }
     }

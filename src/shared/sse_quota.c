@@ -59,11 +59,6 @@ static apr_uint32_t *chains_of(sse_quota_t *quota)
     return (apr_uint32_t *)(entries_of(quota) + quota->entries);
 }
 
-static region_t *region_of(sse_quota_t *quota, const sse_quota_key_t *key)
-{
-    return key->kind == SSE_QUOTA_CLIENT ? &quota->clients : &quota->totals;
-}
-
 /* -- Making it ------------------------------------------------------------- */
 
 static apr_uint32_t chains_for(apr_uint32_t entries)
@@ -202,8 +197,6 @@ static void acquire(sse_quota_t *quota)
     }
 }
 
-static void release(sse_quota_t *quota) { pthread_mutex_unlock(&quota->lock); }
-
 /* Going round, so that each is looked at as often as the others. */
 static apr_uint32_t find_free(sse_quota_t *quota, region_t *region,
                               apr_uint32_t most)
@@ -225,7 +218,8 @@ static apr_uint32_t find_free(sse_quota_t *quota, region_t *region,
 /* An entry in no chain, whose key is this. @return index and 1; 0: none left */
 static apr_uint32_t make_entry(sse_quota_t *quota, const sse_quota_key_t *key)
 {
-    region_t *region = region_of(quota, key);
+    region_t *region =
+        key->kind == SSE_QUOTA_CLIENT ? &quota->clients : &quota->totals;
     int is_used_up = region->used == region->size;
     apr_uint32_t found =
         find_free(quota, region, is_used_up ? LOOK_LAST : LOOK_FIRST);
@@ -274,29 +268,23 @@ static apr_uint32_t count(sse_quota_t *quota, const sse_quota_key_t *key,
     return all;
 }
 
-/* One more for this process.  Its other threads may give back meanwhile, and
- * the entry may be free by now. */
-static void add_one(entry_t *entry, pid_t pid)
-{
-    apr_uint64_t word;
-
-    do {
-        word = sse_atomic_load(&entry->word);
-    } while (!sse_atomic_cas(&entry->word, word, WORD(pid, COUNT(word) + 1)));
-}
-
-/* Under the lock, with fewer than the limit.  An entry that was free when it
- * was found may have become another key's since. */
+/* Under the lock, with fewer than the limit: one more for this process.  An
+ * entry that was free when it was found may have become another key's since;
+ * and other threads of this process may give back meanwhile. */
 static apr_uint32_t add(sse_quota_t *quota, const sse_quota_key_t *key,
                         pid_t pid, apr_uint32_t found)
 {
     entry_t *entries = entries_of(quota);
+    apr_uint64_t word;
 
     if (!found || !is_same(&entries[found - 1].key, key)) {
         found = make_entry(quota, key);
     }
     if (found) {
-        add_one(&entries[found - 1], pid);
+        do {
+            word = sse_atomic_load(&entries[found - 1].word);
+        } while (!sse_atomic_cas(&entries[found - 1].word, word,
+                                 WORD(pid, COUNT(word) + 1)));
     }
     return found;
 }
@@ -339,7 +327,7 @@ sse_quota_e sse_quota_acquire(sse_quota_t *quota, pid_t pid,
     memset(claim, 0, sizeof(*claim));
     acquire(quota);
     result = take_all(quota, pid, wants, n, claim, which);
-    release(quota);
+    pthread_mutex_unlock(&quota->lock);
     return result;
 }
 
@@ -386,7 +374,7 @@ apr_uint32_t sse_quota_count(sse_quota_t *quota, const sse_quota_key_t *key)
 
     acquire(quota);
     n = count(quota, key, 0, &ignored);
-    release(quota);
+    pthread_mutex_unlock(&quota->lock);
     return n;
 }
 
