@@ -79,25 +79,19 @@ struct sse_reader_t {
     apr_int64_t retry;
 };
 
-static apr_status_t sse_buffer_reserve(sse_buffer_t *buffer, apr_size_t more)
-{
-    apr_size_t need = buffer->len + more;
-
-    need = need < SSE_BUFFER_MIN ? SSE_BUFFER_MIN : need;
-    return sse_room_double(&buffer->room, need) ? APR_SUCCESS : APR_ENOMEM;
-}
-
 static apr_status_t sse_buffer_append(sse_buffer_t *buffer, const char *ptr,
                                       apr_size_t len)
 {
-    apr_status_t rv = sse_buffer_reserve(buffer, len);
+    apr_size_t need = buffer->len + len;
 
-    if (rv == APR_SUCCESS) {
-        memcpy(buffer->room.ptr + buffer->len, ptr, len);
-        buffer->len += len;
-        buffer->is_set = 1;
+    need = need < SSE_BUFFER_MIN ? SSE_BUFFER_MIN : need;
+    if (!sse_room_double(&buffer->room, need)) {
+        return APR_ENOMEM;
     }
-    return rv;
+    memcpy(buffer->room.ptr + buffer->len, ptr, len);
+    buffer->len += len;
+    buffer->is_set = 1;
+    return APR_SUCCESS;
 }
 
 static void sse_buffer_clear(sse_buffer_t *buffer)
@@ -114,13 +108,8 @@ static apr_status_t sse_buffer_set(sse_buffer_t *buffer, sse_slice_t value)
 
 static sse_slice_t sse_buffer_slice(const sse_buffer_t *buffer)
 {
-    sse_slice_t slice = {NULL, 0};
-
-    if (buffer->is_set) {
-        slice.ptr = buffer->room.ptr;
-        slice.len = buffer->len;
-    }
-    return slice;
+    return buffer->is_set ? (sse_slice_t){buffer->room.ptr, buffer->len}
+                          : (sse_slice_t){NULL, 0};
 }
 
 /* Which field a line is, and where its value begins.  Of an unfinished line
@@ -180,15 +169,12 @@ static int sse_reader_is_over(const sse_reader_t *reader, sse_field_e field,
 
 static apr_status_t sse_reader_add_data(sse_reader_t *reader, sse_slice_t value)
 {
-    apr_status_t rv;
+    apr_status_t rv = APR_SUCCESS;
 
     if (reader->data.is_set) {
         rv = sse_buffer_append(&reader->data, "\n", 1);
-        if (rv != APR_SUCCESS) {
-            return rv;
-        }
     }
-    return sse_buffer_append(&reader->data, value.ptr, value.len);
+    return rv ? rv : sse_buffer_append(&reader->data, value.ptr, value.len);
 }
 
 static void sse_reader_set_retry(sse_reader_t *reader, sse_slice_t value)
@@ -218,26 +204,15 @@ static apr_status_t sse_reader_take(sse_reader_t *reader, sse_field_e field,
     case SSE_FIELD_EVENT:
         return sse_buffer_set(&reader->event, value);
     case SSE_FIELD_ID:
-        if (!memchr(value.ptr, '\0', value.len)) {
-            return sse_buffer_set(&reader->id, value);
-        }
-        return APR_SUCCESS;
+        return memchr(value.ptr, '\0', value.len)
+                   ? APR_SUCCESS
+                   : sse_buffer_set(&reader->id, value);
     case SSE_FIELD_RETRY:
         sse_reader_set_retry(reader, value);
         return APR_SUCCESS;
-    case SSE_FIELD_NONE:
-    case SSE_FIELD_UNSURE:
-        break;
+    default:
+        return APR_SUCCESS;
     }
-    return APR_SUCCESS;
-}
-
-static void sse_reader_clear(sse_reader_t *reader)
-{
-    sse_buffer_clear(&reader->id);
-    sse_buffer_clear(&reader->event);
-    sse_buffer_clear(&reader->data);
-    reader->retry = -1;
 }
 
 static apr_status_t sse_reader_dispatch(sse_reader_t *reader)
@@ -252,7 +227,10 @@ static apr_status_t sse_reader_dispatch(sse_reader_t *reader)
         fields.retry = reader->retry;
         rv = reader->fn(reader->baton, &fields);
     }
-    sse_reader_clear(reader);
+    sse_buffer_clear(&reader->id);
+    sse_buffer_clear(&reader->event);
+    sse_buffer_clear(&reader->data);
+    reader->retry = -1;
     return rv;
 }
 
@@ -370,15 +348,12 @@ static apr_status_t sse_reader_read(sse_reader_t *reader, const char *buf,
 apr_status_t sse_reader_feed(sse_reader_t *reader, const char *buf,
                              apr_size_t len)
 {
-    apr_size_t skip;
+    apr_size_t skip = 1;
 
     if (len == 0 || reader->status != APR_SUCCESS) {
         return reader->status;
     }
-    if (reader->after_cr && *buf == '\n') {
-        skip = 1;
-    }
-    else {
+    if (!reader->after_cr || *buf != '\n') {
         skip = sse_reader_skip_bom(reader, buf, len);
     }
     reader->after_cr = buf[len - 1] == '\r';

@@ -11,27 +11,27 @@
 
 /* Why one field cannot be sent, in words. */
 typedef struct {
-    const char *line_break;
+    const char *line_break; /* NULL: it may have some */
     const char *nul;
     const char *utf8;
 } sse_refusal_t;
 
-#define SSE_REFUSAL(name)                                                      \
-    {                                                                          \
-        name " must not contain a line break",                                 \
-            name " must not contain a NUL byte", name " must be valid UTF-8"   \
-    }
+#define SSE_NO_BREAK(name) name " must not contain a line break"
+#define SSE_NO_BYTES(name)                                                     \
+    name " must not contain a NUL byte", name " must be valid UTF-8"
 
-static const sse_refusal_t sse_refusal_id = SSE_REFUSAL("id");
-static const sse_refusal_t sse_refusal_event = SSE_REFUSAL("event");
-static const sse_refusal_t sse_refusal_data = SSE_REFUSAL("data");
-static const sse_refusal_t sse_refusal_comment = SSE_REFUSAL("comment");
+/* A line break in a field of one line would let its author write other fields,
+ * or whole events, of his own. */
+static const sse_refusal_t sse_refusals[] = {
+    {SSE_NO_BREAK("id"), SSE_NO_BYTES("id")},
+    {SSE_NO_BREAK("event"), SSE_NO_BYTES("event")},
+    {NULL, SSE_NO_BYTES("data")},
+    {NULL, SSE_NO_BYTES("comment")},
+};
 
 sse_slice_t sse_slice(const char *str)
 {
-    sse_slice_t slice = {str, str ? strlen(str) : 0};
-
-    return slice;
+    return (sse_slice_t){str, str ? strlen(str) : 0};
 }
 
 static int sse_slice_has(const sse_slice_t *slice, int c)
@@ -45,38 +45,25 @@ static const char *sse_event_check_text(const sse_slice_t *text,
     if (!text->ptr) {
         return NULL;
     }
+    if (refusal->line_break &&
+        (sse_slice_has(text, '\r') || sse_slice_has(text, '\n'))) {
+        return refusal->line_break;
+    }
     if (sse_slice_has(text, '\0')) {
         return refusal->nul;
     }
     return sse_utf8_valid(text->ptr, text->len) ? NULL : refusal->utf8;
 }
 
-/* A field of one line: a line break would let its author write other fields,
- * or whole events, of his own. */
-static const char *sse_event_check_line(const sse_slice_t *line,
-                                        const sse_refusal_t *refusal)
-{
-    if (!line->ptr) {
-        return NULL;
-    }
-    if (sse_slice_has(line, '\r') || sse_slice_has(line, '\n')) {
-        return refusal->line_break;
-    }
-    return sse_event_check_text(line, refusal);
-}
-
 const char *sse_event_check(const sse_fields_t *fields)
 {
-    const char *why = sse_event_check_line(&fields->id, &sse_refusal_id);
+    const sse_slice_t *texts[] = {&fields->id, &fields->event, &fields->data,
+                                  &fields->comment};
+    const char *why = NULL;
+    int i;
 
-    if (!why) {
-        why = sse_event_check_line(&fields->event, &sse_refusal_event);
-    }
-    if (!why) {
-        why = sse_event_check_text(&fields->data, &sse_refusal_data);
-    }
-    if (!why) {
-        why = sse_event_check_text(&fields->comment, &sse_refusal_comment);
+    for (i = 0; i < 4 && !why; ++i) {
+        why = sse_event_check_text(texts[i], &sse_refusals[i]);
     }
     return why;
 }

@@ -10,7 +10,6 @@
 
 #include <string.h>
 
-#include "event/sse_json_number.h"
 #include "event/sse_json_text.h"
 #include "event/sse_room.h"
 
@@ -163,13 +162,9 @@ static int check_string(check_t *check, int is_name, int *has_escape)
 
 static int check_number(check_t *check)
 {
-    const char *p = check->p, *wrong = sse_json_number(&p, check->end);
+    const char *wrong = sse_json_number(&check->p, check->end);
 
-    if (wrong) {
-        return fail(check, check->p, wrong);
-    }
-    check->p = p;
-    return 1;
+    return !wrong || fail(check, check->p, wrong);
 }
 
 static int check_word(check_t *check)

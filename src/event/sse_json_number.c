@@ -2,11 +2,12 @@
  * mod_sse: Server-Sent Events for Apache httpd.
  * See LICENSE for the terms. */
 
+/* Whether a number is one that a double can hold: by its digits alone, as
+ * strtod() would go by the process's locale and need a copy. */
+
 #include <string.h>
 
-#include <apr.h>
-
-#include "event/sse_json_number.h"
+#include "event/sse_json_text.h"
 
 static const char malformed[] = "a malformed number";
 
@@ -60,9 +61,7 @@ static int is_too_large(const char *mantissa, const char *end,
     if (first == end) {
         return 0;
     }
-    if (!point) {
-        point = end;
-    }
+    point = point ? point : end;
     digits = exponent + (point > first ? point - first : point - first + 1);
     if (digits != TOO_LARGE_DIGITS) {
         return digits > TOO_LARGE_DIGITS;

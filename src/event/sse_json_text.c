@@ -8,11 +8,7 @@
 
 sse_json_walk_t sse_json_walk(sse_slice_t text)
 {
-    sse_json_walk_t walk;
-
-    walk.p = text.ptr;
-    walk.end = text.ptr + text.len;
-    return walk;
+    return (sse_json_walk_t){text.ptr, text.ptr + text.len};
 }
 
 int sse_json_peek(const sse_json_walk_t *walk)
@@ -39,9 +35,7 @@ static void skip_string(sse_json_walk_t *walk)
             ++walk->p;
         }
     }
-    if (walk->p < walk->end) {
-        ++walk->p;
-    }
+    walk->p += walk->p < walk->end;
 }
 
 sse_slice_t sse_json_skip_value(sse_json_walk_t *walk)

@@ -40,6 +40,11 @@ typedef struct {
  */
 apr_status_t sse_json_check(sse_slice_t text, sse_json_error_t *error);
 
+/** Read the number (RFC 8259, section 6) that begins at *p, with a digit or "-".
+ *  @param p out, where it is one: past it
+ *  @return NULL: it is one; else what is wrong, a static string */
+const char *sse_json_number(const char **p, const char *end);
+
 /** A place in a text: never past its end, whatever is in it. */
 typedef struct {
     const char *p;
