@@ -24,7 +24,6 @@
 #include "http/sse/sse_handler.h"
 #include "http/sse_rewrite.h"
 #include "http/status/sse_status.h"
-#include "notify/sse_backend.h"
 #include "notify/sse_notify.h"
 #include "notify/sse_watcher.h"
 #include "child/sse_child.h"
@@ -77,7 +76,7 @@ static void register_hooks(apr_pool_t *p)
     sse_handler_register();
     sse_status_register();
     sse_notify_register();
-    sse_backend_register();
+    sse_watcher_backend_register();
     sse_api_register();
 }
 

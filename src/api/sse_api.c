@@ -18,7 +18,7 @@
 #include "hub/sse_subscription.h"
 #include "mod_sse.h"
 #include "notify/sse_callbacks.h"
-#include "notify/sse_close.h"
+#include "notify/sse_notes.h"
 #include "notify/sse_watcher.h"
 #include "stream/open/sse_open.h"
 

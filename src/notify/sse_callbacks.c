@@ -70,7 +70,7 @@ sse_callbacks_t *sse_callbacks_find(request_rec *r)
 
 struct sse_watcher_t *sse_callbacks_watcher(const sse_callbacks_t *callbacks)
 {
-    return callbacks->watcher;
+    return callbacks ? callbacks->watcher : NULL;
 }
 
 void sse_callbacks_set_watcher(sse_callbacks_t *callbacks,

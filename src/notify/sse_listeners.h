@@ -8,7 +8,7 @@
  *
  * A listener is a constant with a function for each event that it can be told
  * of, registered before the children are made.  The C hooks of mod_sse.h
- * (sse_hooks.c), the callbacks of single requests (sse_callbacks.c) and the
+ * (sse_notify.c), the callbacks of single requests (sse_callbacks.c) and the
  * registry of open streams (sse_crash.c) are listeners like any other.
  *
  * An event that no listener wants costs a look at this registry: nothing is

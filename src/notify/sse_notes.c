@@ -9,10 +9,25 @@
 #include <unistd.h>
 
 #include "notify/sse_callbacks.h"
-#include "notify/sse_close.h"
 #include "sse_atomic.h"
 
 static apr_uint32_t count; /* atomic: of this child's, for their ids */
+
+const char *sse_close_name(sse_close_reason_e reason)
+{
+    static const char *const names[] = {
+        "none",        "client",  "reset",  "write-error", "dead-peer",
+        "slow-client", "max-age", "server", "complete",    "shutdown",
+        "stop",        "crash",   "error",  "poll"};
+
+    return (unsigned)reason < sizeof(names) / sizeof(names[0]) ? names[reason]
+                                                               : "unknown";
+}
+
+int sse_close_by_client(sse_close_reason_e reason)
+{
+    return reason >= SSE_CLOSE_CLIENT && reason <= SSE_CLOSE_DEAD_PEER;
+}
 
 sse_notes_t *sse_notes_create(request_rec *r, const char *channels)
 {

@@ -5,19 +5,26 @@
 /**
  * @file sse_notes.h
  * The log notes of a stream or a watched request: sse-stream, sse-close,
- * sse-events, sse-channel.
+ * sse-events, sse-channel; and the names of close reasons, one of which is
+ * sse-close.
  *
  * Set once, at the opening.  At the end only the bytes of the values change:
  * that takes no memory from the request's pool, which another thread may be
  * using.
  *
- * Threads: sse_notes_create() the request's; sse_notes_end() any, once.
+ * Threads: sse_notes_create() the request's; sse_notes_end() any, once; the rest any.
  */
 
 #ifndef SSE_NOTES_H
 #define SSE_NOTES_H
 
 #include "mod_sse.h"
+
+/** The reason's name as logs have it; "unknown" for a value that is none. */
+const char *sse_close_name(sse_close_reason_e reason);
+
+/** Whether the client left or vanished. */
+int sse_close_by_client(sse_close_reason_e reason);
 
 /** The values, in the request's pool. */
 typedef struct {

@@ -4,12 +4,73 @@
 
 #include "notify/sse_notify.h"
 
+#include <apr_optional_hooks.h>
 #include <stdlib.h>
 
 #include "loop/sse_workers.h"
 #include "notify/sse_callbacks.h"
 #include "notify/sse_crash.h"
-#include "notify/sse_hooks.h"
+
+/* -- The C hooks of mod_sse.h as a listener --------------------------------- */
+
+/* NULL until a module has registered one. */
+static apr_array_header_t *hooks_of(sse_tell_e event)
+{
+    return apr_optional_hook_get(event == SSE_TELL_OPENED   ? "stream_open"
+                                 : event == SSE_TELL_CLOSED ? "stream_close"
+                                                            : "stream_crashed");
+}
+
+static int wants(sse_tell_e event)
+{
+    const apr_array_header_t *hooks = hooks_of(event);
+
+    return hooks && hooks->nelts;
+}
+
+static void opened(sse_stream_t *stream, request_rec *r)
+{
+    apr_array_header_t *hooks = hooks_of(SSE_TELL_OPENED);
+    int i;
+
+    for (i = 0; i < hooks->nelts; ++i) {
+        APR_ARRAY_IDX(hooks, i, sse_LINK_stream_open_t).pFunc(stream, r);
+    }
+}
+
+static void closed(const sse_ended_t *ended)
+{
+    apr_array_header_t *hooks = hooks_of(SSE_TELL_CLOSED);
+    sse_close_t close = ended->close;
+    int i;
+
+    apr_pool_create(&close.pool, NULL);
+    apr_pool_tag(close.pool, "sse_close");
+    for (i = 0; i < hooks->nelts; ++i) {
+        APR_ARRAY_IDX(hooks, i, sse_LINK_stream_close_t)
+            .pFunc(ended->stream, ended->r, &close);
+    }
+    apr_pool_destroy(close.pool);
+}
+
+static void crashed(const sse_crash_t *crash)
+{
+    apr_array_header_t *hooks = hooks_of(SSE_TELL_CRASHED);
+    int i;
+
+    for (i = 0; i < hooks->nelts; ++i) {
+        APR_ARRAY_IDX(hooks, i, sse_LINK_stream_crashed_t).pFunc(crash);
+    }
+}
+
+static const sse_listener_t hooks_listener = {
+    .name = "hooks",
+    .mask = SSE_TELL_OPENED | SSE_TELL_CLOSED | SSE_TELL_CRASHED,
+    .wants = wants,
+    .opened = opened,
+    .closed = closed,
+    .crashed = crashed,
+};
 
 /* A stream is in the crash registry while the hooks have it; the request's own
  * callbacks run last. */
@@ -17,8 +78,10 @@ void sse_notify_register(void)
 {
     sse_listeners_add(&sse_callbacks_listener);
     sse_listeners_add(&sse_crash_listener);
-    sse_listeners_add(&sse_hooks_listener);
+    sse_listeners_add(&hooks_listener);
 }
+
+/* -- Ends, on a worker ----------------------------------------------------- */
 
 /* An ending that is on its way to a worker. */
 typedef struct {

@@ -4,7 +4,8 @@
 
 /**
  * @file sse_notify.h
- * How the listeners to an end are told: on a worker.
+ * This part's own listeners, of which the C hooks of mod_sse.h are one; and how
+ * the listeners to an end are told: on a worker.
  *
  * A listener that blocks must not delay any stream, so ends are told by a small
  * pool of threads.  Where a listener wants every end, the pool's first thread

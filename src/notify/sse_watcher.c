@@ -36,6 +36,138 @@ void sse_watcher_post(sse_watcher_t *watcher, sse_task_t *task)
     }
 }
 
+/* -- What listeners are told ----------------------------------------------- */
+
+#define AFTER(state) (1u << SSE_TOLD_##state)
+
+/* Behind which states each state comes.  An end that comes while a listener is
+ * still being told of the opening waits for that. */
+static const unsigned int after[] = {
+    [SSE_TOLD_OPENING] = AFTER(NOTHING),
+    [SSE_TOLD_OPEN] = AFTER(OPENING),
+    [SSE_TOLD_LATER] = AFTER(OPENING),
+    [SSE_TOLD_CLOSING] = AFTER(NOTHING) | AFTER(OPEN) | AFTER(LATER),
+    [SSE_TOLD_CLOSED] = AFTER(CLOSING),
+};
+
+/* Under the lock.  @return 0: not from the present state */
+static int transit(sse_watcher_t *watcher, sse_told_e to)
+{
+    int ok = (after[to] & 1u << watcher->told) != 0;
+
+    if (ok) {
+        watcher->told = to;
+        pthread_cond_broadcast(&watcher->cond);
+    }
+    return ok;
+}
+
+static int begin_opening(sse_watcher_t *watcher, sse_watch_mode_e mode)
+{
+    int opens;
+
+    pthread_mutex_lock(&watcher->lock);
+    opens = mode != SSE_WATCH_OFF && transit(watcher, SSE_TOLD_OPENING);
+    if (!opens && watcher->mode != SSE_WATCH_OFF && mode > watcher->mode) {
+        watcher->mode = mode;
+    }
+    pthread_mutex_unlock(&watcher->lock);
+    return opens;
+}
+
+static void end_opening(sse_watcher_t *watcher, sse_watch_mode_e mode)
+{
+    int has_ended;
+
+    pthread_mutex_lock(&watcher->lock);
+    watcher->mode = mode;
+    has_ended = !transit(watcher, SSE_TOLD_OPEN);
+    pthread_mutex_unlock(&watcher->lock);
+    if (has_ended) {
+        sse_loop_post(watcher->loop, &watcher->tell_task); /* has a reference */
+    }
+}
+
+/* Have its opening told, if that mode wants it and it was not told yet. */
+static void tell_opening(sse_watcher_t *watcher, sse_watch_mode_e mode)
+{
+    if (begin_opening(watcher, mode)) {
+        watcher->notes = sse_notes_create(watcher->r, "-");
+        sse_listeners_opened(NULL, watcher->r);
+        end_opening(watcher, mode);
+    }
+}
+
+static void on_told(sse_task_t *task)
+{
+    sse_watcher_t *watcher = sse_owner_of(task, sse_watcher_t, told_task);
+
+    pthread_mutex_lock(&watcher->lock);
+    transit(watcher, SSE_TOLD_CLOSED);
+    pthread_mutex_unlock(&watcher->lock);
+    sse_leave_count_down();
+    sse_watcher_release(watcher); /* tell_task's, which waited for this */
+}
+
+static int begin_closing(sse_watcher_t *watcher, int *was_opened)
+{
+    int ok;
+
+    pthread_mutex_lock(&watcher->lock);
+    *was_opened = watcher->told != SSE_TOLD_NOTHING;
+    ok =
+        !transit(watcher, SSE_TOLD_LATER) && transit(watcher, SSE_TOLD_CLOSING);
+    pthread_mutex_unlock(&watcher->lock);
+    return ok;
+}
+
+static void on_tell(sse_task_t *task)
+{
+    sse_watcher_t *watcher = sse_owner_of(task, sse_watcher_t, tell_task);
+    sse_ending_t ending = {0};
+    sse_ended_t *ended = &ending.ended;
+
+    if (!begin_closing(watcher, &ended->was_opened)) {
+        return;
+    }
+    ended->r = watcher->r;
+    ended->close.reason = sse_atomic_load(&watcher->reason);
+    ended->close.by_client = sse_close_by_client(ended->close.reason);
+    ended->close.status = watcher->status;
+    ended->close.opened = watcher->opened;
+    ended->close.closed = watcher->closed;
+    ended->close.bytes = watcher->r->bytes_sent;
+    ending.done = &watcher->told_task;
+    ending.loop = watcher->loop;
+    if (!sse_notify_end(&ending)) {
+        on_told(&watcher->told_task);
+    }
+}
+
+void sse_watcher_end(sse_watcher_t *watcher, sse_close_reason_e reason,
+                     apr_status_t status)
+{
+    if (sse_atomic_cas(&watcher->reason, SSE_CLOSE_NONE, (int)reason)) {
+        watcher->status = status;
+        watcher->closed = apr_time_now();
+        watcher->tell_task.run = on_tell;
+        watcher->told_task.run = on_told;
+        sse_watcher_post(watcher, &watcher->tell_task);
+    }
+}
+
+/* It has ended: wait until all have been told. */
+static void wait_until_told(sse_watcher_t *watcher)
+{
+    pthread_mutex_lock(&watcher->lock);
+    while (watcher->told != SSE_TOLD_CLOSED) {
+        pthread_cond_wait(&watcher->cond, &watcher->lock);
+    }
+    pthread_mutex_unlock(&watcher->lock);
+}
+
+/* -- The request's thread -------------------------------------------------- */
+
 void sse_watcher_init(sse_loop_t *child_loop)
 {
     loop = child_loop;
@@ -92,54 +224,11 @@ void sse_watcher_arm(request_rec *r, sse_watch_mode_e mode)
         sse_leave_count_up();
         apr_pool_pre_cleanup_register(first->pool, first, on_request_gone);
     }
-    sse_watcher_open(watcher, mode);
+    tell_opening(watcher, mode);
     if (is_new) {
         sse_watcher_give(watcher);
     }
     sse_signals_let_go();
-}
-
-struct sse_watcher_t *sse_watcher_of(request_rec *r)
-{
-    sse_callbacks_t *callbacks = sse_callbacks_find(r);
-    sse_watcher_t *watcher =
-        callbacks ? sse_callbacks_watcher(callbacks) : NULL;
-    int aborts = 0;
-
-    if (watcher) {
-        sse_signals_hold();
-        pthread_mutex_lock(&watcher->lock);
-        aborts = watcher->mode == SSE_WATCH_ABORT;
-        pthread_mutex_unlock(&watcher->lock);
-        sse_signals_let_go();
-    }
-    return aborts ? watcher : NULL;
-}
-
-int sse_watcher_begin_read(sse_watcher_t *watcher, int fd)
-{
-    int is_cut;
-
-    sse_signals_hold();
-    pthread_mutex_lock(&watcher->lock);
-    is_cut = watcher->is_cut;
-    watcher->read_fd = is_cut ? -1 : fd;
-    pthread_mutex_unlock(&watcher->lock);
-    sse_signals_let_go();
-    return !is_cut;
-}
-
-int sse_watcher_end_read(sse_watcher_t *watcher)
-{
-    int is_cut;
-
-    sse_signals_hold();
-    pthread_mutex_lock(&watcher->lock);
-    is_cut = watcher->is_cut;
-    watcher->read_fd = -1;
-    pthread_mutex_unlock(&watcher->lock);
-    sse_signals_let_go();
-    return !is_cut;
 }
 
 static void forget(request_rec *r, sse_callbacks_t *callbacks,
@@ -154,8 +243,7 @@ int sse_watcher_disarm(request_rec *r, int *is_open)
 {
     request_rec *first = sse_callbacks_first(r);
     sse_callbacks_t *callbacks = sse_callbacks_find(first);
-    sse_watcher_t *watcher =
-        callbacks ? sse_callbacks_watcher(callbacks) : NULL;
+    sse_watcher_t *watcher = sse_callbacks_watcher(callbacks);
 
     *is_open = 0;
     if (!watcher) {
@@ -233,8 +321,7 @@ static void pass_notes_on(request_rec *r)
 int sse_watcher_log(request_rec *r)
 {
     sse_callbacks_t *callbacks = sse_callbacks_find(r);
-    sse_watcher_t *watcher =
-        callbacks ? sse_callbacks_watcher(callbacks) : NULL;
+    sse_watcher_t *watcher = sse_callbacks_watcher(callbacks);
 
     if (!watcher || watcher->r != r || sse_loop_is_gone(loop)) {
         return DECLINED;
@@ -247,7 +334,7 @@ int sse_watcher_log(request_rec *r)
         pass_notes_on(r);
     }
     sse_leave_hold();
-    sse_watcher_wait(watcher);
+    wait_until_told(watcher);
     sse_callbacks_finish_wait(callbacks);
     sse_leave_let_go();
     forget(r, callbacks, watcher);

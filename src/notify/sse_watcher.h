@@ -49,22 +49,12 @@ void sse_watcher_arm(request_rec *r, sse_watch_mode_e mode);
  */
 int sse_watcher_disarm(request_rec *r, int *is_open);
 
+/** register_hooks: where SSEWatch is Abort, a proxied request ends at its back
+ *  end as well. */
+void sse_watcher_backend_register(void);
+
 /** fixups hook: arm where SSEWatch says so. */
 int sse_watcher_fixups(request_rec *r);
-
-/** The watcher of this request if SSEWatch is Abort, so that its handler's
- *  reads fail when the client leaves; or NULL.  Valid while the handler
- *  runs. */
-struct sse_watcher_t *sse_watcher_of(request_rec *r);
-
-/**
- * The handler's thread is about to read from this descriptor, which nobody else
- * uses until sse_watcher_end_read(): when the client leaves, it is shut down.
- * @return 0: the client has left
- */
-int sse_watcher_begin_read(struct sse_watcher_t *watcher, int fd);
-/** @return 0: the client has left meanwhile, or before */
-int sse_watcher_end_read(struct sse_watcher_t *watcher);
 
 /** log_transaction hook: the response is over. */
 int sse_watcher_log(request_rec *r);

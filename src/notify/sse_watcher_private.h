@@ -4,9 +4,9 @@
 
 /**
  * @file sse_watcher_private.h
- * What the files of a watcher share: the request's thread (sse_watcher.c), the
- * watching on the loop (sse_watcher_loop.c), and the telling of its opening and
- * its end (sse_watcher_tell.c).
+ * What the files of a watcher share: the request's thread and the telling
+ * (sse_watcher.c), the watching on the loop (sse_watcher_loop.c), and the reads
+ * from a back end (sse_watcher_backend.c).
  *
  * Threads: members are tagged.  The lock is a leaf but for the loop's queue.
  */
@@ -29,7 +29,7 @@ typedef enum {
     SSE_WATCHER_RETURNED   /**< the loop does not touch it any more */
 } sse_watcher_state_e;
 
-/** What the listeners have been told; see the table in sse_watcher_tell.c. */
+/** What the listeners have been told; see the table in sse_watcher.c. */
 typedef enum {
     SSE_TOLD_NOTHING,
     SSE_TOLD_OPENING, /**< the opening is being told */
@@ -56,7 +56,7 @@ typedef struct sse_watcher_t {
     pthread_cond_t cond;       /* one of the two states has changed */
     sse_watcher_state_e state; /* lock */
     sse_told_e told;           /* lock */
-    sse_watch_mode_e mode;     /* lock */
+    sse_watch_mode_e mode;     /* lock; set by the request's thread */
     int late;    /* lock: the client left when all had been produced */
     int is_cut;  /* lock: the handler's reads and writes are to fail */
     int read_fd; /* lock: what the handler's thread waits for, or -1 */
@@ -74,6 +74,10 @@ void sse_watcher_release(sse_watcher_t *watcher);
 /** Post one of its tasks, with a reference that the task drops. */
 void sse_watcher_post(sse_watcher_t *watcher, sse_task_t *task);
 
+/** It has ended for this reason, unless it had ended before; that is told. */
+void sse_watcher_end(sse_watcher_t *watcher, sse_close_reason_e reason,
+                     apr_status_t status);
+
 /* sse_watcher_loop.c */
 
 /** child_init. */
@@ -83,17 +87,5 @@ void sse_watcher_give(sse_watcher_t *watcher);
 /** Request thread: have it back from the loop.  The descriptor may be closed as
  *  soon as this returns.  Again without effect. */
 void sse_watcher_take_back(sse_watcher_t *watcher);
-
-/* sse_watcher_tell.c */
-
-/** Request thread: have its opening told, if that mode wants it and it was not
- *  told yet. */
-void sse_watcher_open(sse_watcher_t *watcher, sse_watch_mode_e mode);
-/** Any thread: it has ended for this reason, and that is told.
- *  @return 0: it had ended before */
-int sse_watcher_end(sse_watcher_t *watcher, sse_close_reason_e reason,
-                    apr_status_t status);
-/** Request thread, once it has ended: wait until all have been told. */
-void sse_watcher_wait(sse_watcher_t *watcher);
 
 #endif /* SSE_WATCHER_PRIVATE_H */

@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "notify/sse_close.h"
 #include "notify/sse_notify.h"
 #include "sse_atomic.h"
 #include "shared/sse_counters.h"
