@@ -186,13 +186,6 @@ typedef struct {
     apr_uint64_t number;
 } sse_lmdb_event_t;
 
-/** data.mdb and lock.mdb: which files these are, whatever their names. */
-#define SSE_LMDB_FILES 2
-typedef struct {
-    dev_t dev;
-    ino_t ino; /**< 0: not known */
-} sse_lmdb_file_t;
-
 typedef struct {
     sse_store_conf_t base;
     const char *dir;     /**< absolute */
@@ -204,9 +197,10 @@ typedef struct {
     apr_uint64_t room; /**< free on its disk, its own included; 0: not known */
     int sync;
     int share; /**< percent of the room that one owner may take */
-    /** The files that prepare() has left, which all children use; not known if
-     *  it has failed: then each child opens what comes. */
-    sse_lmdb_file_t *files;
+    /** atomic, shared by all children: the files that they use, a digest of
+     *  sse_lmdb_files.c's.  0: not known yet, as prepare() has failed; then
+     *  those that the first child opens. */
+    apr_uint64_t *files;
 } sse_lmdb_conf_t;
 
 /** A child's open store; in malloc()ed memory, freed by its pool's cleanup. */
@@ -220,8 +214,7 @@ typedef struct {
     /** The environment: const while any thread is active. */
     MDB_env *env; /**< NULL: it could not be opened yet */
     MDB_dbi db[SSE_DB_COUNT];
-    sse_lmdb_file_t files[SSE_LMDB_FILES]; /**< that are, or shall be, open */
-    const apr_uint32_t *lock;              /**< atomic: once it is set, const */
+    const apr_uint32_t *lock; /**< atomic: once it is set, const */
 
     apr_time_t looked;  /**< atomic: when the files were found in place */
     int is_replaced;    /**< atomic: others were found there */
@@ -344,14 +337,15 @@ void sse_lmdb_gate_leave(sse_lmdb_t *store, MDB_txn *txn);
 /** The path of a file in the store's directory. @return 0; ENAMETOOLONG */
 int sse_lmdb_path(const sse_lmdb_conf_t *conf, const char *name,
                   char path[SSE_LMDB_PATH_MAX]);
-/** Which files are there now. @return 0, or an errno: at least one is not */
-int sse_lmdb_files_find(const sse_lmdb_conf_t *conf, sse_lmdb_file_t *files);
-/** Whether these are the files that are, or shall be, open.
- *  @return 0; ESTALE: others are there; ENOENT and so on: none */
+/** Parent: the files that are there now are those that the children use. */
+void sse_lmdb_files_set(const sse_lmdb_conf_t *conf);
+/** Whether the files that are there now are those that the children use.
+ *  @return 0, also where these are not known; ESTALE: others are there; ENOENT
+ *          and so on: none */
 int sse_lmdb_files_compare(const sse_lmdb_t *store);
-/** Exclusive: note which files were opened. @return 0; ESTALE: not those that
- *  were to be opened */
-int sse_lmdb_files_note(sse_lmdb_t *store);
+/** Exclusive: whether the files that were opened are those that the children
+ *  use, or the first ones. @return 0; ESTALE: they are not; or an errno */
+int sse_lmdb_files_note(const sse_lmdb_t *store);
 /** Active, and there is an environment: whether it may be written to.
  *  @return as sse_lmdb_files_compare(), which is called once a second */
 int sse_lmdb_files_look(sse_lmdb_t *store);

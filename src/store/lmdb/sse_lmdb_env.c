@@ -492,7 +492,6 @@ apr_status_t sse_lmdb_open(sse_store_t **out, const sse_store_t *base,
     }
     store->base = *base;
     store->conf = (const sse_lmdb_conf_t *)conf;
-    memcpy(store->files, store->conf->files, sizeof(store->files));
     store->boot = sse_lmdb_boot();
     store->psize = (unsigned int)sysconf(_SC_PAGESIZE);
     store->soft = sse_lmdb_soft(store->conf->size / store->psize);

@@ -2,7 +2,7 @@
  * mod_sse: Server-Sent Events for Apache httpd.
  * See LICENSE for the terms. */
 
-/* Whether the store's files are still the ones that this child has open.
+/* Whether the store's files are still the ones that the children have open.
  *
  * The directory may be removed or replaced while the server runs.  Events
  * written to files that no name leads to are lost with the last child, and a
@@ -24,7 +24,7 @@
 
 #define LOOK_EVERY apr_time_from_sec(1)
 
-static const char *const names[SSE_LMDB_FILES] = {"data.mdb", "lock.mdb"};
+static const char *const names[] = {"data.mdb", "lock.mdb"};
 
 int sse_lmdb_path(const sse_lmdb_conf_t *conf, const char *name,
                   char path[SSE_LMDB_PATH_MAX])
@@ -34,61 +34,69 @@ int sse_lmdb_path(const sse_lmdb_conf_t *conf, const char *name,
     return len < SSE_LMDB_PATH_MAX ? 0 : ENAMETOOLONG;
 }
 
-int sse_lmdb_files_find(const sse_lmdb_conf_t *conf, sse_lmdb_file_t *files)
+/* Which files are there: FNV-1a over what the kernel knows them by, whatever
+ * their names; never 0.
+ * @param data out: data.mdb. @return 0, or an errno: one is missing */
+static int find(const sse_lmdb_conf_t *conf, apr_uint64_t *digest,
+                struct stat *data)
 {
     char path[SSE_LMDB_PATH_MAX];
     struct stat st;
     int i, rc;
 
-    for (i = 0; i < SSE_LMDB_FILES; ++i) {
+    *digest = APR_UINT64_C(0xcbf29ce484222325);
+    for (i = (int)(sizeof(names) / sizeof(names[0])) - 1; i >= 0; --i) {
         if ((rc = sse_lmdb_path(conf, names[i], path)) ||
             (rc = stat(path, &st) ? errno : 0)) {
             return rc;
         }
-        files[i].dev = st.st_dev;
-        files[i].ino = st.st_ino;
+        *digest = (*digest ^ st.st_dev) * APR_UINT64_C(0x100000001b3);
+        *digest = (*digest ^ st.st_ino) * APR_UINT64_C(0x100000001b3);
     }
+    *data = st;
+    *digest |= !*digest;
     return 0;
 }
 
-static int is_same(const sse_lmdb_file_t *a, const sse_lmdb_file_t *b)
+void sse_lmdb_files_set(const sse_lmdb_conf_t *conf)
 {
-    return a->dev == b->dev && a->ino == b->ino;
+    apr_uint64_t found;
+    struct stat data;
+
+    if (!find(conf, &found, &data)) {
+        __atomic_store_n(conf->files, found, __ATOMIC_RELAXED);
+    }
 }
 
 int sse_lmdb_files_compare(const sse_lmdb_t *store)
 {
-    sse_lmdb_file_t found[SSE_LMDB_FILES];
-    int rc;
+    apr_uint64_t known = __atomic_load_n(store->conf->files, __ATOMIC_RELAXED);
+    apr_uint64_t found;
+    struct stat data;
+    int rc = known ? find(store->conf, &found, &data) : 0;
 
-    if (!store->files[0].ino) {
-        return 0; /* not known yet: any will do */
-    }
-    rc = sse_lmdb_files_find(store->conf, found);
-    return rc ? rc
-           : is_same(&store->files[0], &found[0]) &&
-                   is_same(&store->files[1], &found[1])
-               ? 0
-               : ESTALE;
+    return known && !rc && found != known ? ESTALE : rc;
 }
 
-int sse_lmdb_files_note(sse_lmdb_t *store)
+int sse_lmdb_files_note(const sse_lmdb_t *store)
 {
-    sse_lmdb_file_t opened;
-    struct stat st;
-    int fd, rc = 0;
+    apr_uint64_t found, known = 0;
+    struct stat data, opened;
+    int fd, rc = find(store->conf, &found, &data);
 
-    if (!store->files[0].ino) {
-        rc = sse_lmdb_files_find(store->conf, store->files);
-    }
     if (rc || (rc = mdb_env_get_fd(store->env, &fd)) ||
-        (rc = fstat(fd, &st) ? errno : 0)) {
+        (rc = fstat(fd, &opened) ? errno : 0)) {
         return rc;
     }
-    opened.dev = st.st_dev;
-    opened.ino = st.st_ino;
     /* They may have been replaced while they were opened. */
-    return is_same(&opened, &store->files[0]) ? 0 : ESTALE;
+    if (opened.st_dev != data.st_dev || opened.st_ino != data.st_ino) {
+        return ESTALE;
+    }
+    return __atomic_compare_exchange_n(store->conf->files, &known, found, 0,
+                                       __ATOMIC_RELAXED, __ATOMIC_RELAXED) ||
+                   known == found
+               ? 0
+               : ESTALE;
 }
 
 static int is_deleted(const sse_lmdb_t *store)

@@ -370,8 +370,8 @@ apr_status_t sse_lmdb_prepare(const sse_store_conf_t *conf, apr_uid_t uid,
 
     *notice = NULL;
     rv = prepare(&job);
-    if (!rv && sse_lmdb_files_find(job.conf, job.conf->files)) {
-        memset(job.conf->files, 0, SSE_LMDB_FILES * sizeof(*job.conf->files));
+    if (rv == APR_SUCCESS) {
+        sse_lmdb_files_set(job.conf);
     }
     return rv;
 }

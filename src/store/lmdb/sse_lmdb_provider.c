@@ -8,6 +8,7 @@
 
 #include <apr_file_info.h>
 #include <apr_lib.h>
+#include <apr_shm.h>
 #include <apr_strings.h>
 
 #include "store/lmdb/sse_lmdb.h"
@@ -122,6 +123,17 @@ static const char *set_one(sse_lmdb_conf_t *conf, apr_pool_t *pool,
                         arg);
 }
 
+static const char *share_files(sse_lmdb_conf_t *conf, apr_pool_t *pool)
+{
+    apr_shm_t *shm;
+
+    if (apr_shm_create(&shm, sizeof(*conf->files), NULL, pool)) {
+        return "there is no shared memory: see the system's limits";
+    }
+    conf->files = apr_shm_baseaddr_get(shm); /* all zero */
+    return NULL;
+}
+
 static const char *configure(sse_store_conf_t **out, apr_pool_t *pool,
                              const char *dir, int argc, const char *const *argv)
 {
@@ -132,8 +144,8 @@ static const char *configure(sse_store_conf_t **out, apr_pool_t *pool,
     conf->runtime = apr_pstrdup(pool, dir);
     conf->size = SIZE_DEFAULT;
     conf->share = 100;
-    conf->files = apr_pcalloc(pool, SSE_LMDB_FILES * sizeof(*conf->files));
-    err = set_dir(conf, pool, "sse");
+    err = share_files(conf, pool);
+    err = err ? err : set_dir(conf, pool, "sse");
     for (i = 0; i < argc && !err; ++i) {
         err = set_one(conf, pool, argv[i]);
     }
