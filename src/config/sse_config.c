@@ -125,24 +125,24 @@ static int share_of(int threads, int percent)
     return n > 1 ? n : 1;
 }
 
-int sse_conf_max_threads(const server_rec *s, int threads)
+static int threads_of(const server_rec *s, int threads, int most)
 {
     int n = max_threads(s);
 
     if (n < 0) {
         return share_of(threads, -n);
     }
-    return n < threads ? n : threads;
+    return n < most ? n : most;
+}
+
+int sse_conf_max_threads(const server_rec *s, int threads)
+{
+    return threads_of(s, threads, threads);
 }
 
 int sse_conf_max_threads_http2(const server_rec *s, int threads)
 {
-    int n = max_threads(s), most = share_of(threads, SSE_MAX_THREADS_PERCENT);
-
-    if (n < 0) {
-        return share_of(threads, -n);
-    }
-    return n < most ? n : most;
+    return threads_of(s, threads, share_of(threads, SSE_MAX_THREADS_PERCENT));
 }
 
 const char *sse_conf_max_threads_text(const server_rec *s, apr_pool_t *pool)

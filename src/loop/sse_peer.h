@@ -59,8 +59,7 @@ apr_status_t sse_peer_open(sse_peer_t *peer, sse_loop_t *loop, int fd,
                            int half_keep, const sse_peer_events_t *events);
 
 /** The same for a descriptor that others may close at any time, as an MPM does
- *  for its threads when a child is to stop at once: the peer has a duplicate.
- *  */
+ *  for its threads when a child is to stop at once: the peer duplicates it. */
 apr_status_t sse_peer_open_shared(sse_peer_t *peer, sse_loop_t *loop, int fd,
                                   int half_keep,
                                   const sse_peer_events_t *events);

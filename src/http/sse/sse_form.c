@@ -6,6 +6,7 @@
 
 #include <apr_strings.h>
 
+#include "config/sse_values.h"
 #include "http/sse/sse_post.h"
 
 static int hex(char c)
@@ -61,10 +62,16 @@ static int set(sse_post_t *post, sse_slice_t *slot, const char *field,
 
 static int set_retry(sse_post_t *post, sse_fields_t *event, sse_slice_t value)
 {
+    const char *text = apr_pstrmemdup(post->pool, value.ptr, value.len);
+
     if (event->retry >= 0) {
         return repeated(post, "retry");
     }
-    return sse_post_retry(post, value, &event->retry);
+    if (strlen(text) != value.len || !sse_values_count(text, &event->retry) ||
+        event->retry > SSE_POST_RETRY_MAX) {
+        return sse_post_refuse_retry(post);
+    }
+    return OK;
 }
 
 /* @param is_form whether data and id are fields, and others are not allowed;

@@ -257,7 +257,7 @@ int sse_handler_forget(request_rec *r)
         }
     }
     if (rv != APR_SUCCESS) {
-        sse_post_store_failed(r, rv, &problem);
+        sse_post_store_failed(r, rv, 0, &problem);
         return sse_reply_error(r, problem.status, "%s", problem.text);
     }
     return answer_ok(r, channels, ids, 0);

@@ -78,13 +78,6 @@ static const char *names_of(request_rec *r, const apr_array_header_t *channels)
     return names;
 }
 
-static int is_acceptable(request_rec *r)
-{
-    const char *accept = apr_table_get(r->headers_in, "Accept");
-
-    return sse_accept_quality(accept, "text", "event-stream") > 0;
-}
-
 static int answer_misdirected(request_rec *r)
 {
     return sse_reply_error(r, HTTP_MISDIRECTED_REQUEST,
@@ -100,10 +93,9 @@ static int answer_full(request_rec *r, const char *why)
                                "try again later",
                                why);
     }
-    return sse_reply_error(
-        r, HTTP_SERVICE_UNAVAILABLE,
-        "the server has no thread for the callbacks of another "
-        "stream; try again later");
+    return sse_reply_error(r, HTTP_SERVICE_UNAVAILABLE,
+                           "the server has no thread for the callbacks of "
+                           "another stream; try again later");
 }
 
 /* @param rv of sse_open_run(): only if it refused is there surely still a
@@ -114,10 +106,9 @@ static int answer_refused(request_rec *r, int rv)
     case HTTP_SERVICE_UNAVAILABLE:
         return answer_full(r, apr_table_get(r->notes, "sse-refused"));
     case HTTP_TOO_MANY_REQUESTS:
-        return sse_reply_error(
-            r, rv,
-            "this address has as many streams open as it may "
-            "(SSEMaxStreamsPerClient); close one first");
+        return sse_reply_error(r, rv,
+                               "this address has as many streams open as it "
+                               "may (SSEMaxStreamsPerClient); close one first");
     case HTTP_MISDIRECTED_REQUEST:
         return answer_misdirected(r);
     default:
@@ -155,11 +146,12 @@ static int subscribe(request_rec *r, const apr_array_header_t *channels)
 
 int sse_handler_subscribe(request_rec *r)
 {
+    const char *accept = apr_table_get(r->headers_in, "Accept");
     apr_array_header_t *channels;
     int rv;
 
     sse_cors_answer(r);
-    if (!is_acceptable(r)) {
+    if (!sse_accept_quality(accept, "text", "event-stream")) {
         return sse_reply_error(r, HTTP_NOT_ACCEPTABLE,
                                "this URL answers text/event-stream only, which "
                                "the request's Accept rules out");

@@ -154,24 +154,6 @@ int sse_post_refuse_key(sse_post_t *post)
                            "give each event of a batch its own id");
 }
 
-int sse_post_retry(sse_post_t *post, sse_slice_t text, apr_int64_t *retry)
-{
-    apr_int64_t value = 0;
-    apr_size_t i;
-
-    for (i = 0; i < text.len && value <= SSE_POST_RETRY_MAX; ++i) {
-        if (text.ptr[i] < '0' || text.ptr[i] > '9') {
-            break;
-        }
-        value = value * 10 + (text.ptr[i] - '0');
-    }
-    if (!text.len || i < text.len || value > SSE_POST_RETRY_MAX) {
-        return sse_post_refuse_retry(post);
-    }
-    *retry = value;
-    return OK;
-}
-
 /* The event's own key or the header's; if both are given they must be equal. */
 static int read_key(sse_post_t *post, sse_fields_t *event)
 {
@@ -215,13 +197,16 @@ int sse_post_begin(sse_post_t *post)
     return post->seen > 1 && post->key.ptr ? sse_post_refuse_key(post) : OK;
 }
 
-/* Have the event wait, once for each channel, for sse_post_flush(). */
-static int add_waiting(sse_post_t *post, const sse_fields_t *event)
+int sse_post_add(sse_post_t *post, const sse_fields_t *event)
 {
     const sse_history_t *history = sse_conf_history(post->r);
-    int i, channels = post->channels->nelts;
+    sse_fields_t checked = *event;
+    int i, channels = post->channels->nelts, status = check(post, &checked);
     sse_append_t *items;
 
+    if (status != OK) {
+        return status;
+    }
     if (!sse_room_double(&post->waiting,
                          (apr_size_t)(post->n_waiting + channels) *
                              sizeof(*items))) {
@@ -231,23 +216,14 @@ static int add_waiting(sse_post_t *post, const sse_fields_t *event)
     for (i = 0; i < channels; ++i) {
         sse_publish_item(&items[post->n_waiting++],
                          APR_ARRAY_IDX(post->channels, i, sse_channel_t).key,
-                         event, history);
+                         &checked, history);
     }
     return OK;
 }
 
-int sse_post_add(sse_post_t *post, const sse_fields_t *event)
+int sse_post_store_failed(request_rec *r, apr_status_t rv, int some,
+                          sse_problem_t *problem)
 {
-    sse_fields_t checked = *event;
-    int status = check(post, &checked);
-
-    return status == OK ? add_waiting(post, &checked) : status;
-}
-
-static int append_failed(request_rec *r, apr_status_t rv, const sse_ids_t *ids,
-                         sse_problem_t *problem)
-{
-    int some = ids && ids->made;
     const char *then = "; try again later";
     int status = HTTP_INSUFFICIENT_STORAGE;
 
@@ -260,8 +236,7 @@ static int append_failed(request_rec *r, apr_status_t rv, const sse_ids_t *ids,
         then = "";
         break;
     case SSE_STORE_EBUSY:
-        /* A client that just obeys Retry-After would repeat the first
-         * events. */
+        /* A client that just obeys Retry-After would repeat the first ones. */
         if (!some) {
             apr_table_setn(r->err_headers_out, "Retry-After",
                            SSE_POST_RETRY_AFTER);
@@ -280,12 +255,6 @@ static int append_failed(request_rec *r, apr_status_t rv, const sse_ids_t *ids,
                            sse_publish_reason(rv), then);
 }
 
-int sse_post_store_failed(request_rec *r, apr_status_t rv,
-                          sse_problem_t *problem)
-{
-    return append_failed(r, rv, NULL, problem);
-}
-
 int sse_post_flush(sse_post_t *post)
 {
     sse_append_t *items = (sse_append_t *)(void *)post->waiting.ptr;
@@ -297,7 +266,8 @@ int sse_post_flush(sse_post_t *post)
     }
     rv = sse_publish_append(items, post->n_waiting);
     if (rv != APR_SUCCESS) {
-        return append_failed(post->r, rv, post->ids, &post->problem);
+        return sse_post_store_failed(post->r, rv, post->ids->made > 0,
+                                     &post->problem);
     }
     for (i = 0; i < post->n_waiting; ++i) {
         sse_ids_add(post->ids, items[i].id);

@@ -107,9 +107,6 @@ int sse_post_begin(sse_post_t *post);
  */
 int sse_post_add(sse_post_t *post, const sse_fields_t *event);
 
-/** Parse a retry, in milliseconds. @return OK or 400 */
-int sse_post_retry(sse_post_t *post, sse_slice_t text, apr_int64_t *retry);
-
 /**
  * Append all waiting events, for every channel, in one transaction.
  * @return OK or the problem's status (507, 500: nothing of it was published)
@@ -124,8 +121,9 @@ int sse_form_read(sse_post_t *post);  /**< application/x-www-form-urlencoded */
 int sse_plain_read(sse_post_t *post); /**< text/plain, with the query string */
 
 /** The problem when the store has refused events: 507 if it or its disk is
- *  full, 503 if another process has it locked, else 500. */
-int sse_post_store_failed(request_rec *r, apr_status_t rv,
+ *  full, 503 if another process has it locked, else 500.
+ *  @param some whether events before these were published */
+int sse_post_store_failed(request_rec *r, apr_status_t rv, int some,
                           sse_problem_t *problem);
 
 #endif /* SSE_POST_H */
