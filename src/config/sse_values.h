@@ -58,12 +58,10 @@ int sse_values_has_word(const apr_array_header_t *words, const char *word);
  *  variables must be one, of at most max bytes. */
 int sse_values_may_be_channel(const char *text, apr_size_t max);
 
-/**
- * "*" or scheme://host[:port].
- * @param origin out: as browsers send it (HTML, "serialization of an origin"),
- *        in lower case and without the scheme's default port
- * @return NULL, or what is wrong with the text
- */
+/** "*" or scheme://host[:port].
+ *  @param origin out: as browsers send it (HTML, "serialization of an origin"),
+ *         in lower case and without the scheme's default port
+ *  @return NULL, or what is wrong with the text */
 const char *sse_values_origin(apr_pool_t *pool, const char *text,
                               const char **origin);
 

@@ -41,22 +41,18 @@ typedef int sse_body_fn(void *baton, const char *buf, apr_size_t len);
 /** register_hooks. */
 void sse_body_register(void);
 
-/**
- * Read the body and pass on each piece as it arrives.
- * @return OK at its end; what fn returned; else the problem's status
- */
+/** Read the body and pass on each piece as it arrives.
+ *  @return OK at its end; what fn returned; else the problem's status */
 int sse_body_each(request_rec *r, sse_body_fn *fn, void *baton,
                   sse_problem_t *problem);
 
-/**
- * Read the whole body.  If its Content-Length exceeds the limit it is refused
- * unread, and the client gets no 100 Continue.
- * @param pool the body's lifetime; its memory is mapped, grows with what
- *        arrives, and is unmapped with the pool
- * @param too_large the problem's text (413) if the body exceeds the limit
- * @param body out: the caller may modify it
- * @return OK or the problem's status
- */
+/** Read the whole body.  If its Content-Length exceeds the limit it is refused
+ *  unread, and the client gets no 100 Continue.
+ *  @param pool the body's lifetime; its memory is mapped, grows with what
+ *         arrives, and is unmapped with the pool
+ *  @param too_large the problem's text (413) if the body exceeds the limit
+ *  @param body out: the caller may modify it
+ *  @return OK or the problem's status */
 int sse_body_whole(request_rec *r, apr_size_t limit, const char *too_large,
                    apr_pool_t *pool, char **body, apr_size_t *len,
                    sse_problem_t *problem);

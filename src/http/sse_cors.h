@@ -19,11 +19,9 @@
  *  Access-Control headers of a response.  Before its first byte. */
 void sse_cors_answer(request_rec *r);
 
-/**
- * Set the headers that answer a preflight request; nothing if it is none.
- * @param reading the methods that an origin allowed by "*" may use
- * @param all those that a listed origin may use
- */
+/** Set the headers that answer a preflight request; nothing if it is none.
+ *  @param reading the methods that an origin allowed by "*" may use
+ *  @param all those that a listed origin may use */
 void sse_cors_preflight(request_rec *r, const char *reading, const char *all);
 
 /** Whether SSEAllowOrigin names this origin; "*" names none. */

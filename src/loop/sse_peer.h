@@ -79,13 +79,11 @@ typedef struct {
     int keepalive, idle, interval, count, rto_max;
 } sse_peer_probing_t;
 
-/**
- * Have the kernel probe a silent peer, and end the connection if the peer does
- * not answer within the time-out.
- * @param timeout 0: leave it to the kernel's defaults
- * @param had out: for sse_peer_unprobe(); NULL: several streams share the
- *        connection; the shortest time-out holds, for good
- */
+/** Have the kernel probe a silent peer, and end the connection if the peer does
+ *  not answer within the time-out.
+ *  @param timeout 0: leave it to the kernel's defaults
+ *  @param had out: for sse_peer_unprobe(); NULL: several streams share the
+ *         connection; the shortest time-out holds, for good */
 void sse_peer_probe(int fd, apr_interval_time_t timeout,
                     sse_peer_probing_t *had);
 
@@ -98,12 +96,10 @@ typedef enum {
     SSE_PEER_DEAD     /**< it has not answered within the time-out */
 } sse_peer_answer_e;
 
-/**
- * Whether the peer still acknowledges, be it only the probes of a full window.
- * @param now in milliseconds
- * @param dead the time-out, in milliseconds
- * @param since in and out: since when the peer owes an answer, or 0
- */
+/** Whether the peer still acknowledges, be it only the probes of a full window.
+ *  @param now in milliseconds
+ *  @param dead the time-out, in milliseconds
+ *  @param since in and out: since when the peer owes an answer, or 0 */
 sse_peer_answer_e sse_peer_ask(int fd, apr_uint64_t now, apr_uint64_t dead,
                                apr_uint64_t *since);
 
@@ -113,11 +109,9 @@ apr_uint64_t sse_peer_acknowledged(int fd);
 /** How the peer has closed, or SSE_CLOSE_NONE.  Does not block. */
 sse_close_reason_e sse_peer_look(int fd, int half_keep);
 
-/**
- * The close reason of a failed write.
- * @param status as the filters returned it: mod_ssl hides a time-out
- * @param dead what sse_peer_probe() was given
- */
+/** The close reason of a failed write.
+ *  @param status as the filters returned it: mod_ssl hides a time-out
+ *  @param dead what sse_peer_probe() was given */
 sse_close_reason_e sse_peer_write_reason(int fd, apr_status_t status,
                                          apr_interval_time_t dead);
 

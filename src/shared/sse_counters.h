@@ -43,12 +43,10 @@ typedef enum {
  *  @return an error: there is no memory */
 apr_status_t sse_counters_prepare(apr_pool_t *process_pool, apr_uint32_t slots);
 
-/**
- * child_init: take a slot.
- * @param born when the child began: identifies it, with the pid
- * @return whether there was a free slot; a child without one is not counted,
- *         and seems dead to the others
- */
+/** child_init: take a slot.
+ *  @param born when the child began: identifies it, with the pid
+ *  @return whether there was a free slot; a child without one is not counted,
+ *          and seems dead to the others */
 int sse_counters_enter(pid_t pid, apr_time_t born);
 
 /** For a child without a slot: whether it is the first since the last start or

@@ -91,14 +91,12 @@ apr_status_t sse_quota_init(sse_quota_t *quota, apr_uint32_t clients,
 void sse_quota_key(sse_quota_key_t *key, sse_quota_kind_e kind,
                    const char *text);
 
-/**
- * Count one more under each of these keys, at most one of each kind.  Any
- * thread that may block.
- * @param pid this process
- * @param claim out: for sse_quota_release()
- * @param which out: for SSE_QUOTA_REFUSED and SSE_QUOTA_FULL, the first of the
- *        wants that cannot be had
- */
+/** Count one more under each of these keys, at most one of each kind.  Any
+ *  thread that may block.
+ *  @param pid this process
+ *  @param claim out: for sse_quota_release()
+ *  @param which out: for SSE_QUOTA_REFUSED and SSE_QUOTA_FULL, the first of the
+ *         wants that cannot be had */
 sse_quota_e sse_quota_acquire(sse_quota_t *quota, pid_t pid,
                               const sse_quota_want_t *wants, int n,
                               sse_quota_claim_t *claim, int *which);

@@ -12,13 +12,11 @@
 #ifndef SSE_ACCEPT_H
 #define SSE_ACCEPT_H
 
-/**
- * The quality of a type, by the most specific range that matches it.
- * Parameters other than q are ignored.
- * @param accept the header's value; NULL: everything is accepted
- * @param type,subtype in lower case
- * @return thousandths: 0 (ruled out) to 1000
- */
+/** The quality of a type, by the most specific range that matches it.
+ *  Parameters other than q are ignored.
+ *  @param accept the header's value; NULL: everything is accepted
+ *  @param type,subtype in lower case
+ *  @return thousandths: 0 (ruled out) to 1000 */
 int sse_accept_quality(const char *accept, const char *type,
                        const char *subtype);
 

@@ -36,14 +36,12 @@ typedef struct {
     sse_slice_t key;
 } sse_channel_t;
 
-/**
- * The channels of this request: those of SSEChannel, else the URL path.
- * Duplicates are left out.
- * @param channels out: of sse_channel_t, at least one, in r->pool
- * @return OK, or DONE, which the handler is to return: an error was answered
- *         (400: not 1 to 400 bytes of UTF-8 without control characters; 500:
- *         an expression failed, and its error is logged)
- */
+/** The channels of this request: those of SSEChannel, else the URL path.
+ *  Duplicates are left out.
+ *  @param channels out: of sse_channel_t, at least one, in r->pool
+ *  @return OK, or DONE, which the handler is to return: an error was answered
+ *          (400: not 1 to 400 bytes of UTF-8 without control characters; 500:
+ *          an expression failed, and its error is logged) */
 int sse_handler_channels(request_rec *r, apr_array_header_t **channels);
 
 #endif /* SSE_HANDLER_H */

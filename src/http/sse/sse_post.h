@@ -100,11 +100,9 @@ const char *sse_post_size_text(const sse_post_t *post);
  *  @return OK, or 400 if there may be only one */
 int sse_post_begin(sse_post_t *post);
 
-/**
- * Check the event that was begun, and have it wait.  Its id is the publisher's
- * idempotency key.  Its slices must live as long as post->pool.
- * @return OK or the problem's status
- */
+/** Check the event that was begun, and have it wait.  Its id is the publisher's
+ *  idempotency key.  Its slices must live as long as post->pool.
+ *  @return OK or the problem's status */
 int sse_post_add(sse_post_t *post, const sse_fields_t *event);
 
 /**
