@@ -4,11 +4,9 @@
 
 /**
  * @file sse_config.h
- * Directives: reading, merging, defaults.
- *
- * SSE_DIR_MEMBERS lists what a location may set.  The structure, its creation,
- * its merging and the accessors are made from the list, which also has the
- * defaults.
+ * Directives: reading, merging, defaults.  The structure of what a location may
+ * set, its creation, its merging and its accessors are made from the list
+ * SSE_DIR_MEMBERS.
  *
  * Threads: written while the configuration is read; const afterwards.
  */

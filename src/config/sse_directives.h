@@ -5,9 +5,8 @@
 /**
  * @file sse_directives.h
  * What each directive takes: a file of rows for each topic, and what they
- * share.  A directive has a function of its own unless it takes a word or a
- * time.  Messages name the directive, the value and what is allowed; httpd puts
- * the file and the line in front.
+ * share.  Messages name the directive, the value and what is allowed; httpd
+ * puts the file and the line in front.
  *
  * Threads: the one that reads the configuration; a request's for .htaccess.
  */

@@ -7,9 +7,9 @@
  * Hosts that have the same hub but different channels.
  *
  * A hub in the main server's configuration belongs to every virtual host, but
- * each host has channels of its own namespace, by default its ServerName.  What
- * is published to one host (localhost, say) is then seen by no subscriber of
- * another, for no visible reason.  So this is logged at each start.
+ * each host has channels of its own namespace, by default its ServerName, so
+ * that no subscriber of one host sees what is published to another (localhost,
+ * say).  As nothing else shows why, this is logged at each start.
  *
  * Threads: the parent's, in post_config.
  */

@@ -5,9 +5,7 @@
 /**
  * @file sse_mpm.h
  * How many processes and threads httpd has, and whether these numbers suit
- * streams.
- *
- * The MPM can be queried.  mod_http2 cannot, so its numbers are read from the
+ * streams.  mod_http2 cannot be queried, so its numbers are read from the
  * configuration.
  *
  * Threads: sse_mpm_read() and sse_mpm_warn() the parent's, in post_config; the
@@ -32,7 +30,6 @@ typedef struct {
 /** post_config: read them, for sse_mpm(). */
 void sse_mpm_read(void);
 
-/** The numbers. */
 const sse_mpm_t *sse_mpm(void);
 
 /** post_config: if a location has streams, log which numbers end streams or

@@ -19,12 +19,10 @@
 
 #include <httpd.h>
 
-/**
- * Whether a page sent this request that may not publish here.  A page may if
- * SSEAllowOrigin lists its Origin, or if it is this host's own.  A request from
- * a program has no Origin and is never refused.
- * @return NULL: it may; else the reason, and what to configure (403)
- */
+/** Whether a page sent this request that may not publish here: its Origin is
+ *  neither listed by SSEAllowOrigin nor this host's own.  A program sends no
+ *  Origin and is never refused.
+ *  @return NULL: it may; else the reason, and what to configure (403) */
 const char *sse_origin_refused(request_rec *r);
 
 #endif /* SSE_ORIGIN_H */

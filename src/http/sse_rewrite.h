@@ -6,17 +6,16 @@
  * @file sse_rewrite.h
  * A location with one of our handlers keeps it.
  *
- * Most applications come with an .htaccess file that passes every path without
- * a file to one program (a front controller), and a channel's path has no file.
- * mod_rewrite does that in the fixups, after the configuration has chosen the
- * handler, by replacing the handler with its own.  So the request is saved
- * before mod_rewrite's fixups and restored after them.  If mod_rewrite refuses
- * or redirects a request the fixups end, and that holds; so do the variables
- * and cookies that it sets.
+ * Many an .htaccess file passes every path without a file to one program (a
+ * front controller), and a channel's path has no file.  mod_rewrite does that
+ * in the fixups, by replacing the handler with its own.  So the request is
+ * saved before mod_rewrite's fixups and restored after them.  If mod_rewrite
+ * refuses or redirects a request the fixups end, and that holds; so do the
+ * variables and cookies that it sets.
  *
- * Rules of a server or virtual host, and ProxyPass, apply before any location
- * is looked up.  Those of mod_rewrite do not change the handler; a request that
- * mod_proxy has taken stays with mod_proxy, which is logged.
+ * Rules of a server or virtual host, and ProxyPass, come before the locations.
+ * Those of mod_rewrite do not change the handler; a request that mod_proxy has
+ * taken stays with mod_proxy, which is logged.
  *
  * Threads: the request's.
  */

@@ -5,9 +5,8 @@
 /**
  * @file sse_log.h
  * Log lines of the loop, written by a worker: the log may be a pipe whose
- * program has stopped reading, which would stop every stream of the child.
- *
- * A few lines may wait for the worker; others are dropped and counted.
+ * program has stopped reading, which would stop every stream of the child.  A
+ * few lines may wait for the worker; others are dropped and counted.
  *
  * Threads: any.
  */

@@ -5,10 +5,8 @@
 /**
  * @file sse_loop.h
  * The event loop of a child: sockets, timers, and tasks that other threads post
- * to it.
- *
- * Built on libuv.  The loop has a thread of its own, made in child_init with
- * all signals blocked.  Nothing on it may block, and no user code runs on it.
+ * to it.  Built on libuv, with a thread of its own, made in child_init with all
+ * signals blocked.  Nothing on it may block, and no user code runs on it.
  *
  * Threads: sse_loop_post(), sse_loop_urge(), sse_loop_is_gone() and
  * sse_loop_stop() any; the rest the loop's.
@@ -45,12 +43,10 @@ apr_status_t sse_loop_create(sse_loop_t **loop);
 /** Start its thread. @param pool the thread's */
 apr_status_t sse_loop_start(sse_loop_t *loop, apr_pool_t *pool);
 
-/**
- * Stop the thread, and wait for it with a time-out: prefork stops inside a
- * signal handler, so the interrupted thread may have what the loop waits for.
- * Only atomics and uv_async_send() are used, for the same reason.
- * @return whether the thread has ended; if not, its memory must be left alone
- */
+/** Stop the thread, and wait for it with a time-out: prefork stops inside a
+ *  signal handler, so the interrupted thread may have what the loop waits for.
+ *  For the same reason only atomics and uv_async_send() are used.
+ *  @return whether the thread has ended; if not, leave its memory alone */
 int sse_loop_stop(sse_loop_t *loop, apr_interval_time_t wait);
 
 /** Run the task on the loop, after those posted before it.  It may be posted
@@ -67,7 +63,7 @@ int sse_loop_is_gone(const sse_loop_t *loop);
 void sse_loop_on_urgent(sse_loop_t *loop, void (*fn)(void *), void *baton);
 void sse_loop_urge(sse_loop_t *loop);
 
-/** The time of this turn of the loop, in milliseconds of its clock. */
+/** This turn's time, in milliseconds of the loop's clock. */
 apr_uint64_t sse_loop_now(sse_loop_t *loop);
 
 /** For the caller's own handles. */

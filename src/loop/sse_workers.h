@@ -10,12 +10,10 @@
  * A job never runs on the thread that posts it: foreign code on the loop would
  * stop every stream of the child.  So the poster reserves the kind first, when
  * a failure can still be answered or logged.  The first thread of a reserved
- * kind stays for the child's life, and at worst later jobs wait for it.
- * Further threads are made while all are busy, up to the kind's limit, and end
- * when they have been idle for a second.
- *
- * apr_thread_pool makes no thread while one is idle, even if that one has been
- * given a job already, so that the second of two jobs waits for the first.
+ * kind stays, and at worst later jobs wait for it.  Further threads are made
+ * while all are busy, up to the kind's limit, and end when idle for a second.
+ * (apr_thread_pool makes none while one is idle, even if that one has been
+ * given a job already, so that the second of two jobs waits for the first.)
  *
  * Threads: any, but for sse_workers_finish().  The pools' threads have all
  * signals blocked.

@@ -5,12 +5,9 @@
 /**
  * @file sse_memory.h
  * Gives memory back to the system after many connections have been closed, or
- * large bodies published.
- *
- * That memory is allocated on many threads and freed on others, and the C
- * library keeps free pages below a piece in use or cached by a thread: some
- * 10 MB after 10,000 streams, and for each thread the largest pieces that it
- * has freed.
+ * large bodies published.  The C library keeps free pages below a piece in use
+ * or cached by a thread: some 10 MB after 10,000 streams, and for each thread
+ * the largest pieces that it has freed.
  *
  * Threads: the loop's, but for sse_memory_trim(); a worker does the trimming.
  */

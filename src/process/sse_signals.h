@@ -6,11 +6,10 @@
  * @file sse_signals.h
  * prefork stops a child by a signal, whose handler ends the process whatever
  * its one request thread was doing: within a write, or holding a lock that the
- * loop needs for calling back at a stream's end.
- *
- * So that thread blocks these signals while it runs our code, and the loop,
- * seeing that one is pending, ends the streams as with any other MPM.  Threads
- * of the other MPMs have all signals blocked, and nothing here has an effect.
+ * loop needs for callbacks.  So that thread blocks these signals while it runs
+ * our code, and the loop, seeing that one is pending, ends the streams as with
+ * any other MPM.  Threads of the other MPMs have all signals blocked, and
+ * nothing here has an effect.
  *
  * Threads: the request's; sse_signals_pending() any.
  */

@@ -8,15 +8,13 @@
  * all children of a server.
  *
  * A key is what has a limit: the server, a host, a client's address, or the
- * processes of prefork.  Before it opens, a stream is counted under each of its
- * keys, all of them or none, and when it is over it is counted no longer.  A
- * limit of N lets in N, whatever comes at the same time, and refuses none
- * below.
+ * processes of prefork.  A stream is counted under each of its keys, all of
+ * them or none, from before it opens until it is over.  A limit of N lets in N,
+ * whatever comes at the same time, and refuses none below.
  *
- * The table is in shared memory.  Each of its entries is the count of one key
- * for one child, so that a key's count is the sum over its entries, and what a
- * dead child held is known.  Owner and count are one word, changed as one.
- * Hence:
+ * Each entry of the table, in shared memory, is the count of one key for one
+ * child: a key's count is the sum over its entries, and what a dead child held
+ * is known.  Owner and count are one word, changed as one.  Hence:
  *
  * - Counts go up under the table's lock only, so that a count below the limit
  *   stays below it until the claim is made.

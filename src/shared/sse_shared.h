@@ -25,15 +25,11 @@ typedef enum {
     SSE_SHARED_REPLACED /**< all zero: older children have other memory */
 } sse_shared_e;
 
-/**
- * Get the memory of this name.
- * @param layout a number that changes with the meaning of the bytes
- * @param pool the process's
- * @param memory out: size bytes, for as long as the server runs, or until it is
- *        replaced
- * @param how out: what is in it
- * @return an error: there is none
- */
+/** Get the memory of this name.
+ *  @param layout a number that changes with the meaning of the bytes
+ *  @param pool the process's
+ *  @param memory out: size bytes, until the server ends or they are replaced
+ *  @return an error: there is none */
 apr_status_t sse_shared_get(const char *name, apr_uint32_t layout,
                             apr_size_t size, apr_pool_t *pool, void **memory,
                             sse_shared_e *how);

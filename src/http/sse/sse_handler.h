@@ -4,11 +4,9 @@
 
 /**
  * @file sse_handler.h
- * The front end "sse": what each method does.
- *
- * sse_handler.c chooses by method.  Of what is posted, sse_feed.c, sse_json.c
- * and sse_form.c read one type of body each, and sse_post.c gives the events to
- * the store.
+ * The front end "sse": sse_handler.c chooses by method.  Of what is posted,
+ * sse_feed.c, sse_json.c and sse_form.c read one type of body each, and
+ * sse_post.c gives the events to the store.
  *
  * Threads: the request's.
  */
@@ -24,10 +22,9 @@
 void sse_handler_register(void);
 
 /* The methods; each returns what the handler returns. */
-int sse_handler_subscribe(request_rec *r); /**< GET and HEAD; in a file of its
-                                                own */
-int sse_handler_publish(request_rec *r);   /**< POST; likewise */
-int sse_handler_forget(request_rec *r);    /**< DELETE; with POST */
+int sse_handler_subscribe(request_rec *r); /**< GET and HEAD */
+int sse_handler_publish(request_rec *r);   /**< POST */
+int sse_handler_forget(request_rec *r);    /**< DELETE */
 
 /** A channel of a request: its name as the user knows it, and the store's key
  *  for it. */

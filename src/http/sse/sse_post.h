@@ -4,11 +4,9 @@
 
 /**
  * @file sse_post.h
- * The events of a POST, checked, on their way into the store.
- *
- * A reader, one for each type of body, decodes events and adds them;
- * sse_post_flush() appends all that were added in one transaction and keeps
- * their ids for the response.
+ * The events of a POST, checked, on their way into the store.  A reader, one
+ * for each type of body, decodes events and adds them; sse_post_flush() appends
+ * them in one transaction and keeps their ids for the response.
  *
  * Threads: the request's.
  */
@@ -105,10 +103,8 @@ int sse_post_begin(sse_post_t *post);
  *  @return OK or the problem's status */
 int sse_post_add(sse_post_t *post, const sse_fields_t *event);
 
-/**
- * Append all waiting events, for every channel, in one transaction.
- * @return OK or the problem's status (507, 500: nothing of it was published)
- */
+/** Append all waiting events, for every channel, in one transaction.
+ *  @return OK, or the problem's status: nothing of it was published */
 int sse_post_flush(sse_post_t *post);
 
 /* The readers, which read the whole body and add or flush all of its events.
