@@ -34,9 +34,8 @@ APLOG_USE_MODULE(sse);
 #define STEP         apr_time_from_msec(2)
 
 typedef struct {
-    sse_store_t *store; /* NULL: it could not be opened, see the log */
     sse_loop_t *loop;
-    sse_hub_t *hub;     /* NULL: likewise */
+    sse_hub_t *hub;     /* NULL: no store could be opened, see the log */
     server_rec *server; /* the main one, to log with */
     apr_time_t born;    /* with the pid, which child it is */
     int is_counted;     /* it has a slot in the counters */
@@ -114,27 +113,28 @@ static int publishers(void)
 /* Any thread, also one of the store's own. */
 static void announce(void) { sse_broadcast_send(sse_parent()->appended); }
 
-static apr_status_t start_hub(child_t *child, apr_pool_t *pool)
+static apr_status_t open_hub(child_t *child, apr_pool_t *pool)
 {
     const sse_parent_t *parent = sse_parent();
-    apr_status_t rv =
-        sse_store_open(&child->store, parent->conf, announce, pool);
+    const char *report;
+    sse_store_t *store;
+    apr_status_t rv = sse_store_open(&store, parent->conf, announce, pool);
 
-    if (rv == APR_SUCCESS) {
-        sse_store_limit(child->store, publishers(),
-                        query(AP_MPMQ_IS_THREADED) ? NULL : may_stay);
-        /* Without a slot in the counters it would count as dead. */
-        if (child->is_counted) {
-            sse_crash_init(child->server, child->loop, parent->ended,
-                           sse_store_private_dir(parent->conf), child->born,
-                           pool);
-        }
-        rv = sse_hub_create(&child->hub, child->loop, child->store,
-                            parent->appended, child->server, pool);
-    }
     if (rv != APR_SUCCESS) {
-        child->store = NULL;
-        child->hub = NULL;
+        return rv;
+    }
+    sse_store_limit(store, publishers(),
+                    query(AP_MPMQ_IS_THREADED) ? NULL : may_stay);
+    /* Without a slot in the counters it would count as dead. */
+    if (child->is_counted) {
+        sse_crash_init(child->server, child->loop, parent->ended,
+                       sse_store_private_dir(parent->conf), child->born, pool);
+    }
+    rv = sse_hub_create(&child->hub, child->loop, store, parent->appended,
+                        child->server, pool);
+    report = rv == APR_SUCCESS ? sse_store_report(store) : NULL;
+    if (report) {
+        ap_log_error(APLOG_MARK, APLOG_ERR, 0, child->server, "%s", report);
     }
     return rv;
 }
@@ -142,18 +142,13 @@ static apr_status_t start_hub(child_t *child, apr_pool_t *pool)
 /* The parts that have handles on the loop. */
 static void init_parts(child_t *child, apr_pool_t *pool)
 {
-    const char *report;
     apr_status_t rv;
 
     sse_signals_init(!query(AP_MPMQ_IS_THREADED));
     sse_leave_init(child->loop, !query(AP_MPMQ_IS_THREADED));
     sse_open_init(child->loop, query(AP_MPMQ_IS_ASYNC));
     sse_watcher_init(child->loop);
-    rv = start_hub(child, pool);
-    report = rv == APR_SUCCESS ? sse_store_report(child->store) : NULL;
-    if (report) {
-        ap_log_error(APLOG_MARK, APLOG_ERR, 0, child->server, "%s", report);
-    }
+    rv = open_hub(child, pool);
     if (rv != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_CRIT, rv, child->server,
                      "cannot open the event store: this child answers 503; "
@@ -216,22 +211,15 @@ void sse_child_init(apr_pool_t *pchild, server_rec *s)
     apr_pool_pre_cleanup_register(pchild, child, stop_loop);
 }
 
-static void wait_until_told(void)
-{
-    apr_interval_time_t left;
-
-    for (left = STOP_WAIT; left > 0 && sse_leave_count(); left -= STEP) {
-        apr_sleep(STEP);
-    }
-}
-
 void sse_child_stopping(apr_pool_t *pchild, int graceful)
 {
+    apr_interval_time_t left = graceful ? 0 : STOP_WAIT;
+
     if (!this_child) {
         return;
     }
     sse_leave_begin(graceful ? SSE_LEAVE_GRACEFUL : SSE_LEAVE_AT_ONCE);
-    if (!graceful) {
-        wait_until_told();
+    for (; left > 0 && sse_leave_count(); left -= STEP) {
+        apr_sleep(STEP);
     }
 }

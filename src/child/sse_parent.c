@@ -25,14 +25,6 @@ static sse_parent_t parent = {-1, -1, NULL}; /* const after post_config */
 
 const sse_parent_t *sse_parent(void) { return &parent; }
 
-/* As old as the server, so that children of two generations wake each other. */
-static apr_status_t prepare_broadcasts(void)
-{
-    parent.appended = sse_broadcast_make("sse_broadcast_appended");
-    parent.ended = sse_broadcast_make("sse_broadcast_ended");
-    return parent.appended < 0 || parent.ended < 0 ? errno : APR_SUCCESS;
-}
-
 /* The owner of the store: root's children become another user. */
 static uid_t store_user(void)
 {
@@ -44,12 +36,9 @@ static gid_t store_group(void)
     return geteuid() ? (gid_t)-1 : ap_unixd_config.group_id;
 }
 
-/* The first configuration that is used is number 1. */
-static int is_restart(void) { return ap_state_query(AP_SQ_CONFIG_GEN) > 1; }
-
-/* An error ends the server.  At a start somebody is there to see it; a restart
- * may come from log rotation at night, and must not take all the sites of the
- * server down for its events. */
+/* An error ends the server at its start, when somebody is there to see it.  A
+ * restart (a generation above 1) may come from log rotation at night, and must
+ * not take all the sites of the server down for its events. */
 static int prepare_store(apr_pool_t *pconf, server_rec *s)
 {
     const char *problem, *notice = NULL;
@@ -66,7 +55,7 @@ static int prepare_store(apr_pool_t *pconf, server_rec *s)
     }
     rv = sse_store_prepare(parent.conf, store_user(), store_group(), &notice,
                            pconf);
-    if (rv != APR_SUCCESS && is_restart()) {
+    if (rv != APR_SUCCESS && ap_state_query(AP_SQ_CONFIG_GEN) > 1) {
         ap_log_error(APLOG_MARK, APLOG_ERR, 0, s,
                      "SSEStore: %s.  The server goes on; requests that need "
                      "the store are refused until it can be used, which is "
@@ -124,7 +113,11 @@ int sse_parent_post_config(apr_pool_t *pconf, apr_pool_t *plog,
     sse_mpm_read();
     sse_mpm_warn(s, sse_front_is_hub, ptemp);
     sse_hosts_tell(s, sse_front_is_hub, ptemp);
-    rv = prepare_broadcasts();
+    /* As old as the server, so that children of two generations wake each
+     * other. */
+    parent.appended = sse_broadcast_make("sse_broadcast_appended");
+    parent.ended = sse_broadcast_make("sse_broadcast_ended");
+    rv = parent.appended < 0 || parent.ended < 0 ? errno : APR_SUCCESS;
     if (rv == APR_SUCCESS) {
         rv = sse_counters_prepare(s->process->pool, SSE_COUNTERS_SLOTS);
     }
