@@ -4,7 +4,6 @@
 
 #include "conn/sse_conn.h"
 
-#include <httpd.h>
 #include <http_connection.h>
 #include <apr_portable.h>
 #include <http_core.h>

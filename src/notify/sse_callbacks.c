@@ -14,11 +14,6 @@
 
 extern module AP_MODULE_DECLARE_DATA sse_module;
 
-typedef enum {
-    SSE_WATCH_WAITING,
-    SSE_WATCH_OVER /**< ran, is running, was cancelled, or did not match */
-} sse_watch_state_e;
-
 /** One registration. */
 struct sse_watch_t {
     sse_callbacks_t *callbacks; /* const */
@@ -26,8 +21,8 @@ struct sse_watch_t {
     apr_uint32_t reasons;       /* const */
     sse_close_fn *fn;           /* const */
     void *baton;                /* const */
-    sse_watch_state_e state;    /* lock */
     sse_watch_t *next;          /* lock */
+    int is_over; /* lock: ran, is running, was cancelled, or did not match */
 };
 
 struct sse_callbacks_t {
@@ -111,39 +106,6 @@ void sse_callbacks_release(sse_callbacks_t *callbacks)
     free(callbacks);
 }
 
-static apr_status_t on_request_gone(void *callbacks)
-{
-    sse_callbacks_release(callbacks);
-    return APR_SUCCESS;
-}
-
-static void on_late(sse_task_t *task);
-static void run_late(sse_job_t *job);
-
-sse_callbacks_t *sse_callbacks_of(request_rec *r, sse_loop_t *loop)
-{
-    request_rec *first = sse_callbacks_first(r);
-    sse_callbacks_t *callbacks = sse_callbacks_find(first);
-
-    if (!callbacks) {
-        callbacks = calloc(1, sizeof(*callbacks));
-        if (!callbacks) {
-            abort();
-        }
-        callbacks->refs = 1;
-        callbacks->loop = loop;
-        callbacks->last = &callbacks->first;
-        callbacks->late_task.run = on_late;
-        callbacks->late_job.run = run_late;
-        pthread_mutex_init(&callbacks->lock, NULL);
-        pthread_cond_init(&callbacks->cond, NULL);
-        apr_pool_cleanup_register(first->pool, callbacks, on_request_gone,
-                                  apr_pool_cleanup_null);
-        ap_set_module_config(first->request_config, &sse_module, callbacks);
-    }
-    return callbacks;
-}
-
 /* -- Pins ------------------------------------------------------------------ */
 
 /* Under the lock. */
@@ -180,13 +142,9 @@ void sse_callbacks_unpin(sse_callbacks_t *callbacks)
 void sse_callbacks_finish(sse_callbacks_t *callbacks, sse_task_t *task)
 {
     pthread_mutex_lock(&callbacks->lock);
-    if (callbacks->pins) {
-        callbacks->when_free = task;
-    }
-    else {
-        callbacks->is_gone = 1;
-        sse_loop_post(callbacks->loop, task);
-    }
+    ++callbacks->pins;
+    callbacks->when_free = task;
+    unpin(callbacks);
     pthread_mutex_unlock(&callbacks->lock);
 }
 
@@ -206,20 +164,17 @@ void sse_callbacks_finish_wait(sse_callbacks_t *callbacks)
 static void call(sse_callbacks_t *callbacks, sse_watch_t *watch)
 {
     sse_close_t close = callbacks->close;
+    int runs = !watch->is_over && watch->reasons & (1u << close.reason);
 
-    if (watch->state != SSE_WATCH_WAITING) {
-        return;
+    watch->is_over = 1;
+    if (runs) {
+        pthread_mutex_unlock(&callbacks->lock);
+        apr_pool_create(&close.pool, NULL);
+        apr_pool_tag(close.pool, "sse_close");
+        watch->fn(watch->r, &close, watch->baton);
+        apr_pool_destroy(close.pool);
+        pthread_mutex_lock(&callbacks->lock);
     }
-    watch->state = SSE_WATCH_OVER;
-    if (!(watch->reasons & (1u << close.reason))) {
-        return;
-    }
-    pthread_mutex_unlock(&callbacks->lock);
-    apr_pool_create(&close.pool, NULL);
-    apr_pool_tag(close.pool, "sse_close");
-    watch->fn(watch->r, &close, watch->baton);
-    apr_pool_destroy(close.pool);
-    pthread_mutex_lock(&callbacks->lock);
 }
 
 /* Under the lock: run all callbacks, including those added meanwhile. */
@@ -271,12 +226,11 @@ static void closed(const sse_ended_t *ended)
 }
 
 const sse_listener_t sse_callbacks_listener = {
-    .name = "callbacks",
     .wants_end = wants_end,
     .closed = closed,
 };
 
-/* Worker: with a pin and a reference, taken by start_late(). */
+/* Worker: with a pin and a reference, taken by append(). */
 static void run_late(sse_job_t *job)
 {
     sse_callbacks_t *callbacks = sse_owner_of(job, sse_callbacks_t, late_job);
@@ -297,6 +251,36 @@ static void on_late(sse_task_t *task)
 
 /* -- Registering ----------------------------------------------------------- */
 
+static apr_status_t on_request_gone(void *callbacks)
+{
+    sse_callbacks_release(callbacks);
+    return APR_SUCCESS;
+}
+
+sse_callbacks_t *sse_callbacks_of(request_rec *r, sse_loop_t *loop)
+{
+    request_rec *first = sse_callbacks_first(r);
+    sse_callbacks_t *callbacks = sse_callbacks_find(first);
+
+    if (!callbacks) {
+        callbacks = calloc(1, sizeof(*callbacks));
+        if (!callbacks) {
+            abort();
+        }
+        callbacks->refs = 1;
+        callbacks->loop = loop;
+        callbacks->last = &callbacks->first;
+        callbacks->late_task.run = on_late;
+        callbacks->late_job.run = run_late;
+        pthread_mutex_init(&callbacks->lock, NULL);
+        pthread_cond_init(&callbacks->cond, NULL);
+        apr_pool_cleanup_register(first->pool, callbacks, on_request_gone,
+                                  apr_pool_cleanup_null);
+        ap_set_module_config(first->request_config, &sse_module, callbacks);
+    }
+    return callbacks;
+}
+
 static sse_watch_t *create(sse_callbacks_t *callbacks, request_rec *r,
                            apr_uint32_t reasons, sse_close_fn *fn, void *baton)
 {
@@ -315,12 +299,19 @@ static sse_watch_t *create(sse_callbacks_t *callbacks, request_rec *r,
 }
 
 /* Under the lock. */
-static void start_late(sse_callbacks_t *callbacks)
+static void append(sse_callbacks_t *callbacks, sse_watch_t *watch)
 {
-    callbacks->is_running = 1;
-    ++callbacks->pins;
-    sse_callbacks_acquire(callbacks);
-    sse_loop_post(callbacks->loop, &callbacks->late_task);
+    *callbacks->last = watch;
+    callbacks->last = &watch->next;
+    if (!callbacks->todo) {
+        callbacks->todo = watch;
+    }
+    if (callbacks->is_closed && !callbacks->is_running) {
+        callbacks->is_running = 1;
+        ++callbacks->pins;
+        sse_callbacks_acquire(callbacks);
+        sse_loop_post(callbacks->loop, &callbacks->late_task);
+    }
 }
 
 apr_status_t sse_callbacks_add(sse_callbacks_t *callbacks, request_rec *r,
@@ -333,40 +324,29 @@ apr_status_t sse_callbacks_add(sse_callbacks_t *callbacks, request_rec *r,
     if (rv != APR_SUCCESS) {
         return rv;
     }
-    rv = APR_EOF;
     watch = create(callbacks, r, reasons, fn, baton);
     pthread_mutex_lock(&callbacks->lock);
-    if (!callbacks->is_gone) {
-        *callbacks->last = watch;
-        callbacks->last = &watch->next;
-        if (!callbacks->todo) {
-            callbacks->todo = watch;
-        }
-        if (callbacks->is_closed && !callbacks->is_running) {
-            start_late(callbacks);
-        }
+    if (callbacks->is_gone) {
+        free(watch);
+        rv = APR_EOF;
+    }
+    else {
+        append(callbacks, watch);
         if (out) {
             *out = watch;
         }
-        rv = APR_SUCCESS;
     }
     pthread_mutex_unlock(&callbacks->lock);
-    if (rv != APR_SUCCESS) {
-        free(watch);
-    }
     return rv;
 }
 
 apr_status_t sse_callbacks_cancel(sse_watch_t *watch)
 {
-    sse_callbacks_t *callbacks = watch->callbacks;
-    apr_status_t rv = APR_EOF;
+    int was_over;
 
-    pthread_mutex_lock(&callbacks->lock);
-    if (watch->state == SSE_WATCH_WAITING) {
-        watch->state = SSE_WATCH_OVER;
-        rv = APR_SUCCESS;
-    }
-    pthread_mutex_unlock(&callbacks->lock);
-    return rv;
+    pthread_mutex_lock(&watch->callbacks->lock);
+    was_over = watch->is_over;
+    watch->is_over = 1;
+    pthread_mutex_unlock(&watch->callbacks->lock);
+    return was_over ? APR_EOF : APR_SUCCESS;
 }

@@ -10,11 +10,11 @@
 #include <unistd.h>
 
 #include "loop/sse_broadcast.h"
-#include "loop/sse_workers.h"
 #include "loop/sse_complain.h"
-#include "sse_atomic.h"
-#include "shared/sse_counters.h"
+#include "loop/sse_workers.h"
 #include "notify/sse_registry.h"
+#include "shared/sse_counters.h"
+#include "sse_atomic.h"
 
 APLOG_USE_MODULE(sse);
 
@@ -68,7 +68,6 @@ static void closed(const sse_ended_t *ended)
 static int wants(sse_tell_e event) { return self.registry != NULL; }
 
 const sse_listener_t sse_crash_listener = {
-    .name = "crash",
     .mask = SSE_TELL_OPENED | SSE_TELL_CLOSED,
     .wants = wants,
     .opened = opened,
@@ -151,20 +150,6 @@ static void on_ended(sse_broadcast_t *broadcast)
 
 /* -- Making it ------------------------------------------------------------- */
 
-static apr_status_t open_registry(const char *dir, apr_pool_t *pool)
-{
-    apr_status_t rv = sse_registry_open(&self.registry, dir, self.owner, pool);
-
-    if (rv != APR_SUCCESS) {
-        self.registry = NULL;
-        ap_log_error(APLOG_MARK, APLOG_ERR, rv, self.server,
-                     "cannot make %s/open.%s: if this child is killed, "
-                     "stream_crashed will not run for its streams; " ADVICE,
-                     dir, self.owner);
-    }
-    return rv;
-}
-
 void sse_crash_init(server_rec *s, sse_loop_t *loop, int fd, const char *dir,
                     apr_time_t born, apr_pool_t *pool)
 {
@@ -173,8 +158,15 @@ void sse_crash_init(server_rec *s, sse_loop_t *loop, int fd, const char *dir,
     self.server = s;
     apr_snprintf(self.owner, sizeof(self.owner), "%" APR_UINT64_T_HEX_FMT ".%x",
                  (apr_uint64_t)born, (unsigned)getpid());
-    if (!sse_listeners_want(SSE_TELL_CRASHED) ||
-        open_registry(dir, pool) != APR_SUCCESS) {
+    if (!sse_listeners_want(SSE_TELL_CRASHED)) {
+        return;
+    }
+    rv = sse_registry_open(&self.registry, dir, self.owner, pool);
+    if (rv != APR_SUCCESS) {
+        ap_log_error(APLOG_MARK, APLOG_ERR, rv, s,
+                     "cannot make %s/open.%s: if this child is killed, "
+                     "stream_crashed will not run for its streams; " ADVICE,
+                     dir, self.owner);
         return;
     }
     self.job.run = claim;

@@ -12,12 +12,11 @@
  * registry of open streams (sse_crash.c) are listeners like any other.
  *
  * An event that no listener wants costs a look at this registry: nothing is
- * allocated, posted or locked for it.  Whoever has something to tell asks
- * sse_listeners_want() first, where telling needs preparation.
+ * allocated, posted or locked for it.  Where telling needs preparation, ask
+ * sse_listeners_want() first.
  *
- * Each event is told in this child, of what happens in this child, except that
- * another child tells of a crash.  "First" and "last" are this child's own: a
- * listener that is about the whole server counts over all children itself.
+ * Each event is told in the child where it happens, a crash in another one.
+ * "First" and "last" count this child's subscribers only.
  *
  * Threads: sse_listeners_add() in register_hooks or earlier; everything else
  * any thread.  On which thread a listener is told stands at each of its
@@ -49,8 +48,6 @@ typedef struct {
 } sse_ended_t;
 
 typedef struct {
-    const char *name;
-
     /** The events to be told of, each time.  Their functions are set. */
     apr_uint32_t mask;
 

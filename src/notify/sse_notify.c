@@ -64,7 +64,6 @@ static void crashed(const sse_crash_t *crash)
 }
 
 static const sse_listener_t hooks_listener = {
-    .name = "hooks",
     .mask = SSE_TELL_OPENED | SSE_TELL_CLOSED | SSE_TELL_CRASHED,
     .wants = wants,
     .opened = opened,

@@ -34,7 +34,7 @@ struct sse_registry_t {
 
 /** An opening that has not been closed. */
 typedef struct {
-    const char *name, *value;
+    const char *value;
     apr_off_t at; /* where its line begins */
 } entry_t;
 
@@ -48,21 +48,19 @@ static apr_status_t last_error(void)
 /* "+name value" or "-name", anything behind. */
 static void read_line(apr_hash_t *open, char *line, apr_off_t at)
 {
-    apr_pool_t *pool = apr_hash_pool_get(open);
-    char *name = line + 1, *space = strchr(line, ' ');
+    char *space = strchr(line, ' ');
     entry_t *entry = NULL;
 
     if (space) {
-        *space = '\0';
+        *space++ = '\0';
     }
     if (*line == '+' && space) {
-        entry = apr_palloc(pool, sizeof(*entry));
-        entry->name = name;
-        entry->value = space + 1;
+        entry = apr_palloc(apr_hash_pool_get(open), sizeof(*entry));
+        entry->value = space;
         entry->at = at;
     }
     if (entry || *line == '-') {
-        apr_hash_set(open, name, APR_HASH_KEY_STRING, entry);
+        apr_hash_set(open, line + 1, APR_HASH_KEY_STRING, entry);
     }
 }
 
@@ -127,7 +125,8 @@ static apr_status_t copy_open(const sse_registry_t *registry, int fd,
     for (i = apr_hash_first(pool, open); i; i = apr_hash_next(i)) {
         entry = apr_hash_this_val(i);
         used += (apr_size_t)apr_snprintf(lines + used, len - used, "+%s %s\n",
-                                         entry->name, entry->value);
+                                         (const char *)apr_hash_this_key(i),
+                                         entry->value);
     }
     rv = rv ? rv : append(fd, size, lines, used);
     apr_pool_destroy(pool);
@@ -179,13 +178,13 @@ static int is_at_path(const sse_registry_t *registry)
 static void look_after(sse_registry_t *registry)
 {
     apr_time_t now = apr_time_now();
-    int is_due =
-        now - registry->checked >= CHECK_EVERY || now < registry->checked;
+    int is_due = registry->size >= registry->most;
 
-    if (is_due) {
+    if (now - registry->checked >= CHECK_EVERY || now < registry->checked) {
         registry->checked = now;
+        is_due |= !is_at_path(registry);
     }
-    if (registry->size >= registry->most || (is_due && !is_at_path(registry))) {
+    if (is_due) {
         renew(registry);
     }
 }
@@ -304,7 +303,7 @@ static apr_status_t tell(const claim_t *claim, int fd)
     for (i = apr_hash_first(claim->pool, open); i; i = apr_hash_next(i)) {
         entry = apr_hash_this_val(i);
         strike(fd, entry);
-        claim->fn(claim->baton, entry->name, entry->value);
+        claim->fn(claim->baton, apr_hash_this_key(i), entry->value);
     }
     return rv;
 }

@@ -10,9 +10,8 @@
  * Each child has a file of its own in the store's directory, "open.OWNER", and
  * appends a line when a stream opens and another when it closes: no child waits
  * for another one, nor for the disk, since the entries matter only while the
- * machine runs.  A file that is large, and mostly of closed streams, is written
- * anew.  Where the file is no longer at its path, because the directory was
- * moved or removed, it is written anew there as soon as that is possible.
+ * machine runs.  A file that is large, or no longer at its path as the
+ * directory was moved or removed, is written anew with what is open.
  *
  * When its owner is dead, a file is claimed by renaming it to
  * "open.OWNER~CLAIMER": of all claimers one succeeds, and where the claimer
@@ -49,7 +48,7 @@ apr_status_t sse_registry_open(sse_registry_t **registry, const char *dir,
 apr_status_t sse_registry_add(sse_registry_t *registry, const char *name,
                               const char *value, apr_pool_t *pool);
 
-/** That it is not there is no error.
+/** An entry that is not there is no error.
  *  @return APR_SUCCESS, also on a full disk; or the cause */
 apr_status_t sse_registry_remove(sse_registry_t *registry, const char *name);
 

@@ -174,8 +174,7 @@ void sse_watcher_init(sse_loop_t *child_loop)
     sse_watcher_loop_init(loop);
 }
 
-static sse_watcher_t *create(request_rec *r, sse_callbacks_t *callbacks,
-                             sse_watch_mode_e mode)
+static sse_watcher_t *create(request_rec *r, sse_callbacks_t *callbacks)
 {
     sse_watcher_t *watcher = calloc(1, sizeof(*watcher));
 
@@ -187,7 +186,6 @@ static sse_watcher_t *create(request_rec *r, sse_callbacks_t *callbacks,
     watcher->loop = loop;
     watcher->callbacks = callbacks;
     sse_callbacks_acquire(callbacks);
-    watcher->mode = mode;
     watcher->fd = sse_conn_fd(r->connection);
     watcher->read_fd = -1;
     watcher->half_keep =
@@ -219,7 +217,7 @@ void sse_watcher_arm(request_rec *r, sse_watch_mode_e mode)
     }
     sse_signals_hold();
     if (is_new) {
-        watcher = create(first, callbacks, SSE_WATCH_OFF);
+        watcher = create(first, callbacks);
         sse_callbacks_set_watcher(callbacks, watcher);
         sse_leave_count_up();
         apr_pool_pre_cleanup_register(first->pool, first, on_request_gone);

@@ -20,9 +20,6 @@
  * handler's thread may read from the connection.  An HTTP/2 stream has no
  * socket: its end shows in c->aborted, which the loop polls.
  *
- * Life: malloc'ed and reference-counted: one reference is the request's, one
- * the loop's while it watches.
- *
  * Threads: the request's, except where tagged.
  */
 

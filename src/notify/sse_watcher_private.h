@@ -8,6 +8,9 @@
  * (sse_watcher.c), the watching on the loop (sse_watcher_loop.c), and the reads
  * from a back end (sse_watcher_backend.c).
  *
+ * Life: malloc'ed; one reference is the request's, one the loop's while it
+ * watches, one each task's that is posted.
+ *
  * Threads: members are tagged.  The lock is a leaf but for the loop's queue.
  */
 

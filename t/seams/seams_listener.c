@@ -44,7 +44,6 @@ static void first(sse_slice_t channel) { tell("first of", channel); }
 static void last(sse_slice_t channel) { tell("last of", channel); }
 
 static const sse_listener_t listener = {
-    .name = "seams",
     .mask = SSE_TELL_OPENED | SSE_TELL_CLOSED | SSE_TELL_PUBLISHED |
             SSE_TELL_FIRST | SSE_TELL_LAST,
     .opened = opened,

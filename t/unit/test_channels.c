@@ -259,11 +259,8 @@ static void on_last(sse_slice_t key)
     apr_snprintf(told, sizeof(told), "last %.*s", (int)key.len, key.ptr);
 }
 
-static const sse_listener_t listener_to_channels = {.name = "test",
-                                                    .mask = SSE_TELL_FIRST |
-                                                            SSE_TELL_LAST,
-                                                    .first = on_first,
-                                                    .last = on_last};
+static const sse_listener_t listener_to_channels = {
+    .mask = SSE_TELL_FIRST | SSE_TELL_LAST, .first = on_first, .last = on_last};
 
 /* After all others, since it is told from here on. */
 static void test_told(void)

@@ -60,7 +60,6 @@ static void every_last(sse_slice_t channel)
 }
 
 static const sse_listener_t every = {
-    .name = "every",
     .mask = SSE_TELL_OPENED | SSE_TELL_CLOSED | SSE_TELL_CRASHED |
             SSE_TELL_PUBLISHED | SSE_TELL_FIRST | SSE_TELL_LAST,
     .opened = every_opened,
@@ -84,8 +83,7 @@ static void some_published(const sse_append_t *items, int n)
     note("some:published ");
 }
 
-static const sse_listener_t some = {.name = "some",
-                                    .mask = SSE_TELL_OPENED | SSE_TELL_CLOSED,
+static const sse_listener_t some = {.mask = SSE_TELL_OPENED | SSE_TELL_CLOSED,
                                     .wants = some_wants,
                                     .opened = some_opened,
                                     .closed = some_closed,
@@ -101,8 +99,8 @@ static int picky_wants_end(const sse_ended_t *ended)
 }
 static void picky_closed(const sse_ended_t *ended) { note("picky:closed "); }
 
-static const sse_listener_t picky = {
-    .name = "picky", .wants_end = picky_wants_end, .closed = picky_closed};
+static const sse_listener_t picky = {.wants_end = picky_wants_end,
+                                     .closed = picky_closed};
 
 /* A listener comes by a file of its own. */
 __attribute__((constructor)) static void add_picky(void)
