@@ -30,17 +30,15 @@ typedef struct {
     apr_size_t column; /**< from 1, in characters */
 } sse_json_error_t;
 
-/**
- * Whether this is one JSON value, with no more than blanks around it: also that
- * its strings are UTF-8, that no object has two members of one name, that no
- * number is beyond what a double can hold, and no name has a NUL.  Memory: 8
- * bytes for each name in the objects that are open at one time, and 8 KB.
- * @param error out, where it is not
- * @return APR_SUCCESS, APR_EINVAL, or APR_ENOMEM with words as well
- */
+/** Whether this is one JSON value, with no more than blanks around it: also
+ *  that its strings are UTF-8, that no object has two members of one name, that
+ *  no number is beyond what a double can hold, and no name has a NUL.  Memory: 8
+ *  bytes for each name in the objects that are open at one time, and 8 KB.
+ *  @param error out, where it is not
+ *  @return APR_SUCCESS, APR_EINVAL, or APR_ENOMEM with words as well */
 apr_status_t sse_json_check(sse_slice_t text, sse_json_error_t *error);
 
-/** Read the number (RFC 8259, section 6) that begins at *p, with a digit or "-".
+/** Read the number (RFC 8259, section 6) that begins at *p, a digit or "-".
  *  @param p out, where it is one: past it
  *  @return NULL: it is one; else what is wrong, a static string */
 const char *sse_json_number(const char **p, const char *end);
@@ -62,13 +60,11 @@ void sse_json_skip_space(sse_json_walk_t *walk);
  *  text need not be valid. @return what was passed, blanks before it not */
 sse_slice_t sse_json_skip_value(sse_json_walk_t *walk);
 
-/**
- * The next member of a valid object, with walk at the beginning of that, or
- * where the last call left it.
- * @param name out: as it is written, between its quotes
- * @param value out: as it is written, with its own quotes
- * @return 0: there is none
- */
+/** The next member of a valid object, with walk at the beginning of that, or
+ *  where the last call left it.
+ *  @param name out: as it is written, between its quotes
+ *  @param value out: as it is written, with its own quotes
+ *  @return 0: there is none */
 int sse_json_next(sse_json_walk_t *walk, sse_slice_t *name, sse_slice_t *value);
 
 /** Resolve the escapes of a valid string's inside, in place.

@@ -150,7 +150,7 @@ static int spoil(sse_store_t *store, const char *how)
         rc = sse_lmdb_del(&w, SSE_DB_EVENTS, &w.channel.first,
                           sizeof(w.channel.first));
     }
-    return rc ? rc : sse_lmdb_write_commit(&w);
+    return rc ? rc : sse_lmdb_write_end(&w, 0);
 }
 
 int main(int argc, char **argv)

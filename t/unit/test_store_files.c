@@ -191,7 +191,7 @@ static sse_id_t run_ahead(sse_store_t *store)
         return 0;
     }
     w.state.last += 1000000000000;
-    return sse_lmdb_write_commit(&w) ? 0 : w.state.last;
+    return sse_lmdb_write_end(&w, 0) ? 0 : w.state.last;
 }
 
 /* What is in the way of a new store does not make the old one forgotten. */

@@ -167,7 +167,7 @@ static void test_boot(void)
     rc = sse_lmdb_write_begin(&w, LMDB(store));
     if (!rc) {
         w.state.boot ^= 2;
-        rc = sse_lmdb_write_commit(&w);
+        rc = sse_lmdb_write_end(&w, 0);
     }
     is_num(rc, 0, "another boot");
     step = -apr_time_from_sec(7200);

@@ -272,6 +272,11 @@ int sse_lmdb_env_open(MDB_env **env, const sse_lmdb_conf_t *conf,
                       apr_interval_time_t patience, const apr_uint32_t **lock);
 apr_status_t sse_lmdb_open(sse_store_t **store, const sse_store_t *base,
                            const sse_store_conf_t *conf, apr_pool_t *pool);
+/** Exclusive: close the environment, if it is open. */
+void sse_lmdb_stop(sse_lmdb_t *store);
+/** Commit, or if rc is not 0 abort. Handles of databases that were opened in
+ *  the transaction are valid if it is committed.  @return rc, or why not */
+int sse_lmdb_txn_end(MDB_txn *txn, int rc);
 /** Free the readers' slots of dead processes. */
 void sse_lmdb_readers_clear(sse_lmdb_t *store);
 /** Begin a read transaction, and read the state. */
@@ -283,8 +288,8 @@ void sse_lmdb_read_end(sse_lmdb_t *store, MDB_txn *txn);
  *  @return 0; ENOENT, ESTALE: see sse_lmdb_files_compare(); EAGAIN */
 int sse_lmdb_env_check(sse_lmdb_t *store, sse_lmdb_who_e who);
 int sse_lmdb_write_begin(sse_lmdb_write_t *w, sse_lmdb_t *store);
-/** Commit, or abort if that fails. */
-int sse_lmdb_write_commit(sse_lmdb_write_t *w);
+/** Commit; abort if rc is not 0, or if that fails. @return rc, or why */
+int sse_lmdb_write_end(sse_lmdb_write_t *w, int rc);
 void sse_lmdb_write_abort(sse_lmdb_write_t *w);
 /** Pages of such a map above which records are evicted. */
 apr_uint64_t sse_lmdb_soft(apr_uint64_t pages);
@@ -316,15 +321,13 @@ void sse_lmdb_lock_know(int i);
 /** Condition variables that go by the steady clock, and a deadline of it. */
 void sse_lmdb_cond_init(pthread_cond_t *cond);
 void sse_lmdb_deadline(struct timespec *until, apr_interval_time_t patience);
-/** Count as active: the environment stays as it is until sse_lmdb_leave(). */
-void sse_lmdb_enter(sse_lmdb_t *store);
-void sse_lmdb_leave(sse_lmdb_t *store);
 /** Run fn with exclusive access; if another thread is doing so, wait for it.
  *  @return fn's result, or 0 after waiting; EAGAIN: others were active, or had
  *          exclusive access, for too long */
 int sse_lmdb_alone(sse_lmdb_t *store, sse_lmdb_who_e who,
                    int (*fn)(sse_lmdb_t *store, sse_lmdb_who_e who));
-/** The same as sse_lmdb_enter().
+/** Count as active: the environment stays as it is until
+ *  sse_lmdb_gate_leave().
  *  @param idle NULL, or out: a reset read transaction to renew, or NULL
  *  @return 0; EAGAIN, to a reader: another thread has exclusive access for too
  *          long */
@@ -356,6 +359,12 @@ void sse_lmdb_pair_set(unsigned char key[16], apr_uint64_t a, apr_uint64_t b);
 int sse_lmdb_pair_get(const MDB_val *key, apr_uint64_t *a, apr_uint64_t *b);
 int sse_lmdb_id_get(const MDB_val *val, apr_uint64_t *id);
 int sse_lmdb_entry_get(const MDB_val *val, sse_lmdb_entry_t *entry);
+/** The channel's entry that the cursor goes to.
+ *  @param op MDB_SET_RANGE: the first one from *id on; or MDB_NEXT
+ *  @return MDB_NOTFOUND: there is none */
+int sse_lmdb_entry_seek(MDB_cursor *cursor, MDB_cursor_op op,
+                        apr_uint64_t channel, sse_id_t *id,
+                        sse_lmdb_entry_t *entry);
 /** The value of a key, which has that size.
  *  @return MDB_CORRUPTED: it has not; MDB_NOTFOUND */
 int sse_lmdb_get(MDB_txn *txn, MDB_dbi db, MDB_val *key, void *to,

@@ -85,7 +85,10 @@ static int find_duplicate(sse_lmdb_write_t *w, sse_append_t *item)
 static int put_item(sse_lmdb_write_t *w, sse_append_t *item)
 {
     sse_lmdb_channel_t *channel = &w->channel;
-    sse_lmdb_event_t event;
+    sse_lmdb_event_t event = {.record = {.kind = SSE_RECORD_EVENT,
+                                         .time = w->now,
+                                         .channel = item->channel,
+                                         .fields = item->fields}};
     int rc = sse_lmdb_bound(w);
 
     item->duplicate = 0;
@@ -99,7 +102,6 @@ static int put_item(sse_lmdb_write_t *w, sse_append_t *item)
         (rc = sse_lmdb_channel_bury(w))) {
         return rc;
     }
-    memset(&event, 0, sizeof(event));
     if (item->idempotency.ptr && item->idempotency.len && channel->max_count) {
         rc = find_duplicate(w, item);
         if (rc != MDB_NOTFOUND) {
@@ -110,10 +112,6 @@ static int put_item(sse_lmdb_write_t *w, sse_append_t *item)
     item->id = ++w->state.last;
     event.number = channel->number;
     event.record.id = item->id;
-    event.record.time = w->now;
-    event.record.kind = SSE_RECORD_EVENT;
-    event.record.channel = item->channel;
-    event.record.fields = item->fields;
     if ((rc = add_record(w, &event))) {
         return rc;
     }
@@ -128,8 +126,10 @@ static int put_item(sse_lmdb_write_t *w, sse_append_t *item)
 
 static int put_forget(sse_lmdb_write_t *w, request_t *request)
 {
-    static const sse_fields_t none = SSE_FIELDS_NONE;
-    sse_lmdb_event_t event;
+    sse_lmdb_event_t event = {.record = {.kind = SSE_RECORD_FORGET,
+                                         .time = w->now,
+                                         .channel = request->channel,
+                                         .fields = SSE_FIELDS_NONE}};
     int left, rc = sse_lmdb_channel_use(w, request->channel, 0);
 
     if (!rc) {
@@ -138,13 +138,7 @@ static int put_forget(sse_lmdb_write_t *w, request_t *request)
     if (rc && rc != MDB_NOTFOUND) {
         return rc;
     }
-    memset(&event, 0, sizeof(event));
-    request->id = ++w->state.last;
-    event.record.id = request->id;
-    event.record.time = w->now;
-    event.record.kind = SSE_RECORD_FORGET;
-    event.record.channel = request->channel;
-    event.record.fields = none;
+    request->id = event.record.id = ++w->state.last;
     rc = add_record(w, &event);
     return rc ? rc : sse_lmdb_expire(w, SSE_LMDB_EVICT_MAX, &left);
 }
@@ -240,13 +234,9 @@ static apr_status_t measure(const sse_lmdb_t *store, const sse_append_t *items,
 apr_status_t sse_lmdb_append(sse_store_t *base, sse_append_t *items, int n)
 {
     sse_lmdb_t *store = (sse_lmdb_t *)base;
-    request_t request;
-    apr_status_t rv;
+    request_t request = {.items = items, .n = n};
+    apr_status_t rv = measure(store, items, n, &request.pages);
 
-    memset(&request, 0, sizeof(request));
-    request.items = items;
-    request.n = n;
-    rv = measure(store, items, n, &request.pages);
     return rv ? rv
               : sse_lmdb_status(
                     sse_lmdb_submit(store, &request, SSE_LMDB_PUBLISHER));
@@ -255,15 +245,9 @@ apr_status_t sse_lmdb_append(sse_store_t *base, sse_append_t *items, int n)
 apr_status_t sse_lmdb_forget(sse_store_t *base, sse_slice_t channel,
                              sse_id_t *id)
 {
-    sse_lmdb_t *store = (sse_lmdb_t *)base;
-    request_t request;
-    int rc;
+    request_t request = {.channel = channel, .n = 1, .pages = 1};
+    int rc = sse_lmdb_submit((sse_lmdb_t *)base, &request, SSE_LMDB_PUBLISHER);
 
-    memset(&request, 0, sizeof(request));
-    request.channel = channel;
-    request.n = 1;
-    request.pages = 1;
-    rc = sse_lmdb_submit(store, &request, SSE_LMDB_PUBLISHER);
     *id = request.id;
     return sse_lmdb_status(rc);
 }

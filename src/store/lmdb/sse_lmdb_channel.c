@@ -107,21 +107,6 @@ static int over(const sse_lmdb_channel_t *channel, apr_time_t now)
            (channel->max_age && channel->first_time <= now - channel->max_age);
 }
 
-/* The entry under the cursor is the history's first now. */
-static int set_first(sse_lmdb_channel_t *channel, const MDB_val *key,
-                     const MDB_val *val, sse_lmdb_entry_t *entry)
-{
-    apr_uint64_t number, id;
-
-    if (!sse_lmdb_pair_get(key, &number, &id) || number != channel->number ||
-        !sse_lmdb_entry_get(val, entry)) {
-        return MDB_CORRUPTED;
-    }
-    channel->first = id;
-    channel->first_time = entry->time;
-    return 0;
-}
-
 /* Delete the first entry; the cursor then stands before the next. */
 static int drop_first(sse_lmdb_write_t *w, MDB_cursor *cursor,
                       const sse_lmdb_entry_t *entry, int is_urgent)
@@ -169,8 +154,9 @@ static int cut_some(sse_lmdb_write_t *w, cut_t *cut)
     sse_lmdb_channel_t *channel = &w->channel;
     apr_uint64_t left =
         channel->room > cut->room ? channel->room - cut->room : 0;
-    unsigned char buf[16];
-    MDB_val key = {sizeof(buf), buf}, val;
+    apr_uint64_t number = channel->number;
+    MDB_cursor_op op = MDB_SET_RANGE;
+    sse_id_t id = channel->first;
     sse_lmdb_entry_t entry;
     MDB_cursor *cursor;
     int rc = mdb_cursor_open(w->txn, w->store->db[SSE_DB_INDEX], &cursor);
@@ -178,11 +164,10 @@ static int cut_some(sse_lmdb_write_t *w, cut_t *cut)
     if (rc) {
         return rc;
     }
-    sse_lmdb_pair_set(buf, channel->number, channel->first);
-    rc = mdb_cursor_get(cursor, &key, &val, MDB_SET_RANGE);
-    for (;;) {
-        if (rc || (rc = set_first(channel, &key, &val, &entry)) ||
-            is_enough(w, cut, left) ||
+    while (!(rc = sse_lmdb_entry_seek(cursor, op, number, &id, &entry))) {
+        channel->first = id;
+        channel->first_time = entry.time;
+        if (is_enough(w, cut, left) ||
             (rc = drop_first(w, cursor, &entry, cut->is_forced > 1))) {
             break;
         }
@@ -191,7 +176,7 @@ static int cut_some(sse_lmdb_write_t *w, cut_t *cut)
             channel->first = 0;
             break;
         }
-        rc = mdb_cursor_get(cursor, &key, &val, MDB_NEXT);
+        op = MDB_NEXT;
     }
     mdb_cursor_close(cursor);
     return rc == MDB_NOTFOUND ? MDB_CORRUPTED : rc;

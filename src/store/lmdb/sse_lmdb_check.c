@@ -98,12 +98,11 @@ static int value_ok(walk_t *k, int db, const MDB_val *key, const MDB_val *val)
         return val->mv_size == sizeof(sse_lmdb_channel_t);
     case SSE_DB_KEYS:
         return key->mv_size > 8 && sse_lmdb_id_get(val, &a);
-    case SSE_DB_DOOMED:
-        return sse_lmdb_id_get(key, &a) && sse_lmdb_id_get(val, &b);
     case SSE_DB_DUE:
         return sse_lmdb_pair_get(key, &a, &b) && val->mv_size > 0;
     case SSE_DB_GRAVES:
         return sse_lmdb_id_get(key, &a);
+    case SSE_DB_DOOMED:
     case SSE_DB_FLOORS:
         return sse_lmdb_id_get(key, &a) && sse_lmdb_id_get(val, &b);
     case SSE_DB_OWNERS:
@@ -259,12 +258,8 @@ static int boot_note(walk_t *k, const char *name)
     if (rc) {
         return rc;
     }
-    rc = mdb_put(txn, k->db[SSE_DB_META], &key, &val, 0);
-    if (rc) {
-        mdb_txn_abort(txn);
-        return rc;
-    }
-    return mdb_txn_commit(txn);
+    return sse_lmdb_txn_end(txn,
+                            mdb_put(txn, k->db[SSE_DB_META], &key, &val, 0));
 }
 
 static int open_dbs(walk_t *k, volatile sse_lmdb_check_t *check)

@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -137,235 +136,13 @@ static int is_usable(MDB_env *env)
     return rc != MDB_PANIC;
 }
 
-static int start(sse_lmdb_t *store, sse_lmdb_who_e who);
-static void stop(sse_lmdb_t *store);
-
-/* Exclusive access: open the environment if it is not open yet, or if LMDB has
- * given it up after a failure of the disk. */
-static int reopen(sse_lmdb_t *store, sse_lmdb_who_e who)
+int sse_lmdb_txn_end(MDB_txn *txn, int rc)
 {
-    if (store->env && is_usable(store->env)) {
-        return 0; /* another thread has done it */
-    }
-    stop(store);
-    return start(store, who);
-}
-
-/* Remove the cause for which a transaction did not begin.
- * @return 0: try again */
-static int recover(sse_lmdb_t *store, sse_lmdb_who_e who, int rc)
-{
-    switch (rc) {
-    case MDB_PANIC:
-        return sse_lmdb_alone(store, who, reopen);
-    case MDB_MAP_RESIZED:
-        return sse_lmdb_alone(store, who, remap);
-    case MDB_READERS_FULL:
-        sse_lmdb_readers_clear(store);
-        return 0;
-    case MDB_BAD_RSLOT:
-        return 0; /* another process took an idle one's slot: take a new one */
-    default:
-        return rc;
-    }
-}
-
-static int snapshot_begin(sse_lmdb_t *store, MDB_txn **out)
-{
-    MDB_txn *txn;
-    int rc = sse_lmdb_gate_enter(store, SSE_LMDB_READER, &txn);
-
-    if (rc) {
-        return rc;
-    }
-    if (txn) {
-        rc = mdb_txn_renew(txn);
-        if (rc) {
-            mdb_txn_abort(txn);
-        }
-    }
-    else {
-        rc = store->env ? mdb_txn_begin(store->env, NULL, MDB_RDONLY, &txn)
-                        : MDB_PANIC;
-    }
-    if (rc) {
-        sse_lmdb_gate_leave(store, NULL);
-    }
-    *out = txn;
-    return rc;
-}
-
-int sse_lmdb_read_begin(sse_lmdb_t *store, MDB_txn **txn,
-                        sse_lmdb_state_t *state)
-{
-    int rc, failed, tries = 0;
-
-    do {
-        rc = snapshot_begin(store, txn);
-        if (rc) {
-            if ((failed = recover(store, SSE_LMDB_READER, rc))) {
-                return failed;
-            }
-            continue;
-        }
-        rc = sse_lmdb_state_get(*txn, store->db[SSE_DB_META], state);
-        if (!rc && state->txn <= mdb_txn_id(*txn)) {
-            return 0;
-        }
-        /* A torn snapshot: LMDB reads its number first and its roots a moment
-         * later.  If two transactions are committed between these, it may have
-         * roots of both.  Take another. */
-        sse_lmdb_read_end(store, *txn);
-        rc = rc ? rc : MDB_CORRUPTED;
-    } while (++tries < 100);
-    return rc;
-}
-
-void sse_lmdb_read_end(sse_lmdb_t *store, MDB_txn *txn)
-{
-    mdb_txn_reset(txn);
-    sse_lmdb_gate_leave(store, txn);
-}
-
-int sse_lmdb_env_check(sse_lmdb_t *store, sse_lmdb_who_e who)
-{
-    int rc = sse_lmdb_gate_enter(store, who, NULL);
-
     if (!rc) {
-        rc = store->env ? sse_lmdb_files_look(store) : MDB_PANIC;
-        sse_lmdb_leave(store);
+        return mdb_txn_commit(txn);
     }
-    return rc ? recover(store, SSE_LMDB_WRITER, rc) : 0;
-}
-
-/* Waits for LMDB's lock, which has no time-out. */
-static int lock_env(sse_lmdb_t *store, MDB_txn **txn)
-{
-    int rc;
-
-    sse_lmdb_enter(store);
-    rc = store->env ? mdb_txn_begin(store->env, NULL, 0, txn) : MDB_PANIC;
-    if (rc) {
-        sse_lmdb_leave(store);
-    }
+    mdb_txn_abort(txn);
     return rc;
-}
-
-int sse_lmdb_write_begin(sse_lmdb_write_t *w, sse_lmdb_t *store)
-{
-    int rc, tries = 0;
-
-    w->store = store;
-    w->used = w->has_owner = 0;
-    while ((rc = lock_env(store, &w->txn))) {
-        if (++tries > 4 || (rc = recover(store, SSE_LMDB_WRITER, rc))) {
-            return rc;
-        }
-    }
-    rc = sse_lmdb_files_look(store); /* now: the lock may have taken long */
-    if (!rc) {
-        rc = sse_lmdb_state_get(w->txn, store->db[SSE_DB_META], &w->state);
-    }
-    if (!rc && w->state.txn >= mdb_txn_id(w->txn)) {
-        /* The lock file is not the data file's: write nothing. */
-        rc = MDB_CORRUPTED;
-    }
-    if (rc) {
-        sse_lmdb_write_abort(w);
-        return rc;
-    }
-    w->now = sse_lmdb_clock_set(store, &w->state);
-    return 0;
-}
-
-void sse_lmdb_write_abort(sse_lmdb_write_t *w)
-{
-    mdb_txn_abort(w->txn);
-    sse_lmdb_gate_leave(w->store, NULL);
-}
-
-/* LMDB returns EIO for a short write.  Mostly the disk or the quota is full, or
- * a limit is met: find out by a write of our own. */
-static int why_eio(sse_lmdb_t *store)
-{
-    static const char zeros[65536];
-    struct rlimit limit;
-    struct stat st;
-    char path[4096];
-    int fd, rc = EIO;
-    apr_size_t done = 0;
-
-    if (!mdb_env_get_fd(store->env, &fd) && !fstat(fd, &st) &&
-        !getrlimit(RLIMIT_FSIZE, &limit) && limit.rlim_cur != RLIM_INFINITY &&
-        (rlim_t)st.st_size + sizeof(zeros) >= limit.rlim_cur) {
-        return EFBIG;
-    }
-    if (snprintf(path, sizeof(path), "%s/probe.XXXXXX", store->conf->dir) >=
-            (int)sizeof(path) ||
-        (fd = mkstemp(path)) < 0) {
-        return errno == ENOSPC || errno == EDQUOT ? errno : EIO;
-    }
-    unlink(path);
-    while (done < sizeof(zeros)) {
-        ssize_t n = write(fd, zeros + done, sizeof(zeros) - done);
-
-        if (n < 0 && errno != EINTR) {
-            rc = errno;
-            break;
-        }
-        done += n > 0 ? (apr_size_t)n : 0;
-    }
-    close(fd);
-    return rc;
-}
-
-int sse_lmdb_write_commit(sse_lmdb_write_t *w)
-{
-    int rc = sse_lmdb_flush(w);
-
-    if (!rc) {
-        rc = sse_lmdb_state_put(w->txn, w->store->db[SSE_DB_META], &w->state);
-    }
-    if (rc) {
-        sse_lmdb_write_abort(w);
-        return rc;
-    }
-    rc = mdb_txn_commit(w->txn);
-    if (rc == EIO) {
-        rc = why_eio(w->store);
-    }
-    sse_lmdb_gate_leave(w->store, NULL);
-    return rc;
-}
-
-int sse_lmdb_pages_used(sse_lmdb_t *store, MDB_txn *txn, apr_uint64_t *pages)
-{
-    MDB_stat st;
-    int i, rc;
-
-    *pages = 0;
-    for (i = 0; i < SSE_DB_COUNT; ++i) {
-        if ((rc = mdb_stat(txn, store->db[i], &st))) {
-            return rc;
-        }
-        *pages += st.ms_branch_pages + st.ms_leaf_pages + st.ms_overflow_pages;
-    }
-    return 0;
-}
-
-static apr_status_t sse_lmdb_close(void *data)
-{
-    sse_lmdb_t *store = data;
-
-    if (!sse_lmdb_writer_destroy(store->writer, CLOSE_WAIT)) {
-        return APR_SUCCESS; /* it hangs: leave it to the end of the process */
-    }
-    stop(store);
-    sse_lmdb_lock_unmap(store->lock);
-    pthread_cond_destroy(&store->gate_moved);
-    pthread_mutex_destroy(&store->gate);
-    free(store);
-    return APR_SUCCESS;
 }
 
 /* Open the databases without LMDB's writer lock, which another process may hold
@@ -384,12 +161,7 @@ static int open_dbs_there(sse_lmdb_t *store)
         !(rc = mdb_stat(txn, all, &st))) {
         rc = st.ms_entries ? sse_lmdb_dbs_find(txn, store->db) : ENOENT;
     }
-    if (rc) {
-        mdb_txn_abort(txn);
-        return rc;
-    }
-    /* The handles outlive the transaction only if it is committed. */
-    return mdb_txn_commit(txn);
+    return sse_lmdb_txn_end(txn, rc);
 }
 
 /* With exclusive access, which must not be held for long: so LMDB's lock, which
@@ -404,12 +176,7 @@ static int make_dbs(sse_lmdb_t *store, const apr_uint32_t *lock)
     if (rc) {
         return rc;
     }
-    rc = sse_lmdb_dbs_open(txn, store->db, 0);
-    if (rc) {
-        mdb_txn_abort(txn);
-        return rc;
-    }
-    return mdb_txn_commit(txn);
+    return sse_lmdb_txn_end(txn, sse_lmdb_dbs_open(txn, store->db, 0));
 }
 
 static int open_dbs(sse_lmdb_t *store, sse_lmdb_who_e who,
@@ -468,7 +235,7 @@ static int start(sse_lmdb_t *store, sse_lmdb_who_e who)
     return rc;
 }
 
-static void stop(sse_lmdb_t *store)
+void sse_lmdb_stop(sse_lmdb_t *store)
 {
     while (store->idle_count) {
         mdb_txn_abort(store->idle[--store->idle_count]);
@@ -477,6 +244,230 @@ static void stop(sse_lmdb_t *store)
         mdb_env_close(store->env);
         store->env = NULL;
     }
+}
+
+/* Exclusive access: open the environment if it is not open yet, or if LMDB has
+ * given it up after a failure of the disk. */
+static int reopen(sse_lmdb_t *store, sse_lmdb_who_e who)
+{
+    if (store->env && is_usable(store->env)) {
+        return 0; /* another thread has done it */
+    }
+    sse_lmdb_stop(store);
+    return start(store, who);
+}
+
+/* Remove the cause for which a transaction did not begin.
+ * @return 0: try again */
+static int recover(sse_lmdb_t *store, sse_lmdb_who_e who, int rc)
+{
+    switch (rc) {
+    case MDB_PANIC:
+        return sse_lmdb_alone(store, who, reopen);
+    case MDB_MAP_RESIZED:
+        return sse_lmdb_alone(store, who, remap);
+    case MDB_READERS_FULL:
+        sse_lmdb_readers_clear(store);
+        return 0;
+    case MDB_BAD_RSLOT:
+        return 0; /* another process took an idle one's slot: take a new one */
+    default:
+        return rc;
+    }
+}
+
+static int snapshot_begin(sse_lmdb_t *store, MDB_txn **out)
+{
+    MDB_txn *txn;
+    int rc = sse_lmdb_gate_enter(store, SSE_LMDB_READER, &txn);
+
+    if (rc) {
+        return rc;
+    }
+    if (txn) {
+        if ((rc = mdb_txn_renew(txn))) {
+            mdb_txn_abort(txn);
+        }
+    }
+    else {
+        rc = store->env ? mdb_txn_begin(store->env, NULL, MDB_RDONLY, &txn)
+                        : MDB_PANIC;
+    }
+    if (rc) {
+        sse_lmdb_gate_leave(store, NULL);
+    }
+    *out = txn;
+    return rc;
+}
+
+int sse_lmdb_read_begin(sse_lmdb_t *store, MDB_txn **txn,
+                        sse_lmdb_state_t *state)
+{
+    int rc, failed, tries = 0;
+
+    do {
+        rc = snapshot_begin(store, txn);
+        if (rc) {
+            if ((failed = recover(store, SSE_LMDB_READER, rc))) {
+                return failed;
+            }
+            continue;
+        }
+        rc = sse_lmdb_state_get(*txn, store->db[SSE_DB_META], state);
+        if (!rc && state->txn <= mdb_txn_id(*txn)) {
+            return 0;
+        }
+        /* A torn snapshot: LMDB reads its number first and its roots a moment
+         * later.  If two transactions are committed between these, it may have
+         * roots of both.  Take another. */
+        sse_lmdb_read_end(store, *txn);
+        rc = rc ? rc : MDB_CORRUPTED;
+    } while (++tries < 100);
+    return rc;
+}
+
+void sse_lmdb_read_end(sse_lmdb_t *store, MDB_txn *txn)
+{
+    mdb_txn_reset(txn);
+    sse_lmdb_gate_leave(store, txn);
+}
+
+int sse_lmdb_env_check(sse_lmdb_t *store, sse_lmdb_who_e who)
+{
+    int rc = sse_lmdb_gate_enter(store, who, NULL);
+
+    if (!rc) {
+        rc = store->env ? sse_lmdb_files_look(store) : MDB_PANIC;
+        sse_lmdb_gate_leave(store, NULL);
+    }
+    return rc ? recover(store, SSE_LMDB_WRITER, rc) : 0;
+}
+
+/* Waits for LMDB's lock, which has no time-out. */
+static int lock_env(sse_lmdb_t *store, MDB_txn **txn)
+{
+    int rc;
+
+    sse_lmdb_gate_enter(store, SSE_LMDB_WRITER, NULL);
+    rc = store->env ? mdb_txn_begin(store->env, NULL, 0, txn) : MDB_PANIC;
+    if (rc) {
+        sse_lmdb_gate_leave(store, NULL);
+    }
+    return rc;
+}
+
+int sse_lmdb_write_begin(sse_lmdb_write_t *w, sse_lmdb_t *store)
+{
+    int rc, tries = 0;
+
+    w->store = store;
+    w->used = w->has_owner = 0;
+    while ((rc = lock_env(store, &w->txn))) {
+        if (++tries > 4 || (rc = recover(store, SSE_LMDB_WRITER, rc))) {
+            return rc;
+        }
+    }
+    rc = sse_lmdb_files_look(store); /* now: the lock may have taken long */
+    if (!rc) {
+        rc = sse_lmdb_state_get(w->txn, store->db[SSE_DB_META], &w->state);
+    }
+    if (!rc && w->state.txn >= mdb_txn_id(w->txn)) {
+        /* The lock file is not the data file's: write nothing. */
+        rc = MDB_CORRUPTED;
+    }
+    if (rc) {
+        sse_lmdb_write_abort(w);
+        return rc;
+    }
+    w->now = sse_lmdb_clock_set(store, &w->state);
+    return 0;
+}
+
+void sse_lmdb_write_abort(sse_lmdb_write_t *w)
+{
+    mdb_txn_abort(w->txn);
+    sse_lmdb_gate_leave(w->store, NULL);
+}
+
+/* LMDB returns EIO for a short write.  Mostly the disk or the quota is full, or
+ * a limit is met: find out by a write of our own. */
+static int why_eio(sse_lmdb_t *store)
+{
+    static const char zeros[65536];
+    struct rlimit limit;
+    struct stat st;
+    char path[SSE_LMDB_PATH_MAX];
+    int fd, rc = EIO;
+    apr_size_t done = 0;
+
+    if (!mdb_env_get_fd(store->env, &fd) && !fstat(fd, &st) &&
+        !getrlimit(RLIMIT_FSIZE, &limit) && limit.rlim_cur != RLIM_INFINITY &&
+        (rlim_t)st.st_size + sizeof(zeros) >= limit.rlim_cur) {
+        return EFBIG;
+    }
+    if (sse_lmdb_path(store->conf, "probe.XXXXXX", path) ||
+        (fd = mkstemp(path)) < 0) {
+        return errno == ENOSPC || errno == EDQUOT ? errno : EIO;
+    }
+    unlink(path);
+    while (done < sizeof(zeros)) {
+        ssize_t n = write(fd, zeros + done, sizeof(zeros) - done);
+
+        if (n < 0 && errno != EINTR) {
+            rc = errno;
+            break;
+        }
+        done += n > 0 ? (apr_size_t)n : 0;
+    }
+    close(fd);
+    return rc;
+}
+
+int sse_lmdb_write_end(sse_lmdb_write_t *w, int rc)
+{
+    if (!rc && !(rc = sse_lmdb_flush(w))) {
+        rc = sse_lmdb_state_put(w->txn, w->store->db[SSE_DB_META], &w->state);
+    }
+    if (rc) {
+        sse_lmdb_write_abort(w);
+        return rc;
+    }
+    rc = mdb_txn_commit(w->txn);
+    if (rc == EIO) {
+        rc = why_eio(w->store);
+    }
+    sse_lmdb_gate_leave(w->store, NULL);
+    return rc;
+}
+
+int sse_lmdb_pages_used(sse_lmdb_t *store, MDB_txn *txn, apr_uint64_t *pages)
+{
+    MDB_stat st;
+    int i, rc;
+
+    *pages = 0;
+    for (i = 0; i < SSE_DB_COUNT; ++i) {
+        if ((rc = mdb_stat(txn, store->db[i], &st))) {
+            return rc;
+        }
+        *pages += st.ms_branch_pages + st.ms_leaf_pages + st.ms_overflow_pages;
+    }
+    return 0;
+}
+
+static apr_status_t sse_lmdb_close(void *data)
+{
+    sse_lmdb_t *store = data;
+
+    if (!sse_lmdb_writer_destroy(store->writer, CLOSE_WAIT)) {
+        return APR_SUCCESS; /* it hangs: leave it to the end of the process */
+    }
+    sse_lmdb_stop(store);
+    sse_lmdb_lock_unmap(store->lock);
+    pthread_cond_destroy(&store->gate_moved);
+    pthread_mutex_destroy(&store->gate);
+    free(store);
+    return APR_SUCCESS;
 }
 
 apr_status_t sse_lmdb_open(sse_store_t **out, const sse_store_t *base,

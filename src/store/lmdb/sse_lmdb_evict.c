@@ -95,15 +95,8 @@ static int evict_some(sse_lmdb_t *store, apr_uint64_t pages, int *count)
     sse_lmdb_write_t w;
     int rc = sse_lmdb_write_begin(&w, store);
 
-    if (rc) {
-        return rc;
-    }
-    rc = sse_lmdb_evict(&w, pages, 0, count);
-    if (rc) {
-        sse_lmdb_write_abort(&w);
-        return rc;
-    }
-    return sse_lmdb_write_commit(&w);
+    return rc ? rc
+              : sse_lmdb_write_end(&w, sse_lmdb_evict(&w, pages, 0, count));
 }
 
 /* A page is used again two transactions after the one that freed it. */
@@ -154,10 +147,10 @@ static int is_held(sse_lmdb_t *store)
     MDB_envinfo info;
     int held;
 
-    sse_lmdb_enter(store);
+    sse_lmdb_gate_enter(store, SSE_LMDB_WRITER, NULL);
     held = store->env && mdb_reader_list(store->env, on_reader, &oldest) >= 0 &&
            !mdb_env_info(store->env, &info) && oldest < info.me_last_txnid;
-    sse_lmdb_leave(store);
+    sse_lmdb_gate_leave(store, NULL);
     return held;
 }
 

@@ -133,34 +133,21 @@ static int leave_grave(sse_lmdb_write_t *w, apr_uint64_t grave, sse_id_t id,
 /* Delete index entries of a number that no channel has any more. */
 static int empty_grave(sse_lmdb_write_t *w, apr_uint64_t grave, int *max)
 {
-    unsigned char buf[16];
-    MDB_val key = {sizeof(buf), buf}, val;
     sse_lmdb_entry_t entry;
-    apr_uint64_t number, id;
+    sse_id_t id = 0;
     MDB_cursor *cursor;
     int rc = mdb_cursor_open(w->txn, w->store->db[SSE_DB_INDEX], &cursor);
 
     if (rc) {
         return rc;
     }
-    sse_lmdb_pair_set(buf, grave, 0);
-    rc = mdb_cursor_get(cursor, &key, &val, MDB_SET_RANGE);
+    rc = sse_lmdb_entry_seek(cursor, MDB_SET_RANGE, grave, &id, &entry);
     while (!rc && *max) {
-        if (!sse_lmdb_pair_get(&key, &number, &id) ||
-            !sse_lmdb_entry_get(&val, &entry)) {
-            rc = MDB_CORRUPTED;
-            break;
-        }
-        if (number != grave) {
-            rc = MDB_NOTFOUND;
-            break;
-        }
         --*max;
-        if ((rc = mdb_cursor_del(cursor, 0)) ||
-            (rc = leave_grave(w, grave, id, &entry))) {
-            break;
+        if (!(rc = mdb_cursor_del(cursor, 0)) &&
+            !(rc = leave_grave(w, grave, id, &entry))) {
+            rc = sse_lmdb_entry_seek(cursor, MDB_NEXT, grave, &id, &entry);
         }
-        rc = mdb_cursor_get(cursor, &key, &val, MDB_NEXT);
     }
     mdb_cursor_close(cursor);
     if (rc == MDB_NOTFOUND) {
@@ -188,12 +175,10 @@ static int empty_graves(sse_lmdb_write_t *w, int *max)
 
 int sse_lmdb_expire(sse_lmdb_write_t *w, int max, int *left)
 {
-    int rc;
+    int half = max / 2; /* for each, so that neither starves */
+    int rc = take_doomed(w, 0, &half);
 
-    /* Half for each, so that neither starves. */
-    int half = max / 2;
-
-    if ((rc = take_doomed(w, 0, &half))) {
+    if (rc) {
         return rc;
     }
     max = max - max / 2 + half;

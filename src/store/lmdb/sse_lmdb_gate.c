@@ -119,13 +119,6 @@ void sse_lmdb_gate_leave(sse_lmdb_t *store, MDB_txn *txn)
     pthread_mutex_unlock(&store->gate);
 }
 
-void sse_lmdb_enter(sse_lmdb_t *store)
-{
-    sse_lmdb_gate_enter(store, SSE_LMDB_WRITER, NULL);
-}
-
-void sse_lmdb_leave(sse_lmdb_t *store) { sse_lmdb_gate_leave(store, NULL); }
-
 void sse_lmdb_readers_clear(sse_lmdb_t *store)
 {
     int dead;

@@ -2,7 +2,6 @@
  * mod_sse: Server-Sent Events for Apache httpd.
  * See LICENSE for the terms. */
 
-#include <stddef.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,16 +46,14 @@ sse_inspect_e sse_inspect_fail(sse_inspect_t *in, int rc, const char *what)
 }
 
 /* @return 0: it is a plain file; EINVAL: it is another kind; or an errno */
-static int look_for(const char *dir, const char *name, off_t *size)
+static int look_for(const sse_lmdb_conf_t *conf, const char *name, off_t *size)
 {
-    char path[4096];
+    char path[SSE_LMDB_PATH_MAX];
     struct stat st;
+    int rc = sse_lmdb_path(conf, name, path);
 
-    if (snprintf(path, sizeof(path), "%s/%s", dir, name) >= (int)sizeof(path)) {
-        return ENAMETOOLONG;
-    }
-    if (lstat(path, &st)) {
-        return errno;
+    if (rc || lstat(path, &st)) {
+        return rc ? rc : errno;
     }
     *size = st.st_size;
     return S_ISREG(st.st_mode) ? 0 : EINVAL;
@@ -65,7 +62,7 @@ static int look_for(const char *dir, const char *name, off_t *size)
 static sse_inspect_e look_at_files(sse_inspect_t *in, int *lock)
 {
     off_t size = 0;
-    int rc = look_for(in->conf->dir, "data.mdb", &size);
+    int rc = look_for(in->conf, "data.mdb", &size);
 
     if (rc == ENOENT) {
         return refuse(in, "there is no store in it (no file data.mdb): name "
@@ -80,7 +77,7 @@ static sse_inspect_e look_at_files(sse_inspect_t *in, int *lock)
     if (!size) {
         return refuse(in, "its data.mdb is empty: no store was begun yet");
     }
-    rc = look_for(in->conf->dir, "lock.mdb", &size);
+    rc = look_for(in->conf, "lock.mdb", &size);
     if (rc && rc != ENOENT) {
         return rc == EINVAL ? refuse(in, "its lock.mdb is not a plain file")
                             : sse_inspect_fail(in, rc, "lock.mdb");
@@ -114,22 +111,14 @@ static sse_inspect_e env_open(sse_inspect_t *in)
 /* Is this a store of this version?  Nothing else of it is trusted before. */
 static sse_inspect_e version_check(sse_inspect_t *in, MDB_txn *txn)
 {
-    MDB_val key = {5, (void *)"state"}, val;
     sse_lmdb_state_t state;
     MDB_dbi meta;
     int rc = mdb_dbi_open(txn, "meta", 0, &meta);
 
     if (!rc) {
-        rc = mdb_get(txn, meta, &key, &val);
+        rc = sse_lmdb_state_read(txn, meta, &state);
     }
-    if (!rc && val.mv_size < offsetof(sse_lmdb_state_t, floor)) {
-        rc = MDB_CORRUPTED;
-    }
-    if (!rc) {
-        memcpy(&state, val.mv_data, offsetof(sse_lmdb_state_t, floor));
-    }
-    if (rc == MDB_NOTFOUND || rc == MDB_INCOMPATIBLE ||
-        (!rc && state.magic != SSE_LMDB_MAGIC)) {
+    if (rc == MDB_NOTFOUND || rc == MDB_INCOMPATIBLE || rc == MDB_CORRUPTED) {
         snprintf(in->words, sizeof(in->words),
                  "damaged: its data.mdb does not say that it is a store of "
                  "mod_sse");
@@ -174,8 +163,7 @@ static sse_inspect_e dbs_open(sse_inspect_t *in)
         mdb_txn_abort(txn);
         return rc ? sse_inspect_fail(in, rc, "its databases") : result;
     }
-    /* The handles outlive the transaction only if it is committed. */
-    rc = mdb_txn_commit(txn);
+    rc = mdb_txn_commit(txn); /* or the handles would end with it */
     return rc ? sse_inspect_fail(in, rc, "its databases") : SSE_INSPECT_OK;
 }
 
@@ -203,12 +191,7 @@ void sse_inspect_close(sse_inspect_t *in)
     sse_lmdb_t *store = in->store;
 
     if (store) {
-        while (store->idle_count) {
-            mdb_txn_abort(store->idle[--store->idle_count]);
-        }
-        if (store->env) {
-            mdb_env_close(store->env);
-        }
+        sse_lmdb_stop(store);
         free(store);
     }
     free(in->conf);
@@ -289,12 +272,9 @@ typedef struct {
 static int count_from(sse_lmdb_t *store, MDB_txn *txn, apr_uint64_t number,
                       sse_inspect_channel_t *out)
 {
-    unsigned char buf[16];
-    MDB_val key = {sizeof(buf), buf}, val;
     MDB_cursor_op op = MDB_SET_RANGE;
     sse_lmdb_entry_t entry;
-    apr_uint64_t whose;
-    sse_id_t id;
+    sse_id_t id = out->first;
     MDB_cursor *cursor;
     int rc = mdb_cursor_open(txn, store->db[SSE_DB_INDEX], &cursor);
 
@@ -302,16 +282,8 @@ static int count_from(sse_lmdb_t *store, MDB_txn *txn, apr_uint64_t number,
         return rc;
     }
     out->count = out->bytes = 0;
-    sse_lmdb_pair_set(buf, number, out->first);
-    for (; !(rc = mdb_cursor_get(cursor, &key, &val, op)); op = MDB_NEXT) {
-        if (!sse_lmdb_pair_get(&key, &whose, &id) ||
-            !sse_lmdb_entry_get(&val, &entry)) {
-            rc = MDB_CORRUPTED;
-            break;
-        }
-        if (whose != number) {
-            break;
-        }
+    for (; !(rc = sse_lmdb_entry_seek(cursor, op, number, &id, &entry));
+         op = MDB_NEXT) {
         out->count++;
         out->bytes += entry.bytes;
     }
@@ -355,20 +327,11 @@ static int channel_take(sse_lmdb_t *store, MDB_txn *txn, apr_time_t now,
     return rc;
 }
 
-static int is_after(const MDB_val *key, sse_slice_t than)
-{
-    apr_size_t len = key->mv_size < than.len ? key->mv_size : than.len;
-    int order = len ? memcmp(key->mv_data, than.ptr, len) : 0;
-
-    return order ? order > 0 : key->mv_size > than.len;
-}
-
 /* The channels from this key on, or after it. */
 static int channels_read(sse_lmdb_t *store, sse_slice_t from, int after,
                          channels_t *to)
 {
     MDB_val key = {from.len, (void *)from.ptr}, val;
-    MDB_cursor_op op = from.len ? MDB_SET_RANGE : MDB_FIRST;
     apr_time_t until = apr_time_now() + SSE_INSPECT_MOMENT;
     sse_lmdb_state_t state;
     MDB_cursor *cursor;
@@ -381,19 +344,19 @@ static int channels_read(sse_lmdb_t *store, sse_slice_t from, int after,
     }
     rc = mdb_cursor_open(txn, store->db[SSE_DB_CHANNELS], &cursor);
     if (!rc) {
-        while (!(rc = mdb_cursor_get(cursor, &key, &val, op))) {
-            op = MDB_NEXT;
-            if (after && !is_after(&key, from)) {
-                continue;
-            }
+        rc = after ? sse_lmdb_after(cursor, from.ptr, from.len, &key, &val)
+                   : mdb_cursor_get(cursor, &key, &val,
+                                    from.len ? MDB_SET_RANGE : MDB_FIRST);
+        while (!rc) {
             if (to->count == CHANNELS_AT_ONCE ||
                 (to->count && apr_time_now() >= until)) {
                 to->more = 1;
                 break;
             }
-            if ((rc = channel_take(store, txn, sse_lmdb_now(store, &state),
-                                   &key, &val, to))) {
-                break;
+            rc = channel_take(store, txn, sse_lmdb_now(store, &state), &key,
+                              &val, to);
+            if (!rc) {
+                rc = mdb_cursor_get(cursor, &key, &val, MDB_NEXT);
             }
         }
         mdb_cursor_close(cursor);

@@ -83,18 +83,11 @@ void sse_lmdb_lock_unmap(const apr_uint32_t *words)
     }
 }
 
-static const apr_uint32_t *map_words(int fd)
-{
-    void *map =
-        mmap(NULL, WORDS * sizeof(apr_uint32_t), PROT_READ, MAP_SHARED, fd, 0);
-
-    return map == MAP_FAILED ? NULL : map;
-}
-
 int sse_lmdb_lock_reserve(const sse_lmdb_conf_t *conf,
                           const apr_uint32_t **lock)
 {
     char path[SSE_LMDB_PATH_MAX];
+    void *map;
     int fd, rc = sse_lmdb_path(conf, "lock.mdb", path);
 
     if (rc) {
@@ -109,7 +102,9 @@ int sse_lmdb_lock_reserve(const sse_lmdb_conf_t *conf,
         rc = 0;
     }
     else if (!rc) {
-        *lock = map_words(fd);
+        map = mmap(NULL, WORDS * sizeof(apr_uint32_t), PROT_READ, MAP_SHARED,
+                   fd, 0);
+        *lock = map == MAP_FAILED ? NULL : map;
     }
     close(fd);
     return rc;

@@ -193,7 +193,7 @@ static int merge_open(merge_t *m, const sse_slice_t *channels, int n,
     return rc;
 }
 
-static void merge_close(merge_t *m)
+static void merge_end(merge_t *m)
 {
     int i;
 
@@ -201,22 +201,6 @@ static void merge_close(merge_t *m)
         mdb_cursor_close(m->ways[i].cursor);
     }
     free(m->ways);
-}
-
-/* Begin the snapshot of a merge. */
-static int merge_begin(merge_t *m, sse_lmdb_t *store, int backward,
-                       sse_lmdb_state_t *state)
-{
-    m->store = store;
-    m->ways = NULL;
-    m->count = m->all = 0;
-    m->backward = backward;
-    return sse_lmdb_read_begin(store, &m->txn, state);
-}
-
-static void merge_end(merge_t *m)
-{
-    merge_close(m);
     sse_lmdb_read_end(m->store, m->txn);
 }
 
@@ -237,13 +221,12 @@ static sse_id_t oldest(const merge_t *m, sse_id_t otherwise)
 apr_status_t sse_lmdb_tail(sse_store_t *base, const sse_slice_t *channels,
                            int n, apr_int64_t count, sse_id_t *after)
 {
-    sse_lmdb_t *store = (sse_lmdb_t *)base;
     sse_lmdb_state_t state;
     range_t range = {0, 0, &state};
-    merge_t m;
-    int rc, gap = 0;
+    merge_t m = {.store = (sse_lmdb_t *)base, .backward = 1};
+    int gap = 0, rc = sse_lmdb_read_begin(m.store, &m.txn, &state);
 
-    if ((rc = merge_begin(&m, store, 1, &state))) {
+    if (rc) {
         return sse_lmdb_status(rc);
     }
     range.after = range.upto = state.last;
@@ -297,14 +280,13 @@ apr_status_t sse_lmdb_history(sse_store_t *base, const sse_slice_t *channels,
                               void *baton, sse_id_t *known, sse_id_t *next,
                               int *gap)
 {
-    sse_lmdb_t *store = (sse_lmdb_t *)base;
     apr_status_t stopped = APR_SUCCESS;
     sse_lmdb_state_t state;
     range_t range = {after, upto, &state};
-    merge_t m;
-    int rc;
+    merge_t m = {.store = (sse_lmdb_t *)base};
+    int rc = sse_lmdb_read_begin(m.store, &m.txn, &state);
 
-    if ((rc = merge_begin(&m, store, 0, &state))) {
+    if (rc) {
         return sse_lmdb_status(rc);
     }
     *gap = after < state.origin; /* of another store */

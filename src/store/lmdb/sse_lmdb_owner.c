@@ -18,13 +18,9 @@
 sse_slice_t sse_lmdb_owner_of(sse_slice_t key)
 {
     const char *nul = memchr(key.ptr, '\0', key.len);
-    sse_slice_t owner = {key.ptr, nul ? (apr_size_t)(nul - key.ptr) + 1 : 0};
 
-    if (!nul) {
-        owner.ptr = "";
-        owner.len = 1;
-    }
-    return owner;
+    return nul ? (sse_slice_t){key.ptr, (apr_size_t)(nul - key.ptr) + 1}
+               : (sse_slice_t){"", 1};
 }
 
 unsigned int sse_lmdb_weight_class(apr_uint64_t room)
@@ -110,10 +106,8 @@ static int file(sse_lmdb_write_t *w, const filed_t *what, apr_uint64_t *class)
 
 static filed_t owner_filed(const sse_lmdb_write_t *w)
 {
-    filed_t filed = {
+    return (filed_t){
         0, w->owner.number, w->owner.room, {w->owner_key, w->owner_len}};
-
-    return filed;
 }
 
 static int owner_get(sse_lmdb_write_t *w, sse_slice_t owner)
@@ -208,12 +202,10 @@ void sse_lmdb_owner_shrink(sse_lmdb_write_t *w, apr_uint64_t room)
 
 static filed_t channel_filed(const sse_lmdb_write_t *w)
 {
-    filed_t filed = {w->owner.number,
+    return (filed_t){w->owner.number,
                      w->channel.number,
                      w->channel.room,
                      {w->key, w->key_len}};
-
-    return filed;
 }
 
 int sse_lmdb_weight_put(sse_lmdb_write_t *w)

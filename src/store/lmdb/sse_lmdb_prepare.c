@@ -112,27 +112,26 @@ static void as_user(const job_t *job, task_fn *task, check_t *check)
     setrlimit(RLIMIT_CORE, &no_core);
     /* In case the parent dies. */
     alarm(2 * LONG_SECONDS);
-    check->rc = drop(job);
-    if (check->rc) {
+    if ((check->rc = drop(job))) {
         check->result = SSE_CHECK_FAILED;
-        return;
     }
-    task(job, check);
+    else {
+        task(job, check);
+    }
 }
 
 static void check_store(const job_t *job, check_t *check)
 {
-    if (job->is_missing && mkdir(job->conf->dir, 0700) && errno != EEXIST) {
-        check->rc = errno;
-    }
-    else if (access(job->conf->dir, R_OK | W_OK | X_OK)) {
+    if ((job->is_missing && mkdir(job->conf->dir, 0700) && errno != EEXIST) ||
+        access(job->conf->dir, R_OK | W_OK | X_OK)) {
         check->rc = errno;
     }
     if (check->rc) {
         check->result = SSE_CHECK_FAILED;
-        return;
     }
-    sse_lmdb_check(job->conf, check);
+    else {
+        sse_lmdb_check(job->conf, check);
+    }
 }
 
 /* Whether it could be used: for a test of the configuration. */

@@ -17,7 +17,6 @@
 extern const sse_store_provider_t sse_store_lmdb;
 
 #define SIZE_DEFAULT (APR_UINT64_C(1) << 30)
-#define SIZE_MIN     SSE_LMDB_SIZE_MIN
 #define SIZE_MAX_    (APR_UINT64_C(1) << 44)
 
 static int parse_size(const char *value, apr_uint64_t *size)
@@ -42,7 +41,7 @@ static int parse_size(const char *value, apr_uint64_t *size)
         }
         n <<= 10 * (unit - units + 1);
     }
-    if (n < SIZE_MIN || n > SIZE_MAX_) {
+    if (n < SSE_LMDB_SIZE_MIN || n > SIZE_MAX_) {
         return 0;
     }
     /* LMDB wants whole pages, whatever their size is here. */

@@ -74,17 +74,13 @@ static int write_group(sse_lmdb_write_t *w, group_t *group)
     int again, rc = sse_lmdb_keep_room(w, group->need, &again);
 
     if (!rc && again && group->first->room_rounds++ < ROOM_ROUNDS) {
-        rc = sse_lmdb_write_commit(w);
+        rc = sse_lmdb_write_end(w, 0);
         return rc ? rc : EAGAIN;
     }
     if (!rc) {
         rc = sse_lmdb_put(w, &group->jobs, group->items);
     }
-    if (rc) {
-        sse_lmdb_write_abort(w);
-        return rc;
-    }
-    return sse_lmdb_write_commit(w);
+    return sse_lmdb_write_end(w, rc);
 }
 
 static void give_back(group_t *group)

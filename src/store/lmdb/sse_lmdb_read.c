@@ -24,20 +24,8 @@ apr_status_t sse_lmdb_last(sse_store_t *base, sse_id_t *id)
 static int seek(MDB_cursor *cursor, apr_uint64_t channel, sse_id_t from,
                 sse_id_t *id, sse_lmdb_entry_t *entry)
 {
-    unsigned char buf[16];
-    MDB_val key = {sizeof(buf), buf}, val;
-    apr_uint64_t number;
-    int rc;
-
-    sse_lmdb_pair_set(buf, channel, from);
-    if ((rc = mdb_cursor_get(cursor, &key, &val, MDB_SET_RANGE))) {
-        return rc;
-    }
-    if (!sse_lmdb_pair_get(&key, &number, id) ||
-        !sse_lmdb_entry_get(&val, entry)) {
-        return MDB_CORRUPTED;
-    }
-    return number == channel ? 0 : MDB_NOTFOUND;
+    *id = from;
+    return sse_lmdb_entry_seek(cursor, MDB_SET_RANGE, channel, id, entry);
 }
 
 /* Times grow with the ids: a binary search by age. */
@@ -130,10 +118,7 @@ static int look_at(sse_lmdb_t *store, MDB_txn *txn, sse_slice_t key,
         position->gap |= !rc && after < lost;
         return rc;
     }
-    if (rc) {
-        return rc;
-    }
-    if ((rc = sse_lmdb_first_kept(store, txn, &channel, now, &first)) ||
+    if (rc || (rc = sse_lmdb_first_kept(store, txn, &channel, now, &first)) ||
         (rc = sse_lmdb_gap(store, txn, &channel, first, after, &lost))) {
         return rc;
     }

@@ -98,10 +98,29 @@ int sse_lmdb_after(MDB_cursor *cursor, const void *name, apr_size_t len,
     return rc;
 }
 
+int sse_lmdb_entry_seek(MDB_cursor *cursor, MDB_cursor_op op,
+                        apr_uint64_t channel, sse_id_t *id,
+                        sse_lmdb_entry_t *entry)
+{
+    unsigned char buf[16];
+    MDB_val key = {sizeof(buf), buf}, val;
+    apr_uint64_t number;
+    int rc;
+
+    sse_lmdb_pair_set(buf, channel, *id);
+    if ((rc = mdb_cursor_get(cursor, &key, &val, op))) {
+        return rc;
+    }
+    if (!sse_lmdb_pair_get(&key, &number, id) ||
+        !sse_lmdb_entry_get(&val, entry)) {
+        return MDB_CORRUPTED;
+    }
+    return number == channel ? 0 : MDB_NOTFOUND;
+}
+
 int sse_lmdb_event_parse(sse_id_t id, const MDB_val *val,
                          sse_lmdb_event_t *event)
 {
-    static const sse_fields_t none = SSE_FIELDS_NONE;
     sse_lmdb_header_t head;
     const char *p = val->mv_data;
     sse_record_t *record = &event->record;
@@ -122,22 +141,18 @@ int sse_lmdb_event_parse(sse_id_t id, const MDB_val *val,
     record->id = id;
     record->time = head.time;
     record->kind = (sse_record_e)head.kind;
-    record->channel.ptr = p;
-    record->channel.len = head.channel_len;
+    record->channel = (sse_slice_t){p, head.channel_len};
     p += head.channel_len;
-    record->fields = none;
-    record->fields.retry = head.retry;
+    record->fields = (sse_fields_t){.retry = head.retry};
     if (head.has_event) {
-        record->fields.event.ptr = p;
-        record->fields.event.len = head.event_len;
+        record->fields.event = (sse_slice_t){p, head.event_len};
     }
     p += head.event_len;
     event->idempotency.ptr = head.idempotency_len ? p : NULL;
     event->idempotency.len = head.idempotency_len;
     p += head.idempotency_len;
     if (record->kind == SSE_RECORD_EVENT) {
-        record->fields.data.ptr = p;
-        record->fields.data.len = head.data_len;
+        record->fields.data = (sse_slice_t){p, head.data_len};
     }
     event->number = head.number;
     return 0;
@@ -191,22 +206,20 @@ int sse_lmdb_event_put(sse_lmdb_write_t *w, const sse_lmdb_event_t *event)
     const sse_record_t *record = &event->record;
     sse_id_t id = record->id;
     MDB_val key = {sizeof(id), &id}, val = {sse_lmdb_event_size(event), NULL};
-    sse_lmdb_header_t head;
+    sse_lmdb_header_t head = {
+        .time = record->time,
+        .number = event->number,
+        .retry = record->fields.retry,
+        .data_len = (apr_uint32_t)record->fields.data.len,
+        .channel_len = (apr_uint16_t)record->channel.len,
+        .idempotency_len = (apr_uint16_t)event->idempotency.len,
+        .event_len = (apr_uint32_t)record->fields.event.len,
+        .kind = (apr_uint16_t)record->kind,
+        .has_event = record->fields.event.ptr != NULL};
     char *p;
-    int rc;
+    int rc = mdb_put(w->txn, w->store->db[SSE_DB_EVENTS], &key, &val,
+                     MDB_APPEND | MDB_RESERVE);
 
-    memset(&head, 0, sizeof(head));
-    head.time = record->time;
-    head.number = event->number;
-    head.retry = record->fields.retry;
-    head.data_len = (apr_uint32_t)record->fields.data.len;
-    head.channel_len = (apr_uint16_t)record->channel.len;
-    head.idempotency_len = (apr_uint16_t)event->idempotency.len;
-    head.event_len = (apr_uint32_t)record->fields.event.len;
-    head.kind = (apr_uint16_t)record->kind;
-    head.has_event = record->fields.event.ptr != NULL;
-    rc = mdb_put(w->txn, w->store->db[SSE_DB_EVENTS], &key, &val,
-                 MDB_APPEND | MDB_RESERVE);
     if (rc) {
         return rc;
     }

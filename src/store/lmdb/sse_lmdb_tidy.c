@@ -58,7 +58,7 @@ static int tidy_channel(sse_lmdb_write_t *w, int *steps)
 {
     char copy[SSE_STORE_KEY_MAX];
     unsigned char buf[16];
-    sse_slice_t key;
+    sse_slice_t key = {copy, 0};
     MDB_val val;
     apr_time_t due;
     apr_uint64_t number, before;
@@ -68,7 +68,6 @@ static int tidy_channel(sse_lmdb_write_t *w, int *steps)
         return rc;
     }
     memcpy(copy, val.mv_data, val.mv_size);
-    key.ptr = copy;
     key.len = val.mv_size;
     sse_lmdb_pair_set(buf, (apr_uint64_t)due, number);
     rc = sse_lmdb_del(w, SSE_DB_DUE, buf, sizeof(buf));
@@ -112,18 +111,6 @@ static int tidy_some(sse_lmdb_write_t *w, void *baton)
     return rc == MDB_NOTFOUND ? 0 : rc;
 }
 
-static int ask_writer(sse_lmdb_t *store,
-                      int (*fn)(sse_lmdb_write_t *w, void *baton), void *baton)
-{
-    sse_lmdb_request_t request;
-
-    memset(&request, 0, sizeof(request));
-    request.also = fn;
-    request.baton = baton;
-    request.is_alone = 1; /* with a time of its own */
-    return sse_lmdb_submit(store, &request, SSE_LMDB_TIDY);
-}
-
 apr_status_t sse_lmdb_tidy(sse_store_t *base, apr_time_t now, int *more)
 {
     sse_lmdb_t *store = (sse_lmdb_t *)base;
@@ -145,7 +132,13 @@ apr_status_t sse_lmdb_tidy(sse_store_t *base, apr_time_t now, int *more)
         return sse_lmdb_status(rc == MDB_NOTFOUND ? 0 : rc);
     }
     do {
-        rc = ask_writer(store, tidy_some, &tidy);
+        sse_lmdb_request_t request = {
+            .also = tidy_some,
+            .baton = &tidy,
+            .is_alone = 1 /* with a time of its own */
+        };
+
+        rc = sse_lmdb_submit(store, &request, SSE_LMDB_TIDY);
         /* Freeing pages copies some first: try with fewer. */
     } while (rc == MDB_MAP_FULL && (tidy.max /= 8));
     *more = tidy.more;

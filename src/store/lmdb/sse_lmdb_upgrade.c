@@ -79,7 +79,7 @@ static int on_doomed(sse_lmdb_write_t *w, const MDB_val *key,
 static int room_of(sse_lmdb_write_t *w, apr_uint64_t number, apr_uint64_t *room)
 {
     unsigned char buf[16];
-    MDB_val key = {sizeof(buf), buf}, val, event, name;
+    MDB_val key = {sizeof(buf), buf}, val, event;
     MDB_cursor_op op = MDB_SET_RANGE;
     apr_uint64_t whose;
     sse_id_t id;
@@ -93,9 +93,8 @@ static int room_of(sse_lmdb_write_t *w, apr_uint64_t number, apr_uint64_t *room)
         if (rc || !sse_lmdb_pair_get(&key, &whose, &id) || whose != number) {
             break;
         }
-        name.mv_size = sizeof(id);
-        name.mv_data = &id;
-        rc = mdb_get(w->txn, w->store->db[SSE_DB_EVENTS], &name, &event);
+        rc = mdb_get(w->txn, w->store->db[SSE_DB_EVENTS],
+                     &(MDB_val){sizeof(id), &id}, &event);
         rc = rc == MDB_NOTFOUND ? MDB_CORRUPTED : rc;
         *room += rc ? 0 : sse_lmdb_room(w->store, event.mv_size);
     }
@@ -196,19 +195,13 @@ static int time_of_last(sse_lmdb_write_t *w)
 int sse_lmdb_upgrade(MDB_txn *txn, const MDB_dbi *db,
                      const sse_lmdb_state_t *old)
 {
-    sse_lmdb_t store; /* as far as records need one */
-    sse_lmdb_write_t w;
+    sse_lmdb_t store = {.boot = sse_lmdb_boot()}; /* what records need of it */
+    sse_lmdb_write_t w = {.store = &store, .txn = txn, .state = *old};
     MDB_stat st;
     int rc = mdb_env_stat(mdb_txn_env(txn), &st);
 
-    memset(&store, 0, sizeof(store));
     memcpy(store.db, db, sizeof(store.db));
     store.psize = rc ? 0 : st.ms_psize;
-    store.boot = sse_lmdb_boot();
-    memset(&w, 0, sizeof(w));
-    w.store = &store;
-    w.txn = txn;
-    w.state = *old;
     w.state.version = SSE_LMDB_VERSION;
     if (rc || (rc = sse_lmdb_state_init(&w.state, txn)) ||
         (rc = time_of_last(&w)) || (rc = each(&w, SSE_DB_KEYS, on_key)) ||

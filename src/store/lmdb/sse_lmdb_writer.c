@@ -45,11 +45,8 @@ static apr_time_t steady_now(void)
 
 static struct timespec at_time(apr_time_t time)
 {
-    struct timespec at;
-
-    at.tv_sec = (time_t)apr_time_sec(time);
-    at.tv_nsec = (long)apr_time_usec(time) * 1000;
-    return at;
+    return (struct timespec){(time_t)apr_time_sec(time),
+                             (long)apr_time_usec(time) * 1000};
 }
 
 sse_lmdb_writer_t *sse_lmdb_writer_create(sse_lmdb_writer_fn *fn,
@@ -236,14 +233,10 @@ static int want_thread(sse_lmdb_writer_t *writer)
 static int place_of(const sse_lmdb_writer_t *writer,
                     const sse_lmdb_writer_job_t *job)
 {
-    const sse_lmdb_writer_job_t *other;
+    const sse_lmdb_writer_job_t *other = TAILQ_FIRST(&writer->queue);
     int place = 0;
 
-    TAILQ_FOREACH(other, &writer->queue, next)
-    {
-        if (other == job) {
-            break;
-        }
+    for (; other && other != job; other = TAILQ_NEXT(other, next)) {
         ++place;
     }
     return place;
@@ -271,14 +264,11 @@ static int write_here(sse_lmdb_writer_t *writer)
 static int stay(sse_lmdb_writer_t *writer, sse_lmdb_writer_job_t *job,
                 int place)
 {
-    if (place >= writer->limit) {
-        return 0;
-    }
-    if (writer->may_stay && !job->stays) {
+    if (place < writer->limit && writer->may_stay && !job->stays) {
         job->stays = writer->may_stay(1);
         return job->stays;
     }
-    return 1;
+    return place < writer->limit;
 }
 
 /* Wait until something moves, or the job has to be withdrawn.
@@ -340,20 +330,9 @@ static int admit(sse_lmdb_writer_t *writer, apr_time_t now)
     if (TAILQ_EMPTY(&writer->queue)) {
         writer->moved = now;
     }
-    if (writer->waiting >= writer->limit && now - writer->moved >= STALL) {
-        return EBUSY;
-    }
-    return 0;
-}
-
-/* With the lock. */
-static void enqueue(sse_lmdb_writer_t *writer, sse_lmdb_writer_job_t *job)
-{
-    job->rc = 0;
-    job->stays = 0;
-    job->state = SSE_JOB_IDLE;
-    transit(writer, job, SSE_JOB_WAITING);
-    TAILQ_INSERT_TAIL(&writer->queue, job, next);
+    return writer->waiting >= writer->limit && now - writer->moved >= STALL
+               ? EBUSY
+               : 0;
 }
 
 int sse_lmdb_writer_submit(sse_lmdb_writer_t *writer,
@@ -366,7 +345,10 @@ int sse_lmdb_writer_submit(sse_lmdb_writer_t *writer,
     pthread_mutex_lock(&writer->lock);
     if (!(rc = admit(writer, now))) {
         sse_lmdb_cond_init(&job->moved);
-        enqueue(writer, job);
+        job->rc = job->stays = 0;
+        job->state = SSE_JOB_IDLE;
+        transit(writer, job, SSE_JOB_WAITING);
+        TAILQ_INSERT_TAIL(&writer->queue, job, next);
         rc = wait_for(writer, job, writer->waiting - 1, now + patience);
         if (job->stays) {
             writer->may_stay(-1);
