@@ -551,4 +551,5 @@ void sse_stream_init_tasks(sse_stream_t *stream)
     stream->told_task.run = on_told;
     stream->free_task.run = on_free;
     stream->ready_job.run = run_ready;
+    stream->poll_task.run = sse_stream_on_poll;
 }

@@ -47,7 +47,7 @@ void sse_stream_poll_begin(sse_stream_t *stream)
 }
 
 /* If its connection has broken meanwhile, it ends for that reason. */
-static void on_poll(sse_task_t *task)
+void sse_stream_on_poll(sse_task_t *task)
 {
     sse_stream_t *stream = sse_owner_of(task, sse_stream_t, poll_task);
 
@@ -61,11 +61,6 @@ static void on_poll(sse_task_t *task)
         sse_stream_poll_drained(stream);
     }
     sse_stream_release(stream);
-}
-
-void sse_stream_poll_init(sse_stream_t *stream)
-{
-    stream->poll_task.run = on_poll;
 }
 
 void sse_stream_poll(sse_stream_t *stream)

@@ -25,7 +25,6 @@
 #include "notify/sse_callbacks.h"
 #include "process/sse_leave.h"
 #include "stream/sse_seal.h"
-#include "stream/sse_headers.h"
 #include "stream/sse_limits.h"
 #include "notify/sse_notes.h"
 #include "stream/sse_queue.h"
@@ -92,7 +91,6 @@ struct sse_stream_t {
     struct sse_async_conn_t *conn; /* const; asynchronous drive only */
     sse_notes_t *notes;            /* const; the values: lock */
     sse_callbacks_t *callbacks;    /* const; holds a reference */
-    sse_headers_t *headers;        /* const: as they were sent */
     sse_seal_t *seal;              /* const; its inside: writer */
     sse_ready_fn *ready;           /* const; or NULL */
     void *ready_baton;             /* const */
@@ -208,10 +206,10 @@ int sse_reason_drains(sse_close_reason_e reason);
 /** loop: set its timer to the next thing that is due. */
 void sse_stream_arm(sse_stream_t *stream);
 
-/* sse_stream_poll.c: loop, but for the first */
+/* sse_stream_poll.c: loop */
 
-/** Request thread. */
-void sse_stream_poll_init(sse_stream_t *stream);
+/** The poll_task's. */
+void sse_stream_on_poll(sse_task_t *task);
 /** The stream polls from now on: set its deadline. */
 void sse_stream_poll_begin(sse_stream_t *stream);
 /** Nothing waits to be written, or "ready" has returned: a stream that polls
@@ -226,6 +224,13 @@ void sse_streams_remove(sse_stream_t *stream);
 double sse_streams_spread(void);
 /** sse_stream.c: request thread, once for each stream. */
 void sse_stream_init_tasks(sse_stream_t *stream);
+
+/* sse_wait_drive.c */
+
+extern const sse_drive_t sse_wait_drive;
+/** Have the loop run the stream, write what it is fed, and return when its end
+ *  was told.  Request thread. */
+void sse_wait_run(sse_stream_t *stream);
 
 /* sse_stream_log.c */
 

@@ -23,7 +23,6 @@
 #include <http_request.h>
 
 #include "sse_atomic.h"
-#include "stream/wait/sse_wait.h"
 
 APLOG_USE_MODULE(sse);
 
@@ -123,7 +122,7 @@ static apr_status_t on_request_gone(void *baton)
                   "what sse_start() returned",
                   stream->notes->id);
     stream->conn->stream = NULL;
-    stream->headers = NULL; /* an error page has others */
+    stream->seal->is_error_page = 1;
     sse_atomic_store(&stream->is_dead, 1);
     sse_atomic_store(&stream->drive, &sse_wait_drive);
     sse_stream_end(stream, SSE_CLOSE_ERROR, APR_EGENERAL);
@@ -155,7 +154,7 @@ void sse_async_end_request(sse_stream_t *stream)
     conn_rec *c = r->connection;
 
     sse_stream_log_late(stream);
-    sse_headers_warn(r, stream->headers);
+    sse_seal_warn(r, stream->seal);
     apr_brigade_cleanup(stream->bb);
     if (sse_leave_how() != SSE_STAY) {
         c->keepalive = AP_CONN_CLOSE;

@@ -4,9 +4,9 @@
 
 /**
  * @file sse_async_next.c
- * The next request on an asynchronous connection.
+ * The end of a response on an asynchronous connection, and the next request.
  *
- * The loop waits for it, and an MPM thread runs it as a timed callback.  To the
+ * The loop waits for the next request, and an MPM thread runs it as a timed callback.  To the
  * MPM such a thread is idle: it goes on accepting connections for it.  So at
  * most half of a child's threads are used that way, however many connections
  * have sent part of a request, and the others are queued: clients that send
@@ -16,18 +16,22 @@
  * socket takes more.  The thread's entry in the scoreboard is kept as the MPM
  * would, so that the parent counts it as busy.
  *
- * Threads: serve() is an MPM thread's, the rest the loop's.
+ * Threads: tagged; else the loop's.
  */
 
 #include "stream/async/sse_async_private.h"
 
 #include <ap_mpm.h>
+#include <apr_strings.h>
 #include <http_connection.h>
+#include <http_log.h>
 #include <unistd.h>
 
 #include "sse_atomic.h"
 #include "process/sse_thread.h"
 #include "process/sse_memory.h"
+
+APLOG_USE_MODULE(sse);
 
 static struct {
     sse_loop_t *loop;  /* const after child_init */
@@ -171,14 +175,6 @@ static void on_no_turn(sse_async_conn_t *conn)
     }
 }
 
-void sse_async_await_next(sse_async_conn_t *conn)
-{
-    sse_async_transit(conn, SSE_ASYNC_IDLE);
-    sse_async_set_deadline(conn, conn->server->keep_alive_timeout,
-                           sse_async_linger);
-    sse_peer_want(&conn->peer, UV_READABLE, 1);
-}
-
 void sse_async_serve_next(sse_async_conn_t *conn)
 {
     if (sse_atomic_load(&all.busy) < all.most) {
@@ -200,6 +196,148 @@ static void on_free(sse_task_t *task)
         conn = sse_async_first(SSE_ASYNC_QUEUED);
     }
 }
+
+/* -- The end of a response, a stream's or another -------------------------- */
+
+static void await_next(sse_async_conn_t *conn)
+{
+    sse_async_transit(conn, SSE_ASYNC_IDLE);
+    sse_async_set_deadline(conn, conn->server->keep_alive_timeout,
+                           sse_async_linger);
+    sse_peer_want(&conn->peer, UV_READABLE, 1);
+}
+
+static void go_on(sse_async_conn_t *conn)
+{
+    conn_rec *c = conn->c;
+
+    sse_async_count_logged(conn);
+    if (c->keepalive != AP_CONN_KEEPALIVE || sse_leave_how() != SSE_STAY) {
+        sse_async_linger(conn);
+    }
+    else if (c->data_in_input_filters) {
+        sse_async_serve_next(conn);
+    }
+    else {
+        await_next(conn);
+    }
+}
+
+static void await_writing(sse_async_conn_t *conn)
+{
+    sse_async_transit(conn, SSE_ASYNC_FLUSHING);
+    sse_async_set_deadline(conn, conn->server->timeout, sse_async_end);
+    sse_async_want_write(conn, 1);
+}
+
+/* Worker: all before it was written. */
+static void end_request(sse_async_conn_t *conn)
+{
+    apr_bucket_delete(APR_BRIGADE_FIRST(conn->pending));
+}
+
+void sse_async_flush(sse_async_conn_t *conn)
+{
+    if (!conn->mpm_writes && sse_async_write(conn) != APR_SUCCESS) {
+        sse_async_end(conn);
+    }
+    else if (sse_async_is_flushed(conn)) {
+        sse_async_want_write(conn, 0);
+        go_on(conn);
+    }
+    else if (!conn->mpm_writes && sse_async_at_request_end(conn)) {
+        sse_async_work(conn, end_request, sse_async_flush);
+    }
+    else if (sse_leave_how() == SSE_LEAVE_AT_ONCE) {
+        sse_async_end(conn);
+    }
+    else if (conn->state != SSE_ASYNC_FLUSHING) {
+        await_writing(conn);
+    }
+}
+
+/* Worker. */
+static void finish_stream(sse_async_conn_t *conn)
+{
+    sse_async_end_request(conn->stream);
+    if (conn->c->aborted) {
+        sse_async_prepare_close(conn);
+    }
+}
+
+static void after_stream(sse_async_conn_t *conn)
+{
+    sse_stream_release(conn->stream); /* the drive's */
+    conn->stream = NULL;
+    conn->is_counted = 1;
+    conn->peer.half_keep = 1; /* what it still sends is read to its end */
+    conn->c->cs->state = CONN_STATE_SUSPENDED;
+    if (conn->peer_open) {
+        sse_async_flush(conn);
+    }
+    else {
+        sse_async_end(conn);
+    }
+}
+
+void sse_async_finish(sse_async_conn_t *conn)
+{
+    sse_async_work(conn, finish_stream, after_stream);
+}
+
+/* -- Requests for another protocol: the request's thread ------------------- */
+
+static int is_httpds(const char *protocol)
+{
+    return !strcasecmp(protocol, "h2c") || !strncasecmp(protocol, "TLS/", 4);
+}
+
+/* @return what is left of the list; NULL: nothing */
+static const char *without_httpds(apr_pool_t *pool, const char *list)
+{
+    const char *left = NULL;
+    char *token, *state;
+
+    token = apr_strtok(apr_pstrdup(pool, list), ", \t", &state);
+    for (; token; token = apr_strtok(NULL, ", \t", &state)) {
+        if (!is_httpds(token)) {
+            left = left ? apr_pstrcat(pool, left, ", ", token, NULL) : token;
+        }
+    }
+    return left;
+}
+
+/* httpd cannot take the connection back, as another protocol needs: mod_http2
+ * leaves an idle connection to the MPM, and the loop knows only HTTP/1.x.  Nor
+ * can the connection begin to use TLS, as mod_ssl does with "SSLEngine
+ * optional".  A server may ignore an upgrade (RFC 9110, 7.8), and serve the
+ * request as it is.  Upgrades that stay with their handler, as a WebSocket's
+ * does with mod_proxy, are not affected. */
+int sse_async_keep_protocol(request_rec *r)
+{
+    const sse_conn_record_t *record = sse_conn_record(r->connection);
+    const char *wanted, *left;
+
+    if (r->main || r->prev || !record || !record->async) {
+        return DECLINED;
+    }
+    wanted = apr_table_get(r->headers_in, "Upgrade");
+    left = wanted ? without_httpds(r->pool, wanted) : NULL;
+    if (left) {
+        apr_table_setn(r->headers_in, "Upgrade", left);
+    }
+    else if (wanted) {
+        apr_table_unset(r->headers_in, "Upgrade");
+        ap_log_rerror(
+            APLOG_MARK, APLOG_DEBUG, 0, r,
+            "Upgrade: %s ignored: the connection has carried a stream "
+            "and stays with HTTP/1.x",
+            wanted);
+    }
+    return DECLINED;
+}
+
+/* -- A child that leaves, and a new one ------------------------------------- */
 
 static void leave(sse_async_state_e state, void (*fn)(sse_async_conn_t *conn))
 {

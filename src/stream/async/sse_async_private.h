@@ -14,7 +14,7 @@
  * end (sse_async_close.c).
  *
  * Threads: a connection has one owner at a time, as its state says: an MPM
- * thread, a worker, or the loop (sse_async_state.c).  Only its owner touches
+ * thread, a worker, or the loop (the table in sse_async_conn.c).  Only its owner touches
  * the conn_rec.  The hand-overs are posted tasks, jobs and timed callbacks.
  * What other modules hook into (logging, cleanups of requests and connections,
  * pre_close_connection) never runs on the loop.
@@ -36,7 +36,7 @@
 typedef struct sse_async_conn_t sse_async_conn_t;
 
 /** Which may follow which, by which event, and who owns the connection in each:
- *  a table in sse_async_state.c. */
+ *  a table in sse_async_conn.c. */
 typedef enum {
     SSE_ASYNC_SERVING,  /**< an MPM thread runs a request, or writes */
     SSE_ASYNC_STREAM,   /**< a stream is open */
@@ -79,7 +79,7 @@ struct sse_async_conn_t {
     int is_counted; /* loop: a stream's request, not logged yet, still counts */
     uv_timer_t timer;                            /* loop */
     int timer_open;                              /* loop */
-    void (*on_deadline)(sse_async_conn_t *conn); /* loop: the timer\'s */
+    void (*on_deadline)(sse_async_conn_t *conn); /* loop: the timer's */
     sse_task_t take_task, worked_task;
     sse_job_t job;                              /* WORKER, GONE */
     void (*work)(sse_async_conn_t *conn);       /* WORKER: on the worker */
@@ -87,7 +87,7 @@ struct sse_async_conn_t {
     TAILQ_ENTRY(sse_async_conn_t) link; /* loop: all that are in its state */
 };
 
-/* sse_async_state.c */
+/* sse_async_conn.c */
 
 /** child_init. */
 void sse_async_states_init(void);
@@ -96,9 +96,6 @@ void sse_async_states_init(void);
 void sse_async_transit(sse_async_conn_t *conn, sse_async_state_e to);
 /** loop: the connection that has been longest in one of those, or NULL. */
 sse_async_conn_t *sse_async_first(sse_async_state_e state);
-
-/* sse_async_conn.c */
-
 /** Request thread: the connection's object, made for its first stream. */
 sse_async_conn_t *sse_async_of(request_rec *r, sse_loop_t *loop);
 /** MPM thread, the last thing it does: the loop takes the connection over. */
@@ -131,7 +128,7 @@ void sse_async_count_logged(sse_async_conn_t *conn);
 /** Owner, but for the loop: run pre_close_connection, once. */
 void sse_async_prepare_close(sse_async_conn_t *conn);
 
-/* sse_async_response.c: loop */
+/* sse_async_next.c: loop */
 
 /** A response is over: write the rest of it, end its request, and go on with
  *  the connection: next request, lingering close, or its end. */
@@ -139,10 +136,6 @@ void sse_async_flush(sse_async_conn_t *conn);
 /** A stream is over: have its request ended, then the same. */
 void sse_async_finish(sse_async_conn_t *conn);
 
-/* sse_async_next.c: loop */
-
-/** Wait for the next request. */
-void sse_async_await_next(sse_async_conn_t *conn);
 /** Have an MPM thread go on: a request has come, or part of one, or the socket
  *  takes more of a response that an MPM thread writes. */
 void sse_async_serve_next(sse_async_conn_t *conn);

@@ -19,7 +19,6 @@
 #include "stream/sse_conn_record.h"
 #include "stream/sse_filters.h"
 #include "stream/sse_stream_private.h"
-#include "stream/wait/sse_wait.h"
 
 APLOG_USE_MODULE(sse);
 
@@ -158,13 +157,11 @@ static sse_stream_t *create(request_rec *r, const sse_stream_plan_t *plan,
     stream->bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
     stream->drive = may_suspend(r) ? &sse_async_drive : &sse_wait_drive;
     sse_stream_init_tasks(stream);
-    sse_stream_poll_init(stream);
     if (stream->drive == &sse_async_drive) {
         sse_async_prepare(stream); /* stream_open may send already */
     }
     sse_stream_log_prepare(r);
     stream->notes = sse_notes_create(r, plan->channels);
-    stream->headers = sse_headers_keep(r);
     stream->seal = sse_seal_add(r);
     stream->callbacks = sse_callbacks_of(r, child.loop);
     sse_callbacks_acquire(stream->callbacks);

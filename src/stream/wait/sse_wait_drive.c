@@ -20,7 +20,6 @@
 
 #include "sse_atomic.h"
 #include "stream/wait/sse_h2_requests.h"
-#include "stream/wait/sse_wait.h"
 
 /* How often an HTTP/2 stream's thread looks whether it was reset. */
 #define ABORT_POLL_MSEC 50
@@ -332,9 +331,7 @@ void sse_wait_run(sse_stream_t *stream)
     run_without_timeout(stream);
     reason = sse_stream_reason(stream);
     sse_stream_log_late(stream);
-    if (stream->headers) {
-        sse_headers_warn(r, stream->headers);
-    }
+    sse_seal_warn(r, stream->seal);
     if (!sse_reason_drains(reason)) {
         c->aborted = c->master ? c->aborted : 1;
         c->keepalive = AP_CONN_CLOSE;
