@@ -39,7 +39,7 @@ void sse_subscription_transit(sse_subscription_t *sub, sse_sub_state_e state)
 static void end(sse_subscription_t *sub)
 {
     sse_subscription_transit(sub, SSE_SUB_ENDED);
-    sse_stream_dismiss(sub->stream, SSE_CLOSE_SERVER);
+    sse_stream_dismiss(sub->stream, SSE_CLOSE_SERVER, 0);
 }
 
 /* -- Making it ------------------------------------------------------------- */

@@ -148,21 +148,15 @@ static void complain_full(request_rec *r, int is_client)
                         "logged again for a minute");
 }
 
-static const char *directive_of(const sse_quota_want_t *want)
-{
-    switch (want->key.kind) {
-    case SSE_QUOTA_CLIENT:
-        return "SSEMaxStreamsPerClient";
-    case SSE_QUOTA_PROCESS:
-        return "SSEMaxThreads";
-    default:
-        return "SSEMaxStreams";
-    }
-}
-
 static int refuse(request_rec *r, const sse_quota_want_t *want)
 {
-    apr_table_setn(r->notes, "sse-refused", directive_of(want));
+    static const char *const directives[] = {
+        [SSE_QUOTA_CLIENT] = "SSEMaxStreamsPerClient",
+        [SSE_QUOTA_HOST] = "SSEMaxStreams",
+        [SSE_QUOTA_PROCESS] = "SSEMaxThreads",
+        [SSE_QUOTA_SERVER] = "SSEMaxStreams"};
+
+    apr_table_setn(r->notes, "sse-refused", directives[want->key.kind]);
     sse_counters_add(SSE_COUNTER_REFUSED, 1);
     apr_table_setn(r->err_headers_out, "Retry-After", SSE_RETRY_AFTER);
     return want->key.kind == SSE_QUOTA_CLIENT ? HTTP_TOO_MANY_REQUESTS

@@ -11,21 +11,17 @@
  * The main server's SSEMaxStreams is the limit of the whole server; that of a
  * virtual host is the host's own and not inherited.  SSEMaxStreamsPerClient is
  * that of the request's location; it is compared with all streams of the
- * client's address that have such a limit, wherever they are.  A stream without
- * a limit is not counted and costs nothing.
- *
- * Streams are counted over the children of both generations of a graceful
- * restart; the new configuration's limits apply to what its children open.
+ * client's address that have such a limit.  A stream without a limit is not
+ * counted.  Counted are the children of both generations of a graceful restart.
  *
  * When the table has no room for one more client, the client is let in
  * uncounted: the limit keeps a few clients from taking too much, and must not
  * shut out the others.  A total that cannot be counted counts as reached.
  *
- * Life: the table (sse_quota) lives as long as the server.  After a restart
- * that has loaded a version of this module with another table, the streams of
- * older children are not counted for the second or so that they last.  A claim
- * is acquired before its stream opens and released when the stream's end has
- * been told; the parent releases those of a dead child.
+ * Life: the table (sse_quota) lives as long as the server, unless a restart
+ * loads a version of this module with another layout.  A claim is acquired
+ * before its stream opens and released when the stream's end has been told; the
+ * parent releases those of a dead child.
  *
  * Threads: tagged.
  */
@@ -37,8 +33,7 @@
 
 #include "shared/sse_quota.h"
 
-/** Seconds.  Nobody knows when there will be room: soon enough for a person,
- *  seldom enough for a server at its limits. */
+/** Seconds: soon enough for a person, seldom enough for a full server. */
 #define SSE_RETRY_AFTER "10"
 
 /** Parent: make what the children share, or find it again after a restart. */

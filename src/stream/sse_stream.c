@@ -15,12 +15,11 @@
 
 APLOG_USE_MODULE(sse);
 
-/* When the server ends a stream, what waits gets this long to be written. */
-#define DRAIN_MSEC 5000
-/* And this long when the child stops at once. */
+/* How long, when the server ends a stream, what waits has to be written; when
+ * the child stops at once; and a thread has to leave the write it is in. */
+#define DRAIN_MSEC      5000
 #define STOP_DRAIN_MSEC 500
-/* And a thread this long to leave the write that it is in. */
-#define CUT_MSEC 500
+#define CUT_MSEC        500
 /* The longest that clients wait between two polls. */
 #define POLL_RETRY_MSEC 5000
 /* How often in SSEDeadPeer it is looked whether an acknowledgement is due. */
@@ -163,8 +162,8 @@ static void on_timer(uv_timer_t *timer)
         return;
     }
     if (stream->deadline && now >= stream->deadline) {
-        sse_stream_dismiss(stream,
-                           stream->polls ? SSE_CLOSE_POLL : SSE_CLOSE_MAX_AGE);
+        sse_stream_dismiss(
+            stream, stream->polls ? SSE_CLOSE_POLL : SSE_CLOSE_MAX_AGE, 0);
         return;
     }
     if (stream->owed && now >= stream->ask_at && ask(stream, now)) {
@@ -215,18 +214,6 @@ static void on_timer_closed(uv_handle_t *handle)
 
 /* -- The end --------------------------------------------------------------- */
 
-/* @return whether it had none: then the end has to be posted */
-static int set_reason(sse_stream_t *stream, sse_close_reason_e reason,
-                      apr_status_t status)
-{
-    if (!sse_atomic_cas(&stream->reason, SSE_CLOSE_NONE, (int)reason)) {
-        return 0;
-    }
-    stream->status = status;
-    stream->closed = apr_time_now();
-    return 1;
-}
-
 /* The reason comes first: the thread of a waiting drive may find at once that
  * it cannot write the last bytes. */
 static apr_status_t end(sse_stream_t *stream, sse_close_reason_e reason,
@@ -234,9 +221,11 @@ static apr_status_t end(sse_stream_t *stream, sse_close_reason_e reason,
 {
     sse_buf_t *last = NULL;
 
-    if (!set_reason(stream, reason, status)) {
+    if (!sse_atomic_cas(&stream->reason, SSE_CLOSE_NONE, (int)reason)) {
         return APR_EOF;
     }
+    stream->status = status;
+    stream->closed = apr_time_now();
     if (sse_reason_drains(reason)) {
         last = stream->format->goodbye(retry, upto, 0);
     }
@@ -254,9 +243,8 @@ apr_status_t sse_stream_end(sse_stream_t *stream, sse_close_reason_e reason,
     return end(stream, reason, status, 0, 0);
 }
 
-/* Half to one and a half of SSERetry: not all come back at the same time. */
-void sse_stream_say_goodbye(sse_stream_t *stream, sse_close_reason_e reason,
-                            sse_id_t upto)
+void sse_stream_dismiss(sse_stream_t *stream, sse_close_reason_e reason,
+                        sse_id_t upto)
 {
     apr_int64_t retry = apr_time_as_msec(stream->opts.retry);
 
@@ -265,11 +253,6 @@ void sse_stream_say_goodbye(sse_stream_t *stream, sse_close_reason_e reason,
     }
     retry = retry / 2 + (apr_int64_t)((double)retry * sse_streams_spread());
     end(stream, reason, APR_SUCCESS, retry, upto);
-}
-
-void sse_stream_dismiss(sse_stream_t *stream, sse_close_reason_e reason)
-{
-    sse_stream_say_goodbye(stream, reason, 0);
 }
 
 /* -- Phases ---------------------------------------------------------------- */

@@ -6,30 +6,25 @@
  * @file sse_stream.h
  * One open response: what waits to be written, how it is written, why it ends.
  *
- * A stream is fed buffers and writes them, with one of two drives: asynchronous
- * (event MPM, HTTP/1.x: the loop owns the connection and writes) or waiting
- * (all else: the handler's own thread waits and writes; the loop only watches).
- * It knows nothing of channels: its source, the hub, is called when it may feed
- * the stream and when it must stop.
+ * One of two drives writes: asynchronous (event MPM, HTTP/1.x: the loop owns
+ * the connection) or waiting (all else: the handler's own thread waits and
+ * writes, the loop only watches).  A stream knows nothing of channels: its
+ * source, the hub, is called when it may feed the stream and when it must stop.
  *
  * Life: made by sse_open_run().  Reference-counted: the drive holds one
  * reference until the request is released, each open libuv handle another.  The
  * request is valid until the stream_close hook has returned.
  *
- * Queue: SSEQueue bounds what the source and an application may have waiting.
- * A source whose push is refused reads on from the store when on_drained()
- * comes: slow clients do not wait in memory.  A stream is never ended because
- * much waits, but because none of it goes out for the queue's time
- * (sse_stream_slow.c).
+ * Queue: SSEQueue bounds what waits.  A source whose push is refused reads on
+ * from the store when on_drained() comes.  A stream ends not because much
+ * waits, but because none of it goes out (sse_stream_slow.c).
  *
- * End: whoever sets the reason, by one compare-and-swap, has ended the stream;
- * later ends do nothing.  The loop then stops feeding it, writes what waits if
- * the reason allows that, has the end told, and releases the request.
+ * End: whoever sets the reason, by one compare-and-swap, has ended the stream.
+ * The loop then stops feeding it, writes what waits if the reason allows that,
+ * has the end told, and releases the request.
  *
- * Lock order: a stream's lock is a leaf, except that the loop's queue lock may
- * be taken under it.
- *
- * Threads: tagged at each function.
+ * Threads: tagged.  A stream's lock is a leaf, except that the loop's queue
+ * lock may be taken under it.
  */
 
 #ifndef SSE_STREAM_H
@@ -89,8 +84,7 @@ void sse_stream_release(sse_stream_t *stream);          /**< any thread */
 
 /** What to do when more waits than SSEQueue allows. */
 typedef enum {
-    SSE_PUSH_ALWAYS, /**< queue it nevertheless: a piece of what is caught up
-                          on, when nothing waits; comments */
+    SSE_PUSH_ALWAYS, /**< queue it: catching up, when nothing waits; comments */
     SSE_PUSH_BOUNDED /**< refuse it */
 } sse_push_e;
 
@@ -110,12 +104,11 @@ apr_status_t sse_stream_push(sse_stream_t *stream, sse_buf_t *buf,
 apr_status_t sse_stream_end(sse_stream_t *stream, sse_close_reason_e reason,
                             apr_status_t status);
 
-/**
- * End the stream for a reason that ends many others as well: the client is told
- * to come back after half to one and a half of SSERetry, so that not all of
- * them come at the same time.  loop.
- */
-void sse_stream_dismiss(sse_stream_t *stream, sse_close_reason_e reason);
+/** End the stream as others end: the client is told to come back after half to
+ *  one and a half of SSERetry, so that not all come at the same time.  loop.
+ *  @param upto the id to come back with; 0: the last one it was sent */
+void sse_stream_dismiss(sse_stream_t *stream, sse_close_reason_e reason,
+                        sse_id_t upto);
 
 /** End the stream, its client told to come back, as soon as all that is due has
  *  been sent: its thread is needed.  Any thread. */

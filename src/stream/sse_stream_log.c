@@ -10,10 +10,10 @@
  * write to it: a worker does, while the end is being told, so that the end is
  * logged even if a listener never returns.  The request is pinned meanwhile.
  *
- * To log, httpd makes an id for the request, once, in the request's pool, which
- * a listener may be doing at the same time.  So the id is made when the stream
- * opens.  If it is not (ErrorLogFormat for requests or connections depends on
- * it), whoever ends the request logs, after all listeners.
+ * To log, httpd makes an id in the request's pool, which a listener may be
+ * doing at the same time.  So the id is made when the stream opens; where
+ * ErrorLogFormat forbids that, whoever ends the request logs, after all
+ * listeners.
  */
 
 #include "stream/sse_stream_private.h"
@@ -32,11 +32,6 @@ APLOG_USE_MODULE(sse);
 #define WAITING_MOST 10000
 
 static apr_uint32_t waiting; /* atomic */
-
-static const request_rec *main_request(const request_rec *r)
-{
-    return r->main ? r->main : r;
-}
 
 void sse_stream_log_prepare(request_rec *r)
 {
@@ -79,11 +74,13 @@ static void run_log(sse_job_t *job)
 /* @return whether a worker will log it, or nobody */
 static int log_soon(sse_stream_t *stream)
 {
+    const request_rec *r = stream->r, *first = r->main ? r->main : r;
+
     if (sse_atomic_load(&waiting) >= WAITING_MOST) {
         sse_log_drop();
         return 1;
     }
-    if (!stream->r->connection->log_id || !main_request(stream->r)->log_id ||
+    if (!r->connection->log_id || !first->log_id ||
         !sse_callbacks_pin(stream->callbacks)) {
         return 0;
     }

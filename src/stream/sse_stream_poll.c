@@ -32,7 +32,7 @@ void sse_stream_poll_drained(sse_stream_t *stream)
 
     if (may_end(stream) &&
         stream->source->is_caught_up(stream, stream->source_baton, &upto)) {
-        sse_stream_say_goodbye(stream, SSE_CLOSE_POLL, upto);
+        sse_stream_dismiss(stream, SSE_CLOSE_POLL, upto);
     }
 }
 

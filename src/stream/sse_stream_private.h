@@ -7,10 +7,9 @@
  * What the files of src/stream and its folders share: the stream's members, and
  * the interface of its drives.
  *
- * Threads: members are tagged: "const" is set before the stream is shared,
- * "loop" belongs to the loop, "lock" is guarded by the stream's lock, "writer"
- * belongs to the thread that writes to the connection (the loop or the
- * handler's).
+ * Threads: tagged.  "const": set before the stream is shared; "lock": guarded
+ * by the stream's lock; "writer": of the thread that writes to the connection,
+ * the loop or the handler's.
  */
 
 #ifndef SSE_STREAM_PRIVATE_H
@@ -179,11 +178,6 @@ int sse_slow_watch(sse_stream_t *stream);
 /** Look, if it is time to.
  *  @return whether nothing has gone out for the queue's time */
 int sse_slow_look(sse_stream_t *stream, apr_uint64_t now);
-
-/** loop: end it; the client is told when to come back, and with which id (0:
- *  the last one it was sent). */
-void sse_stream_say_goodbye(sse_stream_t *stream, sse_close_reason_e reason,
-                            sse_id_t upto);
 
 /** loop: do not wait for what an ended stream still has to write: tell its end
  *  now. */

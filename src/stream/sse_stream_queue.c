@@ -83,14 +83,12 @@ int sse_stream_is_drained(sse_stream_t *stream)
 
 /* -- Writing --------------------------------------------------------------- */
 
-static apr_size_t append(sse_stream_t *stream, apr_bucket_brigade *bb,
-                         sse_buf_t *buf)
+static void append(sse_stream_t *stream, apr_bucket_brigade *bb, sse_buf_t *buf)
 {
-    apr_size_t len = buf->len;
     sse_sent_t *begun = &stream->begun;
 
     begun->events += buf->events;
-    begun->bytes += len;
+    begun->bytes += buf->len;
     if (buf->id || buf->id_len) {
         begun->id = buf->id;
         free(begun->text);
@@ -98,7 +96,6 @@ static apr_size_t append(sse_stream_t *stream, apr_bucket_brigade *bb,
             buf->id ? NULL : strndup(buf->data + buf->len, buf->id_len);
     }
     APR_BRIGADE_INSERT_TAIL(bb, sse_buf_bucket(buf, bb->bucket_alloc));
-    return len;
 }
 
 apr_size_t sse_stream_take(sse_stream_t *stream, apr_bucket_brigade *bb)
@@ -109,7 +106,8 @@ apr_size_t sse_stream_take(sse_stream_t *stream, apr_bucket_brigade *bb)
     pthread_mutex_lock(&stream->lock);
     while (taken < TAKE_BYTES &&
            (buf = sse_queue_take(&stream->queue)) != NULL) {
-        taken += append(stream, bb, buf);
+        taken += buf->len;
+        append(stream, bb, buf);
     }
     stream->in_flight += taken;
     pthread_mutex_unlock(&stream->lock);
@@ -119,19 +117,14 @@ apr_size_t sse_stream_take(sse_stream_t *stream, apr_bucket_brigade *bb)
 /* Under the lock. */
 static void count_sent(sse_stream_t *stream)
 {
-    char *text = stream->sent.text;
-
-    stream->sent = stream->begun;
-    if (stream->begun.text) {
-        stream->begun.text = NULL; /* moved */
-        free(text);
-    }
-    else if (stream->begun.id) {
-        free(text);
+    if (stream->begun.text || stream->begun.id) {
+        free(stream->sent.text);
     }
     else {
-        stream->sent.text = text; /* still the last one */
+        stream->begun.text = stream->sent.text; /* still the last one */
     }
+    stream->sent = stream->begun;
+    stream->begun.text = NULL; /* moved */
 }
 
 void sse_stream_moved(sse_stream_t *stream)

@@ -7,15 +7,13 @@
  * Slow clients: those that read none of what waits for them for the time of
  * SSEQueue.
  *
- * How much waits says nothing: a burst fills any queue, and a client that reads
- * gets through it.  Progress is what the client's machine has acknowledged: a
- * socket's buffer may hold megabytes, for which a slow client needs minutes
- * before the connection takes more.  An HTTP/2 stream shares its connection:
- * its progress is what mod_http2 has taken, in small pieces.
+ * How much waits says nothing: a burst fills any queue.  Progress is what the
+ * client's machine has acknowledged, since a socket's buffer may hold megabytes
+ * for which a slow client needs minutes; for an HTTP/2 stream, which shares its
+ * connection, what mod_http2 has taken, in small pieces.
  *
- * It is looked at a few times in the queue's time, and only while something
- * waits.  Each stream's own time is up to a quarter longer, so that the streams
- * that one burst has stopped do not end together.
+ * Each stream's own time is up to a quarter longer, so that the streams that
+ * one burst has stopped do not end together.
  *
  * Threads: the loop's.
  */
@@ -64,11 +62,6 @@ int sse_slow_watch(sse_stream_t *stream)
 
 /* A machine that does not answer at all is left to SSEDeadPeer, which may allow
  * it more time. */
-static int is_silent(const sse_stream_t *stream)
-{
-    return stream->opts.dead_peer && stream->silent_since;
-}
-
 int sse_slow_look(sse_stream_t *stream, apr_uint64_t now)
 {
     sse_slow_t *slow = &stream->slow;
@@ -85,7 +78,8 @@ int sse_slow_look(sse_stream_t *stream, apr_uint64_t now)
     }
     look_later(stream, now);
     progress = progress_of(stream);
-    if (is_drained || progress != slow->progress || is_silent(stream)) {
+    if (is_drained || progress != slow->progress ||
+        (stream->opts.dead_peer && stream->silent_since)) {
         slow->progress = progress;
         slow->since = now;
     }

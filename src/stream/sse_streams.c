@@ -37,7 +37,7 @@ static void end_some(unsigned int most)
     TAILQ_FOREACH(stream, &all.streams, link)
     {
         if (most && sse_stream_reason(stream) == SSE_CLOSE_NONE) {
-            sse_stream_dismiss(stream, SSE_CLOSE_SHUTDOWN);
+            sse_stream_dismiss(stream, SSE_CLOSE_SHUTDOWN, 0);
             --most;
         }
     }
@@ -58,7 +58,7 @@ static void end_all(sse_close_reason_e reason)
 
     for (stream = TAILQ_FIRST(&all.streams); stream; stream = next) {
         next = TAILQ_NEXT(stream, link);
-        sse_stream_dismiss(stream, reason);
+        sse_stream_dismiss(stream, reason, 0);
         sse_stream_cut_short(stream);
     }
 }

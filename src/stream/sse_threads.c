@@ -204,13 +204,6 @@ int sse_threads_at_a_time(sse_threads_conn_t *conn)
 
 /* -- mod_http2's limit: under the lock ---------------------------------- */
 
-/* m_be_annoyed(): 6, 4, 2.  mod_http2 may lower it less often. */
-static void fewer_at_a_time(sse_threads_conn_t *conn, apr_time_t now)
-{
-    conn->at_a_time = conn->at_a_time > 4 ? 4 : AT_LEAST;
-    conn->changed = now;
-}
-
 /* s_mplx_be_happy(): doubled when a request that began after the last change
  * has ended well. */
 static void more_at_a_time(sse_threads_conn_t *conn, const sse_thread_t *thread,
@@ -271,7 +264,9 @@ static void give_back_http2(sse_thread_t *thread, int is_reset)
         all.mpm -= !conn->held;
     }
     if (is_reset) {
-        fewer_at_a_time(conn, now);
+        /* m_be_annoyed(): 6, 4, 2.  mod_http2 may lower it less often. */
+        conn->at_a_time = conn->at_a_time > 4 ? 4 : AT_LEAST;
+        conn->changed = now;
     }
     else {
         more_at_a_time(conn, thread, now);

@@ -6,32 +6,27 @@
  * @file sse_threads.h
  * SSEMaxThreads: how many threads of this child streams may hold.
  *
- * A stream of the waiting drive holds a thread while it is open: with worker,
- * and with event where a filter may wait, one of the MPM's.  A stream over
- * HTTP/2 holds one of mod_http2's, and its connection one of the MPM's, however
- * many streams it has; and mod_http2 serves a few requests of a connection at a
- * time.  When all threads are held, nothing else is served.  So streams get a
- * share:
+ * A stream of the waiting drive holds a thread while it is open, and when all
+ * are held, nothing else is served.  So streams get a share:
  *
- * - of the MPM's threads: one for each stream that holds one itself, and one
- *   for each HTTP/2 connection that has streams;
- * - of mod_http2's threads;
+ * - of the MPM's threads: one for each stream (worker; event where a filter may
+ *   wait), and one for each HTTP/2 connection that has streams;
+ * - of mod_http2's threads: one for each stream over HTTP/2;
  * - of the requests that mod_http2 serves of a connection at a time: all but
  *   two.
  *
  * Beyond the share, a stream over HTTP/1.1 is answered 503.  Over HTTP/2 an
- * EventSource would give up for good, and no client can have another connection
- * instead; so the stream opens, is sent what is due, and ends ("polls"): its
- * client comes back after the time in "retry".  Such streams hold threads too,
- * but only for a moment; when many come at once, they end before they open.
+ * EventSource would give up for good; so the stream opens, is sent what is due,
+ * and ends ("polls"): its client comes back after the time in "retry".  Such
+ * streams hold threads only for a moment; when many come at once, they end
+ * before they open.
  *
- * mod_http2 serves fewer requests of a connection at a time when its client has
- * reset some, which is the only way for a client to leave a stream.  It has no
- * call that says how many, so its rules are followed here; streams that are too
+ * When a client has left streams, which it can only do by resetting them,
+ * mod_http2 serves fewer requests of its connection at a time.  No call says
+ * how many, so mod_http2's rules are followed here, and streams that are too
  * many by them are ended as well ("poll").
  *
- * With prefork each stream holds a process; sse_limits.c counts those over all
- * children.
+ * With prefork each stream holds a process: see sse_limits.h.
  *
  * Threads: tagged.  The lock is a leaf, except for the loop's queue.
  */

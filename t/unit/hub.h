@@ -274,7 +274,8 @@ apr_status_t sse_stream_end(sse_stream_t *stream, sse_close_reason_e reason,
     return APR_SUCCESS;
 }
 
-void sse_stream_dismiss(sse_stream_t *stream, sse_close_reason_e reason)
+void sse_stream_dismiss(sse_stream_t *stream, sse_close_reason_e reason,
+                        sse_id_t upto)
 {
     sse_stream_end(stream, reason, APR_SUCCESS);
 }

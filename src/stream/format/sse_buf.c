@@ -16,11 +16,7 @@ sse_buf_t *sse_buf_create(apr_size_t len)
     if (!buf) {
         abort();
     }
-    buf->refs = 1;
-    buf->id = 0;
-    buf->events = 0;
-    buf->len = len;
-    buf->id_len = 0;
+    *buf = (sse_buf_t){.refs = 1, .len = len};
     return buf;
 }
 

@@ -8,18 +8,16 @@
  *
  * A thread of mod_http2 goes to sleep when the connection that it looks at
  * first has nothing for it, whatever others have (get_next() in h2_workers.c).
- * So a request may wait, stranded, until another request of this child ends.
- * If all that are running are streams, none ever does; so a stream that can
- * poll ends then, and its thread takes the stranded request.
+ * So a request may wait, stranded, until another one of this child ends.  If
+ * all others are streams, a stream that can poll ends then.
  *
- * mod_http2 has no call that says what is waiting.  So an input filter on
- * client connections, above TLS, reads from the frames which requests have
- * come, and the hook pre_read_request tells which have begun.  A request that
- * its client has reset is not stranded, nor is one that mod_http2 does not
- * begin because of the connection's others (by sse_threads' reckoning, which
- * is rather too low: a request stranded then is missed).  One that mod_http2
- * has refused by itself looks stranded; so for each connection no more streams
- * end than mod_http2 has threads, until all its requests have begun.
+ * No call of mod_http2 says what is waiting.  So an input filter on client
+ * connections, above TLS, reads from the frames which requests have come, and
+ * the hook pre_read_request tells which have begun.  Not stranded is a request
+ * that its client has reset, or that mod_http2 does not begin because of the
+ * connection's others (by sse_threads' reckoning, which is rather too low).
+ * One that mod_http2 has refused looks stranded; so for each connection no more
+ * streams end than mod_http2 has threads, until all its requests have begun.
  *
  * Threads: tagged.  Under the lock only that of sse_threads is taken.
  */
