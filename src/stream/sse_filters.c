@@ -12,11 +12,10 @@
 /* What mod_filter calls a filter that AddOutputFilterByType adds. */
 #define BY_TYPE "BYTYPE:"
 
-/* They pass data on, or keep it until there is a FLUSH, and they allocate
- * nothing per event.  Not among them: "sed", a likely name for ExtFilterDefine,
- * which takes any; INCLUDES, whose subrequests may run a CGI; DUMPIO_OUT, which
- * writes each event to the log; and xml2enc, which allocates from the request's
- * pool for each brigade. */
+/* They pass data on, or keep it until there is a FLUSH, and allocate nothing
+ * per event.  Not so: "sed", a likely name for ExtFilterDefine, which takes
+ * any; INCLUDES, whose subrequests may run a CGI; DUMPIO_OUT, which writes each
+ * event to the log; xml2enc, which allocates from the request's pool. */
 static const char *const trusted[] = {
     /* httpd's own, mod_ssl, mod_tls */
     "byterange", "chunk", "content_length", "core", "http_header",

@@ -7,8 +7,8 @@
  * Whether a response's output filters may run on the loop.
  *
  * A filter that sleeps or waits for a program would block all streams of the
- * child.  Nothing shows from outside which filters do, so only those are
- * trusted that are known not to, and those that the administrator names.
+ * child.  Trusted are only those that are known not to, and those that the
+ * administrator names.
  *
  * Threads: the request's.
  */

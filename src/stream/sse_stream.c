@@ -5,15 +5,12 @@
 #include "stream/sse_stream_private.h"
 
 #include <apr_strings.h>
-#include <http_log.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "notify/sse_notify.h"
 #include "sse_atomic.h"
 #include "shared/sse_counters.h"
-
-APLOG_USE_MODULE(sse);
 
 /* How long, when the server ends a stream, what waits has to be written; when
  * the child stops at once; and a thread has to leave the write it is in. */
@@ -22,7 +19,7 @@ APLOG_USE_MODULE(sse);
 #define CUT_MSEC        500
 /* The longest that clients wait between two polls. */
 #define POLL_RETRY_MSEC 5000
-/* How often in SSEDeadPeer it is looked whether an acknowledgement is due. */
+/* How often in SSEDeadPeer overdue acknowledgements are looked for. */
 #define ASKS_PER_TIME 8
 
 sse_stream_t *sse_stream_acquire(sse_stream_t *stream)

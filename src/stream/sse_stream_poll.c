@@ -18,19 +18,14 @@
 /* How long that may take; the rest is for the next poll. */
 #define MOMENT_MSEC 5000
 
-static int may_end(sse_stream_t *stream)
-{
-    return stream->polls && stream->phase == SSE_PHASE_OPEN &&
-           sse_stream_reason(stream) == SSE_CLOSE_NONE &&
-           !sse_atomic_load(&stream->is_readying) &&
-           sse_stream_is_drained(stream);
-}
-
 void sse_stream_poll_drained(sse_stream_t *stream)
 {
     sse_id_t upto = 0;
 
-    if (may_end(stream) &&
+    if (stream->polls && stream->phase == SSE_PHASE_OPEN &&
+        sse_stream_reason(stream) == SSE_CLOSE_NONE &&
+        !sse_atomic_load(&stream->is_readying) &&
+        sse_stream_is_drained(stream) &&
         stream->source->is_caught_up(stream, stream->source_baton, &upto)) {
         sse_stream_dismiss(stream, SSE_CLOSE_POLL, upto);
     }

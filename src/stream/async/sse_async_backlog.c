@@ -6,14 +6,13 @@
  * @file sse_async_backlog.c
  * Large responses to the requests that follow a stream on its connection.
  *
- * An MPM thread runs such a request.  If the client reads slowly, the core
- * filter would block that thread: it does so when it has more than
- * FlushMaxThreshold left, as soon happens with a file that is mapped or
- * encrypted.  So once a response is complete, its unwritten part from the first
- * file on is kept here, above TLS, with the end of the request behind it.  The
- * MPM's thread passes a piece on when all before it was written, and leaves
- * when the socket takes no more; another one continues when it does
- * (sse_async_next.c).  So the loop never reads a file or ends a request.
+ * An MPM thread runs such a request, and if the client reads slowly, the core
+ * filter would block that thread when it has more than FlushMaxThreshold left.
+ * So once a response is complete, its unwritten part from the first file on is
+ * kept here, above TLS, with the end of the request behind it.  The thread
+ * passes a piece on when all before it was written, and leaves when the socket
+ * takes no more; another one continues when it does (sse_async_next.c).  So the
+ * loop never reads a file or ends a request.
  *
  * What a handler produces piece by piece (a CGI, a proxied response) is passed
  * on, and blocks the handler as everywhere.
@@ -26,8 +25,7 @@
 #include <http_core.h>
 #include <http_request.h>
 
-/* What is passed on at a time: encrypted, below any FlushMaxThreshold that
- * makes sense. */
+/* Passed on at a time: encrypted, below any sensible FlushMaxThreshold. */
 #define PIECE_BYTES (32 * 1024)
 
 static const char filter_name[] = "SSE_BACKLOG";

@@ -8,9 +8,8 @@
  * destroyed.
  *
  * Its pool is not destroyed before GRACE_MSEC have passed since the suspension,
- * nor before the MPM's thread has let go of the scoreboard's handle: until then
- * that thread still touches its own part of the connection, and nothing else
- * tells when it has stopped doing so.
+ * nor before the MPM's thread has let go of the scoreboard's handle: nothing
+ * else tells when that thread has stopped touching its part of the connection.
  *
  * Threads: the loop's, but for what is marked as a worker's.
  */
@@ -53,11 +52,6 @@ static void on_timer_closed(uv_handle_t *handle)
     sse_workers_do(SSE_WORKERS_OWN, &conn->job);
 }
 
-static void close_timer(sse_async_conn_t *conn)
-{
-    uv_close((uv_handle_t *)&conn->timer, on_timer_closed);
-}
-
 static void on_grace_over(uv_timer_t *timer)
 {
     sse_async_conn_t *conn = sse_owner_of(timer, sse_async_conn_t, timer);
@@ -66,7 +60,7 @@ static void on_grace_over(uv_timer_t *timer)
         uv_timer_start(timer, on_grace_over, GRACE_MSEC, 0);
     }
     else {
-        close_timer(conn);
+        uv_close((uv_handle_t *)timer, on_timer_closed);
     }
 }
 
@@ -82,7 +76,8 @@ static void await_grace(sse_async_conn_t *conn)
 void sse_async_peer_closed(sse_async_conn_t *conn)
 {
     if (conn->state == SSE_ASYNC_HANDOVER) {
-        close_timer(conn); /* another module may take the connection */
+        /* Another module may take the connection. */
+        uv_close((uv_handle_t *)&conn->timer, on_timer_closed);
     }
     else {
         await_grace(conn);

@@ -285,11 +285,6 @@ static void on_take(sse_task_t *task)
     }
 }
 
-void sse_async_take(sse_async_conn_t *conn)
-{
-    sse_loop_post(conn->loop, &conn->take_task);
-}
-
 sse_async_conn_t *sse_async_of(request_rec *r, sse_loop_t *loop)
 {
     conn_rec *c = r->connection;
@@ -320,6 +315,6 @@ void sse_async_suspended(conn_rec *c, request_rec *r)
     sse_async_conn_t *conn = record ? record->async : NULL;
 
     if (conn && conn->stream && c->cs->state == CONN_STATE_SUSPENDED) {
-        sse_async_take(conn);
+        sse_loop_post(conn->loop, &conn->take_task);
     }
 }

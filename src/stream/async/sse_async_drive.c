@@ -7,10 +7,9 @@
  * The asynchronous drive: the loop owns connection and request, and no thread
  * waits.
  *
- * Events go down the filter chain as one brigade with one FLUSH, as mod_ssl and
- * mod_deflate keep small writes back without one.  The connection's own filter
- * takes the FLUSH out again, the core filter is asked to write what the socket
- * takes, and the rest waits until it takes more.
+ * Events go down the filter chain as one brigade with one FLUSH, without which
+ * mod_ssl and mod_deflate keep small writes back.  The connection's own filter
+ * takes it out again, and what the socket does not take waits.
  *
  * Threads: the loop's, except sse_async_end_request() (a worker's),
  * sse_async_prepare(), sse_async_run() and on_request_gone() (the request's).
@@ -106,10 +105,9 @@ void sse_async_writable(sse_stream_t *stream)
     }
 }
 
-/* The request goes although nobody ended its stream, since a handler returned
- * something else than it was given.  As SUSPENDED never took effect, nobody but
- * this thread has the connection: it waits until the end was told, and writes
- * nothing. */
+/* The request goes although nobody ended its stream: a handler did not return
+ * SUSPENDED.  So nobody but this thread has the connection: it waits until the
+ * end was told, and writes nothing. */
 static apr_status_t on_request_gone(void *baton)
 {
     sse_stream_t *stream = baton;

@@ -6,15 +6,14 @@
  * @file sse_async_next.c
  * The end of a response on an asynchronous connection, and the next request.
  *
- * The loop waits for the next request, and an MPM thread runs it as a timed callback.  To the
- * MPM such a thread is idle: it goes on accepting connections for it.  So at
- * most half of a child's threads are used that way, however many connections
- * have sent part of a request, and the others are queued: clients that send
- * requests slowly cannot take all of a child's threads (if it has more than
- * one).  Clients that read slowly take none: as with the MPM, what the socket
- * does not take of a response at once waits, and a thread continues when the
- * socket takes more.  The thread's entry in the scoreboard is kept as the MPM
- * would, so that the parent counts it as busy.
+ * The loop waits for the next request, and an MPM thread runs it as a timed
+ * callback.  To the MPM such a thread is idle: it goes on accepting connections
+ * for it.  So at most half of a child's threads are used that way, and other
+ * connections are queued: clients that send requests slowly cannot take all of
+ * a child's threads (if it has more than one).  Clients that read slowly take
+ * none: as with the MPM, the rest of a response waits until the socket takes
+ * more.  The thread's entry in the scoreboard is kept as the MPM would, so that
+ * the parent counts it as busy.
  *
  * Threads: tagged; else the loop's.
  */
@@ -140,7 +139,7 @@ static void serve(void *baton)
         return;
     }
     c->sbh = NULL;
-    sse_async_take(conn);
+    sse_loop_post(conn->loop, &conn->take_task);
     free_thread();
 }
 
@@ -307,12 +306,10 @@ static const char *without_httpds(apr_pool_t *pool, const char *list)
     return left;
 }
 
-/* httpd cannot take the connection back, as another protocol needs: mod_http2
- * leaves an idle connection to the MPM, and the loop knows only HTTP/1.x.  Nor
- * can the connection begin to use TLS, as mod_ssl does with "SSLEngine
- * optional".  A server may ignore an upgrade (RFC 9110, 7.8), and serve the
- * request as it is.  Upgrades that stay with their handler, as a WebSocket's
- * does with mod_proxy, are not affected. */
+/* The loop knows only HTTP/1.x, no TLS can begin on it ("SSLEngine optional"),
+ * and httpd cannot take the connection back.  A server may ignore an upgrade
+ * (RFC 9110, 7.8).  One that stays with its handler, as a WebSocket's does with
+ * mod_proxy, is not affected. */
 int sse_async_keep_protocol(request_rec *r)
 {
     const sse_conn_record_t *record = sse_conn_record(r->connection);
@@ -337,7 +334,7 @@ int sse_async_keep_protocol(request_rec *r)
     return DECLINED;
 }
 
-/* -- A child that leaves, and a new one ------------------------------------- */
+/* -- A child that leaves, and a new one ------------------------------------ */
 
 static void leave(sse_async_state_e state, void (*fn)(sse_async_conn_t *conn))
 {

@@ -8,15 +8,13 @@
  * has suspended, from its first stream on the loop's for life.
  *
  * httpd 2.4 cannot take a suspended connection back.  So the loop also does
- * what the MPM does between requests: it waits for the next one and has an MPM
- * thread run it (sse_async_next.c), writes without blocking
- * (sse_async_write.c), lingers, and has the connection's pool destroyed in the
- * end (sse_async_close.c).
+ * what the MPM does between requests: it waits for the next one, writes without
+ * blocking, lingers, and has the connection's pool destroyed in the end.
  *
  * Threads: a connection has one owner at a time, as its state says: an MPM
- * thread, a worker, or the loop (the table in sse_async_conn.c).  Only its owner touches
- * the conn_rec.  The hand-overs are posted tasks, jobs and timed callbacks.
- * What other modules hook into (logging, cleanups of requests and connections,
+ * thread, a worker, or the loop.  Only its owner touches the conn_rec.  The
+ * hand-overs are posted tasks, jobs and timed callbacks.  What other modules
+ * hook into (logging, cleanups of requests and connections,
  * pre_close_connection) never runs on the loop.
  */
 
@@ -25,10 +23,8 @@
 
 #include <httpd.h>
 #include <scoreboard.h>
-#include <sys/queue.h>
 #include <util_filter.h>
 
-#include "loop/sse_workers.h"
 #include "stream/async/sse_async.h"
 #include "stream/sse_conn_record.h"
 #include "stream/sse_stream_private.h"
@@ -80,7 +76,9 @@ struct sse_async_conn_t {
     uv_timer_t timer;                            /* loop */
     int timer_open;                              /* loop */
     void (*on_deadline)(sse_async_conn_t *conn); /* loop: the timer's */
-    sse_task_t take_task, worked_task;
+    sse_task_t take_task; /* the last thing that an MPM thread posts: the loop
+                             takes the connection over */
+    sse_task_t worked_task;
     sse_job_t job;                              /* WORKER, GONE */
     void (*work)(sse_async_conn_t *conn);       /* WORKER: on the worker */
     void (*after_work)(sse_async_conn_t *conn); /* WORKER: then, on the loop */
@@ -91,15 +89,13 @@ struct sse_async_conn_t {
 
 /** child_init. */
 void sse_async_states_init(void);
-/** Owner: change the state; the lists of FLUSHING, IDLE and QUEUED, which are
- *  the loop's, follow. */
+/** Owner: change the state, and with it the loop's lists of FLUSHING, IDLE and
+ *  QUEUED. */
 void sse_async_transit(sse_async_conn_t *conn, sse_async_state_e to);
 /** loop: the connection that has been longest in one of those, or NULL. */
 sse_async_conn_t *sse_async_first(sse_async_state_e state);
 /** Request thread: the connection's object, made for its first stream. */
 sse_async_conn_t *sse_async_of(request_rec *r, sse_loop_t *loop);
-/** MPM thread, the last thing it does: the loop takes the connection over. */
-void sse_async_take(sse_async_conn_t *conn);
 /** loop: have a worker run work, and the loop after_work then. */
 void sse_async_work(sse_async_conn_t *conn,
                     void (*work)(sse_async_conn_t *conn),
@@ -136,8 +132,8 @@ void sse_async_flush(sse_async_conn_t *conn);
 /** A stream is over: have its request ended, then the same. */
 void sse_async_finish(sse_async_conn_t *conn);
 
-/** Have an MPM thread go on: a request has come, or part of one, or the socket
- *  takes more of a response that an MPM thread writes. */
+/** Have an MPM thread go on: some of a request has come, or the socket takes
+ *  more of a response that an MPM thread writes. */
 void sse_async_serve_next(sse_async_conn_t *conn);
 /** All handles are closed: the MPM may have the connection. */
 void sse_async_hand_over(sse_async_conn_t *conn);

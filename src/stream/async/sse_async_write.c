@@ -6,10 +6,10 @@
  * @file sse_async_write.c
  * Writing to an asynchronous connection without blocking.
  *
- * While the loop owns it, whatever comes down the chain waits in a filter of
- * this module's: the core filter blocks on FLUSH, and whenever it has more than
- * FlushMaxThreshold left.  So it is given a small piece at a time, and the next
- * one only when all before it was written.
+ * The core filter blocks on FLUSH, and when it has more than FlushMaxThreshold
+ * left.  So while the loop owns the connection, whatever comes down the chain
+ * waits in a filter, which passes a small piece on at a time, and the next one
+ * when all before it was written.
  *
  * Threads: the connection's owner.
  */

@@ -10,11 +10,6 @@
 
 #define ID_TEXT 24
 
-static void id_text(char *text, sse_id_t id)
-{
-    apr_snprintf(text, ID_TEXT, "%" APR_UINT64_T_FMT, id);
-}
-
 /* Whether this byte may stand unescaped in a JSON string that somebody puts
  * into a page as it is.  Escaped are markup, the ends of attributes, and the
  * two characters that end a line of a script (U+2028 and U+2029, three
@@ -71,7 +66,7 @@ static sse_buf_t *event(const sse_record_t *record)
     sse_buf_t *buf;
 
     if (record->id) {
-        id_text(id, record->id);
+        apr_snprintf(id, sizeof(id), "%" APR_UINT64_T_FMT, record->id);
         fields.id = sse_slice(id);
     }
     buf = sse_buf_event(record, sse_event_size(&fields));

@@ -52,8 +52,7 @@ void sse_open_opts(request_rec *r, sse_stream_opts_t *opts)
 
 /* -- The head -------------------------------------------------------------- */
 
-/* A connection with an unread request body cannot be used again: httpd would
- * have to read the body on the loop to find the next request. */
+/* httpd would have to read it on the loop, to find the next request. */
 static int has_body(request_rec *r)
 {
     const char *length = apr_table_get(r->headers_in, "Content-Length");
@@ -105,9 +104,9 @@ static void tell_of_filter(request_rec *r, const char *name)
                   name);
 }
 
-/* The loop may own a connection only if the MPM gives it up and the request is
- * the connection's own: what ap_internal_redirect() or a subrequest runs cannot
- * be suspended, and an HTTP/2 stream has no socket. */
+/* The MPM must give the connection up, and the request be the connection's own:
+ * what ap_internal_redirect() or a subrequest runs cannot be suspended, and an
+ * HTTP/2 stream has no socket. */
 static int is_suspendable(request_rec *r)
 {
     conn_rec *c = r->connection;
@@ -314,8 +313,7 @@ static int is_reset(conn_rec *c)
            sse_peer_look(fd, 0) == SSE_CLOSE_NONE;
 }
 
-/* Once the loop owns the request it may be destroyed at any time; while this
- * thread does, it is not. */
+/* Once the loop owns the request it may be destroyed at any time. */
 static int open_stream(request_rec *r, const sse_stream_plan_t *plan,
                        const sse_quota_claim_t *claim, sse_thread_t *thread,
                        int is_open)

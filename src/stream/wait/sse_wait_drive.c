@@ -23,13 +23,12 @@
 
 /* How often an HTTP/2 stream's thread looks whether it was reset. */
 #define ABORT_POLL_MSEC 50
-/* What an HTTP/2 stream writes at a time: mod_http2 reports a write when it has
- * taken all of it, and a slow client is known by what has not been taken. */
+/* What an HTTP/2 stream writes at a time: mod_http2 reports only writes that it
+ * has taken whole, and a slow client is known by what was not. */
 #define PIECE_BYTES (16 * 1024)
-/* httpd's Timeout fails a write of which the socket takes nothing for so long,
- * as happens with a client that reads slowly, since the kernel reports room
- * only when a third of the buffer is free.  Here the loop decides when it has
- * been too long, and has the write fail.  poll() takes no more than 24 days. */
+/* httpd's Timeout would fail the writes to a client that reads slowly, since
+ * the kernel reports room only when a third of the buffer is free.  Here the
+ * loop has a write fail.  poll() takes no more than 24 days. */
 #define NO_TIMEOUT apr_time_from_sec(20 * 24 * 3600)
 
 /* -- On the loop ----------------------------------------------------------- */
@@ -123,23 +122,16 @@ static void wait_finish(sse_stream_t *stream)
 const sse_drive_t sse_wait_drive = {1, wait_attach, wait_kick, wait_cut,
                                     wait_finish};
 
-/* If not, the source has asked for on_drained(). */
-static int has_written(sse_stream_t *stream)
-{
-    int has;
-
-    pthread_mutex_lock(&stream->lock);
-    has = stream->has_written;
-    stream->has_written = 0;
-    pthread_mutex_unlock(&stream->lock);
-    return has;
-}
-
 static void on_drained(sse_task_t *task)
 {
     sse_stream_t *stream = sse_owner_of(task, sse_stream_t, kick_task);
+    int has_written; /* if not, the source has asked for on_drained() */
 
-    if (has_written(stream)) {
+    pthread_mutex_lock(&stream->lock);
+    has_written = stream->has_written;
+    stream->has_written = 0;
+    pthread_mutex_unlock(&stream->lock);
+    if (has_written) {
         sse_stream_written(stream);
     }
     if (sse_stream_is_drained(stream)) {
