@@ -11,7 +11,6 @@
 #include <string.h>
 
 #include "config/sse_config.h"
-#include "hub/sse_channel.h"
 #include "hub/sse_hub.h"
 #include "hub/sse_publish.h"
 #include "hub/sse_start.h"
@@ -86,7 +85,7 @@ static apr_status_t change(sse_stream_t *stream, const char *name, int add)
         return sse_stream_ended_status(stream);
     }
     apr_pool_create(&pool, NULL);
-    if (sse_channel_key(sse_stream_server(stream), name, pool, &key)) {
+    if (sse_hub_key(sse_stream_server(stream), name, pool, &key)) {
         rv = sse_subscription_change(stream, key, add);
     }
     apr_pool_destroy(pool);
@@ -159,7 +158,7 @@ static apr_status_t sse_publish(server_rec *s, const char *channel,
     if (!fields.id.len) {
         fields.id = sse_slice(NULL);
     }
-    if (sse_publish_check(&fields) || !sse_channel_key(s, channel, p, &key)) {
+    if (sse_publish_check(&fields) || !sse_hub_key(s, channel, p, &key)) {
         return APR_EINVAL;
     }
     sse_publish_item(&item, key, &fields, sse_conf_server_history(s));

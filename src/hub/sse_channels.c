@@ -18,24 +18,20 @@ typedef struct sse_node_t {
     char key[];
 } sse_node_t;
 
-/* apr_hash_t uses the entries of removed keys again, and the keys are in the
- * nodes: its pool grows with the most channels there ever were, not with how
- * many came and went. */
+/* apr_hash_t reuses the entries of removed keys, and the keys are in the nodes:
+ * the pool grows with the most channels at a time, not with all that ever were.
+ */
 struct sse_channels_t {
     apr_hash_t *nodes;
 };
 
-/* Who subscribes may choose the channels' names, and APR's own function takes
- * thousands of them to one value, whatever its seed: each event would go
- * through all of these.  SipHash, from apr-util, with a key that nobody knows,
- * is made against that. */
+/* Subscribers may choose channel names such that APR's own hash function maps
+ * thousands of them to one value, whatever its seed.  SipHash with a secret key
+ * prevents that. */
 static unsigned char hash_key[APR_SIPHASH_KSIZE]; /* const once it was made */
 
 static unsigned int hash(const char *key, apr_ssize_t *len)
 {
-    if (*len == APR_HASH_KEY_STRING) {
-        *len = (apr_ssize_t)strlen(key);
-    }
     return (unsigned int)apr_siphash24(key, (apr_size_t)*len, hash_key);
 }
 
@@ -45,7 +41,7 @@ static void make_key(void)
 
     if (!is_made &&
         apr_generate_random_bytes(hash_key, sizeof(hash_key)) != APR_SUCCESS) {
-        /* No worse than without, and where its memory is differs too. */
+        /* The best there is: time and an address. */
         apr_time_t now = apr_time_now();
         void *here = &now;
 
@@ -69,6 +65,7 @@ static sse_node_t *find(sse_channels_t *channels, sse_slice_t key)
     return apr_hash_get(channels->nodes, key.ptr, (apr_ssize_t)key.len);
 }
 
+/* Its first link follows. */
 static sse_node_t *create(sse_channels_t *channels, sse_slice_t key)
 {
     sse_node_t *node = malloc(sizeof(*node) + key.len);
@@ -99,7 +96,6 @@ void sse_channels_add(sse_channels_t *channels, sse_slice_t key,
 void sse_channels_remove(sse_channels_t *channels, sse_link_t *link)
 {
     sse_node_t *node = link->node;
-    sse_slice_t key;
 
     if (!node) {
         return;
@@ -107,9 +103,7 @@ void sse_channels_remove(sse_channels_t *channels, sse_link_t *link)
     LIST_REMOVE(link, next);
     link->node = NULL;
     if (LIST_EMPTY(&node->links)) {
-        key.ptr = node->key;
-        key.len = node->len;
-        sse_listeners_last(key);
+        sse_listeners_last((sse_slice_t){node->key, node->len});
         apr_hash_set(channels->nodes, node->key, (apr_ssize_t)node->len, NULL);
         free(node);
     }

@@ -6,8 +6,8 @@
  * @file sse_channels.h
  * The table of channels that have a subscription in this child.
  *
- * A channel is there as long as it has a link; listeners (sse_listeners.h) are
- * told of its first and its last one.
+ * A channel exists while it has a link; listeners (sse_listeners.h) are told of
+ * its first and its last one.
  *
  * Threads: the loop's.
  */
@@ -22,7 +22,7 @@
 
 typedef struct sse_channels_t sse_channels_t;
 
-/** What links a channel to one of its subscriptions; part of the latter. */
+/** Links a channel to one of its subscriptions; part of the latter. */
 typedef struct sse_link_t {
     void *subscription;
     struct sse_node_t *node; /* the channel; NULL: none */
@@ -31,21 +31,20 @@ typedef struct sse_link_t {
 
 sse_channels_t *sse_channels_create(apr_pool_t *pool);
 
-/** Add a link to a channel, which is made at need.  The key is copied. */
+/** Add a link to a channel, which is created if needed.  Copies the key. */
 void sse_channels_add(sse_channels_t *channels, sse_slice_t key,
                       sse_link_t *link);
 
-/** Remove it, if it was added; a channel without links goes. */
+/** Remove a link, if it was added, and with its last link the channel. */
 void sse_channels_remove(sse_channels_t *channels, sse_link_t *link);
 
-/** A channel's first link, or NULL; the others follow by LIST_NEXT(link,
- *  next). */
+/** A channel's first link, or NULL; LIST_NEXT(link, next) gives the others. */
 sse_link_t *sse_channels_find(sse_channels_t *channels, sse_slice_t key);
 
 int sse_channels_is_empty(const sse_channels_t *channels);
 
-/** Call fn for the subscription of every link; one that has several channels
- *  comes once for each. */
+/** Call fn for the subscription of every link: once for each of its channels.
+ */
 void sse_channels_each(sse_channels_t *channels,
                        void (*fn)(void *subscription, void *baton),
                        void *baton);

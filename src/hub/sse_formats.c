@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 #define SLOTS 1024
-/* As much as one turn of the hub gives; an event that is larger is alone. */
+/* As much as one turn of the hub gives; a larger event is cached alone. */
 #define MOST_BYTES (4 * 1024 * 1024)
 
 /** What was formatted in one format.  malloc'ed. */
@@ -19,7 +19,7 @@ typedef struct sse_formatted_t {
         apr_time_t time;
     } slots[SLOTS]; /* by id */
     apr_size_t bytes;
-    unsigned int hand; /* the slot to be emptied next, for want of room */
+    unsigned int hand; /* the slot to be emptied next to make room */
 } sse_formatted_t;
 
 static sse_formatted_t *formatted_in(sse_formats_t *formats,

@@ -4,15 +4,11 @@
 
 /**
  * @file sse_formats.h
- * The events that were formatted last, for whoever else sends them.
+ * A cache of formatted events: after a burst, thousands of streams that read
+ * the same events from the store at about the same time share their bytes.
  *
- * After a burst, thousands of streams read the same events from the store at
- * about the same time.  Each with bytes of its own, they would take memory for
- * as many copies, and the time to make them.
- *
- * Bounded in number and bytes, for each format in use.  An event is known by
- * its id and time, as an earlier copy of a store that was put back uses ids
- * again.
+ * Bounded in number and bytes, for each format.  An event is known by its id
+ * and time, as a store that has gone back (sse_hub_known()) reuses ids.
  *
  * Threads: the loop's.
  */
@@ -27,12 +23,11 @@
 /** Part of its owner; all zero at first. */
 typedef SLIST_HEAD(, sse_formatted_t) sse_formats_t;
 
-/** The event in that format, made before or now.  A reference for the caller.
- */
+/** The event in that format, with a reference for the caller. */
 sse_buf_t *sse_formats_get(sse_formats_t *formats, const sse_format_t *format,
                            const sse_record_t *record);
 
-/** Keep none. */
+/** Free all. */
 void sse_formats_clear(sse_formats_t *formats);
 
 #endif /* SSE_FORMATS_H */

@@ -4,11 +4,11 @@
 
 #include "hub/sse_hub.h"
 
-#include <apr_strings.h>
-#include <unistd.h>
-#include <httpd.h>
 #include <http_log.h>
+#include <string.h>
+#include <unistd.h>
 
+#include "config/sse_config.h"
 #include "hub/sse_hub_private.h"
 #include "hub/sse_subscription.h"
 #include "loop/sse_log.h"
@@ -18,12 +18,11 @@ APLOG_USE_MODULE(sse);
 
 /* Records of the log that one turn reads; then the loop sees to other work. */
 #define TURN_RECORDS 1000
-/* And about so many bytes for subscriptions; then the streams write.  That may
- * be more than a queue has room for: such a subscription reads the rest from
- * the store, and the hub goes on to other channels' events.  With less, these
- * would wait until all of a burst is written to all of its streams. */
+/* And about so many bytes for subscriptions; then the streams write.  With less
+ * than a burst, other channels' events would wait until all of it is written to
+ * all of its streams. */
 #define TURN_BYTES (4 * 1024 * 1024)
-/* How often a child does the store's housekeeping. */
+/* Between two rounds of the store's housekeeping by a child. */
 #define TIDY_MSEC 5000
 
 static sse_hub_t *this_child; /* const after child_init */
@@ -31,6 +30,42 @@ static sse_hub_t *this_child; /* const after child_init */
 sse_hub_t *sse_hub(void) { return this_child; }
 
 void sse_hub_use(sse_hub_t *hub) { this_child = hub; }
+
+/* -- Keys ------------------------------------------------------------------ */
+
+/* C0, DEL and C1 (U+0080 to U+009F); the name is valid UTF-8. */
+static int has_control(const char *name)
+{
+    const unsigned char *s = (const unsigned char *)name;
+
+    for (; *s; ++s) {
+        if (*s < 0x20 || *s == 0x7f || (*s == 0xc2 && s[1] < 0xa0)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+int sse_hub_key(const server_rec *s, const char *name, apr_pool_t *pool,
+                sse_slice_t *key)
+{
+    const char *ns = sse_conf_namespace(s, pool);
+    apr_size_t ns_size = strlen(ns) + 1, name_len = strlen(name);
+    char *bytes;
+
+    if (!name_len || name_len > SSE_CHANNEL_MAX ||
+        !sse_utf8_valid(name, name_len) || has_control(name)) {
+        return 0;
+    }
+    bytes = apr_palloc(pool, ns_size + name_len);
+    memcpy(bytes, ns, ns_size);
+    memcpy(bytes + ns_size, name, name_len);
+    key->ptr = bytes;
+    key->len = ns_size + name_len;
+    return 1;
+}
+
+/* -- A turn ---------------------------------------------------------------- */
 
 sse_id_t sse_hub_known(sse_hub_t *hub, sse_id_t id)
 {
@@ -42,8 +77,6 @@ sse_id_t sse_hub_known(sse_hub_t *hub, sse_id_t id)
     }
     return id; /* or the hub's next turn finds out */
 }
-
-/* -- A turn ---------------------------------------------------------------- */
 
 static void skip_one(void *subscription, void *baton)
 {
@@ -111,8 +144,7 @@ static apr_status_t on_record(void *baton, const sse_record_t *record)
         return APR_EOF;
     }
     if (record->id != hub->position + 1) {
-        /* This child slept for longer than the log remembers, or the store has
-         * lost its newest events. */
+        /* Evicted before this child read them, or lost by the store. */
         skip(hub, record->id - 1);
     }
     if (record->kind == SSE_RECORD_FORGET) {
@@ -173,8 +205,7 @@ static void on_broadcast(sse_broadcast_t *broadcast)
 
 /* -- Links ----------------------------------------------------------------- */
 
-/* Events published while nobody in this child was subscribed need not be read.
- */
+/* What was published while this child had no subscription need not be read. */
 static void begin(sse_hub_t *hub)
 {
     apr_status_t rv = sse_broadcast_listen(&hub->broadcast, 1);
@@ -227,7 +258,7 @@ static void tidy(sse_job_t *job)
     sse_atomic_store(&hub->is_tidying, 0);
 }
 
-/* Also looks for what a turn that failed has left. */
+/* Also repeats a turn that has failed. */
 static void on_tidy(uv_timer_t *timer)
 {
     sse_hub_t *hub = sse_owner_of(timer, sse_hub_t, tidy);
@@ -236,22 +267,12 @@ static void on_tidy(uv_timer_t *timer)
     if (!sse_channels_is_empty(hub->channels)) {
         turn(hub);
     }
-    /* With a disk that hangs one does not come back. */
+    /* On a disk that hangs, the job never returns: one is enough. */
     if (sse_atomic_cas(&hub->is_tidying, 0, 1)) {
         if (sse_workers_try(SSE_WORKERS_OWN, &hub->tidy_job) != APR_SUCCESS) {
             sse_atomic_store(&hub->is_tidying, 0);
         }
     }
-}
-
-/* -- Making it ------------------------------------------------------------- */
-
-/* Children that were made together do not all come at once. */
-static void start_tidying(sse_hub_t *hub)
-{
-    uv_timer_init(sse_loop_uv(hub->loop), &hub->tidy);
-    uv_timer_start(&hub->tidy, on_tidy, TIDY_MSEC + getpid() % TIDY_MSEC,
-                   TIDY_MSEC);
 }
 
 apr_status_t sse_hub_create(sse_hub_t **out, sse_loop_t *loop,
@@ -269,7 +290,10 @@ apr_status_t sse_hub_create(sse_hub_t **out, sse_loop_t *loop,
     hub->turn_task.run = on_turn;
     rv = sse_broadcast_open(&hub->broadcast, loop, fd, on_broadcast);
     if (rv == APR_SUCCESS) {
-        start_tidying(hub);
+        uv_timer_init(sse_loop_uv(loop), &hub->tidy);
+        /* Children that were created together take turns. */
+        uv_timer_start(&hub->tidy, on_tidy, TIDY_MSEC + getpid() % TIDY_MSEC,
+                       TIDY_MSEC);
         *out = hub;
     }
     return rv;

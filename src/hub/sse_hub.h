@@ -6,10 +6,9 @@
  * @file sse_hub.h
  * Getting the store's events to the subscriptions of this child.
  *
- * Woken by any child's publishing, the hub reads all that is new in the log,
- * in order, formats each event once that somebody in this child has subscribed
- * to, and pushes it to the streams concerned.  The publisher's own child gets
- * its events the same way.  A child without subscriptions is not woken.
+ * Woken by any child's publishing (its own as well), the hub reads what is new
+ * in the log, in order, formats each event that has a subscriber here once, and
+ * pushes it to the streams concerned.  Without subscriptions it is not woken.
  *
  * Threads: tagged at each function.
  */
@@ -36,5 +35,14 @@ sse_hub_t *sse_hub(void);
 
 /** child_init, when the loop has been started: sse_hub() gives it. */
 void sse_hub_use(sse_hub_t *hub);
+
+/**
+ * The store's key of a channel of this host: namespace, NUL, name.  Any thread.
+ * @param key out: in pool
+ * @return 0: the name is not 1 to SSE_CHANNEL_MAX bytes of UTF-8 without
+ *         control characters
+ */
+int sse_hub_key(const server_rec *s, const char *name, apr_pool_t *pool,
+                sse_slice_t *key);
 
 #endif /* SSE_HUB_H */

@@ -4,13 +4,12 @@
 
 /**
  * @file sse_members.h
- * A subscription's membership in channels: for each channel from where on its
- * events are for the subscription, and how much of its history is known to be
- * missing.
+ * A subscription's channels: from where on each one's events are for it, and
+ * how much of the history it knows to be missing.
  *
- * The first members are part of the subscription's own memory, since a stream's
- * small pieces would keep the C library from giving memory back.  Those that
- * come later are malloc'ed.
+ * The first members are part of the subscription's own memory, since many small
+ * pieces would keep the C library from giving memory back.  Later ones are
+ * malloc'ed.
  *
  * Threads: the loop's, once the subscription is attached.
  */
@@ -21,7 +20,7 @@
 #include "hub/sse_channels.h"
 #include "store/sse_store.h"
 
-/** More keys than these are not put on the stack. */
+/** So many keys are kept on the stack. */
 #define SSE_FEW_KEYS 4
 
 static inline sse_id_t sse_id_earlier(sse_id_t a, sse_id_t b)
@@ -38,7 +37,7 @@ static inline sse_id_t sse_id_later(sse_id_t a, sse_id_t b)
 typedef struct sse_member_t {
     sse_link_t link;
     sse_id_t since; /* events up to this one are not for it */
-    sse_id_t lost;  /* some of its history up to here is missing, as is known */
+    sse_id_t lost;  /* up to here, what is missing of its history is known */
     sse_id_t again; /* it was added once more, with that as since; or 0 */
     SLIST_ENTRY(sse_member_t) next;
     int is_inner; /* part of the subscription's memory */
@@ -52,28 +51,27 @@ typedef struct {
     int n;
 } sse_members_t;
 
-/** The bytes of a member, such that another one can follow. */
+/** The bytes of a member, aligned for another one to follow. */
 apr_size_t sse_members_size(sse_slice_t key);
 
-/** Add a member, of a channel that has none here.  It is not linked.
- *  @param room sse_members_size() bytes that are part of the subscription's
- *         memory; NULL: malloc'ed */
+/** Add a member, not linked, of a channel that has none here.
+ *  @param room sse_members_size() bytes of the subscription; NULL: malloc'ed */
 sse_member_t *sse_members_add(sse_members_t *members, void *subscription,
                               sse_slice_t key, sse_id_t since, void *room);
 
-/** Remove and free a member that is linked no more. */
+/** Remove and free a member that is no longer linked. */
 void sse_members_remove(sse_members_t *members, sse_member_t *member);
 
-/** That of this channel, or NULL. */
+/** This channel's member, or NULL. */
 sse_member_t *sse_members_find(const sse_members_t *members, sse_slice_t key);
 
 /** The channel's key, whose bytes are the member's. */
 sse_slice_t sse_members_key(const sse_member_t *member);
 
-/** An earlier copy of the store was put back, whose newest id is last. */
+/** The store has gone back, and last is its newest id. */
 void sse_members_go_back(sse_members_t *members, sse_id_t last);
 
-/** The channels as the store wants them; the keys' bytes are the members'. */
+/** Channels as arguments for the store; the keys' bytes are the members'. */
 typedef struct {
     int n;
     sse_slice_t *keys;
@@ -82,12 +80,13 @@ typedef struct {
     sse_id_t few_lost[SSE_FEW_KEYS];
 } sse_keys_t;
 
-/** Those channels that have something for the subscription up to that id. */
+/** Get the channels that may have events for the subscription up to that id. */
 void sse_members_keys(const sse_members_t *members, sse_id_t upto,
                       sse_keys_t *keys);
 void sse_members_free_keys(sse_keys_t *keys);
 
-/** What was missing of them, up to the same id, is known from now on. */
+/** Take over keys->lost, which the store has updated.
+ *  @param upto as for sse_members_keys() */
 void sse_members_learn(sse_members_t *members, sse_id_t upto,
                        const sse_keys_t *keys);
 

@@ -8,7 +8,6 @@
 #include <http_log.h>
 #include <string.h>
 
-#include "hub/sse_hub.h"
 #include "hub/sse_hub_private.h"
 #include "notify/sse_listeners.h"
 #include "process/sse_signals.h"
@@ -53,29 +52,22 @@ void sse_publish_item(sse_append_t *item, sse_slice_t channel,
 
 static sse_complaint_t complaint;
 
-/* An error of the store's own has no text of the system's. */
-static void complain(apr_status_t rv)
-{
-    if (sse_complain_is_due(&complaint)) {
-        ap_log_error(APLOG_MARK, APLOG_ERR, rv >= APR_OS_START_USERERR ? 0 : rv,
-                     sse_hub()->server,
-                     "the event store takes nothing, publishers are refused: "
-                     "%s.  Not told again for a minute",
-                     sse_store_advice(sse_hub()->store, rv));
-    }
-}
-
-static void note_outcome(apr_status_t rv)
+/* The system has no text for an error of the store's own. */
+static void note_outcome(sse_hub_t *hub, apr_status_t rv)
 {
     if (rv == APR_EINVAL) {
         return; /* the caller's fault */
     }
-    if (rv != APR_SUCCESS) {
-        complain(rv);
-    }
-    else if (sse_complain_is_over(&complaint)) {
-        ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, sse_hub()->server,
+    if (rv == APR_SUCCESS && sse_complain_is_over(&complaint)) {
+        ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, hub->server,
                      "the event store takes events again");
+    }
+    if (rv != APR_SUCCESS && sse_complain_is_due(&complaint)) {
+        ap_log_error(APLOG_MARK, APLOG_ERR, rv >= APR_OS_START_USERERR ? 0 : rv,
+                     hub->server,
+                     "the event store takes nothing, publishers are refused: "
+                     "%s.  Not told again for a minute",
+                     sse_store_advice(hub->store, rv));
     }
 }
 
@@ -87,13 +79,13 @@ apr_status_t sse_publish_append(sse_append_t *items, int n)
     apr_status_t rv;
     int i, added = 0;
 
-    /* On prefork a signal's handler ends the process here and now, with the
-     * store in use. */
+    /* On prefork a signal handler would end the process at once, with the store
+     * in use. */
     sse_signals_hold();
     rv = sse_store_append(hub->store, items, n);
     sse_signals_let_go();
 
-    note_outcome(rv);
+    note_outcome(hub, rv);
     for (i = 0; rv == APR_SUCCESS && i < n; ++i) {
         added += !items[i].duplicate;
     }
@@ -113,7 +105,7 @@ apr_status_t sse_publish_forget(sse_slice_t channel, sse_id_t *id)
     rv = sse_store_forget(hub->store, channel, id);
     sse_signals_let_go();
 
-    note_outcome(rv);
+    note_outcome(hub, rv);
     return rv;
 }
 

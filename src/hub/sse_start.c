@@ -9,27 +9,27 @@
 #include <string.h>
 
 #include "config/sse_config.h"
-#include "hub/sse_hub.h"
 #include "hub/sse_hub_private.h"
 #include "hub/sse_subscription.h"
 
 APLOG_USE_MODULE(sse);
 
-/* While another process opens the store, it cannot be opened here; that takes
- * a moment, and a browser that is refused does not come again. */
+/* Another process opens the store in a moment, and a browser that was refused
+ * does not try again. */
 #define BUSY_WAIT apr_time_from_sec(1)
 #define BUSY_STEP apr_time_from_msec(20)
 
-/* Only what the store would write: digits, no zero in front. */
-static int parse_id(const char *text, sse_id_t *id)
+/* @return 0: not as the store writes ids: digits, no zero in front */
+static sse_id_t parse_id(const char *text)
 {
+    sse_id_t id;
     char *end;
 
     if (*text < '1' || *text > '9' || strlen(text) > 19) {
         return 0;
     }
-    *id = (sse_id_t)apr_strtoi64(text, &end, 10);
-    return !*end;
+    id = (sse_id_t)apr_strtoi64(text, &end, 10);
+    return *end ? 0 : id;
 }
 
 static apr_status_t find_anew(sse_hub_t *hub, int replay, sse_start_t *start)
@@ -49,13 +49,10 @@ static apr_status_t find_after(sse_hub_t *hub, const char *text,
                                sse_start_t *start)
 {
     sse_position_t position;
-    sse_id_t id;
-    apr_status_t rv;
+    sse_id_t id = parse_id(text);
+    apr_status_t rv =
+        sse_store_look(hub->store, start->keys, start->n, id, &position);
 
-    if (!parse_id(text, &id)) {
-        id = 0;
-    }
-    rv = sse_store_look(hub->store, start->keys, start->n, id, &position);
     if (rv != APR_SUCCESS) {
         return rv;
     }

@@ -4,8 +4,8 @@
 
 /**
  * @file sse_start.h
- * The one door by which streams subscribe: where a subscription begins, by the
- * id that its client has seen, or by how much of the history it is to be given.
+ * The only way to subscribe: where a subscription begins, by the last id that
+ * its client has seen, or by how much of the history it asks for.
  *
  * Threads: a request's, in a child that has a hub, see sse_hub().
  */
@@ -16,14 +16,12 @@
 #include "stream/sse_stream.h"
 
 /**
- * Make a subscription the source of a stream that is about to be opened.  Waits
- * for another process that opens the store just now, one second at most.
+ * Make a subscription the source of a stream to be opened.  Waits up to one
+ * second while another process is opening the store.
  * @param plan out: now, source and baton
- * @param keys of the channels, copied; none: the stream stays open when it has
- *        no channel
- * @param last_id the id that the client has seen, as it was given: text that
- *        nobody has checked, copied; or NULL
- * @param replay without last_id: how many events of the history it is given, or
+ * @param keys of the channels, copied; none: the stream stays open without one
+ * @param last_id NULL, or what the client gave as the last id: any text, copied
+ * @param replay without last_id: how many events of the history to send, or
  *        SSE_REPLAY_NONE or SSE_REPLAY_ALL
  * @return APR_SUCCESS: the stream must be run, which takes the subscription
  *         over; else why the store cannot be read, which is logged

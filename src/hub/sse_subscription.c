@@ -2,13 +2,11 @@
  * mod_sse: Server-Sent Events for Apache httpd.
  * See LICENSE for the terms. */
 
-#include "hub/sse_subscription.h"
+#include "hub/sse_subscription_private.h"
 
 #include <apr_strings.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "hub/sse_subscription_private.h"
 
 /* Records of the log that are looked through at a time. */
 #define PASSED_RECORDS 4096
@@ -17,8 +15,8 @@
 
 #define CAN(state) (1u << SSE_SUB_##state)
 
-/* Which states may follow.  It is live once it has caught up, and catches up
- * when its queue is full (LOG) or the log has a hole (HISTORY). */
+/* Which states may follow.  LIVE to LOG: its stream's queue is full; to
+ * HISTORY: the log has a hole. */
 static const unsigned int next_states[] = {
     [SSE_SUB_NEW] = CAN(HISTORY) | CAN(ENDED),
     [SSE_SUB_HISTORY] = CAN(LOG) | CAN(LINGERING) | CAN(LIVE) | CAN(ENDED),
@@ -44,7 +42,7 @@ static void end(sse_subscription_t *sub)
 
 /* -- Making it ------------------------------------------------------------- */
 
-sse_subscription_t *sse_subscription_create(struct sse_hub_t *hub,
+sse_subscription_t *sse_subscription_create(sse_hub_t *hub,
                                             const sse_start_t *start)
 {
     apr_size_t size = APR_ALIGN_DEFAULT(sizeof(sse_subscription_t));
@@ -83,8 +81,8 @@ void sse_subscription_remove(sse_subscription_t *sub, sse_member_t *member)
 
 /* -- Gaps ------------------------------------------------------------------ */
 
-/* A gap is told before the event that follows it, as then it is known from
- * where on nothing is missing; or when it is known that none does as yet. */
+/* A gap is told before the event that follows it, as that is from where on
+ * nothing is missing; or once no event follows as yet. */
 
 void sse_subscription_owe_gap(sse_subscription_t *sub, sse_id_t after)
 {
@@ -93,8 +91,8 @@ void sse_subscription_owe_gap(sse_subscription_t *sub, sse_id_t after)
     }
 }
 
-/* The store has gone back, and its newest id is last: what was read beyond
- * that, and what was still to come, are not its events. */
+/* The store has gone back, and last is its newest id: what was read beyond
+ * that, or was still to come, is no longer there. */
 static void go_back(sse_subscription_t *sub, sse_id_t last)
 {
     sub->after = sse_id_earlier(sub->after, last);
@@ -135,7 +133,7 @@ void sse_subscription_push_gap(sse_subscription_t *sub, sse_id_t oldest,
 /* The first id kept of its channels; 0: none. */
 static sse_id_t oldest_of(const sse_subscription_t *sub)
 {
-    struct sse_hub_t *hub = sub->hub;
+    sse_hub_t *hub = sub->hub;
     sse_position_t position;
     apr_status_t rv;
     sse_keys_t keys;
@@ -150,7 +148,7 @@ static sse_id_t oldest_of(const sse_subscription_t *sub)
     return position.oldest;
 }
 
-/* The last id of those that it was given. */
+/* All up to this id was given. */
 static sse_id_t given(const sse_subscription_t *sub)
 {
     return sub->state == SSE_SUB_LIVE
@@ -167,8 +165,7 @@ void sse_subscription_tell_gap(sse_subscription_t *sub)
 
 /* -- Live ------------------------------------------------------------------ */
 
-/* At first the hub may be behind what the client has seen, or behind what is
- * from before the channel was added. */
+/* The hub may still be behind "after" and "since". */
 const sse_format_t *sse_subscription_wants(const sse_link_t *link, sse_id_t id)
 {
     const sse_subscription_t *sub = link->subscription;
@@ -179,8 +176,7 @@ const sse_format_t *sse_subscription_wants(const sse_link_t *link, sse_id_t id)
                : NULL;
 }
 
-/* When its stream's queue refuses an event, the client has all before that; the
- * queue is not empty, and so on_drained() comes. */
+/* Where the queue refuses an event, it is not empty, so on_drained() comes. */
 void sse_subscription_push(sse_subscription_t *sub, sse_buf_t *buf, sse_id_t id)
 {
     if (sub->gap) {
@@ -192,33 +188,25 @@ void sse_subscription_push(sse_subscription_t *sub, sse_buf_t *buf, sse_id_t id)
     }
 }
 
-/* The log has lost records, and maybe none of its channels: it goes by their
- * histories, which know, and then by the log again.  One that catches up finds
- * what is missing ahead of it by itself. */
-static void pass_hole(sse_subscription_t *sub, sse_id_t upto)
+/* The log's hole may have none of its channels' events: the histories know.
+ * One that is not live will come upon the hole by itself.  Repeating this, as
+ * for one that has several channels, has no effect. */
+void sse_subscription_skip(sse_subscription_t *sub, sse_id_t upto)
 {
     sse_id_t had = given(sub);
+    int is_live = sub->state == SSE_SUB_LIVE;
 
-    if (sub->state == SSE_SUB_LIVE && had < upto) {
+    if (upto < sub->hub->position) {
+        sse_subscription_owe_gap(sub, had);
+        sub->after = is_live ? upto : sub->after;
+        go_back(sub, upto);
+    }
+    else if (is_live && had < upto) {
         sse_subscription_transit(sub, SSE_SUB_HISTORY);
         sub->after = had;
         sub->upto = upto;
         sse_stream_poke(sub->stream);
     }
-}
-
-/* Once, also for one that has several channels. */
-void sse_subscription_skip(sse_subscription_t *sub, sse_id_t upto)
-{
-    if (upto >= sub->hub->position) {
-        pass_hole(sub, upto);
-        return;
-    }
-    sse_subscription_owe_gap(sub, given(sub));
-    if (sub->state == SSE_SUB_LIVE) {
-        sub->after = upto;
-    }
-    go_back(sub, upto);
 }
 
 void sse_subscription_end_turn(sse_subscription_t *sub)
@@ -254,8 +242,8 @@ void sse_subscription_leave(sse_subscription_t *sub, sse_member_t *member,
 }
 
 /* What is yet to be read of the channel went with its history.  The client
- * comes again, and is told of a gap then, or gets what there is of the other
- * channels.  But an application's stream has no history to come back to. */
+ * comes again for what there is, after a gap if something is missing.  But that
+ * of an application's stream has nothing to come back to. */
 static void end_behind(sse_subscription_t *sub, sse_member_t *member,
                        sse_id_t id)
 {
@@ -276,7 +264,7 @@ void sse_subscription_forget(sse_link_t *link, sse_id_t id)
     sse_member_t *member = sse_owner_of(link, sse_member_t, link);
 
     if (sub->state == SSE_SUB_ENDED || id <= sub->upto || id <= member->since) {
-        return; /* or the request came after the deletion */
+        return; /* the channel was joined after the deletion */
     }
     if (sub->state == SSE_SUB_LIVE) {
         sse_subscription_leave(sub, member, id);
@@ -303,10 +291,10 @@ static apr_status_t on_passed(void *baton, const sse_record_t *record)
     return APR_SUCCESS;
 }
 
-/* If the store cannot be read, what comes next finds that too. */
+/* If the store cannot be read, what is read next sees to that. */
 void sse_subscription_find_deletions(sse_subscription_t *sub, sse_id_t after)
 {
-    struct sse_hub_t *hub = sub->hub;
+    sse_hub_t *hub = sub->hub;
     sse_id_t next = after, from = 0;
     apr_status_t rv = APR_SUCCESS;
     int missing;

@@ -2,13 +2,10 @@
  * mod_sse: Server-Sent Events for Apache httpd.
  * See LICENSE for the terms. */
 
-#include "hub/sse_subscription.h"
+#include "hub/sse_subscription_private.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-#include "hub/sse_hub.h"
-#include "hub/sse_subscription_private.h"
 
 /* Records of the log that are looked through at a time. */
 #define MISSED_RECORDS 4096
@@ -25,13 +22,13 @@ typedef struct {
     char key[];
 } change_t;
 
-/** What was published to a new channel after that was asked for, and is behind
- *  its stream already. */
+/** What was published to a new channel since the request to add it, and which
+ *  its stream has passed already. */
 typedef struct {
     sse_reading_t reading;
     const sse_member_t *member;
     sse_id_t upto;
-    sse_id_t ended_by; /* the record that deleted the channel after these */
+    sse_id_t ended_by; /* the record that deleted the channel; 0: none */
 } missed_t;
 
 static apr_status_t on_missed(void *baton, const sse_record_t *record)
@@ -54,11 +51,11 @@ static apr_status_t on_missed(void *baton, const sse_record_t *record)
     return APR_SUCCESS;
 }
 
-/* The log has lost records, maybe none of this channel: its history knows. */
+/* The log has a hole, maybe with none of this channel: its history knows. */
 static apr_status_t read_kept(missed_t *missed)
 {
     sse_subscription_t *sub = missed->reading.sub;
-    struct sse_hub_t *hub = sub->hub;
+    sse_hub_t *hub = sub->hub;
     sse_slice_t key = sse_members_key(missed->member);
     sse_id_t next = missed->member->since, from = 0;
     apr_status_t rv = APR_SUCCESS;
@@ -80,7 +77,7 @@ static apr_status_t read_kept(missed_t *missed)
 static apr_status_t read_missed(missed_t *missed)
 {
     sse_subscription_t *sub = missed->reading.sub;
-    struct sse_hub_t *hub = sub->hub;
+    sse_hub_t *hub = sub->hub;
     sse_id_t next = missed->member->since, from;
     apr_status_t rv = APR_SUCCESS;
     int gap;
@@ -96,7 +93,7 @@ static apr_status_t read_missed(missed_t *missed)
             sse_subscription_owe_gap(sub, from);
         }
         if (next <= from) {
-            break; /* the store has gone back: there is nothing up to there */
+            break; /* the store has gone back: there is nothing more */
         }
     }
     return APR_STATUS_IS_EOF(rv) ? APR_SUCCESS : rv;
@@ -137,7 +134,7 @@ static void apply(sse_subscription_t *sub, change_t *change)
 
     change->since = sse_hub_known(sub->hub, change->since);
     if (change->add && member) {
-        member->again = change->since; /* if its end is yet to be read */
+        member->again = change->since; /* a deletion may be yet to be read */
     }
     else if (change->add) {
         member = sse_members_add(&sub->members, sub, key, change->since, NULL);

@@ -2,32 +2,26 @@
  * mod_sse: Server-Sent Events for Apache httpd.
  * See LICENSE for the terms. */
 
-/* A subscription that is not live reads on from the store: one that joins, or
- * that has fallen behind. */
+/* A subscription that is not live reads from the store. */
 
-#include "hub/sse_subscription.h"
 #include "hub/sse_subscription_private.h"
 
 #include <stdlib.h>
 
-/* What it is given at a time: as much as goes to the core filter at once
- * (sse_async_write.c).  More is no faster, and others wait longer: with 64 KB a
- * live event took twice the time beside a resume. */
+/* A piece: as much as goes to the core filter at once (sse_async_write.c).
+ * With 64 KB reading is no faster, and live events of other streams take twice
+ * the time. */
 #define PIECE_BYTES   (16 * 1024)
 #define PIECE_RECORDS 1000
-/* When so far behind the hub, go by the channels' history instead of reading
- * through everybody's log. */
+/* When so far behind the hub, read the channels' histories instead of the log,
+ * which has everybody's events. */
 #define LOG_DISTANCE 4096
 
 /* -- A piece --------------------------------------------------------------- */
 
-/* What one reading finds is held back until it is known whether a gap has to be
- * told before it.
- *
- * With "drop", events are left out that have waited for the queue's time since
- * their client was live: the newest are worth more.  Then all are that have
- * waited for half of that, or else a client that is always too slow would be
- * told of a gap for every event. */
+/* With "drop", once its client was live, events are left out that have waited
+ * for the queue's time; and then all that have waited for half of that, or else
+ * a client that is always too slow would get a gap before every event. */
 static apr_time_t stale_before(const sse_subscription_t *sub, int is_skipping)
 {
     const sse_stream_opts_t *opts = sse_stream_settings(sub->stream);
@@ -64,21 +58,15 @@ void sse_reading_keep(sse_reading_t *reading, const sse_record_t *record)
                                   sse_stream_format(sub->stream), record));
 }
 
-static void find(sse_reading_t *reading, const sse_record_t *record)
-{
-    if (!is_stale(reading, record)) {
-        sse_reading_keep(reading, record);
-    }
-}
-
 static apr_status_t on_history(void *baton, const sse_record_t *record)
 {
     sse_reading_t *reading = baton;
     const sse_member_t *member =
         sse_members_find(&reading->sub->members, record->channel);
 
-    if (member && record->id > member->since) {
-        find(reading, record);
+    if (member && record->kind == SSE_RECORD_EVENT &&
+        record->id > member->since && !is_stale(reading, record)) {
+        sse_reading_keep(reading, record);
     }
     return APR_SUCCESS;
 }
@@ -86,18 +74,12 @@ static apr_status_t on_history(void *baton, const sse_record_t *record)
 static apr_status_t on_log(void *baton, const sse_record_t *record)
 {
     sse_reading_t *reading = baton;
-    sse_subscription_t *sub = reading->sub;
-    const sse_member_t *member;
 
-    if (record->id > sub->hub->position || reading->found.bytes > PIECE_BYTES) {
+    if (record->id > reading->sub->hub->position ||
+        reading->found.bytes > PIECE_BYTES) {
         return APR_EOF;
     }
-    member = sse_members_find(&sub->members, record->channel);
-    if (member && record->kind == SSE_RECORD_EVENT &&
-        record->id > member->since) {
-        find(reading, record);
-    }
-    return APR_SUCCESS;
+    return on_history(reading, record);
 }
 
 sse_id_t sse_reading_push(sse_reading_t *reading)
@@ -116,18 +98,6 @@ sse_id_t sse_reading_push(sse_reading_t *reading)
     }
     sse_queue_clear(&reading->found);
     return last;
-}
-
-/* @return whether anything was pushed */
-static int push_found(sse_reading_t *reading, int gap, sse_id_t next)
-{
-    sse_subscription_t *sub = reading->sub;
-
-    if (gap) {
-        sse_subscription_owe_gap(sub, sub->after);
-    }
-    sub->after = next;
-    return sse_reading_push(reading) != 0;
 }
 
 static apr_status_t read_history(sse_reading_t *reading, sse_id_t *next,
@@ -150,12 +120,10 @@ static apr_status_t read_history(sse_reading_t *reading, sse_id_t *next,
     return rv;
 }
 
-/* Where the log has lost records, its channels may have lost none: their
- * histories know. */
 static apr_status_t read_log(sse_reading_t *reading, sse_id_t *next, int *gap)
 {
     sse_subscription_t *sub = reading->sub;
-    struct sse_hub_t *hub = sub->hub;
+    sse_hub_t *hub = sub->hub;
     apr_status_t rv;
 
     rv = sse_store_follow(hub->store, sub->after, PIECE_RECORDS, on_log,
@@ -173,7 +141,7 @@ static apr_status_t read_log(sse_reading_t *reading, sse_id_t *next, int *gap)
     return read_history(reading, next, gap);
 }
 
-/* What it has told of as missing is still known then. */
+/* Beyond "after" no gap is told as yet; what is told already stays known. */
 static void forget_losses(sse_subscription_t *sub)
 {
     sse_member_t *member;
@@ -185,13 +153,13 @@ static void forget_losses(sse_subscription_t *sub)
     }
 }
 
-/* Some of it is in its channels' histories no more, and may be in the log
- * still.  Then that was found, and nothing is missing. */
+/* The histories have lost something: if the log still has all, take that, and
+ * tell of no gap. */
 static apr_status_t read_lingering(sse_reading_t *reading, sse_id_t *next,
                                    int *gap)
 {
     sse_subscription_t *sub = reading->sub;
-    struct sse_hub_t *hub = sub->hub;
+    sse_hub_t *hub = sub->hub;
     sse_reading_t log = {sub, {0}, stale_before(sub, sub->is_skipping), 0};
     sse_id_t upto;
     int missing;
@@ -218,7 +186,7 @@ static apr_status_t read_lingering(sse_reading_t *reading, sse_id_t *next,
 static apr_status_t read_piece(sse_reading_t *reading, sse_id_t *next, int *gap)
 {
     sse_subscription_t *sub = reading->sub;
-    struct sse_hub_t *hub = sub->hub;
+    sse_hub_t *hub = sub->hub;
     apr_status_t rv;
 
     if (sub->state == SSE_SUB_HISTORY && sub->after >= sub->upto) {
@@ -233,7 +201,7 @@ static apr_status_t read_piece(sse_reading_t *reading, sse_id_t *next, int *gap)
         return read_log(reading, next, gap);
     }
     rv = read_history(reading, next, gap);
-    /* What was deleted before its request came may be in the log as well. */
+    /* Not what was deleted before its request came, though the log has that. */
     if (rv == APR_SUCCESS && *gap && sub->after >= sub->began) {
         rv = read_lingering(reading, next, gap);
     }
@@ -247,12 +215,11 @@ static int is_caught_up(const sse_subscription_t *sub)
     return sub->after >= sub->upto && sub->after >= sub->hub->position;
 }
 
-/* Nothing was found for it: it reads on, but lets others have their turn. */
+/* Nothing was found: read on, but let others have their turn. */
 static void go_on(sse_subscription_t *sub, sse_id_t from)
 {
     if (sub->after <= from) {
-        /* The store may have gone back: the subscription sees that itself, or
-         * the hub's turn does. */
+        /* Has the store gone back?  Look here, and by a turn of the hub. */
         sse_subscription_look_back(sub);
         sse_loop_post(sub->hub->loop, &sub->hub->turn_task);
     }
@@ -282,7 +249,11 @@ static void catch_up(sse_subscription_t *sub)
             sse_reading_fail(&reading, rv);
             return;
         }
-        found = push_found(&reading, gap || reading.has_skipped, next);
+        if (gap || reading.has_skipped) {
+            sse_subscription_owe_gap(sub, from);
+        }
+        sub->after = next;
+        found = sse_reading_push(&reading) != 0;
         if (!is_caught_up(sub)) {
             if (!found) {
                 go_on(sub, from);
@@ -323,8 +294,7 @@ static void on_attached(sse_stream_t *stream, void *baton)
     on_drained(stream, sub);
 }
 
-/* What is live has had all up to the hub's position, between its turns.  Where
- * there is no channel the ids are an application's. */
+/* Without a channel, ids are an application's, and the last one sent counts. */
 static int is_all_given(sse_stream_t *stream, void *baton, sse_id_t *upto)
 {
     const sse_subscription_t *sub = baton;
@@ -338,8 +308,8 @@ static int is_all_given(sse_stream_t *stream, void *baton, sse_id_t *upto)
     return !sub->gap;
 }
 
-/* Where the stream was never attached, no member is linked, and this may be the
- * request's thread. */
+/* May be on the request's thread, if the stream was never attached: then no
+ * member is linked. */
 static void on_ended(sse_stream_t *stream, void *baton)
 {
     sse_subscription_t *sub = baton;

@@ -7,7 +7,6 @@
 #include "config/sse_config.h"
 #include "http/sse_front.h"
 #include "http/sse_reply.h"
-#include "hub/sse_channel.h"
 #include "hub/sse_hub.h"
 #include "hub/sse_publish.h"
 #include "hub/sse_start.h"
@@ -49,7 +48,7 @@ static int answer(request_rec *r)
 {
     sse_slice_t key;
 
-    if (!sse_hub() || !sse_channel_key(r->server, r->uri, r->pool, &key)) {
+    if (!sse_hub() || !sse_hub_key(r->server, r->uri, r->pool, &key)) {
         return HTTP_SERVICE_UNAVAILABLE;
     }
     return r->method_number == M_POST ? publish(r, key) : subscribe(r, &key);

@@ -105,6 +105,11 @@ apr_status_t sse_workers_try(sse_workers_e kind, sse_job_t *job)
     return APR_SUCCESS;
 }
 
+const char *sse_conf_namespace(const server_rec *s, apr_pool_t *p)
+{
+    return "";
+}
+
 int(ap_get_server_module_loglevel)(const server_rec *s, int index)
 {
     return APLOG_ERR;

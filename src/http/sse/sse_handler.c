@@ -12,7 +12,7 @@
 #include "http/sse_cors.h"
 #include "http/sse_front.h"
 #include "http/sse_reply.h"
-#include "hub/sse_channel.h"
+#include "hub/sse_hub.h"
 
 /* -- The channels ---------------------------------------------------------- */
 
@@ -22,7 +22,7 @@ static int add(request_rec *r, apr_array_header_t *channels, const char *name)
     sse_slice_t key;
     int i;
 
-    if (!sse_channel_key(r->server, name, r->pool, &key)) {
+    if (!sse_hub_key(r->server, name, r->pool, &key)) {
         sse_reply_error(r, HTTP_BAD_REQUEST,
                         "a channel's name must be 1 to %d bytes of UTF-8 "
                         "without control characters",
