@@ -263,7 +263,8 @@ void sse_subscription_forget(sse_link_t *link, sse_id_t id)
     sse_subscription_t *sub = link->subscription;
     sse_member_t *member = sse_owner_of(link, sse_member_t, link);
 
-    if (sub->state == SSE_SUB_ENDED || id <= sub->upto || id <= member->since) {
+    if (sub->state == SSE_SUB_ENDED || id <= sub->began ||
+        id <= member->since) {
         return; /* the channel was joined after the deletion */
     }
     if (sub->state == SSE_SUB_LIVE) {

@@ -55,7 +55,6 @@ static apr_status_t on_missed(void *baton, const sse_record_t *record)
 static apr_status_t read_kept(missed_t *missed)
 {
     sse_subscription_t *sub = missed->reading.sub;
-    sse_hub_t *hub = sub->hub;
     sse_slice_t key = sse_members_key(missed->member);
     sse_id_t next = missed->member->since, from = 0;
     apr_status_t rv = APR_SUCCESS;
@@ -64,7 +63,7 @@ static apr_status_t read_kept(missed_t *missed)
     sse_queue_clear(&missed->reading.found);
     while (rv == APR_SUCCESS && next > from && next < missed->upto) {
         from = next;
-        rv = sse_store_history(hub->store, &key, 1, from, missed->upto,
+        rv = sse_store_history(sub->hub->store, &key, 1, from, missed->upto,
                                MISSED_BYTES, on_missed, missed, NULL, &next,
                                &gap);
         if (gap) {
@@ -77,14 +76,13 @@ static apr_status_t read_kept(missed_t *missed)
 static apr_status_t read_missed(missed_t *missed)
 {
     sse_subscription_t *sub = missed->reading.sub;
-    sse_hub_t *hub = sub->hub;
     sse_id_t next = missed->member->since, from;
     apr_status_t rv = APR_SUCCESS;
     int gap;
 
     while (rv == APR_SUCCESS && next < missed->upto) {
         from = next;
-        rv = sse_store_follow(hub->store, from, MISSED_RECORDS, on_missed,
+        rv = sse_store_follow(sub->hub->store, from, MISSED_RECORDS, on_missed,
                               missed, &next, &gap);
         if (gap && next >= from) {
             return read_kept(missed);

@@ -159,14 +159,13 @@ static apr_status_t read_lingering(sse_reading_t *reading, sse_id_t *next,
                                    int *gap)
 {
     sse_subscription_t *sub = reading->sub;
-    sse_hub_t *hub = sub->hub;
     sse_reading_t log = {sub, {0}, stale_before(sub, sub->is_skipping), 0};
     sse_id_t upto;
     int missing;
     apr_status_t rv;
 
-    rv = sse_store_follow(hub->store, sub->after, PIECE_RECORDS, on_log, &log,
-                          &upto, &missing);
+    rv = sse_store_follow(sub->hub->store, sub->after, PIECE_RECORDS, on_log,
+                          &log, &upto, &missing);
     if (rv != APR_SUCCESS && !APR_STATUS_IS_EOF(rv)) {
         return rv;
     }
@@ -236,13 +235,17 @@ void sse_reading_fail(sse_reading_t *reading, apr_status_t rv)
     sse_stream_end(sub->stream, SSE_CLOSE_ERROR, rv);
 }
 
-static void catch_up(sse_subscription_t *sub)
+static void on_drained(sse_stream_t *stream, void *baton)
 {
+    sse_subscription_t *sub = baton;
     sse_reading_t reading = {sub, {0}, stale_before(sub, sub->is_skipping), 0};
     sse_id_t from = sub->after, next = from;
     int gap = 0, found;
     apr_status_t rv;
 
+    if (sub->state == SSE_SUB_LIVE || sub->state == SSE_SUB_ENDED) {
+        return;
+    }
     if (!is_caught_up(sub)) {
         rv = read_piece(&reading, &next, &gap);
         if (rv != APR_SUCCESS) {
@@ -265,17 +268,6 @@ static void catch_up(sse_subscription_t *sub)
     sse_subscription_transit(sub, SSE_SUB_LIVE);
     sub->has_been_live = 1;
     sub->is_skipping = 0;
-}
-
-/* -- The stream's source --------------------------------------------------- */
-
-static void on_drained(sse_stream_t *stream, void *baton)
-{
-    sse_subscription_t *sub = baton;
-
-    if (sub->state != SSE_SUB_LIVE && sub->state != SSE_SUB_ENDED) {
-        catch_up(sub);
-    }
 }
 
 static void on_attached(sse_stream_t *stream, void *baton)

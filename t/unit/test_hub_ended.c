@@ -393,6 +393,32 @@ static void test_ended_added(void)
     end();
 }
 
+/* The same, where it has read on by its channels' histories when it is added. */
+static void test_ended_added_late(void)
+{
+    sse_stream_t stream, live;
+    sse_subscription_t *sub, *sub_live;
+    int i;
+
+    begin_behind(&live, &stream, "a", "ended-late");
+    sub = stream.sub;
+    sub_live = live.sub;
+    add_channel(&stream, "b");
+    publish(store, "b", "gone", &keep_all);
+    delete_it("b");
+    publish_many("c");
+    for (i = 0; i < 5; ++i) {
+        bell->fn(bell);
+    }
+    drain_once(&stream);
+    has(&stream, "2=y ", "late: it reads on");
+    run_tasks();
+    has(&stream, "2= end", "late: it ends");
+    finish(&stream, sub);
+    finish(&live, sub_live);
+    end();
+}
+
 /* An earlier copy of the store knows nothing of that. */
 static void test_ended_undone(void)
 {
@@ -439,6 +465,7 @@ int main(void)
     test_ended_again();
     test_ended_twice();
     test_ended_added();
+    test_ended_added_late();
     test_ended_undone();
     return test_end();
 }
