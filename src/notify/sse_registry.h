@@ -5,7 +5,7 @@
 /**
  * @file sse_registry.h
  * What is open in which child, so that another child can tell of it when that
- * child has died.
+ * child has died.  It needs APR only, no httpd.
  *
  * Each child has a file of its own in the store's directory, "open.OWNER", and
  * appends a line when a stream opens and another when it closes: no child waits
@@ -18,8 +18,6 @@
  * dies as well, the file is claimed again.  Each entry is struck out before
  * anybody is told of it.  A line without its end is what a killed child has
  * left, and does not count.
- *
- * A library of its own: APR only, no httpd.
  *
  * Threads: sse_registry_open() in child_init; sse_registry_add() and
  * sse_registry_remove() any, a lock is held over one write();

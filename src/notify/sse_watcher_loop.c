@@ -49,12 +49,6 @@ static int transit(sse_watcher_t *watcher, sse_watcher_state_e to)
 
 /* -- A client that leaves -------------------------------------------------- */
 
-/* Once all has been produced, the client may have all it wanted. */
-static int is_produced(const sse_watcher_t *watcher)
-{
-    return __atomic_load_n(&watcher->r->eos_sent, __ATOMIC_RELAXED);
-}
-
 /* The lock is held over shutdown(), which does not block, as the descriptor is
  * the request's no longer than that. */
 static void cut(sse_watcher_t *watcher)
@@ -70,10 +64,12 @@ static void cut(sse_watcher_t *watcher)
     pthread_mutex_unlock(&watcher->lock);
 }
 
+/* Once all has been produced, the client may have all it wanted. */
 static void gone(sse_watcher_t *watcher, sse_close_reason_e reason,
                  apr_status_t status)
 {
-    int produced = is_produced(watcher), cuts;
+    int produced = __atomic_load_n(&watcher->r->eos_sent, __ATOMIC_RELAXED);
+    int cuts;
 
     pthread_mutex_lock(&watcher->lock);
     if (produced) {
