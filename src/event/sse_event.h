@@ -62,8 +62,7 @@ apr_size_t sse_event_size(const sse_fields_t *fields);
  *  @return the bytes written */
 apr_size_t sse_event_write(const sse_fields_t *fields, char *buf);
 
-/** Whether the bytes are UTF-8 (RFC 3629: no overlong forms, no surrogates,
- *  nothing above U+10FFFF). */
+/** Whether the bytes are UTF-8 as RFC 3629 has it. */
 int sse_utf8_valid(const char *ptr, apr_size_t len);
 
 /** An incremental reader of text/event-stream.  Lives in its pool. */
@@ -73,8 +72,7 @@ typedef struct sse_reader_t sse_reader_t;
  *  slices live until the call returns.  id is this block's own id field, if it
  *  had one without NUL; event is absent when the block had none.  A retry that
  *  is not only digits, or too large for an apr_interval_time_t, is ignored.
- *  @return APR_SUCCESS to go on; anything else stops sse_reader_feed(), which
- *          returns it */
+ *  @return APR_SUCCESS to go on; or what sse_reader_feed() is to return */
 typedef apr_status_t sse_reader_fn(void *baton, const sse_fields_t *event);
 
 /** @param max the most bytes that the values of one event may have together, an

@@ -3,8 +3,7 @@
  * See LICENSE for the terms. */
 
 /* The reader looks at whole lines, where they lie in the caller's buffer.
- * Only a line that a feed cuts is copied together, and of an event that is not
- * complete yet the values.
+ * Only a line that a feed cuts is copied, and values of an unfinished event.
  *
  * A line of no use (a comment, a field of another name) is known by its first
  * bytes and never kept, so it may be of any length.  All other lines count

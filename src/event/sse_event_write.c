@@ -135,8 +135,7 @@ static inline char *sse_event_put(char *to, const char *ptr, apr_size_t len)
     return to + len;
 }
 
-/* Inline, as is what calls it with a literal: the prefix is then no call but
- * one or two moves. */
+/* Inline, as its callers are: a literal prefix is then one or two moves. */
 static inline char *sse_event_put_line(char *to, const char *prefix,
                                        apr_size_t prefix_len, const char *ptr,
                                        apr_size_t len)

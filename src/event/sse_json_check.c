@@ -5,8 +5,7 @@
 /* One pass over the text, without recursion: what is open is a stack of levels.
  * The names in open objects are noted by their hash and where they stand; when
  * an object ends, its own are sorted, and two that are the same lie side by
- * side.  Sorting needs no more than n log n comparisons, whatever names
- * somebody has thought of. */
+ * side.  Sorting takes n log n comparisons at most, whatever the names are. */
 
 #include <string.h>
 
@@ -304,8 +303,7 @@ static int check_names(check_t *check)
     return 1;
 }
 
-/* FNV-1a over what the name spells, beginning where nobody else knows: where
- * this is in memory. */
+/* FNV-1a over what the name spells; the seed, an address, is not known. */
 static apr_uint32_t hash_of(const char *begin, const char *end, int has_escape)
 {
     static const char secret = 0;

@@ -32,8 +32,8 @@ typedef struct {
 
 /** Whether this is one JSON value, with no more than blanks around it: also
  *  that its strings are UTF-8, that no object has two members of one name, that
- *  no number is beyond what a double can hold, and no name has a NUL.  Memory: 8
- *  bytes for each name in the objects that are open at one time, and 8 KB.
+ *  no number is beyond what a double can hold, and no name has a NUL.  Memory:
+ *  8 bytes for each name in the objects that are open at one time, and 8 KB.
  *  @param error out, where it is not
  *  @return APR_SUCCESS, APR_EINVAL, or APR_ENOMEM with words as well */
 apr_status_t sse_json_check(sse_slice_t text, sse_json_error_t *error);

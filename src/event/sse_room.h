@@ -29,8 +29,7 @@ typedef struct {
  *  @return 0: there is no memory, and the room is as it was */
 int sse_room_grow(sse_room_t *room, apr_size_t size);
 
-/** The same, but where it has to grow at least to twice the size, for what
- *  grows again and again. */
+/** The same, but at least doubled, for what grows again and again. */
 int sse_room_double(sse_room_t *room, apr_size_t size);
 
 /** Give it back; it is an empty one again. */

@@ -6,9 +6,8 @@
 
 #include "event/sse_event.h"
 
-/* What may follow a lead byte (RFC 3629, section 4).  Only the first
- * continuation byte has a range of its own: that is where overlong forms,
- * surrogates and what is above U+10FFFF are told. */
+/* What may follow a lead byte (RFC 3629, section 4).  The range of the first
+ * continuation byte tells overlong forms, surrogates and all above U+10FFFF. */
 typedef struct {
     unsigned char first, last; /* lead bytes */
     unsigned char tail;        /* continuation bytes */
@@ -45,8 +44,7 @@ static const unsigned char *sse_utf8_skip_ascii(const unsigned char *p,
     return p;
 }
 
-/* How many bytes the character that begins with this non-ASCII byte has; 0
- * when it is none. */
+/* The bytes of the character that begins with this non-ASCII byte; 0: none. */
 static int sse_utf8_length(const unsigned char *p, const unsigned char *end)
 {
     const sse_utf8_form_t *form = sse_utf8_forms;

@@ -4,8 +4,7 @@
 
 /**
  * @file sse_lmdb.h
- * The LMDB store from inside: what is in its file, and which thread may use
- * what.
+ * The LMDB store from inside: its file's contents, its threads and locks.
  *
  * The named databases:
  *
@@ -329,8 +328,7 @@ int sse_lmdb_alone(sse_lmdb_t *store, sse_lmdb_who_e who,
 /** Count as active: the environment stays as it is until
  *  sse_lmdb_gate_leave().
  *  @param idle NULL, or out: a reset read transaction to renew, or NULL
- *  @return 0; EAGAIN, to a reader: another thread has exclusive access for too
- *          long */
+ *  @return 0; EAGAIN, to a reader: it waited too long for exclusive access */
 int sse_lmdb_gate_enter(sse_lmdb_t *store, sse_lmdb_who_e who, MDB_txn **idle);
 /** @param txn NULL, or a reset read transaction, to be kept or ended */
 void sse_lmdb_gate_leave(sse_lmdb_t *store, MDB_txn *txn);
@@ -476,8 +474,7 @@ typedef struct {
 #define SSE_LMDB_PUBLISHER apr_time_from_sec(5)
 /** How long housekeeping does, which is tried again. */
 #define SSE_LMDB_TIDY apr_time_from_sec(1)
-/** @return LMDB's code; EBUSY: it has waited for too long, and nothing was or
- *          will be written */
+/** @return LMDB's code; EBUSY: a time-out, and nothing is or will be written */
 int sse_lmdb_submit(sse_lmdb_t *store, sse_lmdb_request_t *request,
                     apr_interval_time_t patience);
 /** The writer's functions. */
@@ -486,8 +483,7 @@ int sse_lmdb_is_free(void *store);
 
 /* sse_lmdb_append.c */
 /** Keep below the soft limit before requests are put.
- *  @param again out: so many records have to go that they should go first, in a
- *         transaction of their own */
+ *  @param again out: so many have to go that they need a transaction first */
 int sse_lmdb_keep_room(sse_lmdb_write_t *w, apr_uint64_t need, int *again);
 /** Put these requests, of so many items. */
 int sse_lmdb_put(sse_lmdb_write_t *w, const sse_lmdb_writer_jobs_t *requests,

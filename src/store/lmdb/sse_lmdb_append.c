@@ -2,8 +2,7 @@
  * mod_sse: Server-Sent Events for Apache httpd.
  * See LICENSE for the terms. */
 
-/* Publishing: what requests write in their transaction, which
- * sse_lmdb_queue.c begins. */
+/* Publishing: what requests write in their transaction (sse_lmdb_queue.c). */
 
 #include <sys/types.h>
 #include <limits.h>

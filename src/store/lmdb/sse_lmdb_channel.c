@@ -73,8 +73,7 @@ static int due_put(sse_lmdb_write_t *w, apr_time_t due)
     unsigned char buf[16];
     int rc;
 
-    /* tidy() postpones an entry that is too early, so that not every append to
-     * a busy channel moves it. */
+    /* Not every append moves it: tidy() postpones an early entry. */
     if (!due || (w->channel.due && w->channel.due <= due)) {
         return 0;
     }

@@ -3,9 +3,8 @@
  * See LICENSE for the terms. */
 
 /* The store's time.  Ages are differences of times in the store, so these must
- * pass as time does.  The machine's clock may be set back, and nothing would
- * expire until it has caught up; or far ahead, and everything would expire at
- * once.
+ * pass as time does.  If the machine's clock is set back, nothing would expire
+ * until it has caught up; if it is set far ahead, everything would at once.
  *
  * So within one boot of the machine the store's time is that of the newest
  * transaction plus the ticks since then, which cannot be set.  After a boot, or

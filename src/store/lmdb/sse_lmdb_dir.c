@@ -91,8 +91,7 @@ static int has_list(const walk_t *walk)
     return n > 0 || (n < 0 && errno != ENODATA && errno != ENOTSUP);
 }
 
-/* Whether the group's bits may let the children's user write to the
- * directory. */
+/* Whether the children's user may write to the directory by its group. */
 static int may_write_by_group(const walk_t *walk)
 {
     return (walk->st.st_mode & S_IWGRP) &&
@@ -305,8 +304,7 @@ static int only_ours(int fd)
     return ours;
 }
 
-/* Whether it is one of LMDB's, or empty: the directory's owner may have moved a
- * file of root's there. */
+/* LMDB's, or empty?  The directory's owner may have moved a file of root's. */
 static int is_lmdb(int fd, const struct stat *st)
 {
     static const apr_uint32_t magic = 0xBEEFC0DE;

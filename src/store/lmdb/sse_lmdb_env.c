@@ -257,8 +257,7 @@ static int reopen(sse_lmdb_t *store, sse_lmdb_who_e who)
     return start(store, who);
 }
 
-/* Remove the cause for which a transaction did not begin.
- * @return 0: try again */
+/* Remove what kept a transaction from beginning.  @return 0: try again */
 static int recover(sse_lmdb_t *store, sse_lmdb_who_e who, int rc)
 {
     switch (rc) {

@@ -4,20 +4,17 @@
 
 /* What is evicted when room runs out.  Lingering records are there for children
  * that have not read them yet; a child that misses them reads the histories.
- * So they may take a part of the room, and beyond it go first; then the largest
- * owner's events. */
+ * So those beyond a part of the room go first, then the largest owner's. */
 
 #include <stdlib.h>
 
 #include "store/lmdb/sse_lmdb.h"
 
-/* Records to evict before measuring again; fewer if they have the room that is
- * wanted. */
+/* Records to evict before measuring again; fewer if that is room enough. */
 #define SOME   8
 #define ENOUGH 2 /**< pages: less is not worth a round */
 
-/* Evict the oldest events of the largest channel of this owner, or of the
- * largest owner. */
+/* Evict the oldest of the largest channel of this, or of the largest owner. */
 static int give_up(sse_lmdb_write_t *w, const sse_slice_t *owner, int is_urgent,
                    apr_uint64_t room, int *n)
 {
@@ -125,8 +122,7 @@ static void evict_down_to(sse_lmdb_t *store, apr_uint64_t pages)
     } while (!rc && count && count >= max);
 }
 
-/* LMDB lists its readers as lines of text; the last word is the number of the
- * snapshot, or "-". */
+/* LMDB lists its readers as lines that end in the snapshot's number, or "-". */
 static int on_reader(const char *line, void *baton)
 {
     apr_uint64_t *oldest = baton, txn;

@@ -2,8 +2,7 @@
  * mod_sse: Server-Sent Events for Apache httpd.
  * See LICENSE for the terms. */
 
-/* What expires: records that have lingered long enough, and what is left of
- * forgotten channels. */
+/* What expires: records that have lingered, and forgotten channels. */
 
 #include "store/lmdb/sse_lmdb.h"
 

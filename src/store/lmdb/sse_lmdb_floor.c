@@ -6,9 +6,8 @@
  * a while, with its record of the events that it had.  A client that comes back
  * to it later must be told of a gap if something after its id was lost.  One
  * number for each key that ever was would be too many; one number for all would
- * tell every client of a gap whenever a channel goes.  So keys share buckets,
- * few keys each.  A false gap is told once, as the client's id moves on with
- * it.
+ * tell every client of a gap whenever a channel goes.  So a few keys share a
+ * bucket.  A false gap is told once, as it moves the client's id on.
  *
  * A bucket has an entry once a channel of it was removed. */
 

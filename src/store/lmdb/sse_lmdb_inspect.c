@@ -158,12 +158,11 @@ static sse_inspect_e dbs_open(sse_inspect_t *in)
         return refuse(in, "its data.mdb is empty: no store was begun yet");
     }
     result = version_check(in, txn);
-    rc = result == SSE_INSPECT_OK ? sse_lmdb_dbs_open(txn, store->db, 0) : 0;
-    if (rc || result != SSE_INSPECT_OK) {
+    if (result != SSE_INSPECT_OK) {
         mdb_txn_abort(txn);
-        return rc ? sse_inspect_fail(in, rc, "its databases") : result;
+        return result;
     }
-    rc = mdb_txn_commit(txn); /* or the handles would end with it */
+    rc = sse_lmdb_txn_end(txn, sse_lmdb_dbs_open(txn, store->db, 0));
     return rc ? sse_inspect_fail(in, rc, "its databases") : SSE_INSPECT_OK;
 }
 
@@ -199,21 +198,17 @@ void sse_inspect_close(sse_inspect_t *in)
     in->conf = NULL;
 }
 
-typedef struct {
-    int readers, reading;
-} readers_t;
-
 /* LMDB lists readers as lines of text: process, thread, and the number of the
  * snapshot that the reader holds, or "-".  The first line is a heading. */
 static int on_reader(const char *line, void *baton)
 {
-    readers_t *readers = baton;
+    sse_inspect_stat_t *stat = baton;
     char *end;
     long pid = strtol(line, &end, 10);
 
     if (end != line && pid > 0 && pid != (long)getpid()) {
-        ++readers->readers;
-        readers->reading += !strchr(line, '-');
+        ++stat->readers;
+        stat->reading += !strchr(line, '-');
     }
     return 0;
 }
@@ -226,7 +221,6 @@ sse_inspect_e sse_inspect_stat(sse_inspect_t *in, sse_inspect_stat_t *stat)
                               &stat->forgotten};
     sse_lmdb_t *store = in->store;
     sse_lmdb_state_t state;
-    readers_t readers = {0, 0};
     MDB_envinfo info;
     MDB_stat st;
     MDB_txn *txn;
@@ -243,7 +237,7 @@ sse_inspect_e sse_inspect_stat(sse_inspect_t *in, sse_inspect_stat_t *stat)
         *counts[i] = rc ? 0 : st.ms_entries;
     }
     sse_lmdb_read_end(store, txn);
-    if (rc || mdb_reader_list(store->env, on_reader, &readers) < 0 ||
+    if (rc || mdb_reader_list(store->env, on_reader, stat) < 0 ||
         (rc = mdb_env_info(store->env, &info))) {
         return sse_inspect_fail(in, rc ? rc : EIO, "its statistics");
     }
@@ -253,8 +247,6 @@ sse_inspect_e sse_inspect_stat(sse_inspect_t *in, sse_inspect_stat_t *stat)
     stat->used *= store->psize;
     stat->limit = info.me_mapsize;
     stat->soft = sse_lmdb_soft(stat->limit / store->psize) * store->psize;
-    stat->readers = readers.readers;
-    stat->reading = readers.reading;
     return SSE_INSPECT_OK;
 }
 

@@ -11,9 +11,8 @@
  * found, the lock never looks free, and the writer thread waits for it each
  * time, which costs some 20 us.
  *
- * The result is a hint.  It decides which thread waits: if another process
- * takes the lock just then, and hangs, one publisher waits for longer than its
- * time-out. */
+ * The result is a hint, which decides what thread waits: if another process
+ * takes the lock just then, and hangs, one publisher outwaits its time-out. */
 
 #include <errno.h>
 #include <fcntl.h>

@@ -78,8 +78,7 @@ apr_status_t sse_lmdb_prepare_refuse(const job_t *job, int err,
     return err;
 }
 
-/* Become the children's user, for good, as httpd's children do: with all of
- * that user's groups. */
+/* Become the children's user for good, with all groups, as the children do. */
 static int drop(const job_t *job)
 {
     struct passwd *pw;

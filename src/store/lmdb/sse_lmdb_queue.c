@@ -4,9 +4,8 @@
 
 /* Publishers queue requests, and one thread writes all that have come by the
  * time its transaction begins, so that they share one commit (and, with
- * sync=on, one wait for the disk).  While it may have to wait for another
- * process, no request is TAKEN, so that publishers can withdraw theirs
- * (sse_lmdb_writer.h). */
+ * sync=on, one wait for the disk).  While it may wait for another process, no
+ * request is TAKEN: publishers can withdraw theirs (sse_lmdb_writer.h). */
 
 #include <errno.h>
 
@@ -83,11 +82,6 @@ static int write_group(sse_lmdb_write_t *w, group_t *group)
     return sse_lmdb_write_end(w, rc);
 }
 
-static void give_back(group_t *group)
-{
-    sse_lmdb_writer_return(group->store->writer, &group->jobs);
-}
-
 /* A request that needs too much must not fail the others. */
 static void separate(group_t *group)
 {
@@ -100,7 +94,7 @@ static void separate(group_t *group)
         request->is_alone = 1;
         request->room_rounds = 0;
     }
-    give_back(group);
+    sse_lmdb_writer_return(group->store->writer, &group->jobs);
 }
 
 /* What to do after a transaction. */
@@ -109,7 +103,7 @@ static void conclude(group_t *group, int rc)
     request_t *first = group->first;
 
     if (rc == EAGAIN) {
-        give_back(group);
+        sse_lmdb_writer_return(group->store->writer, &group->jobs);
     }
     else if (rc && group->count > 1) {
         separate(group);
@@ -120,7 +114,7 @@ static void conclude(group_t *group, int rc)
         first->room_rounds = 0;
         group->store->room_round = ++first->full_rounds;
         group->store->room_pages = first->pages;
-        give_back(group);
+        sse_lmdb_writer_return(group->store->writer, &group->jobs);
     }
     else {
         finish(group->store, &group->jobs, rc);

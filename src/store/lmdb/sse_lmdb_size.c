@@ -5,8 +5,7 @@
 /* The size of a store without size=.  By default its directory is below
  * DefaultRuntimeDir, often a file system in memory that others need as well, so
  * it takes no more than a part of what is free there.  A store that holds more
- * keeps that: its file does not shrink, so a smaller size would cost history
- * and free nothing. */
+ * keeps that: its file does not shrink, so less would only cost history. */
 
 #include <fcntl.h>
 #include <string.h>
@@ -70,9 +69,8 @@ static apr_uint64_t taken(const char *dir, apr_pool_t *pool, apr_uint64_t *size)
     return bytes;
 }
 
-/* The size with which nothing of a file of so many bytes is evicted: all of
- * them below sse_lmdb_soft(), but no more than it was opened with, or else each
- * start would increase it. */
+/* The size with which nothing of a file of so many bytes is evicted, all being
+ * below sse_lmdb_soft(); but not above its last, or each start adds some. */
 static apr_uint64_t keeping(apr_uint64_t bytes, apr_uint64_t size)
 {
     apr_uint64_t need = bytes < 4 << 20 ? 2 * bytes : bytes / 5 * 8;

@@ -4,9 +4,8 @@
 
 /**
  * @file sse_lmdb_sums.h
- * The rest of sse_lmdb.h, which includes it: the databases as a whole, and what
- * is known of all that is in them: who takes how much, what is gone, what time
- * it is.
+ * The rest of sse_lmdb.h, which includes it: the databases as a whole, their
+ * users and how much each takes, what is gone, what time it is.
  *
  * Threads: as sse_lmdb.h says.
  */

@@ -2,8 +2,7 @@
  * mod_sse: Server-Sent Events for Apache httpd.
  * See LICENSE for the terms. */
 
-/* Upgrade a store of version 1 in place, in one transaction: ids and histories
- * stay.
+/* Upgrade a store of version 1 in one transaction: ids and histories stay.
  *
  * Version 1 had one floor for all channels, which stays as the least floor of
  * all buckets; no owners and no weights, which are made from the channels; no

@@ -12,8 +12,7 @@
 #include "store/lmdb/sse_lmdb_inspect.h"
 
 #define LOOK_AT_CLOCK 256 /**< entries between two looks */
-/** A snapshot can be torn, see sse_lmdb_read_begin(): an error counts if as
- *  many snapshots have it. */
+/** Snapshots with an error until it counts: one can be torn (read_begin()). */
 #define TRIES 3
 
 typedef struct {

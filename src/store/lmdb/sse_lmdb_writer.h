@@ -9,8 +9,7 @@
  *
  * LMDB waits for its writer lock without a time-out.  So a publisher queues a
  * job and waits for that, with a time-out: a job that was not begun is
- * withdrawn.  While nothing moves, only a few may wait; others are refused at
- * once.
+ * withdrawn.  While nothing moves, a few may wait; others are refused at once.
  *
  * One thread at a time is the writer: the publisher of the first job as long as
  * the lock looks free, since changing threads costs more than all else; where
@@ -72,8 +71,7 @@ int sse_lmdb_writer_destroy(sse_lmdb_writer_t *writer,
 
 /** How many threads may wait while nothing moves; others are refused.
  *  @param may_stay NULL, or called with 1 to ask for one of those who would
- *         wait, with -1 when it has left: must be quick and not call the
- *         writer */
+ *         wait, with -1 when it has left; quick, and never calls the writer */
 void sse_lmdb_writer_limit(sse_lmdb_writer_t *writer, int limit,
                            sse_store_stay_fn *may_stay);
 
