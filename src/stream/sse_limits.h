@@ -12,7 +12,8 @@
  * virtual host is the host's own and not inherited.  SSEMaxStreamsPerClient is
  * that of the request's location; it is compared with all streams of the
  * client's address that have such a limit.  A stream without a limit is not
- * counted.  Counted are the children of both generations of a graceful restart.
+ * counted.  The count spans both generations of a graceful restart; each child
+ * applies its own configuration's limits.
  *
  * When the table has no room for one more client, the client is let in
  * uncounted: the limit keeps a few clients from taking too much, and must not
