@@ -66,7 +66,7 @@ static void note_outcome(sse_hub_t *hub, apr_status_t rv)
         ap_log_error(APLOG_MARK, APLOG_ERR, rv >= APR_OS_START_USERERR ? 0 : rv,
                      hub->server,
                      "the event store takes nothing, publishers are refused: "
-                     "%s.  Not told again for a minute",
+                     "%s.  Not logged again for a minute",
                      sse_store_advice(hub->store, rv));
     }
 }

@@ -99,7 +99,7 @@ apr_status_t sse_start_plan(sse_stream_plan_t *plan, const sse_slice_t *keys,
     else if (sse_complain_is_due(&complaint)) {
         ap_log_error(APLOG_MARK, APLOG_ERR, rv, hub->server,
                      "cannot read the store, and subscribers are refused: %s.  "
-                     "Not told again for a minute",
+                     "Not logged again for a minute",
                      sse_store_advice(hub->store, rv));
     }
     return rv;
