@@ -15,7 +15,9 @@ APLOG_USE_MODULE(sse);
 /* The request as it was before mod_rewrite's fixups; in its pool. */
 typedef struct {
     request_rec *r; /* an internal redirect has the same pool */
-    request_rec was;
+    const char *handler;
+    char *filename, *path_info, *args;
+    int proxyreq, status;
 } note_t;
 
 static const char note_key[] = "sse_rewrite_note";
@@ -47,7 +49,12 @@ int sse_rewrite_before(request_rec *r)
     }
     note = apr_palloc(r->pool, sizeof(*note));
     note->r = r;
-    note->was = *r;
+    note->handler = r->handler;
+    note->filename = r->filename;
+    note->path_info = r->path_info;
+    note->args = r->args;
+    note->proxyreq = r->proxyreq;
+    note->status = r->status;
     apr_pool_userdata_setn(note, note_key, NULL, r->pool);
     return DECLINED;
 }
@@ -60,18 +67,18 @@ static int is_elsewhere(const request_rec *r)
                           !strcmp(r->handler, "proxy-server"));
 }
 
-static void put_back(request_rec *r, const request_rec *was)
+static void put_back(request_rec *r, const note_t *note)
 {
     ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, r,
                   "%s keeps 'SetHandler %s', although a RewriteRule of a "
                   "directory or .htaccess file has rewritten it to %s",
-                  r->uri, was->handler, r->filename);
-    r->handler = was->handler;
-    r->filename = was->filename;
-    r->path_info = was->path_info;
-    r->args = was->args;
-    r->proxyreq = was->proxyreq;
-    r->status = was->status; /* [R] without [L]: a later rule has undone it */
+                  r->uri, note->handler, r->filename);
+    r->handler = note->handler;
+    r->filename = note->filename;
+    r->path_info = note->path_info;
+    r->args = note->args;
+    r->proxyreq = note->proxyreq;
+    r->status = note->status; /* [R] without [L]: a later rule has undone it */
 }
 
 int sse_rewrite_after(request_rec *r)
@@ -85,9 +92,9 @@ int sse_rewrite_after(request_rec *r)
         return DECLINED;
     }
     if (is_elsewhere(r)) {
-        put_back(r, &note->was);
+        put_back(r, note);
     }
-    if (r->handler == note->was.handler && r->finfo.filetype == APR_DIR) {
+    if (r->handler == note->handler && r->finfo.filetype == APR_DIR) {
         /* mod_dir would redirect to an index file, or to the path with a
          * slash, where a directory happens to have the channel's path. */
         r->finfo.filetype = APR_NOFILE;

@@ -45,7 +45,7 @@ sub is_httpds_own_crash {
     my $report = join '', crash_report($_[0]);
 
     # Nothing is between the MPM's frame and libapr's; of the main thread.
-    my $closing = qr/\bapr_(?:pool_cleanup|socket)_.*\n/;
+    my $closing = qr/\bapr_(?:pool_cleanup|socket|os_sock)_.*\n/;
     return $report =~ /$closing.*\bmod_mpm_(?:event|worker)\.so/
         && $report =~ /\bap_run_mpm\b/ && $report !~ /\bmod_sse\w*\.so/;
 }
