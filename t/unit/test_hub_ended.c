@@ -393,7 +393,7 @@ static void test_ended_added(void)
     end();
 }
 
-/* The same, where it has read on by its channels' histories when it is added. */
+/* The same, where it has read on by the histories when it is added. */
 static void test_ended_added_late(void)
 {
     sse_stream_t stream, live;
