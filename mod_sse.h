@@ -253,7 +253,7 @@ typedef struct {
  * after the death; after the whole server died, in a child of its next start.
  *
  * On a thread of the callback pool.  Where a module takes this hook, each
- * stream is entered into a registry and taken out again, which costs some 10
+ * stream is entered into a registry and taken out again, which costs 2 to 4
  * microseconds a stream in all.
  */
 APR_DECLARE_EXTERNAL_HOOK(sse, SSE, void, stream_crashed,

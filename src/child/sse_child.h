@@ -9,7 +9,7 @@
  *
  * Made by child_init, and gone with the child.  Even a server whose
  * configuration does not use the module has them, since .htaccess may set a
- * handler; that costs one sleeping thread.
+ * handler; that costs a sleeping thread, with the event MPM two.
  *
  * Threads: the child's main thread.
  */

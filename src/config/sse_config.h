@@ -4,9 +4,9 @@
 
 /**
  * @file sse_config.h
- * Directives: reading, merging, defaults.  The structure of what a location may
- * set, its creation, its merging and its accessors are made from the list
- * SSE_DIR_MEMBERS.
+ * The settings that directives make: members, defaults, merging, accessors.
+ * For what a location may set, all of that is generated from SSE_DIR_MEMBERS;
+ * for sse_server_conf_t it is written by hand.
  *
  * Threads: written while the configuration is read; const afterwards.
  */

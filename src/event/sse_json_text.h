@@ -57,10 +57,10 @@ int sse_json_peek(const sse_json_walk_t *walk);
 void sse_json_skip_space(sse_json_walk_t *walk);
 
 /** Go to the comma, colon or bracket that ends the value which begins here; the
- *  text need not be valid. @return what was passed, blanks before it not */
+ *  text need not be valid. @return the value, without blanks before it */
 sse_slice_t sse_json_skip_value(sse_json_walk_t *walk);
 
-/** The next member of a valid object, with walk at the beginning of that, or
+/** The next member of a valid object, with walk at the object's beginning, or
  *  where the last call left it.
  *  @param name out: as it is written, between its quotes
  *  @param value out: as it is written, with its own quotes
@@ -71,7 +71,7 @@ int sse_json_next(sse_json_walk_t *walk, sse_slice_t *name, sse_slice_t *value);
  *  @return the bytes that are left */
 apr_size_t sse_json_unescape(char *text, apr_size_t len);
 
-/** Take the blanks between the tokens of a valid value out, in place.
+/** Remove the blanks between the tokens of a valid value, in place.
  *  @return the bytes that are left */
 apr_size_t sse_json_compact(char *text, apr_size_t len);
 

@@ -9,9 +9,9 @@
  * Many an .htaccess file passes every path without a file to one program (a
  * front controller), and a channel's path has no file.  mod_rewrite does that
  * in the fixups, by replacing the handler with its own.  So the request is
- * saved before mod_rewrite's fixups and restored after them.  If mod_rewrite
- * refuses or redirects a request the fixups end, and that holds; so do the
- * variables and cookies that it sets.
+ * saved before mod_rewrite's fixups and restored after them.  A refusal or
+ * redirect by mod_rewrite ends the fixups, and stands; variables and cookies
+ * that it sets are kept.
  *
  * Rules of a server or virtual host, and ProxyPass, come before the locations.
  * Those of mod_rewrite do not change the handler; a request that mod_proxy has

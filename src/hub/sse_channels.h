@@ -6,8 +6,8 @@
  * @file sse_channels.h
  * The table of channels that have a subscription in this child.
  *
- * A channel exists while it has a link; listeners (sse_listeners.h) are told of
- * its first and its last one.
+ * A channel exists while it has a link; listeners (sse_listeners.h) are told
+ * when the first link is added and when the last one is removed.
  *
  * Threads: the loop's.
  */

@@ -28,7 +28,7 @@ struct sse_hub_t {
     sse_formats_t formats;     /* loop */
     apr_size_t turn_bytes;     /* loop: pushed in this turn */
     sse_complaint_t complaint; /* of a store that cannot be read */
-    sse_broadcast_t broadcast; /* loop: heard while somebody is subscribed */
+    sse_broadcast_t broadcast; /* loop: listens while anybody subscribes */
     uv_timer_t tidy;           /* loop */
     int is_tidying;            /* atomic: tidy_job is queued or runs */
     sse_job_t tidy_job;

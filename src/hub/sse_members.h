@@ -4,8 +4,8 @@
 
 /**
  * @file sse_members.h
- * A subscription's channels: from where on each one's events are for it, and
- * how much of the history it knows to be missing.
+ * A subscription's channels: after which id it gets each one's events, and up
+ * to which id it knows what is missing of the channel's history.
  *
  * The first members are part of the subscription's own memory, since many small
  * pieces would keep the C library from giving memory back.  Later ones are

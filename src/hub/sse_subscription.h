@@ -20,7 +20,7 @@
  * at once, as the channel's history is gone: the client comes again, and is
  * told of a gap if something is missing.
  *
- * malloc'ed; freed by its source when the stream ends.
+ * malloc'ed; freed when its stream ends.
  *
  * Threads: the loop's, unless tagged otherwise.
  */

@@ -23,8 +23,7 @@ typedef struct {
     int is_failing;  /* atomic */
 } sse_complaint_t;
 
-/** It failed. @return whether to log that: not if anybody has in the last
- *  minute */
+/** It failed. @return whether to log it: once a minute at most */
 static inline int sse_complain_is_due(sse_complaint_t *complaint)
 {
     apr_time_t last = sse_atomic_load(&complaint->last), now = apr_time_now();

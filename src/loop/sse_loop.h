@@ -6,7 +6,8 @@
  * @file sse_loop.h
  * The event loop of a child: sockets, timers, and tasks that other threads post
  * to it.  Built on libuv, with a thread of its own, made in child_init with all
- * signals blocked.  Nothing on it may block, and no user code runs on it.
+ * signals blocked.  Nothing on it may block; of other modules' code only output
+ * filters that never wait run on it (sse_filters.h).
  *
  * Threads: sse_loop_post(), sse_loop_urge(), sse_loop_is_gone() and
  * sse_loop_stop() any; the rest the loop's.

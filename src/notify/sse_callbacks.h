@@ -40,8 +40,8 @@ sse_callbacks_t *sse_callbacks_of(request_rec *r, sse_loop_t *loop);
 /** The request that the client sent. */
 request_rec *sse_callbacks_first(request_rec *r);
 
-/** The watcher of a request that is no stream, or NULL, also where there is no
- *  such list; see sse_watcher.h. */
+/** The watcher (sse_watcher.h) of a request that is no stream, or NULL.
+ *  @param callbacks may be NULL, too */
 struct sse_watcher_t *sse_callbacks_watcher(const sse_callbacks_t *callbacks);
 void sse_callbacks_set_watcher(sse_callbacks_t *callbacks,
                                struct sse_watcher_t *watcher);

@@ -7,10 +7,10 @@
  * A child that is killed cannot tell of its streams' ends: another child tells
  * of them, once.
  *
- * Only where a listener wants to be told of crashes: then each opening is
- * entered into a registry beside the store before any other listener is told of
- * it, and taken out when the others have been told of the end.  Whenever a
- * child has ended or begun, what belongs to no living child is claimed.
+ * Only where a listener wants to be told of crashes: then each stream is
+ * entered into a registry beside the store before the C hooks are told of its
+ * opening, and taken out when they have been told of its end.  Whenever a child
+ * has ended or begun, the entries of dead children are claimed.
  *
  * Threads: tagged at each function.
  */
@@ -28,7 +28,7 @@
 void sse_crash_init(server_rec *s, sse_loop_t *loop, int fd, const char *dir,
                     apr_time_t born, apr_pool_t *pool);
 
-/** Enters each opening into the registry, and takes it out at its end. */
+/** Enters each stream that opens, and takes it out at its end. */
 extern const sse_listener_t sse_crash_listener;
 
 #endif /* SSE_CRASH_H */

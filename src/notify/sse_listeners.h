@@ -55,17 +55,17 @@ typedef struct {
      *  What it answers is fixed once the child serves requests.  Any thread. */
     int (*wants)(sse_tell_e event);
 
-    /** For a listener to some ends only, which has closed() but not that bit in
-     *  its mask; or NULL.  loop.  Not asked where a listener that is told
-     *  earlier wants the end: then this one is told as well.
-     *  @return 0: this end is of no concern */
+    /** NULL, or for a listener to some ends only, which has closed() but not
+     *  SSE_TELL_CLOSED in its mask: whether it wants this end.  loop.  Not
+     *  asked if a listener that is told earlier wants it: both are told then.
+     *  @return 0: it does not */
     int (*wants_end)(const sse_ended_t *ended);
 
     /** A stream's head has been sent, or SSEWatch begins to watch a request.
      *  @param stream NULL: a watched request.  Request thread; may block */
     void (*opened)(sse_stream_t *stream, request_rec *r);
 
-    /** An end; where the mask has its bit, of all that was opened.  Worker
+    /** An end; with SSE_TELL_CLOSED, of all that was opened.  Worker
      *  (SSE_WORKERS_CLOSE); may block */
     void (*closed)(const sse_ended_t *ended);
 

@@ -12,8 +12,7 @@
  * that takes no memory from the request's pool, which another thread may be
  * using.
  *
- * Threads: sse_notes_create() the request's; sse_notes_end() any, once; the
- * rest any.
+ * Threads: any; sse_notes_create() the request's; sse_notes_end() only once.
  */
 
 #ifndef SSE_NOTES_H

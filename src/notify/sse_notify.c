@@ -11,7 +11,7 @@
 #include "notify/sse_callbacks.h"
 #include "notify/sse_crash.h"
 
-/* -- The C hooks of mod_sse.h as a listener -------------------------------*/
+/* -- The C hooks of mod_sse.h as a listener -------------------------------- */
 
 /* NULL until a module has registered one. */
 static apr_array_header_t *hooks_of(sse_tell_e event)

@@ -4,7 +4,7 @@
 
 /**
  * @file sse_conn_record.h
- * What this module keeps of each client connection.
+ * What this module remembers about each client connection.
  *
  * Threads: any, while the connection lives; members as tagged.
  */

@@ -7,8 +7,8 @@
  * Whether a response's output filters may run on the loop.
  *
  * A filter that sleeps or waits for a program would block all streams of the
- * child.  Trusted are only those that are known not to, and those that the
- * administrator names.
+ * child.  So only filters that are known not to, and those that SSETrustFilter
+ * names, are trusted.
  *
  * Threads: the request's.
  */

@@ -48,9 +48,9 @@ void sse_limits_ended(pid_t pid);
  * @param claim out: for sse_limits_give_back(), to be called once if this
  *        returns OK
  * @return OK; HTTP_SERVICE_UNAVAILABLE: SSEMaxStreams or SSEMaxThreads is
- *         reached; HTTP_TOO_MANY_REQUESTS: SSEMaxStreamsPerClient is.  In the
- *         latter two, Retry-After and the log note sse-refused are set, and the
- *         administrator has been told in the log
+ *         reached; HTTP_TOO_MANY_REQUESTS: SSEMaxStreamsPerClient is.  With a
+ *         refusal, Retry-After and the log note sse-refused are set, and the
+ *         log says so
  */
 int sse_limits_take(request_rec *r, sse_quota_claim_t *claim);
 

@@ -6,7 +6,7 @@
  * @file sse_seal.h
  * Once its head is out, nothing but the stream gets into a response: no error
  * page of a handler that returned an error after sse_start(), no ErrorDocument.
- * Nor do changes of its headers, of which the log warns.
+ * Later changes of its headers have no effect; a warning in the log names them.
  *
  * An output filter that passes data only while the stream's writer has opened
  * it.  It is a protocol filter, as httpd keeps these when it makes an error

@@ -9,11 +9,11 @@
  * One of two drives writes: asynchronous (event MPM, HTTP/1.x: the loop owns
  * the connection) or waiting (all else: the handler's own thread waits and
  * writes, the loop only watches).  A stream knows nothing of channels: its
- * source, the hub, is called when it may feed the stream and when it must stop.
+ * source (a subscription) is called when it may feed the stream, or must stop.
  *
  * Life: made by sse_open_run().  Reference-counted: the drive holds one
  * reference until the request is released, each open libuv handle another.  The
- * request is valid until the stream_close hook has returned.
+ * request is valid until all listeners have been told of the end.
  *
  * Queue: SSEQueue bounds what waits.  A source whose push is refused reads on
  * from the store when on_drained() comes.  A stream ends not because much
@@ -23,8 +23,8 @@
  * The loop then stops feeding it, writes what waits if the reason allows that,
  * has the end told, and releases the request.
  *
- * Threads: tagged.  A stream's lock is a leaf, except that the loop's queue
- * lock may be taken under it.
+ * Threads: tagged.  Under a stream's lock only these are taken: the lock of the
+ * loop's queue, that of sse_h2_requests, and under the latter sse_threads'.
  */
 
 #ifndef SSE_STREAM_H

@@ -28,7 +28,7 @@
  *
  * With prefork each stream holds a process: see sse_limits.h.
  *
- * Threads: tagged.  The lock is a leaf, except for the loop's queue.
+ * Threads: tagged.  The lock is a leaf.
  */
 
 #ifndef SSE_THREADS_H

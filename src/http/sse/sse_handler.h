@@ -4,9 +4,9 @@
 
 /**
  * @file sse_handler.h
- * The front end "sse": sse_handler.c chooses by method.  Of what is posted,
- * sse_feed.c, sse_json.c and sse_form.c read one type of body each, and
- * sse_post.c gives the events to the store.
+ * The front end "sse": sse_handler.c chooses by method.  The body of a POST is
+ * read by sse_feed.c (text/event-stream), sse_json.c, or sse_form.c (forms and
+ * plain text), and sse_post.c gives its events to the store.
  *
  * Threads: the request's.
  */

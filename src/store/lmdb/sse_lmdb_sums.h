@@ -4,8 +4,8 @@
 
 /**
  * @file sse_lmdb_sums.h
- * The rest of sse_lmdb.h, which includes it: the databases as a whole, their
- * users and how much each takes, what is gone, what time it is.
+ * The rest of sse_lmdb.h, which includes it: the databases as a whole, how much
+ * each owner takes, what removed channels have lost, the store's time.
  *
  * Threads: as sse_lmdb.h says.
  */

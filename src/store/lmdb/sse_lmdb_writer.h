@@ -22,7 +22,7 @@
  *
  * Threads: the function that was given to create() runs on one thread at a
  * time, and it alone may call take(), return() and finish(); all else is for
- * any thread.  The thread is made at need, and stays.
+ * any thread.  The thread that waits for the lock is made at need, and stays.
  */
 
 #ifndef SSE_LMDB_WRITER_H

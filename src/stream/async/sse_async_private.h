@@ -127,9 +127,9 @@ void sse_async_prepare_close(sse_async_conn_t *conn);
 /* sse_async_next.c: loop */
 
 /** A response is over: write the rest of it, end its request, and go on with
- *  the connection: next request, lingering close, or its end. */
+ *  the connection: wait for the next request, linger, or drop it. */
 void sse_async_flush(sse_async_conn_t *conn);
-/** A stream is over: have its request ended, then the same. */
+/** A stream is over: have its request ended, then as sse_async_flush(). */
 void sse_async_finish(sse_async_conn_t *conn);
 
 /** Have an MPM thread go on: some of a request has come, or the socket takes

@@ -4,9 +4,9 @@
 
 /**
  * @file sse_h2_frames.h
- * What a client sends over HTTP/2 (RFC 9113, 3.4 and 4.1): the preface, then
- * frames.  Told is when all of a request's headers have come, and when one is
- * reset; no frame is checked or kept.
+ * Reads what a client sends over HTTP/2 (RFC 9113, 3.4 and 4.1): the preface,
+ * then frames.  Reports when all headers of a request have come, and when a
+ * request is reset; checks and keeps no frame.
  *
  * Threads: any, one at a time for each reader.
  */
@@ -24,8 +24,8 @@ typedef struct {
     apr_uint32_t payload;  /* bytes of the last frame that are to come */
     apr_uint32_t id;       /* the last frame's */
     apr_uint32_t last;     /* the highest of a request */
-    int is_new;            /* a request's headers are coming, */
-    int is_whole;          /* with this frame the last of them */
+    int is_new;            /* a request's headers are coming */
+    int is_whole;          /* this frame has the last of them */
 } sse_h2_frames_t;
 
 typedef enum {
@@ -37,7 +37,7 @@ typedef enum {
 } sse_h2_sign_e;
 
 /**
- * Read up to the next thing that is told.
+ * Read up to the next thing to report.
  * @param bytes, len in and out: what has come, what is left of it
  * @param id out, with the last two: the stream's
  */

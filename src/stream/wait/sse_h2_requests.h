@@ -13,9 +13,9 @@
  *
  * No call of mod_http2 says what is waiting.  So an input filter on client
  * connections, above TLS, reads from the frames which requests have come, and
- * the hook pre_read_request tells which have begun.  Not stranded is a request
- * that its client has reset, or that mod_http2 does not begin because of the
- * connection's others (by sse_threads' reckoning, which is rather too low).
+ * the hook pre_read_request tells which have begun.  A request is not stranded
+ * if its client has reset it, or if its connection already has as many running
+ * as mod_http2 allows (by sse_threads_at_a_time(), which is rather too low).
  * One that mod_http2 has refused looks stranded; so for each connection no more
  * streams end than mod_http2 has threads, until all its requests have begun.
  *
