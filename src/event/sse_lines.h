@@ -8,8 +8,8 @@
  *
  * Private to src/event.  Both kinds of line end are searched for with memchr,
  * each byte of the text once per kind: the place of the next CR and of the next
- * LF is remembered, or text that has only one of them would be searched to its
- * end for the other at every line.
+ * LF is remembered; else text that has only one of them would be searched to
+ * its end for the other at every line.
  *
  * Threads: no shared state; one sse_lines_t belongs to one thread.
  */

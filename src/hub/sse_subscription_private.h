@@ -37,7 +37,7 @@ struct sse_subscription_t {
                        has gone back */
     sse_id_t upto;  /* history up to here, then the log */
     sse_id_t gap;   /* after it a gap is yet to be told; 0: none */
-    char *lost;     /* the same as the client gave it; malloc'ed, or NULL */
+    char *lost;     /* that id as the client gave it; malloc'ed, or NULL */
     int has_been_live;
     int is_skipping; /* it leaves out what has waited too long */
     int is_free;     /* const: it stays open without a channel */

@@ -7,10 +7,10 @@
  * A child that is killed cannot tell of its streams' ends: another child tells
  * of them, once.
  *
- * Only where a listener wants to be told of crashes: then each stream is
- * entered into a registry beside the store before the C hooks are told of its
- * opening, and taken out when they have been told of its end.  Whenever a child
- * has ended or begun, the entries of dead children are claimed.
+ * Only where a listener wants to be told of crashes: a stream (or a watched
+ * request) is entered into a registry beside the store before the C hooks are
+ * told of its opening, and taken out when they have been told of its end.  When
+ * a child has ended or begun, the entries of dead children are claimed.
  *
  * Threads: tagged at each function.
  */

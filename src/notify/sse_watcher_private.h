@@ -9,7 +9,7 @@
  * from a back end (sse_watcher_backend.c).
  *
  * Life: malloc'ed; one reference is the request's, one the loop's while it
- * watches, one each task's that is posted.
+ * watches, and one each posted task's.
  *
  * Threads: members are tagged.  The lock is a leaf but for the loop's queue.
  */

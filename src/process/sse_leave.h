@@ -31,8 +31,8 @@ typedef enum {
  *  @param is_forked whether each process serves one connection (prefork) */
 void sse_leave_init(sse_loop_t *loop, int is_forked);
 
-/** child_init: have fn called on the loop when the child leaves, and again when
- *  something was opened since, or a graceful end has become one at once. */
+/** child_init: have fn called on the loop when the child leaves, and again if
+ *  something was opened since, or if it is to leave at once after all. */
 void sse_leave_add(void (*fn)(sse_leave_e how));
 
 /** The child leaves.  Any thread, and signal handlers. */

@@ -69,7 +69,7 @@ typedef struct {
 
 typedef enum {
     SSE_RECORD_EVENT = 0,
-    SSE_RECORD_FORGET = 1 /**< the channel was ended and forgotten */
+    SSE_RECORD_FORGET = 1 /**< the channel was deleted */
 } sse_record_e;
 
 /** One record of the log.  Slices live until the callback returns. */

@@ -9,7 +9,7 @@
  * about threads.
  *
  * Buffers are shared by all streams of a format, so a format keeps no state
- * between them.  What a list needs goes like this: "first" opens it, each event
+ * between them.  For a list (a JSON array, say) "first" opens it, each event
  * ends with its separator, and "goodbye" is the last element and closes it.  A
  * response that the client or its network has cut off has no goodbye.
  *
@@ -47,7 +47,7 @@ typedef struct {
     sse_buf_t *heartbeat;
     sse_buf_t *(*gap)(const sse_gap_t *gap);
     /** The last bytes of a response that the server ends.
-     *  @param retry as above, but nothing is said of it where that is 0
+     *  @param retry after how long to come back; 0: do not say
      *  @param upto the id to come back with; 0: the last one sent
      *  @param is_whole it is the whole body: neither "first" nor an event has
      *         been sent
