@@ -219,9 +219,11 @@ static void closed(const sse_ended_t *ended)
     sse_callbacks_t *callbacks = sse_callbacks_find(ended->r);
 
     pthread_mutex_lock(&callbacks->lock);
-    store(callbacks, &ended->close);
-    callbacks->is_running = 1;
-    run_todo(callbacks);
+    if (!callbacks->is_closed) { /* else wants_end() found nobody waiting */
+        store(callbacks, &ended->close);
+        callbacks->is_running = 1;
+        run_todo(callbacks);
+    }
     pthread_mutex_unlock(&callbacks->lock);
 }
 

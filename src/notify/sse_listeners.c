@@ -8,21 +8,36 @@
 
 /* const once the children are made */
 static const sse_listener_t *all[SSE_LISTENERS_MAX];
-static int count;
+static int count, heads;
 
-void sse_listeners_add(const sse_listener_t *listener)
+/* @return 0: it is there already */
+static int insert(const sse_listener_t *listener, int at)
 {
     int i;
 
     for (i = 0; i < count; ++i) {
         if (all[i] == listener) {
-            return;
+            return 0;
         }
     }
     if (count == SSE_LISTENERS_MAX) {
         abort();
     }
-    all[count++] = listener;
+    for (i = count++; i > at; --i) {
+        all[i] = all[i - 1];
+    }
+    all[at] = listener;
+    return 1;
+}
+
+void sse_listeners_add(const sse_listener_t *listener)
+{
+    insert(listener, count);
+}
+
+void sse_listeners_add_head(const sse_listener_t *listener)
+{
+    heads += insert(listener, heads);
 }
 
 static int wants(const sse_listener_t *listener, sse_tell_e event)

@@ -92,6 +92,9 @@ typedef struct {
  *  many. */
 void sse_listeners_add(const sse_listener_t *listener);
 
+/** The same, before all that sse_listeners_add() has registered, or will. */
+void sse_listeners_add_head(const sse_listener_t *listener);
+
 /** Whether any listener wants this event. */
 int sse_listeners_want(sse_tell_e event);
 

@@ -75,9 +75,9 @@ static const sse_listener_t hooks_listener = {
  * callbacks run last. */
 void sse_notify_register(void)
 {
-    sse_listeners_add(&sse_callbacks_listener);
-    sse_listeners_add(&sse_crash_listener);
-    sse_listeners_add(&hooks_listener);
+    sse_listeners_add_head(&sse_callbacks_listener);
+    sse_listeners_add_head(&sse_crash_listener);
+    sse_listeners_add_head(&hooks_listener);
 }
 
 /* -- Ends, on a worker ----------------------------------------------------- */

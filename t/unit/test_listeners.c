@@ -102,6 +102,21 @@ static void picky_closed(const sse_ended_t *ended) { note("picky:closed "); }
 static const sse_listener_t picky = {.wants_end = picky_wants_end,
                                      .closed = picky_closed};
 
+/* Those that stand before all others. */
+static void head_opened(sse_stream_t *stream, request_rec *r)
+{
+    note("head:opened ");
+}
+static void neck_opened(sse_stream_t *stream, request_rec *r)
+{
+    note("neck:opened ");
+}
+
+static const sse_listener_t head = {.mask = SSE_TELL_OPENED,
+                                    .opened = head_opened};
+static const sse_listener_t neck = {.mask = SSE_TELL_OPENED,
+                                    .opened = neck_opened};
+
 /* A listener comes by a file of its own. */
 __attribute__((constructor)) static void add_picky(void)
 {
@@ -183,10 +198,22 @@ static void test_order(void)
     calls_are("picky:closed ", "and is told to them");
 }
 
+static void test_head(void)
+{
+    sse_listeners_add_head(&head);
+    sse_listeners_add_head(&neck);
+    sse_listeners_add_head(&head);
+    wanted = SSE_TELL_OPENED;
+    sse_listeners_opened(NULL, NULL);
+    calls_are("head:opened neck:opened some:opened every:opened ",
+              "those at the head are told before all others, in their order");
+}
+
 int main(void)
 {
     test_nobody();
     test_mask();
     test_order();
+    test_head();
     return done_testing();
 }
