@@ -302,7 +302,10 @@ static apr_status_t tell(const claim_t *claim, int fd)
 
     for (i = apr_hash_first(claim->pool, open); i; i = apr_hash_next(i)) {
         entry = apr_hash_this_val(i);
-        strike(fd, entry);
+        if (strike(fd, entry)) {
+            rv = last_error(); /* it could be told of twice: later */
+            continue;
+        }
         claim->fn(claim->baton, apr_hash_this_key(i), entry->value);
     }
     return rv;
@@ -341,6 +344,9 @@ static apr_status_t look_at(const claim_t *claim, const char *name)
     }
     if (plus) {
         *plus = '\0';
+    }
+    if (claimer && !strcmp(claimer, claim->registry->owner)) {
+        return take(claim, name, owner); /* it could not be read, or struck */
     }
     if (claim->is_alive(claim->baton, claimer ? claimer : owner)) {
         return APR_SUCCESS;
