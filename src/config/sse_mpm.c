@@ -104,7 +104,7 @@ static int rule_gives_streams(const char *args, sse_hosts_is_hub_fn *is_hub,
         if (value &&
             (!strncasecmp(flag, "H=", 2) ||
              !strncasecmp(flag, "handler=", 8)) &&
-            is_hub(value + 1)) {
+            is_hub(sse_hosts_handler(value + 1, ptemp))) {
             return 1;
         }
     }

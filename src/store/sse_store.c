@@ -188,6 +188,9 @@ apr_status_t sse_store_forget(sse_store_t *store, sse_slice_t channel,
     if (rv == APR_SUCCESS) {
         sse_store_announce(store);
     }
+    else {
+        *id = 0;
+    }
     return rv;
 }
 

@@ -215,6 +215,8 @@ typedef struct {
     MDB_dbi db[SSE_DB_COUNT];
     const apr_uint32_t *lock; /**< atomic: once it is set, const */
 
+    apr_time_t tried;   /**< exclusive: when it was opened, or tried to be */
+    int why;            /**< exclusive: the code of a failure of that, or 0 */
     apr_time_t looked;  /**< atomic: when the files were found in place */
     int is_replaced;    /**< atomic: others were found there */
     const char *report; /**< atomic: for the administrator, or NULL */
@@ -448,8 +450,9 @@ int sse_lmdb_evict(sse_lmdb_write_t *w, apr_uint64_t pages,
 int sse_lmdb_bound(sse_lmdb_write_t *w);
 /** The writer, after MDB_MAP_FULL and before the next attempt, outside of a
  *  transaction: wait for readers that hold freed pages, a quarter of a second
- *  in all; if no reader does, and none did in the round before, evict a quarter
- *  of what is kept.
+ *  in all.  If no reader does, evict a quarter of what is kept, but not right
+ *  after a round in which one did.  If one goes on holding them, evict in every
+ *  other round.
  *  @param round 1 the first time, then 2, and so on */
 void sse_lmdb_make_room(sse_lmdb_t *store, apr_uint64_t need, int round);
 

@@ -280,11 +280,28 @@ static apr_status_t step(walk_t *walk, const char *name)
                                : enter(walk, name, &st);
 }
 
+/* "open.", two hexadecimal numbers, and what a claimer or a renewal adds: see
+ * sse_registry.h. */
+static int is_of_registry(const char *name)
+{
+    static const char digits[] = "0123456789abcdef";
+    apr_size_t n;
+
+    if (strncmp(name, "open.", 5) || !(n = strspn(name + 5, digits)) ||
+        name[5 + n] != '.') {
+        return 0;
+    }
+    name += 5 + n + 1;
+    n = strspn(name, digits);
+    return n && (!name[n] || name[n] == '+' || name[n] == '~');
+}
+
 static int is_ours(const char *name)
 {
     return !strcmp(name, ".") || !strcmp(name, "..") ||
            !strncmp(name, "data.mdb", 8) || !strncmp(name, "lock.mdb", 8) ||
-           !strncmp(name, "open.", 5); /* sse_registry.h */
+           !strncmp(name, "open.mdb", 8) || /* of earlier versions */
+           is_of_registry(name);
 }
 
 /* A directory with other files is not given away: it may be /tmp. */

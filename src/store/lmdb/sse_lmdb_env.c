@@ -246,15 +246,29 @@ void sse_lmdb_stop(sse_lmdb_t *store)
     }
 }
 
+/* How often readers try to open a store that cannot be opened. */
+#define TRY_EVERY apr_time_from_msec(100)
+
 /* Exclusive access: open the environment if it is not open yet, or if LMDB has
  * given it up after a failure of the disk. */
 static int reopen(sse_lmdb_t *store, sse_lmdb_who_e who)
 {
+    apr_time_t now = apr_time_now();
+    int rc;
+
     if (store->env && is_usable(store->env)) {
         return 0; /* another thread has done it */
     }
+    if (who == SSE_LMDB_READER && store->why && now >= store->tried &&
+        now - store->tried < TRY_EVERY) {
+        return store->why;
+    }
     sse_lmdb_stop(store);
-    return start(store, who);
+    rc = start(store, who);
+    store->tried = now;
+    /* EAGAIN: another process is at it.  ENOENT: one may make it soon. */
+    store->why = rc == EAGAIN || rc == ENOENT ? 0 : rc;
+    return rc;
 }
 
 /* Remove what kept a transaction from beginning.  @return 0: try again */
