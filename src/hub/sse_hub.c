@@ -160,7 +160,7 @@ static apr_status_t on_record(void *baton, const sse_record_t *record)
 void sse_hub_complain(sse_hub_t *hub, apr_status_t rv, const char *what)
 {
     if (sse_complain_is_due(&hub->complaint)) {
-        sse_log_later(APLOG_MARK, APLOG_ERR, rv, hub->server,
+        sse_log_later(APLOG_MARK, APLOG_ERR, SSE_HUB_LOGGED(rv), hub->server,
                       "%s: subscribers get no events until the store can be "
                       "read again: %s",
                       what, sse_store_advice(hub->store, rv));

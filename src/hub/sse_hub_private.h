@@ -35,6 +35,10 @@ struct sse_hub_t {
     sse_task_t turn_task;
 };
 
+/** A status of the store's for the log: its own ones have no text of the
+ *  system's. */
+#define SSE_HUB_LOGGED(rv) ((rv) >= APR_OS_START_USERERR ? APR_SUCCESS : (rv))
+
 /** Log, once a minute, that the store cannot be read. */
 void sse_hub_complain(sse_hub_t *hub, apr_status_t rv, const char *what);
 

@@ -63,8 +63,7 @@ static void note_outcome(sse_hub_t *hub, apr_status_t rv)
                      "the event store takes events again");
     }
     if (rv != APR_SUCCESS && sse_complain_is_due(&complaint)) {
-        ap_log_error(APLOG_MARK, APLOG_ERR, rv >= APR_OS_START_USERERR ? 0 : rv,
-                     hub->server,
+        ap_log_error(APLOG_MARK, APLOG_ERR, SSE_HUB_LOGGED(rv), hub->server,
                      "the event store takes nothing, publishers are refused: "
                      "%s.  Not logged again for a minute",
                      sse_store_advice(hub->store, rv));

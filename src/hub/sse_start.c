@@ -97,7 +97,7 @@ apr_status_t sse_start_plan(sse_stream_plan_t *plan, const sse_slice_t *keys,
         plan->baton = sse_subscription_create(hub, &start);
     }
     else if (sse_complain_is_due(&complaint)) {
-        ap_log_error(APLOG_MARK, APLOG_ERR, rv, hub->server,
+        ap_log_error(APLOG_MARK, APLOG_ERR, SSE_HUB_LOGGED(rv), hub->server,
                      "cannot read the store, and subscribers are refused: %s.  "
                      "Not logged again for a minute",
                      sse_store_advice(hub->store, rv));

@@ -27,13 +27,16 @@ typedef struct {
 static inline int sse_complain_is_due(sse_complaint_t *complaint)
 {
     apr_time_t last = sse_atomic_load(&complaint->last), now = apr_time_now();
+    int is_due = (now < last || now - last >= apr_time_from_sec(60)) &&
+                 sse_atomic_cas(&complaint->last, last, now);
 
-    sse_atomic_store(&complaint->is_failing, 1);
-    return now - last >= apr_time_from_sec(60) &&
-           sse_atomic_cas(&complaint->last, last, now);
+    if (is_due) {
+        sse_atomic_store(&complaint->is_failing, 1);
+    }
+    return is_due;
 }
 
-/** It worked. @return whether it has failed since this was asked last */
+/** It worked. @return whether to log that: once for each failure logged */
 static inline int sse_complain_is_over(sse_complaint_t *complaint)
 {
     return sse_atomic_load(&complaint->is_failing) &&

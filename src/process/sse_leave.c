@@ -8,6 +8,7 @@
 #include <http_log.h>
 #include <http_main.h>
 #include <mpm_common.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "loop/sse_log.h"
@@ -208,7 +209,13 @@ void sse_leave_let_go(void) { sse_atomic_sub(&leave.held, 1); }
 
 /* -- In a new child -------------------------------------------------------- */
 
-void sse_leave_add(void (*fn)(sse_leave_e how)) { leave.fns[leave.n++] = fn; }
+void sse_leave_add(void (*fn)(sse_leave_e how))
+{
+    if (leave.n == FNS_MOST) {
+        abort();
+    }
+    leave.fns[leave.n++] = fn;
+}
 
 void sse_leave_init(sse_loop_t *loop, int is_forked)
 {
