@@ -267,7 +267,8 @@ void sse_subscription_forget(sse_link_t *link, sse_id_t id)
         id <= member->since) {
         return; /* the channel was joined after the deletion */
     }
-    if (sub->state == SSE_SUB_LIVE) {
+    /* Also one that is about to be live has had all that came before. */
+    if (sub->state == SSE_SUB_LIVE || id <= sub->after + 1) {
         sse_subscription_leave(sub, member, id);
     }
     else {

@@ -194,6 +194,33 @@ static void test_ended_nothing(void)
     end();
 }
 
+/* Nothing came between its request and the deletion: as one that is live. */
+static void test_ended_new(void)
+{
+    sse_stream_t stream, other, live;
+    sse_subscription_t *sub, *sub_other, *sub_live;
+
+    begin("new");
+    subscribe(&live, "b", 0);
+    sub_live = live.sub;
+    publish(store, "b", "x", &keep_all);
+    ring();
+    sub = ask("a", 1);
+    sub_other = ask("ab", 1);
+    delete_it("a");
+    ring();
+    attach(&stream, sub);
+    has(&stream, "end", "new: it ends, and needs no id");
+    attach(&other, sub_other);
+    publish(store, "b", "y", &keep_all);
+    ring();
+    has(&other, "3=y ", "new: with another channel it goes on");
+    finish(&stream, sub);
+    finish(&other, sub_other);
+    finish(&live, sub_live);
+    end();
+}
+
 /* The log does not tell any more. */
 static void test_ended_lost(void)
 {
@@ -458,6 +485,7 @@ int main(void)
     test_ended_history();
     test_ended_far();
     test_ended_nothing();
+    test_ended_new();
     test_ended_lost();
     test_ended_early();
     test_ended_before();
