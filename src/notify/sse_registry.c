@@ -298,12 +298,13 @@ static apr_status_t tell(const claim_t *claim, int fd)
     apr_hash_t *open;
     apr_hash_index_t *i;
     const entry_t *entry;
-    apr_status_t rv = read_open(fd, &open, claim->pool);
+    apr_status_t rv = read_open(fd, &open, claim->pool), failed;
 
     for (i = apr_hash_first(claim->pool, open); i; i = apr_hash_next(i)) {
         entry = apr_hash_this_val(i);
-        if (strike(fd, entry)) {
-            rv = last_error(); /* it could be told of twice: later */
+        failed = strike(fd, entry);
+        if (failed) {
+            rv = failed; /* it could be told of twice: later */
             continue;
         }
         claim->fn(claim->baton, apr_hash_this_key(i), entry->value);
