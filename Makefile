@@ -85,7 +85,7 @@ WARNINGS = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
            $(if $(WERROR),-Werror)
 SSE_CFLAGS  = -std=gnu99 -g -O2 -fPIC -fvisibility=hidden $(WARNINGS)
 SSE_LDFLAGS = -shared -Wl,--as-needed -Wl,-z,relro -Wl,-z,now
-SSE_LIBS    = -luv -llmdb -ljansson
+SSE_LIBS    = -luv -llmdb -ljansson -lcurl -lcrypto
 
 ifneq ($(SAN),)
 SANFLAGS = -O1 -fno-omit-frame-pointer -fsanitize=$(SAN)

@@ -26,6 +26,8 @@ run   libc6-dev                 -         the C library's headers
 run   libuv1-dev                -         the event loop
 run   liblmdb-dev               -         the store of events
 run   libjansson-dev            -         JSON
+run   libcurl4-openssl-dev      -         webhooks
+run   libssl-dev                -         their signatures
 run   curl                      curl      to publish and subscribe by hand
 test  libapache2-mod-perl2      -         Apache::Test, which runs the suite
 test  perl                      prove     prove, which runs the other tests
@@ -44,6 +46,9 @@ test  ca-certificates           -         for npm
 test  util-linux                setpriv   sanitizers without address layout
 test  iproute2                  ip        clients that vanish, in a network namespace
 test  procps                    ps        what a server's processes take
+test  php-fpm                   -         applications in PHP, as sites run them
+test  php-cgi                   php-cgi   the same as a CGI
+test  python3                   -         applications in Python
 valgrind valgrind               valgrind  make check-valgrind
 LIST
 }

@@ -49,6 +49,9 @@ sse_notes_t *sse_notes_create(request_rec *r, const char *channels)
     apr_table_setn(r->notes, "sse-close", notes->reason);
     apr_table_setn(r->notes, "sse-events", notes->events);
     apr_table_setn(r->notes, "sse-channel", channels);
+    if (r->user && !apr_table_get(r->notes, "sse-user")) {
+        apr_table_setn(r->notes, "sse-user", r->user);
+    }
     return notes;
 }
 

@@ -5,8 +5,12 @@
 /**
  * @file sse_notes.h
  * The log notes of a stream or a watched request: sse-stream, sse-close,
- * sse-events, sse-channel; and the names of close reasons, one of which is
- * sse-close.
+ * sse-events, sse-channel, sse-user, sse-session; and the names of close
+ * reasons, one of which is sse-close.
+ *
+ * sse-user is who the application (SSEAuthorize) has said the client is, else
+ * the user that httpd has authenticated, if any; sse-session is the
+ * application's word.  Other parts read them where they need the user.
  *
  * Set once, at the opening.  At the end only the bytes of the values change:
  * that takes no memory from the request's pool, which another thread may be
