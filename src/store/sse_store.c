@@ -139,14 +139,19 @@ int sse_store_are_keys(const sse_slice_t *channels, int n)
     return 1;
 }
 
+static int is_item(const sse_append_t *item)
+{
+    return sse_store_are_keys(&item->channel, 1) && item->history &&
+           item->fields.data.ptr &&
+           item->idempotency.len <= SSE_STORE_IDEMPOTENCY_MAX;
+}
+
 static int are_items(const sse_append_t *items, int n)
 {
     int i;
 
     for (i = 0; i < n; ++i) {
-        if (!sse_store_are_keys(&items[i].channel, 1) || !items[i].history ||
-            !items[i].fields.data.ptr ||
-            items[i].idempotency.len > SSE_STORE_IDEMPOTENCY_MAX) {
+        if (!is_item(&items[i])) {
             return 0;
         }
     }
@@ -247,6 +252,127 @@ void sse_store_limit(sse_store_t *store, int publishers,
 {
     store->provider->limit(store, publishers, may_stay);
 }
+
+/* -- Presence -------------------------------------------------------------- */
+
+static int is_change(const sse_presence_t *change)
+{
+    const sse_append_t *event = change->event;
+
+    if (!sse_store_are_keys(&change->channel, 1) || !change->stream.ptr ||
+        !change->stream.len || change->stream.len > SSE_STORE_STREAM_MAX ||
+        (event && !is_item(event))) {
+        return 0;
+    }
+    switch (change->what) {
+    case SSE_PRESENCE_JOIN:
+        return change->person.len <= SSE_STORE_PERSON_MAX &&
+               change->user.len <= SSE_STORE_PERSON_MAX && change->owner.len &&
+               change->owner.len <= SSE_STORE_OWNER_MAX &&
+               change->text.len <= SSE_STORE_TEXT_MAX;
+    case SSE_PRESENCE_LEAVE:
+        return change->grace >= 0 &&
+               (!event || !change->grace ||
+                (event->fields.data.len <= SSE_STORE_TEXT_MAX &&
+                 event->fields.event.len <= SSE_STORE_TEXT_MAX));
+    default:
+        return change->what == SSE_PRESENCE_EXPIRE;
+    }
+}
+
+static int are_changes(const sse_presence_t *changes, int n)
+{
+    int i;
+
+    for (i = 0; i < n; ++i) {
+        if (!is_change(&changes[i])) {
+            return 0;
+        }
+    }
+    return n <= SSE_STORE_CHANGES_MAX;
+}
+
+/* Nothing came of them. */
+static void changes_clear(sse_presence_t *changes, int n)
+{
+    int i;
+
+    for (i = 0; i < n; ++i) {
+        changes[i].outcome = SSE_PRESENCE_NOTHING;
+        changes[i].streams = changes[i].users = 0;
+    }
+}
+
+apr_status_t sse_store_presence_change(sse_store_t *store,
+                                       sse_presence_t *changes, int n)
+{
+    apr_status_t rv = APR_EINVAL;
+    int i, added = 0;
+
+    changes_clear(changes, n);
+    if (!store->provider->change) {
+        return APR_ENOTIMPL;
+    }
+    if (are_changes(changes, n)) {
+        rv = n > 0 ? store->provider->change(store, changes, n) : APR_SUCCESS;
+    }
+    if (rv != APR_SUCCESS) {
+        changes_clear(changes, n);
+        return rv;
+    }
+    for (i = 0; i < n; ++i) {
+        added |= changes[i].outcome == SSE_PRESENCE_CHANGED &&
+                 (changes[i].event || changes[i].what == SSE_PRESENCE_EXPIRE);
+    }
+    if (added) {
+        sse_store_announce(store);
+    }
+    return APR_SUCCESS;
+}
+
+apr_status_t sse_store_presence_list(sse_store_t *store, sse_slice_t channel,
+                                     int max, sse_store_member_fn *fn,
+                                     void *baton, sse_id_t *last,
+                                     apr_uint64_t *streams, apr_uint64_t *users)
+{
+    *last = *streams = *users = 0;
+    if (!store->provider->members) {
+        return APR_ENOTIMPL;
+    }
+    return sse_store_are_keys(&channel, 1)
+               ? store->provider->members(store, channel, max, fn, baton, last,
+                                          streams, users)
+               : APR_EINVAL;
+}
+
+apr_status_t sse_store_presence_owners(sse_store_t *store,
+                                       sse_store_owner_fn *fn, void *baton)
+{
+    return store->provider->owners ? store->provider->owners(store, fn, baton)
+                                   : APR_ENOTIMPL;
+}
+
+apr_status_t sse_store_presence_of(sse_store_t *store, sse_slice_t owner,
+                                   int max, sse_store_member_fn *fn,
+                                   void *baton)
+{
+    if (!store->provider->members_of) {
+        return APR_ENOTIMPL;
+    }
+    return owner.len && owner.len <= SSE_STORE_OWNER_MAX
+               ? store->provider->members_of(store, owner, max, fn, baton)
+               : APR_EINVAL;
+}
+
+apr_status_t sse_store_presence_due(sse_store_t *store, apr_time_t now, int max,
+                                    sse_store_member_fn *fn, void *baton)
+{
+    return store->provider->members_due
+               ? store->provider->members_due(store, now, max, fn, baton)
+               : APR_ENOTIMPL;
+}
+
+/* -- Words ----------------------------------------------------------------- */
 
 const char *sse_store_report(sse_store_t *store)
 {

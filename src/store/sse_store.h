@@ -27,7 +27,7 @@
  * those of the largest one, the oldest first.
  *
  * Threads: the parent's functions in the parent's only thread; all others in a
- * child, on any thread, concurrently.  The store calls back through the three
+ * child, on any thread, concurrently.  The store calls back through the
  * function types below only.
  */
 
@@ -43,6 +43,14 @@
 #define SSE_STORE_KEY_MAX         511 /**< bytes of a channel's key */
 #define SSE_STORE_IDEMPOTENCY_MAX 256 /**< bytes of an idempotency key */
 #define SSE_STORE_LINGER          apr_time_from_sec(10)
+
+#define SSE_STORE_CHANGES_MAX 512 /**< changes of presence in one call */
+#define SSE_STORE_STREAM_MAX  255 /**< bytes of a stream's id */
+#define SSE_STORE_PERSON_MAX  600 /**< bytes of a person, and of a user */
+#define SSE_STORE_OWNER_MAX   48  /**< bytes of a child's name */
+#define SSE_STORE_TEXT_MAX                                                     \
+    65535 /**< bytes of a member's text, and of the
+                                         data of an event that is kept */
 
 typedef apr_uint64_t sse_id_t;
 
@@ -105,6 +113,60 @@ typedef struct {
     sse_id_t id;   /**< out: its id; a duplicate's is that of the original */
     int duplicate; /**< out: its idempotency key is known: not added */
 } sse_append_t;
+
+typedef enum {
+    SSE_PRESENCE_JOIN,
+    SSE_PRESENCE_LEAVE,
+    SSE_PRESENCE_EXPIRE /**< a LEAVE's time of grace is over */
+} sse_presence_e;
+
+typedef enum {
+    SSE_PRESENCE_NOTHING, /**< it was a member already; it is none, or waits
+                                already; it is not due, or has returned */
+    SSE_PRESENCE_CHANGED, /**< it has joined, or left */
+    SSE_PRESENCE_WAITS,   /**< it is a member until its time of grace is over */
+    SSE_PRESENCE_RETURNED, /**< it took the place of a member that waited */
+} sse_presence_outcome_e;
+
+/** A change of who is on a channel. */
+typedef struct {
+    sse_presence_e what;
+    sse_slice_t channel; /**< the channel's key */
+    sse_slice_t stream;  /**< the stream's id; EXPIRE: of the one that left */
+    /** JOIN: who is the same when he comes back; empty: nobody */
+    sse_slice_t person;
+    sse_slice_t user;  /**< JOIN: distinct ones are counted; empty: none */
+    sse_slice_t owner; /**< JOIN: the child that has the stream */
+    sse_slice_t text;  /**< JOIN: the caller's own, given back */
+    apr_time_t since;  /**< JOIN: likewise */
+    /** LEAVE: 0: it leaves at once.  Else it waits for so long, and stays a
+     *  member if a JOIN of the same person and user comes meanwhile */
+    apr_interval_time_t grace;
+    /** NULL, or the event to append when, and only if, somebody joins or
+     *  leaves.  If a LEAVE waits, its event is kept, and appended by the EXPIRE
+     *  (whose own event, if it has one, is appended instead) */
+    const sse_append_t *event;
+    sse_presence_outcome_e outcome; /**< out */
+    apr_uint64_t streams; /**< out: members of the channel after this change;
+                               after a JOIN that has CHANGED it 1: the first
+                               came, after a LEAVE or EXPIRE 0: the last went */
+    apr_uint64_t users;   /**< out: distinct users among them */
+} sse_presence_t;
+
+/** A member of a channel.  Slices live until the callback returns. */
+typedef struct {
+    sse_slice_t channel;
+    sse_slice_t name;   /**< the id of the stream that it joined with */
+    sse_slice_t stream; /**< the id of its stream; if it waits: of the last */
+    sse_slice_t person, user, owner, text; /**< as its last JOIN has set them */
+    apr_time_t since;                      /**< as its first JOIN has */
+    apr_time_t due; /**< 0: its stream is open; else it waits until then */
+} sse_presence_member_t;
+
+/** As sse_store_fn. */
+typedef apr_status_t sse_store_member_fn(void *baton,
+                                         const sse_presence_member_t *member);
+typedef apr_status_t sse_store_owner_fn(void *baton, sse_slice_t owner);
 
 /** How an id that a subscriber has seen relates to its channels' histories. */
 typedef struct {
@@ -188,6 +250,23 @@ apr_status_t sse_store_append(sse_store_t *store, sse_append_t *items, int n);
 apr_status_t sse_store_forget(sse_store_t *store, sse_slice_t channel,
                               sse_id_t *id);
 
+/**
+ * Make these changes of who is on a channel in order, all or none, in one
+ * transaction with their events, and announce these.
+ *
+ * What is in the store is true for all children and over restarts: a child's
+ * members stay until somebody removes them, so those of a child that was killed
+ * are for others to remove (sse_store_presence_of()).  Members take room as
+ * events do, but are never evicted; deleting the channel leaves them as they
+ * are.
+ * @param n up to SSE_STORE_CHANGES_MAX
+ * @return as sse_store_append(); SSE_STORE_ESIZE also where members would take
+ *         more than half of the store: other changes than JOIN succeed then;
+ *         APR_ENOTIMPL: this provider knows no presence
+ */
+apr_status_t sse_store_presence_change(sse_store_t *store,
+                                       sse_presence_t *changes, int n);
+
 /* The readers return APR_SUCCESS; APR_EINVAL: a channel is empty or too long;
  * SSE_STORE_EBUSY: try again in a moment; SSE_STORE_EGONE; SSE_STORE_EDAMAGED;
  * or another cause. */
@@ -230,6 +309,34 @@ apr_status_t sse_store_history(sse_store_t *store, const sse_slice_t *channels,
 apr_status_t sse_store_follow(sse_store_t *store, sse_id_t after, int max,
                               sse_store_fn *fn, void *baton, sse_id_t *next,
                               int *missing);
+
+/**
+ * The members of a channel in the order in which they joined, those that wait
+ * included: at most max (0: none), in one snapshot.
+ * @param last out: the newest id in the snapshot: events after it tell of what
+ *        is not in it
+ * @param streams,users out: how many there are in all
+ * @return or what fn returned; APR_ENOTIMPL; likewise below
+ */
+apr_status_t sse_store_presence_list(sse_store_t *store, sse_slice_t channel,
+                                     int max, sse_store_member_fn *fn,
+                                     void *baton, sse_id_t *last,
+                                     apr_uint64_t *streams,
+                                     apr_uint64_t *users);
+
+/** The children that have members with open streams. */
+apr_status_t sse_store_presence_owners(sse_store_t *store,
+                                       sse_store_owner_fn *fn, void *baton);
+
+/** At most max members of that child with open streams.  A LEAVE takes one out,
+ *  with or without grace, so the next call gives others. */
+apr_status_t sse_store_presence_of(sse_store_t *store, sse_slice_t owner,
+                                   int max, sse_store_member_fn *fn,
+                                   void *baton);
+
+/** At most max members whose time of grace is over, the longest first. */
+apr_status_t sse_store_presence_due(sse_store_t *store, apr_time_t now, int max,
+                                    sse_store_member_fn *fn, void *baton);
 
 /** Do a bounded piece of housekeeping: remove events over their age, records
  *  that have lingered, empty channels, dead readers.  Each child calls it every

@@ -107,6 +107,32 @@ struct sse_store_provider_t {
 
     /** What a status means, for a client; never NULL. */
     const char *(*answer)(apr_status_t status);
+
+    /* Presence.  NULL: this provider knows none; all or none of them. */
+
+    /** Make 0 < n changes, all or none.  Blocks as append() does.  The caller
+     *  announces them. */
+    apr_status_t (*change)(sse_store_t *store, sse_presence_t *changes, int n);
+
+    /* Readers, as above. */
+
+    /** A channel's members. */
+    apr_status_t (*members)(sse_store_t *store, sse_slice_t channel, int max,
+                            sse_store_member_fn *fn, void *baton,
+                            sse_id_t *last, apr_uint64_t *streams,
+                            apr_uint64_t *users);
+
+    /** The children that have members. */
+    apr_status_t (*owners)(sse_store_t *store, sse_store_owner_fn *fn,
+                           void *baton);
+
+    /** A child's members. */
+    apr_status_t (*members_of)(sse_store_t *store, sse_slice_t owner, int max,
+                               sse_store_member_fn *fn, void *baton);
+
+    /** Members whose time is over. */
+    apr_status_t (*members_due)(sse_store_t *store, apr_time_t now, int max,
+                                sse_store_member_fn *fn, void *baton);
 };
 
 /** Whether these can be keys of channels. */

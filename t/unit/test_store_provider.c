@@ -186,9 +186,9 @@ static const char *answer(apr_status_t status)
 }
 
 static const sse_store_provider_t null_provider = {
-    "null", configure, prepare, test,   remark, private_dir, open_null,
-    append, forget,    last,    look,   tail,   history,     follow,
-    tidy,   limit,     report,  advice, answer,
+    "null", configure, prepare, test, remark,  private_dir, open_null, append,
+    forget, last,      look,    tail, history, follow,      tidy,      limit,
+    report, advice,    answer,  NULL, NULL,    NULL,        NULL,      NULL,
 };
 
 /* A provider that is only added: before the configuration is read. */
@@ -297,6 +297,29 @@ static void test_readers(sse_store_t *store)
     is_str(called, "tidy", "before the provider is asked");
 }
 
+static void test_no_presence(sse_store_t *store)
+{
+    sse_presence_t change = {.channel = text("a"), .stream = text("s")};
+    apr_uint64_t streams = 1, users = 1;
+    sse_id_t id = 1;
+
+    called = "";
+    change.outcome = SSE_PRESENCE_CHANGED;
+    is_num(sse_store_presence_change(store, &change, 1), APR_ENOTIMPL,
+           "a provider without presence says so");
+    is_num(change.outcome, SSE_PRESENCE_NOTHING, "nothing came of it");
+    is_num(sse_store_presence_list(store, text("a"), 1, NULL, NULL, &id,
+                                   &streams, &users),
+           APR_ENOTIMPL, "nor is there a list");
+    ok(!id && !streams && !users, "with nothing in it");
+    ok(sse_store_presence_owners(store, NULL, NULL) == APR_ENOTIMPL &&
+           sse_store_presence_of(store, text("o"), 1, NULL, NULL) ==
+               APR_ENOTIMPL &&
+           sse_store_presence_due(store, 0, 1, NULL, NULL) == APR_ENOTIMPL,
+       "nor of children");
+    is_str(called, "", "and no provider sees it");
+}
+
 /* As for a follower of another machine: no request is concerned. */
 static void test_follower(sse_store_t *store)
 {
@@ -343,6 +366,7 @@ int main(void)
     test_follower(store);
     test_writers(store);
     test_readers(store);
+    test_no_presence(store);
     sse_store_limit(store, 5, NULL);
     is_num(of(store)->publishers, 5, "limit");
     is_str(sse_store_report(store), "reported", "report");
