@@ -15,6 +15,7 @@
 #include "loop/sse_broadcast.h"
 #include "loop/sse_workers.h"
 #include "notify/sse_crash.h"
+#include "notify/sse_ended.h"
 #include "notify/sse_notify.h"
 #include "notify/sse_watcher.h"
 #include "shared/sse_counters.h"
@@ -125,11 +126,9 @@ static apr_status_t open_hub(child_t *child, apr_pool_t *pool)
     }
     sse_store_limit(store, publishers(),
                     query(AP_MPMQ_IS_THREADED) ? NULL : may_stay);
-    /* Without a slot in the counters it would count as dead. */
-    if (child->is_counted) {
-        sse_crash_init(child->server, child->loop, parent->ended,
-                       sse_store_private_dir(parent->conf), child->born, pool);
-    }
+    sse_ended_init(child->server, child->loop, parent->ended, child->born,
+                   child->is_counted);
+    sse_crash_init(child->server, sse_store_private_dir(parent->conf), pool);
     rv = sse_hub_create(&child->hub, child->loop, store, parent->appended,
                         child->server, pool);
     report = rv == APR_SUCCESS ? sse_store_report(store) : NULL;
@@ -163,10 +162,9 @@ static void enter_counters(child_t *child)
     if (!child->is_counted && sse_counters_may_complain()) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, child->server,
                      "more than %d children: the streams of this one, and of "
-                     "those that start later, are not counted in sse-status, "
-                     "and stream_crashed does not run for them if their child "
-                     "is killed; lower ServerLimit, with more threads for each "
-                     "child. Not logged again before the next restart",
+                     "those that start later, are not counted in sse-status; "
+                     "lower ServerLimit, with more threads for each child. Not "
+                     "logged again before the next restart",
                      SSE_COUNTERS_SLOTS);
     }
 }

@@ -6,30 +6,17 @@
 
 #include <apr_strings.h>
 #include <http_log.h>
-#include <stdlib.h>
-#include <unistd.h>
 
-#include "loop/sse_broadcast.h"
 #include "loop/sse_complain.h"
-#include "loop/sse_workers.h"
+#include "notify/sse_ended.h"
 #include "notify/sse_registry.h"
-#include "shared/sse_counters.h"
-#include "sse_atomic.h"
 
 APLOG_USE_MODULE(sse);
-
-/* How soon to try again where no thread could be made. */
-#define RETRY_MSEC 1000
 
 static struct {
     sse_registry_t *registry;  /* const after child_init; NULL: none */
     server_rec *server;        /* const */
-    char owner[48];            /* const: this child */
-    sse_broadcast_t broadcast; /* loop */
-    uv_timer_t retry;          /* loop */
-    sse_job_t job;
     sse_complaint_t complaint; /* of a registry that does not work */
-    apr_uint32_t ended; /* atomic: broadcasts that no worker has seen yet */
 } self;
 
 #define ADVICE                                                                 \
@@ -76,16 +63,6 @@ const sse_listener_t sse_crash_listener = {
 
 /* -- Claiming -------------------------------------------------------------- */
 
-/* Other files of that directory count as living. */
-static int is_alive(void *baton, const char *owner)
-{
-    char *end;
-    apr_time_t born = (apr_time_t)strtoull(owner, &end, 16);
-
-    return *end != '.' ||
-           sse_counters_is_alive((pid_t)strtoul(end + 1, NULL, 16), born);
-}
-
 static void tell(void *baton, const char *name, const char *value)
 {
     sse_crash_t crash = {0};
@@ -106,79 +83,37 @@ static void tell(void *baton, const char *name, const char *value)
     apr_pool_destroy(crash.pool);
 }
 
-static void claim_dead(void)
+static apr_status_t claim(void *baton, apr_pool_t *pool)
 {
-    apr_pool_t *pool;
-    apr_status_t rv;
+    apr_status_t rv =
+        sse_registry_claim(self.registry, sse_ended_is_alive, tell, NULL, pool);
 
-    apr_pool_create(&pool, NULL);
-    rv = sse_registry_claim(self.registry, is_alive, tell, NULL, pool);
     if (rv != APR_SUCCESS && sse_complain_is_due(&self.complaint)) {
         ap_log_error(APLOG_MARK, APLOG_ERR, rv, self.server,
                      "cannot look for the streams of dead children: " ADVICE
                      ".  Not logged again for a minute");
     }
-    apr_pool_destroy(pool);
-}
-
-/* One at a time; children that end meanwhile are looked for before it
- * returns. */
-static void claim(sse_job_t *job)
-{
-    apr_uint32_t ended;
-
-    do {
-        ended = sse_atomic_load(&self.ended);
-        claim_dead();
-    } while (!sse_atomic_cas(&self.ended, ended, 0));
-}
-
-static void push_claim(uv_timer_t *timer)
-{
-    if (sse_workers_try(SSE_WORKERS_CRASH, &self.job) != APR_SUCCESS) {
-        uv_timer_start(timer, push_claim, RETRY_MSEC, 0);
-    }
-}
-
-/* Called when this child begins as well, for those that ended before. */
-static void on_ended(sse_broadcast_t *broadcast)
-{
-    if (sse_atomic_add(&self.ended, 1) == 1) {
-        push_claim(&self.retry);
-    }
+    return rv;
 }
 
 /* -- Making it ------------------------------------------------------------- */
 
-void sse_crash_init(server_rec *s, sse_loop_t *loop, int fd, const char *dir,
-                    apr_time_t born, apr_pool_t *pool)
+void sse_crash_init(server_rec *s, const char *dir, apr_pool_t *pool)
 {
+    const char *owner = sse_ended_owner();
     apr_status_t rv;
 
     self.server = s;
-    apr_snprintf(self.owner, sizeof(self.owner), "%" APR_UINT64_T_HEX_FMT ".%x",
-                 (apr_uint64_t)born, (unsigned)getpid());
     if (!sse_listeners_want(SSE_TELL_CRASHED)) {
         return;
     }
-    rv = sse_registry_open(&self.registry, dir, self.owner, pool);
+    rv = sse_registry_open(&self.registry, dir, owner, pool);
     if (rv != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_ERR, rv, s,
                      "cannot make %s/open.%s: if this child is killed, "
                      "stream_crashed will not run for its streams; " ADVICE,
-                     dir, self.owner);
+                     dir, owner);
         return;
     }
-    self.job.run = claim;
-    uv_timer_init(sse_loop_uv(loop), &self.retry);
-    rv = sse_broadcast_open(&self.broadcast, loop, fd, on_ended);
-    if (rv == APR_SUCCESS) {
-        rv = sse_broadcast_listen(&self.broadcast, 1);
-    }
-    if (rv != APR_SUCCESS) {
-        ap_log_error(APLOG_MARK, APLOG_ERR, rv, s,
-                     "this child is not told when others end, and will not "
-                     "run stream_crashed for them; see its limit on "
-                     "descriptors");
-    }
+    sse_ended_add(claim, NULL);
 }

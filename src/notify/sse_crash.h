@@ -9,8 +9,8 @@
  *
  * Only where a listener wants to be told of crashes: a stream (or a watched
  * request) is entered into a registry beside the store before the C hooks are
- * told of its opening, and taken out when they have been told of its end.  When
- * a child has ended or begun, the entries of dead children are claimed.
+ * told of its opening, and taken out when they have been told of its end.  The
+ * entries of dead children are claimed (sse_ended.h).
  *
  * Threads: tagged at each function.
  */
@@ -18,15 +18,11 @@
 #ifndef SSE_CRASH_H
 #define SSE_CRASH_H
 
-#include "loop/sse_loop.h"
 #include "notify/sse_listeners.h"
 
-/** child_init, before the loop is started.
- *  @param fd the broadcast that the parent sends when a child has ended
- *  @param dir where the registry is
- *  @param born when this child began, as the counters know it */
-void sse_crash_init(server_rec *s, sse_loop_t *loop, int fd, const char *dir,
-                    apr_time_t born, apr_pool_t *pool);
+/** child_init, after sse_ended_init() and before the loop is started.
+ *  @param dir where the registry is */
+void sse_crash_init(server_rec *s, const char *dir, apr_pool_t *pool);
 
 /** Enters each stream that opens, and takes it out at its end. */
 extern const sse_listener_t sse_crash_listener;
