@@ -146,6 +146,7 @@ static apr_status_t sse_publish(server_rec *s, const char *channel,
                                 const sse_event_t *event, const char **id,
                                 apr_pool_t *p)
 {
+    const sse_publisher_t by = {NULL, s};
     sse_fields_t fields;
     sse_append_t item;
     sse_slice_t key;
@@ -162,7 +163,7 @@ static apr_status_t sse_publish(server_rec *s, const char *channel,
         return APR_EINVAL;
     }
     sse_publish_item(&item, key, &fields, sse_conf_server_history(s));
-    rv = sse_publish_append(&item, 1);
+    rv = sse_publish_append(&by, &item, 1);
     if (rv == SSE_STORE_ESIZE || rv == SSE_STORE_EGONE || rv == EROFS) {
         rv = APR_ENOSPC;
     }

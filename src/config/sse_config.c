@@ -39,7 +39,7 @@ void *sse_conf_merge_dir(apr_pool_t *pool, void *base, void *add)
     return conf;
 }
 
-static const sse_dir_conf_t *sse_conf_dir(const request_rec *r)
+const sse_dir_conf_t *sse_conf_dir(const request_rec *r)
 {
     return ap_get_module_config(r->per_dir_config, &sse_module);
 }
@@ -60,6 +60,9 @@ void *sse_conf_create_server(apr_pool_t *pool, server_rec *s)
 
     conf->max_streams = SSE_MAX_STREAMS;
     conf->callback_threads = SSE_CALLBACK_THREADS;
+    conf->hook_connections = SSE_HOOK_CONNECTIONS;
+    conf->hook_queue_count = SSE_HOOK_QUEUE_COUNT;
+    conf->hook_queue_bytes = SSE_HOOK_QUEUE_BYTES;
     return conf;
 }
 
@@ -75,6 +78,10 @@ void *sse_conf_merge_server(apr_pool_t *pool, void *base, void *add)
     if (vhost->max_threads) {
         conf->max_threads = vhost->max_threads;
     }
+    conf->hook_urls = vhost->hook_urls;
+    conf->hook_secrets = vhost->hook_secrets;
+    conf->hook_cas = vhost->hook_cas;
+    conf->hook_events = vhost->hook_events;
     return conf;
 }
 
@@ -152,10 +159,68 @@ const char *sse_conf_max_threads_text(const server_rec *s, apr_pool_t *pool)
     return n < 0 ? apr_psprintf(pool, "%d%%", -n) : apr_itoa(pool, n);
 }
 
+int sse_conf_hook_connections(const server_rec *main_server)
+{
+    return sse_conf_server(main_server)->hook_connections;
+}
+
+void sse_conf_hook_queue(const server_rec *main_server, apr_uint64_t *count,
+                         apr_uint64_t *bytes)
+{
+    const sse_server_conf_t *conf = sse_conf_server(main_server);
+
+    *count = conf->hook_queue_count;
+    *bytes = conf->hook_queue_bytes;
+}
+
+apr_uint32_t sse_conf_hook_events(const server_rec *main_server)
+{
+    const server_rec *s;
+    apr_uint32_t events = 0;
+
+    for (s = main_server; s; s = s->next) {
+        events |= sse_conf_server(s)->hook_events;
+    }
+    return events;
+}
+
+static const char *each_name(const apr_array_header_t *names,
+                             sse_conf_hook_fn *fn, void *baton)
+{
+    const char *wrong = NULL;
+    int i;
+
+    for (i = 0; fn && names && i < names->nelts && !wrong; ++i) {
+        wrong = fn(baton, APR_ARRAY_IDX(names, i, const char *));
+    }
+    return wrong;
+}
+
+const char *sse_conf_hook_names(const server_rec *main_server,
+                                sse_conf_hook_fn *url, sse_conf_hook_fn *secret,
+                                sse_conf_hook_fn *ca, void *baton)
+{
+    const sse_server_conf_t *conf;
+    const server_rec *s;
+    const char *wrong = NULL;
+
+    for (s = main_server; s && !wrong; s = s->next) {
+        conf = sse_conf_server(s);
+        wrong = each_name(conf->hook_secrets, secret, baton);
+        wrong = wrong ? wrong : each_name(conf->hook_cas, ca, baton);
+        wrong = wrong ? wrong : each_name(conf->hook_urls, url, baton);
+    }
+    return wrong;
+}
+
+const sse_dir_conf_t *sse_conf_server_dir(const server_rec *s)
+{
+    return ap_get_module_config(s->lookup_defaults, &sse_module);
+}
+
 const sse_history_t *sse_conf_server_history(const server_rec *s)
 {
-    const sse_dir_conf_t *conf =
-        ap_get_module_config(s->lookup_defaults, &sse_module);
+    const sse_dir_conf_t *conf = sse_conf_server_dir(s);
 
     return conf->history ? conf->history : &sse_default_history;
 }

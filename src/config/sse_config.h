@@ -31,6 +31,27 @@ typedef enum {
     SSE_WATCH_ABORT /**< also: the handler's next read or write fails */
 } sse_watch_mode_e;
 
+/** SSEHook: what a target is told of, as bits of a mask. */
+typedef enum {
+    SSE_HOOK_OPEN = 1 << 0,
+    SSE_HOOK_CLOSE = 1 << 1,
+    SSE_HOOK_PUBLISH = 1 << 2,
+    SSE_HOOK_FIRST = 1 << 3,
+    SSE_HOOK_LAST = 1 << 4
+} sse_hook_e;
+
+/** One target of SSEHook. */
+typedef struct {
+    const char *url;
+    apr_uint32_t events; /**< of sse_hook_e */
+} sse_hook_conf_t;
+
+/** One SSEHookField. */
+typedef struct {
+    const char *name;
+    const ap_expr_info_t *expr;
+} sse_hook_field_t;
+
 /** An int member that is not set.  Not -1, which is SSE_REPLAY_ALL. */
 #define SSE_UNSET (-2)
 
@@ -52,14 +73,22 @@ typedef enum {
     X(apr_off_t, max_event, SSE_UNSET, APR_INT64_C(64) * 1024)                 \
     X(apr_array_header_t *, origins, NULL, NULL)                               \
     X(apr_array_header_t *, filters, NULL, NULL)                               \
-    X(int, watch, SSE_UNSET, 0)
+    X(int, watch, SSE_UNSET, 0)                                                \
+    X(apr_array_header_t *, hooks, NULL, NULL)                                 \
+    X(apr_array_header_t *, hook_fields, NULL, NULL)                           \
+    X(const char *, hook_secret, NULL, NULL)                                   \
+    X(const char *, hook_ca, NULL, NULL)                                       \
+    X(int, hook_batch, SSE_UNSET, 1)                                           \
+    X(apr_interval_time_t, hook_batch_time, SSE_UNSET, 0)
 
 extern const sse_history_t sse_default_history; /* 1000 events, 1h, 16m */
 
 /** Per location.  channels: of const ap_expr_info_t *; NULL: the URL path.
  *  origins: of const char *, lower case as browsers send them; "*": any may
  *  read; empty or NULL: none.  filters: of const char *, of SSETrustFilter.
- *  watch: sse_watch_mode_e. */
+ *  watch: sse_watch_mode_e.  hooks: of sse_hook_conf_t, hook_fields: of
+ *  sse_hook_field_t; empty or NULL: none.  hook_secret, hook_ca: an absolute
+ *  path; empty or NULL: none. */
 typedef struct {
 #define SSE_MEMBER(type, name, unset, fallback) type name;
     SSE_DIR_MEMBERS(SSE_MEMBER)
@@ -82,6 +111,13 @@ typedef struct {
     int max_streams;               /**< SSEMaxStreams; not inherited */
     int max_threads;               /**< SSEMaxThreads; below 0: per cent;
                                         0: not set */
+    int hook_connections;          /**< SSEHookConnections */
+    apr_uint64_t hook_queue_count; /**< SSEHookQueue */
+    apr_uint64_t hook_queue_bytes;
+    /** What SSEHook, SSEHookSecret and SSEHookCA name, of const char *, in
+     *  this host and all its locations; NULL: nothing. */
+    apr_array_header_t *hook_urls, *hook_secrets, *hook_cas;
+    apr_uint32_t hook_events; /**< sse_hook_e: of any SSEHook of this host */
 } sse_server_conf_t;
 
 /** The longest namespace, so that it and a channel fit a store's key. */
@@ -124,6 +160,37 @@ int sse_conf_max_threads_http2(const server_rec *s, int threads);
 
 /** SSEMaxThreads as configured, for messages. */
 const char *sse_conf_max_threads_text(const server_rec *s, apr_pool_t *pool);
+
+#define SSE_HOOK_CONNECTIONS 8 /**< the default */
+#define SSE_HOOK_QUEUE_COUNT 100000
+#define SSE_HOOK_QUEUE_BYTES (APR_UINT64_C(256) * 1024 * 1024)
+
+/** SSEHookConnections. */
+int sse_conf_hook_connections(const server_rec *main_server);
+
+/** SSEHookQueue. */
+void sse_conf_hook_queue(const server_rec *main_server, apr_uint64_t *count,
+                         apr_uint64_t *bytes);
+
+/** The events that any SSEHook of any host names. */
+apr_uint32_t sse_conf_hook_events(const server_rec *main_server);
+
+/** Told of one URL or file; @return NULL, or what is wrong with it */
+typedef const char *sse_conf_hook_fn(void *baton, const char *name);
+
+/** Call a function for all that directives name in any host, some twice.  NULL:
+ *  not for these.  Stops at the first that is wrong.
+ *  @return NULL, or what that function returned */
+const char *sse_conf_hook_names(const server_rec *main_server,
+                                sse_conf_hook_fn *url, sse_conf_hook_fn *secret,
+                                sse_conf_hook_fn *ca, void *baton);
+
+/** The host's own settings (those of no location), for events that a C module
+ *  publishes. */
+const sse_dir_conf_t *sse_conf_server_dir(const server_rec *s);
+
+/** The settings of a request's location. */
+const sse_dir_conf_t *sse_conf_dir(const request_rec *r);
 
 /** SSEHistory of the host, for channels of no location. */
 const sse_history_t *sse_conf_server_history(const server_rec *s);

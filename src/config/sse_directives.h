@@ -25,6 +25,7 @@
 extern const command_rec sse_directives_channels[];
 extern const command_rec sse_directives_streams[];
 extern const command_rec sse_directives_limits[];
+extern const command_rec sse_directives_hooks[];
 
 /** All of them, for the module record. */
 extern command_rec sse_directives[];

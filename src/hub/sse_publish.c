@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include "hub/sse_hub_private.h"
-#include "notify/sse_listeners.h"
 #include "process/sse_signals.h"
 #include "shared/sse_counters.h"
 
@@ -72,7 +71,8 @@ static void note_outcome(sse_hub_t *hub, apr_status_t rv)
 
 /* -- The store ------------------------------------------------------------- */
 
-apr_status_t sse_publish_append(sse_append_t *items, int n)
+apr_status_t sse_publish_append(const sse_publisher_t *by, sse_append_t *items,
+                                int n)
 {
     sse_hub_t *hub = sse_hub();
     apr_status_t rv;
@@ -90,7 +90,7 @@ apr_status_t sse_publish_append(sse_append_t *items, int n)
     }
     if (added) {
         sse_counters_add(SSE_COUNTER_EVENTS, added);
-        sse_listeners_published(items, n);
+        sse_listeners_published(by, items, n);
     }
     return rv;
 }

@@ -15,7 +15,7 @@
 #ifndef SSE_PUBLISH_H
 #define SSE_PUBLISH_H
 
-#include "store/sse_store.h"
+#include "notify/sse_listeners.h"
 
 /** Check an event to be published, whose id is the publisher's idempotency key.
  *  Removes an empty event name, which means the same as none.
@@ -27,8 +27,10 @@ const char *sse_publish_check(sse_fields_t *event);
 void sse_publish_item(sse_append_t *item, sse_slice_t channel,
                       const sse_fields_t *event, const sse_history_t *history);
 
-/** sse_store_append(), which wakes the hubs of all children. */
-apr_status_t sse_publish_append(sse_append_t *items, int n);
+/** sse_store_append(), which wakes the hubs of all children.
+ *  @param by who publishes: told to listeners */
+apr_status_t sse_publish_append(const sse_publisher_t *by, sse_append_t *items,
+                                int n);
 
 /** sse_store_forget(): delete a channel. */
 apr_status_t sse_publish_forget(sse_slice_t channel, sse_id_t *id);

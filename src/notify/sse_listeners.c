@@ -104,9 +104,10 @@ void sse_listeners_crashed(const sse_crash_t *crash)
     TELL(SSE_TELL_CRASHED, crashed(crash));
 }
 
-void sse_listeners_published(const sse_append_t *items, int n)
+void sse_listeners_published(const sse_publisher_t *by,
+                             const sse_append_t *items, int n)
 {
-    TELL(SSE_TELL_PUBLISHED, published(items, n));
+    TELL(SSE_TELL_PUBLISHED, published(by, items, n));
 }
 
 void sse_listeners_first(sse_slice_t channel)

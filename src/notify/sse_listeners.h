@@ -47,6 +47,12 @@ typedef struct {
     sse_close_t close;    /**< without a pool */
 } sse_ended_t;
 
+/** Who has published. */
+typedef struct {
+    request_rec *r;     /**< NULL: a C module */
+    server_rec *server; /**< the host */
+} sse_publisher_t;
+
 typedef struct {
     /** The events to be told of, each time.  Their functions are set. */
     apr_uint32_t mask;
@@ -75,7 +81,8 @@ typedef struct {
 
     /** This child has appended these events; one that is marked as a duplicate
      *  was there before.  The publisher's thread: must not block */
-    void (*published)(const sse_append_t *items, int n);
+    void (*published)(const sse_publisher_t *by, const sse_append_t *items,
+                      int n);
 
     /** A channel has its first subscriber in this child, or lost its last one.
      *  @param channel its key.  loop, inside the hub: must neither block nor
@@ -105,7 +112,8 @@ int sse_listeners_want_end(const sse_ended_t *ended);
 void sse_listeners_opened(sse_stream_t *stream, request_rec *r);
 void sse_listeners_closed(const sse_ended_t *ended);
 void sse_listeners_crashed(const sse_crash_t *crash);
-void sse_listeners_published(const sse_append_t *items, int n);
+void sse_listeners_published(const sse_publisher_t *by,
+                             const sse_append_t *items, int n);
 void sse_listeners_first(sse_slice_t channel);
 void sse_listeners_last(sse_slice_t channel);
 

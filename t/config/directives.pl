@@ -126,6 +126,12 @@ my %said_by = (
     SSEAllowOrigin => [origins => as_word(NULL => 'none')],
     SSETrustFilter => [filters => as_word(NULL => 'none')],
     SSEWatch => [watch => as_word(0 => 'Off')],
+    SSEHook => [hooks => as_word(NULL => 'none')],
+    SSEHookField => [hook_fields => as_word(NULL => 'none')],
+    SSEHookSecret => [hook_secret => as_word(NULL => 'none')],
+    SSEHookCA => [hook_ca => as_word(NULL => 'none')],
+    SSEHookBatch => [hook_batch => \&as_count,
+                     hook_batch_time => sub { $_[0] }],
     SSEHistory => [history => as_word('&sse_default_history' => join ' ',
         as_count($history[0]), as_time($history[1]), as_size($history[2]))],
 );
@@ -147,6 +153,11 @@ for my $name (sort keys %said_by) {
 ($default{SSEMaxStreams}) = $header =~ /#define SSE_MAX_STREAMS (\d+)/;
 ($default{SSEMaxThreads}) =
     map { "$_%" } $header =~ /#define SSE_MAX_THREADS_PERCENT (\d+)/;
+($default{SSEHookConnections}) =
+    $header =~ /#define SSE_HOOK_CONNECTIONS (\d+)/;
+my($hook_bytes) = $header =~ /#define SSE_HOOK_QUEUE_BYTES \((.*)\)/;
+$default{SSEHookQueue} = join ' ',
+    $header =~ /#define SSE_HOOK_QUEUE_COUNT (\d+)/, as_size($hook_bytes);
 is_deeply [sort keys %said], [sort keys %member],
     'each member of SSE_DIR_MEMBERS is set by a directive known here';
 

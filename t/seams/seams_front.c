@@ -16,6 +16,7 @@
 static int publish(request_rec *r, sse_slice_t key)
 {
     sse_fields_t event = SSE_FIELDS_NONE;
+    const sse_publisher_t by = {r, r->server};
     sse_append_t item;
     const char *wrong;
 
@@ -25,7 +26,7 @@ static int publish(request_rec *r, sse_slice_t key)
         return sse_reply_error(r, HTTP_BAD_REQUEST, "%s", wrong);
     }
     sse_publish_item(&item, key, &event, sse_conf_history(r));
-    if (sse_publish_append(&item, 1) != APR_SUCCESS) {
+    if (sse_publish_append(&by, &item, 1) != APR_SUCCESS) {
         return sse_reply_error(r, HTTP_INSUFFICIENT_STORAGE, "refused");
     }
     return sse_reply_empty(r, HTTP_NO_CONTENT);

@@ -23,7 +23,8 @@ static void closed(const sse_ended_t *ended)
                   ended->r->uri);
 }
 
-static void published(const sse_append_t *items, int n)
+static void published(const sse_publisher_t *by, const sse_append_t *items,
+                      int n)
 {
     ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, ap_server_conf,
                  "seams: published %.*s", (int)items->fields.data.len,

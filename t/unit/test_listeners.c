@@ -46,9 +46,10 @@ static void every_crashed(const sse_crash_t *crash)
 {
     note("every:crashed=%s ", crash->stream);
 }
-static void every_published(const sse_append_t *items, int n)
+static void every_published(const sse_publisher_t *by,
+                            const sse_append_t *items, int n)
 {
-    note("every:published=%d ", n);
+    note("every:published=%d%s ", n, by->r ? "?" : "");
 }
 static void every_first(sse_slice_t channel)
 {
@@ -78,7 +79,8 @@ static void some_opened(sse_stream_t *stream, request_rec *r)
     note("some:opened ");
 }
 static void some_closed(const sse_ended_t *ended) { note("some:closed "); }
-static void some_published(const sse_append_t *items, int n)
+static void some_published(const sse_publisher_t *by, const sse_append_t *items,
+                           int n)
 {
     note("some:published ");
 }
@@ -131,10 +133,11 @@ static sse_ended_t ended = {.was_opened = 1,
 static void tell_all(void)
 {
     sse_crash_t crash = {.stream = "x"};
+    const sse_publisher_t by = {NULL, NULL};
     sse_append_t items[2];
 
     sse_listeners_opened(NULL, NULL);
-    sse_listeners_published(items, 2);
+    sse_listeners_published(&by, items, 2);
     sse_listeners_first(sse_slice("/a"));
     sse_listeners_last(sse_slice("/b"));
     sse_listeners_crashed(&crash);

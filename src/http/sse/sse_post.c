@@ -258,13 +258,14 @@ int sse_post_store_failed(request_rec *r, apr_status_t rv, int some,
 int sse_post_flush(sse_post_t *post)
 {
     sse_append_t *items = (sse_append_t *)(void *)post->waiting.ptr;
+    const sse_publisher_t by = {post->r, post->r->server};
     apr_status_t rv;
     int i;
 
     if (!post->n_waiting) {
         return OK;
     }
-    rv = sse_publish_append(items, post->n_waiting);
+    rv = sse_publish_append(&by, items, post->n_waiting);
     if (rv != APR_SUCCESS) {
         return sse_post_store_failed(post->r, rv, post->ids->made > 0,
                                      &post->problem);
