@@ -37,8 +37,8 @@ chmod -R a+rX "$work"
 # compiled in, or absent.
 for module in mpm_$mpm unixd log_config env setenvif headers mime alias dir \
     authn_core authn_file auth_basic authz_core authz_host authz_user \
-    rewrite filter deflate ratelimit ext_filter $cgi proxy proxy_http remoteip reqtimeout status \
-    socache_shmcb ssl http2; do
+    rewrite filter deflate ratelimit ext_filter $cgi proxy proxy_http proxy_fcgi remoteip reqtimeout status \
+    actions socache_shmcb ssl http2; do
     file=$LIBEXECDIR/mod_$module.so
     [ ! -e "$file" ] || echo "LoadModule ${module}_module $file"
 done >"$work/load.conf"
