@@ -52,7 +52,8 @@ UNIT_OBJS  := $(LIB_OBJS) $(addprefix $(builddir)/obj/src/,stream/sse_queue.o \
                 stream/format/sse_buf.o stream/format/sse_format_sse.o \
                 http/sse/sse_accept.o hub/sse_channels.o \
                 stream/wait/sse_h2_frames.o shared/sse_quota.o \
-                notify/sse_listeners.o)
+                notify/sse_listeners.o notify/webhook/sse_hook_target.o \
+                notify/webhook/sse_hook_signature.o)
 UNIT_SRCS  := $(wildcard t/unit/test_*.c)
 UNIT_PROGS := $(UNIT_SRCS:t/unit/%.c=$(builddir)/unit/%)
 CONF_TESTS := $(wildcard t/config/*.pl t/install.pl)
@@ -190,7 +191,7 @@ $(builddir)/unit/%: $(builddir)/obj/t/unit/%.o $(UNIT_OBJS)
 	$(call say,LD $@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(SANFLAGS) -o $@ $^ $(APU_LIBS) $(APR_LIBS) -llmdb \
-	    -ljansson -lpthread
+	    -ljansson -lcurl -lcrypto -lpthread
 
 # They have a loop and streams of their own.
 $(filter $(builddir)/unit/test_hub_%,$(UNIT_PROGS)): \

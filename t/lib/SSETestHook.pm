@@ -4,7 +4,7 @@
 # A webhook's target of the test's own, in a process of its own.  It records
 # every call and answers as the test says.
 #
-#   my $hook = SSETestHook->new;              # tls => 1: https, with the suite's
+#   my $hook = SSETestHook->new;            # tls => 1: https, with the suite's
 #   $hook->url('/told');                      # certificate for "localhost"
 #   $hook->answer(status => 503, times => 2, headers => { 'Retry-After' => 1 });
 #   my $told = $hook->wait_told(type => 'close', stream => $id);
