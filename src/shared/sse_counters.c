@@ -12,7 +12,7 @@
 #include "shared/sse_shared.h"
 
 /* To be raised if the structures change. */
-#define LAYOUT 3
+#define LAYOUT 4
 
 typedef struct {
     pid_t pid;                         /* atomic; 0: free */
@@ -96,6 +96,13 @@ int sse_counters_is_alive(pid_t pid, apr_time_t born)
            (!kill(pid, 0) || errno == EPERM);
 }
 
+/* What goes with its child. */
+static int is_gauge(int number)
+{
+    return number == SSE_COUNTER_STREAMS || number == SSE_COUNTER_STALLED ||
+           number == SSE_COUNTER_THREADS || number == SSE_COUNTER_HOOKS_WAITING;
+}
+
 void sse_counters_leave(pid_t pid)
 {
     slot_t *slot = counters ? find(pid) : NULL;
@@ -107,8 +114,7 @@ void sse_counters_leave(pid_t pid)
     }
     for (n = 0; n < SSE_COUNTERS; ++n) {
         value = __atomic_exchange_n(&slot->numbers[n], 0, __ATOMIC_ACQ_REL);
-        if (n != SSE_COUNTER_STREAMS && n != SSE_COUNTER_STALLED &&
-            n != SSE_COUNTER_THREADS) {
+        if (!is_gauge(n)) {
             sse_atomic_add(&counters->ended.numbers[n], value);
         }
     }
@@ -119,6 +125,13 @@ void sse_counters_add(sse_counter_e number, int by)
 {
     if (mine) {
         sse_atomic_add(&mine->numbers[number], by);
+    }
+}
+
+void sse_counters_set(sse_counter_e number, apr_uint64_t value)
+{
+    if (mine) {
+        sse_atomic_store(&mine->numbers[number], (apr_int64_t)value);
     }
 }
 

@@ -32,6 +32,10 @@ typedef enum {
     SSE_COUNTER_THREADS, /**< gauge: threads held by streams */
     SSE_COUNTER_POLLED,  /**< streams beyond SSEMaxThreads, which were sent what
                             was due and ended */
+    SSE_COUNTER_HOOKS_WAITING, /**< gauge: calls of webhooks that wait */
+    SSE_COUNTER_HOOKS_SENT,    /**< of them, taken by their targets */
+    SSE_COUNTER_HOOKS_FAILED,  /**< given up: refused, or not taken in time */
+    SSE_COUNTER_HOOKS_DROPPED, /**< not sent: no room to wait, or no target */
     SSE_COUNTERS
 } sse_counter_e;
 
@@ -61,6 +65,9 @@ int sse_counters_is_alive(pid_t pid, apr_time_t born);
 void sse_counters_leave(pid_t pid);
 
 void sse_counters_add(sse_counter_e number, int by);
+
+/** Set this child's part of a gauge.  One thread for each gauge. */
+void sse_counters_set(sse_counter_e number, apr_uint64_t value);
 
 /** The sum over all children; counters include those that have ended. */
 apr_uint64_t sse_counters_sum(sse_counter_e number);

@@ -33,14 +33,21 @@ static int answer(request_rec *r)
         "{\"streams\":%" APR_UINT64_T_FMT ",\"opened\":%" APR_UINT64_T_FMT
         ",\"published\":%" APR_UINT64_T_FMT ",\"refused\":%" APR_UINT64_T_FMT
         ",\"limit\":%d,\"threads\":%" APR_UINT64_T_FMT
-        ",\"polled\":%" APR_UINT64_T_FMT "}",
+        ",\"polled\":%" APR_UINT64_T_FMT
+        ",\"hooks\":{\"waiting\":%" APR_UINT64_T_FMT
+        ",\"sent\":%" APR_UINT64_T_FMT ",\"failed\":%" APR_UINT64_T_FMT
+        ",\"dropped\":%" APR_UINT64_T_FMT "}}",
         sse_counters_sum(SSE_COUNTER_STREAMS),
         sse_counters_sum(SSE_COUNTER_OPENED),
         sse_counters_sum(SSE_COUNTER_EVENTS),
         sse_counters_sum(SSE_COUNTER_REFUSED),
         sse_conf_max_streams(ap_server_conf),
         sse_counters_sum(SSE_COUNTER_THREADS),
-        sse_counters_sum(SSE_COUNTER_POLLED));
+        sse_counters_sum(SSE_COUNTER_POLLED),
+        sse_counters_sum(SSE_COUNTER_HOOKS_WAITING),
+        sse_counters_sum(SSE_COUNTER_HOOKS_SENT),
+        sse_counters_sum(SSE_COUNTER_HOOKS_FAILED),
+        sse_counters_sum(SSE_COUNTER_HOOKS_DROPPED));
     return sse_reply_json(r, HTTP_OK, json, strlen(json));
 }
 
