@@ -56,7 +56,7 @@ UNIT_OBJS  := $(LIB_OBJS) $(addprefix $(builddir)/obj/src/,stream/sse_queue.o \
                 notify/webhook/sse_hook_signature.o)
 UNIT_SRCS  := $(wildcard t/unit/test_*.c)
 UNIT_PROGS := $(UNIT_SRCS:t/unit/%.c=$(builddir)/unit/%)
-CONF_TESTS := $(wildcard t/config/*.pl t/install.pl)
+CONF_TESTS := $(wildcard t/config/*.pl t/install.pl t/examples/*.pl)
 
 # apxs is asked once, and only when something is compiled: on a fresh machine
 # it is not there before "setup" has run.

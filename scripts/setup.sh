@@ -48,6 +48,7 @@ test  iproute2                  ip        clients that vanish, in a network name
 test  procps                    ps        what a server's processes take
 test  php-fpm                   -         applications in PHP, as sites run them
 test  php-cgi                   php-cgi   the same as a CGI
+test  php-cli                   php       the guide's examples in PHP, by themselves
 test  python3                   -         applications in Python
 valgrind valgrind               valgrind  make check-valgrind
 LIST

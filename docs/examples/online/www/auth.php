@@ -1,0 +1,12 @@
+<?php
+// SPDX-License-Identifier: Apache-2.0
+// mod_sse asks this page before it opens a stream: may they, and who are they?
+
+session_start(['read_and_close' => true]);
+$user = $_SESSION['user'] ?? null;
+if ($user === null) {
+    http_response_code(403);
+    exit("Log in first.\n");
+}
+header('SSE-User: ' . rawurlencode($user));
+http_response_code(204);
