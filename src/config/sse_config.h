@@ -52,6 +52,13 @@ typedef struct {
     const ap_expr_info_t *expr;
 } sse_hook_field_t;
 
+/** SSEPresence. */
+typedef enum {
+    SSE_PRESENCE_OFF,
+    SSE_PRESENCE_COUNT, /**< how many are on a channel */
+    SSE_PRESENCE_ON     /**< and who */
+} sse_presence_mode_e;
+
 /** An int member that is not set.  Not -1, which is SSE_REPLAY_ALL. */
 #define SSE_UNSET (-2)
 
@@ -79,7 +86,10 @@ typedef struct {
     X(const char *, hook_secret, NULL, NULL)                                   \
     X(const char *, hook_ca, NULL, NULL)                                       \
     X(int, hook_batch, SSE_UNSET, 1)                                           \
-    X(apr_interval_time_t, hook_batch_time, SSE_UNSET, 0)
+    X(apr_interval_time_t, hook_batch_time, SSE_UNSET, 0)                      \
+    X(int, presence, SSE_UNSET, SSE_PRESENCE_OFF)                              \
+    X(apr_interval_time_t, presence_grace, SSE_UNSET, apr_time_from_sec(5))    \
+    X(int, presence_grace_all, SSE_UNSET, 0)
 
 extern const sse_history_t sse_default_history; /* 1000 events, 1h, 16m */
 
@@ -88,7 +98,7 @@ extern const sse_history_t sse_default_history; /* 1000 events, 1h, 16m */
  *  read; empty or NULL: none.  filters: of const char *, of SSETrustFilter.
  *  watch: sse_watch_mode_e.  hooks: of sse_hook_conf_t, hook_fields: of
  *  sse_hook_field_t; empty or NULL: none.  hook_secret, hook_ca: an absolute
- *  path; empty or NULL: none. */
+ *  path; empty or NULL: none.  presence: sse_presence_mode_e. */
 typedef struct {
 #define SSE_MEMBER(type, name, unset, fallback) type name;
     SSE_DIR_MEMBERS(SSE_MEMBER)
@@ -120,8 +130,9 @@ typedef struct {
     apr_uint32_t hook_events; /**< sse_hook_e: of any SSEHook of this host */
 } sse_server_conf_t;
 
-/** The longest namespace, so that it and a channel fit a store's key. */
-#define SSE_NAMESPACE_MAX 110
+/** The longest namespace, so that it and a channel fit a store's key, also with
+ *  the mark of a channel's presence. */
+#define SSE_NAMESPACE_MAX 109
 /** The longest channel name, in bytes. */
 #define SSE_CHANNEL_MAX 400
 

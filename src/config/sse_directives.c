@@ -36,6 +36,7 @@ __attribute__((constructor)) static void join_all(void)
     join(sse_directives_streams, &n);
     join(sse_directives_limits, &n);
     join(sse_directives_hooks, &n);
+    join(sse_directives_presence, &n);
 }
 
 /* The directives have all override bits only to give this message, which says

@@ -26,6 +26,7 @@ extern const command_rec sse_directives_channels[];
 extern const command_rec sse_directives_streams[];
 extern const command_rec sse_directives_limits[];
 extern const command_rec sse_directives_hooks[];
+extern const command_rec sse_directives_presence[];
 
 /** All of them, for the module record. */
 extern command_rec sse_directives[];

@@ -10,8 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "notify/sse_listeners.h"
-
 typedef struct sse_node_t {
     LIST_HEAD(, sse_link_t) links;
     apr_size_t len;
@@ -77,7 +75,6 @@ static sse_node_t *create(sse_channels_t *channels, sse_slice_t key)
     node->len = key.len;
     memcpy(node->key, key.ptr, key.len);
     apr_hash_set(channels->nodes, node->key, (apr_ssize_t)node->len, node);
-    sse_listeners_first(key);
     return node;
 }
 
@@ -103,7 +100,6 @@ void sse_channels_remove(sse_channels_t *channels, sse_link_t *link)
     LIST_REMOVE(link, next);
     link->node = NULL;
     if (LIST_EMPTY(&node->links)) {
-        sse_listeners_last((sse_slice_t){node->key, node->len});
         apr_hash_set(channels->nodes, node->key, (apr_ssize_t)node->len, NULL);
         free(node);
     }

@@ -6,8 +6,7 @@
  * @file sse_channels.h
  * The table of channels that have a subscription in this child.
  *
- * A channel exists while it has a link; listeners (sse_listeners.h) are told
- * when the first link is added and when the last one is removed.
+ * A channel exists while it has a link.
  *
  * Threads: the loop's.
  */

@@ -110,12 +110,42 @@ void sse_listeners_published(const sse_publisher_t *by,
     TELL(SSE_TELL_PUBLISHED, published(by, items, n));
 }
 
-void sse_listeners_first(sse_slice_t channel)
+/* One with a route is told of those subscriptions that have one. */
+#define TELL_SUBSCRIBER(event, fn)                                             \
+    do {                                                                       \
+        int i;                                                                 \
+                                                                               \
+        for (i = 0; i < count; ++i) {                                          \
+            if ((!all[i]->route || subscriber->route.len) &&                   \
+                wants(all[i], event)) {                                        \
+                all[i]->fn(subscriber);                                        \
+            }                                                                  \
+        }                                                                      \
+    } while (0)
+
+void sse_listeners_first(const sse_subscriber_t *subscriber)
 {
-    TELL(SSE_TELL_FIRST, first(channel));
+    TELL_SUBSCRIBER(SSE_TELL_FIRST, first);
 }
 
-void sse_listeners_last(sse_slice_t channel)
+void sse_listeners_last(const sse_subscriber_t *subscriber)
 {
-    TELL(SSE_TELL_LAST, last(channel));
+    TELL_SUBSCRIBER(SSE_TELL_LAST, last);
+}
+
+const char *sse_listeners_route(request_rec *r)
+{
+    const char *route = NULL, *text;
+    int i;
+
+    for (i = 0; i < count; ++i) {
+        if (!wants(all[i], SSE_TELL_FIRST) && !wants(all[i], SSE_TELL_LAST)) {
+            continue;
+        }
+        text = all[i]->route ? all[i]->route(r) : "";
+        if (text && (!route || !*route)) {
+            route = text;
+        }
+    }
+    return route;
 }

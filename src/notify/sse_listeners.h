@@ -16,7 +16,8 @@
  * sse_listeners_want() first.
  *
  * Each event is told in the child where it happens, a crash in another one.
- * "First" and "last" count this child's subscribers only.
+ * "First" and "last" are those of the whole server, and are told once
+ * (src/hub/sse_presence.h).
  *
  * Threads: sse_listeners_add() in register_hooks or earlier; everything else
  * any thread.  On which thread a listener is told stands at each of its
@@ -53,6 +54,14 @@ typedef struct {
     server_rec *server; /**< the host */
 } sse_publisher_t;
 
+/** A channel's first subscriber, or its last one. */
+typedef struct {
+    sse_slice_t channel; /**< the channel's key */
+    sse_slice_t route;   /**< what route() has made of its request; or empty */
+    sse_slice_t stream;  /**< the id of the stream that it came with */
+    apr_time_t time;     /**< when it came, or left */
+} sse_subscriber_t;
+
 typedef struct {
     /** The events to be told of, each time.  Their functions are set. */
     apr_uint32_t mask;
@@ -84,11 +93,19 @@ typedef struct {
     void (*published)(const sse_publisher_t *by, const sse_append_t *items,
                       int n);
 
-    /** A channel has its first subscriber in this child, or lost its last one.
-     *  @param channel its key.  loop, inside the hub: must neither block nor
-     *  call the hub */
-    void (*first)(sse_slice_t channel);
-    void (*last)(sse_slice_t channel);
+    /** A channel has its first subscriber in this server, or has lost its last
+     *  one.  Worker (SSE_WORKERS_PRESENCE), in any child: must not block for
+     *  long */
+    void (*first)(const sse_subscriber_t *subscriber);
+    void (*last)(const sse_subscriber_t *subscriber);
+
+    /** With first() and last().  NULL: they are told of all channels.  Else:
+     *  what is to be kept with the subscriptions of this request, for first()
+     *  and last() to be called with; text, which any child understands, also
+     *  after a restart.  One listener at most has this function.
+     *  Request thread.
+     *  @return NULL: they are not told of these; or in r->pool */
+    const char *(*route)(request_rec *r);
 } sse_listener_t;
 
 /** At most so many. */
@@ -114,7 +131,13 @@ void sse_listeners_closed(const sse_ended_t *ended);
 void sse_listeners_crashed(const sse_crash_t *crash);
 void sse_listeners_published(const sse_publisher_t *by,
                              const sse_append_t *items, int n);
-void sse_listeners_first(sse_slice_t channel);
-void sse_listeners_last(sse_slice_t channel);
+void sse_listeners_first(const sse_subscriber_t *subscriber);
+void sse_listeners_last(const sse_subscriber_t *subscriber);
+
+/** What is to be kept with the subscriptions of this request; "": nothing, but
+ *  a listener wants to be told.  Request thread.
+ *  @return NULL: nobody wants to be told when its channels have a first or lose
+ *          their last subscriber */
+const char *sse_listeners_route(request_rec *r);
 
 #endif /* SSE_LISTENERS_H */

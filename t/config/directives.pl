@@ -125,6 +125,9 @@ my %said_by = (
     SSEMaxEventSize => [max_event => \&as_size],
     SSEAllowOrigin => [origins => as_word(NULL => 'none')],
     SSETrustFilter => [filters => as_word(NULL => 'none')],
+    SSEPresence => [presence => as_word(SSE_PRESENCE_OFF => 'Off')],
+    SSEPresenceGrace => [presence_grace => \&as_time,
+                         presence_grace_all => as_word(0 => '')],
     SSEWatch => [watch => as_word(0 => 'Off')],
     SSEHook => [hooks => as_word(NULL => 'none')],
     SSEHookField => [hook_fields => as_word(NULL => 'none')],
@@ -145,7 +148,7 @@ for my $name (sort keys %said_by) {
         ++$said{$member};
         push @parts, $say->($member{$member} // 'no such member');
     }
-    $default{$name} = "@parts";
+    $default{$name} = join ' ', grep { length } @parts;
 }
 # A server's own settings have their defaults beside the list.
 ($default{SSECallbackThreads}) =

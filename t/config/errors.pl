@@ -220,6 +220,21 @@ refused('SSEReplay', 'SSEReplay takes one argument, none, all or a count');
 refused('SSEReplay all 10', 'SSEReplay takes one argument');
 refused_in_limit('SSEReplay all', 'SSEReplay cannot stand in');
 
+# SSEPresence, SSEPresenceGrace
+passes("SSEPresence $_") for qw(Off Count On on);
+refused("SSEPresence $_",
+        "SSEPresence: '$_' is not allowed; allowed is Off, Count or On")
+    for qw(1 yes Who);
+passes("SSEPresenceGrace $_") for '0', '100ms', '5', '1h', '30s all', '1mi ALL';
+refused("SSEPresenceGrace $_", "SSEPresenceGrace: '$_' is not allowed; allowed "
+        . 'is 0 (none) or 100ms to 1h: ') for qw(-1 99ms 61mi 5x all);
+refused('SSEPresenceGrace 5s client', "SSEPresenceGrace: 'client' is not "
+        . "allowed; allowed is a time, and after it 'all' or nothing");
+refused('SSEPresenceGrace', 'SSEPresenceGrace takes 1-2 arguments');
+refused_in_limit('SSEPresence On', 'SSEPresence cannot stand in <Limit> or');
+refused_in_limit('SSEPresenceGrace 1s',
+                 'SSEPresenceGrace cannot stand in <Limit> or');
+
 # SSEWatch, SSECallbackThreads
 passes("SSEWatch $_") for qw(On Off Abort on abort);
 refused("SSEWatch $_",
@@ -446,10 +461,10 @@ refused("<VirtualHost *:80>\n$_\n</VirtualHost>",
     for 'SSEHookConnections 1', 'SSEHookQueue 10';
 
 # SSENamespace
-passes("SSENamespace $_") for 'shop', 'www.Example.com', 'x' x 110, 'a:b/c';
-my $ns_allowed = ' is not allowed; allowed is a name of 1 to 110 ASCII '
+passes("SSENamespace $_") for 'shop', 'www.Example.com', 'x' x 109, 'a:b/c';
+my $ns_allowed = ' is not allowed; allowed is a name of 1 to 109 ASCII '
     . 'characters without blanks';
-refused("SSENamespace $_", "SSENamespace: '$_'$ns_allowed") for 'x' x 111;
+refused("SSENamespace $_", "SSENamespace: '$_'$ns_allowed") for 'x' x 110;
 refused('SSENamespace "a b"', "SSENamespace: 'a b'$ns_allowed");
 refused("SSENamespace $_", $ns_allowed) for "a\x01", "caf\xc3\xa9", "a\x7f";
 refused('SSENamespace', 'SSENamespace takes one argument, a name');
@@ -543,10 +558,10 @@ does_not_start("ServerName $long", "ServerName '$long' (the main server",
 does_not_start(
     "<VirtualHost *:80>\nServerName $long\n</VirtualHost>",
     "ServerName '$long' ($dir/case.conf:1) cannot be the namespace of this "
-        . "host's channels: it has 111 bytes, allowed are 1 to 110; set "
+        . "host's channels: it has 111 bytes, allowed are 1 to 109; set "
         . 'SSENamespace for this host',
     'so does that of a virtual host, which is named');
-does_not_start('ServerName :80', "it has 0 bytes, allowed are 1 to 110",
+does_not_start('ServerName :80', "it has 0 bytes, allowed are 1 to 109",
                'so does an empty one');
 passes("<VirtualHost *:80>\nServerName $long\nSSENamespace short\n"
        . '</VirtualHost>', 'SSENamespace makes up for it');

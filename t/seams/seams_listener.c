@@ -7,7 +7,6 @@
 #include <http_main.h>
 #include <string.h>
 
-#include "loop/sse_log.h"
 #include "notify/sse_listeners.h"
 
 APLOG_USE_MODULE(sse);
@@ -36,13 +35,19 @@ static void tell(const char *what, sse_slice_t channel)
 {
     const char *nul = memchr(channel.ptr, '\0', channel.len);
 
-    sse_log_later(APLOG_MARK, APLOG_NOTICE, 0, ap_server_conf, "seams: %s %.*s",
-                  what, (int)(channel.ptr + channel.len - nul - 1), nul + 1);
+    ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, ap_server_conf, "seams: %s %.*s",
+                 what, (int)(channel.ptr + channel.len - nul - 1), nul + 1);
 }
 
-static void first(sse_slice_t channel) { tell("first of", channel); }
+static void first(const sse_subscriber_t *subscriber)
+{
+    tell("first of", subscriber->channel);
+}
 
-static void last(sse_slice_t channel) { tell("last of", channel); }
+static void last(const sse_subscriber_t *subscriber)
+{
+    tell("last of", subscriber->channel);
+}
 
 static const sse_listener_t listener = {
     .mask = SSE_TELL_OPENED | SSE_TELL_CLOSED | SSE_TELL_PUBLISHED |

@@ -11,7 +11,6 @@
 #include <time.h>
 
 #include "hub/sse_channels.h"
-#include "notify/sse_listeners.h"
 #include "tap.h"
 
 #define MANY     500
@@ -247,38 +246,6 @@ static void test_collisions(void)
     printf("# %.4f s, others %.4f s\n", made, plain);
 }
 
-static char told[64];
-
-static void on_first(sse_slice_t key)
-{
-    apr_snprintf(told, sizeof(told), "first %.*s", (int)key.len, key.ptr);
-}
-
-static void on_last(sse_slice_t key)
-{
-    apr_snprintf(told, sizeof(told), "last %.*s", (int)key.len, key.ptr);
-}
-
-static const sse_listener_t listener_to_channels = {
-    .mask = SSE_TELL_FIRST | SSE_TELL_LAST, .first = on_first, .last = on_last};
-
-/* After all others, since it is told from here on. */
-static void test_told(void)
-{
-    sse_channels_t *channels = sse_channels_create(pool);
-    sse_link_t one = {0}, two = {0};
-
-    sse_listeners_add(&listener_to_channels);
-    sse_channels_add(channels, sse_slice("news"), &one);
-    is_str(told, "first news", "the first subscriber of a channel is told");
-    *told = '\0';
-    sse_channels_add(channels, sse_slice("news"), &two);
-    sse_channels_remove(channels, &one);
-    is_str(told, "", "others are not");
-    sse_channels_remove(channels, &two);
-    is_str(told, "last news", "the last one is");
-}
-
 int main(void)
 {
     apr_initialize();
@@ -288,7 +255,6 @@ int main(void)
     test_removing();
     test_many();
     test_collisions();
-    test_told();
     apr_terminate();
     return done_testing();
 }

@@ -51,13 +51,15 @@ static void every_published(const sse_publisher_t *by,
 {
     note("every:published=%d%s ", n, by->r ? "?" : "");
 }
-static void every_first(sse_slice_t channel)
+static void every_first(const sse_subscriber_t *subscriber)
 {
-    note("every:first=%.*s ", (int)channel.len, channel.ptr);
+    note("every:first=%.*s ", (int)subscriber->channel.len,
+         subscriber->channel.ptr);
 }
-static void every_last(sse_slice_t channel)
+static void every_last(const sse_subscriber_t *subscriber)
 {
-    note("every:last=%.*s ", (int)channel.len, channel.ptr);
+    note("every:last=%.*s ", (int)subscriber->channel.len,
+         subscriber->channel.ptr);
 }
 
 static const sse_listener_t every = {
@@ -90,6 +92,19 @@ static const sse_listener_t some = {.mask = SSE_TELL_OPENED | SSE_TELL_CLOSED,
                                     .opened = some_opened,
                                     .closed = some_closed,
                                     .published = some_published};
+
+/* First subscribers of some locations. */
+static const char *way; /* of a request's location; NULL: not told */
+
+static const char *routed_route(request_rec *r) { return way; }
+static void routed_first(const sse_subscriber_t *subscriber)
+{
+    note("routed:first=%.*s ", (int)subscriber->route.len,
+         subscriber->route.ptr);
+}
+
+static const sse_listener_t routed = {
+    .mask = SSE_TELL_FIRST, .first = routed_first, .route = routed_route};
 
 /* Some ends only, also where the opening was not told. */
 static int picks;
@@ -138,8 +153,8 @@ static void tell_all(void)
 
     sse_listeners_opened(NULL, NULL);
     sse_listeners_published(&by, items, 2);
-    sse_listeners_first(sse_slice("/a"));
-    sse_listeners_last(sse_slice("/b"));
+    sse_listeners_first(&(sse_subscriber_t){.channel = sse_slice("/a")});
+    sse_listeners_last(&(sse_subscriber_t){.channel = sse_slice("/b")});
     sse_listeners_crashed(&crash);
 }
 
@@ -212,11 +227,28 @@ static void test_head(void)
               "those at the head are told before all others, in their order");
 }
 
+static void test_routes(void)
+{
+    sse_subscriber_t subscriber = {.channel = sse_slice("/a")};
+
+    is_str(sse_listeners_route(NULL), "", "who wants all needs no route");
+    sse_listeners_add(&routed);
+    is_str(sse_listeners_route(NULL), "", "nor what a listener does not want");
+    sse_listeners_first(&subscriber);
+    calls_are("every:first=/a ", "of which it is not told");
+    way = "to b";
+    is_str(sse_listeners_route(NULL), "to b", "the route of a location");
+    subscriber.route = sse_slice(way);
+    sse_listeners_first(&subscriber);
+    calls_are("every:first=/a routed:first=to b ", "comes back to it");
+}
+
 int main(void)
 {
     test_nobody();
     test_mask();
     test_order();
     test_head();
+    test_routes();
     return done_testing();
 }
