@@ -52,8 +52,9 @@ UNIT_OBJS  := $(LIB_OBJS) $(addprefix $(builddir)/obj/src/,stream/sse_queue.o \
                 stream/format/sse_buf.o stream/format/sse_format_sse.o \
                 http/sse/sse_accept.o hub/sse_channels.o \
                 stream/wait/sse_h2_frames.o shared/sse_quota.o \
-                notify/sse_listeners.o notify/webhook/sse_hook_target.o \
-                notify/webhook/sse_hook_signature.o)
+                notify/sse_listeners.o $(addprefix notify/webhook/,\
+                sse_hook_letter.o sse_hook_outbox.o sse_hook_retry.o \
+                sse_hook_signature.o sse_hook_target.o sse_hook_transfer.o))
 UNIT_SRCS  := $(wildcard t/unit/test_*.c)
 UNIT_PROGS := $(UNIT_SRCS:t/unit/%.c=$(builddir)/unit/%)
 CONF_TESTS := $(wildcard t/config/*.pl t/install.pl t/examples/*.pl)
