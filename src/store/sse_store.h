@@ -159,7 +159,7 @@ typedef struct {
     sse_slice_t name;   /**< the id of the stream that it joined with */
     sse_slice_t stream; /**< the id of its stream; if it waits: of the last */
     sse_slice_t person, user, owner, text; /**< as its last JOIN has set them */
-    apr_time_t since;                      /**< as its first JOIN has */
+    apr_time_t since;                      /**< as its first one has */
     apr_time_t due; /**< 0: its stream is open; else it waits until then */
 } sse_presence_member_t;
 

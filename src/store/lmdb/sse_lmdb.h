@@ -27,6 +27,7 @@
  *   weights   parent, class, number -> key: the owners (parent 0) and each
  *             one's channels (parent: the owner's number) by the room that they
  *             take, see sse_lmdb_owner.c
+ *   presence, members, marks: who is on a channel, see sse_lmdb_presence.h
  *
  * An event is in events and index, then (out of its history) in events and
  * doomed, then gone.  All of the above is true after every transaction.
@@ -113,6 +114,9 @@ enum {
     SSE_DB_FLOORS,
     SSE_DB_OWNERS,
     SSE_DB_WEIGHTS,
+    SSE_DB_PRESENCE, /**< this one and those after it may be missing */
+    SSE_DB_MEMBERS,
+    SSE_DB_MARKS,
     SSE_DB_COUNT
 };
 
@@ -211,8 +215,8 @@ typedef struct {
     apr_uint64_t boot;           /**< this boot; const after open */
 
     /** The environment: const while any thread is active. */
-    MDB_env *env; /**< NULL: it could not be opened yet */
-    MDB_dbi db[SSE_DB_COUNT];
+    MDB_env *env;             /**< NULL: it could not be opened yet */
+    MDB_dbi db[SSE_DB_COUNT]; /**< 0: there is none */
     const apr_uint32_t *lock; /**< atomic: once it is set, const */
 
     apr_time_t tried;   /**< exclusive: when it was opened, or tried to be */
@@ -466,7 +470,7 @@ typedef struct {
     /** NULL, or something else to do. */
     int (*also)(sse_lmdb_write_t *w, void *baton);
     void *baton;
-    apr_uint64_t pages; /**< needed, about */
+    apr_uint64_t pages; /**< needed, about; 0: as few as there are */
     int is_alone;       /**< writer: in a transaction of its own */
     int room_rounds;    /**< writer: transactions that only evicted for it */
     int full_rounds;    /**< writer: how often it met MDB_MAP_FULL */
@@ -491,6 +495,16 @@ int sse_lmdb_keep_room(sse_lmdb_write_t *w, apr_uint64_t need, int *again);
 /** Put these requests, of so many items. */
 int sse_lmdb_put(sse_lmdb_write_t *w, const sse_lmdb_writer_jobs_t *requests,
                  int items);
+/** Put one event, and set its id and duplicate. */
+int sse_lmdb_put_item(sse_lmdb_write_t *w, sse_append_t *item);
+/** Bytes of the map that these take, about, are added to *room.
+ *  @return SSE_STORE_ESIZE: one is too large for any store */
+apr_status_t sse_lmdb_measure(const sse_lmdb_t *store,
+                              const sse_append_t *items, int n,
+                              apr_uint64_t *room);
+/** The pages of that room. @return SSE_STORE_ESIZE: there are not so many */
+apr_status_t sse_lmdb_pages_of(const sse_lmdb_t *store, apr_uint64_t room,
+                               apr_uint64_t *pages);
 apr_status_t sse_lmdb_append(sse_store_t *store, sse_append_t *items, int n);
 apr_status_t sse_lmdb_forget(sse_store_t *store, sse_slice_t channel,
                              sse_id_t *id);

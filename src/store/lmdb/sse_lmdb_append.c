@@ -81,7 +81,7 @@ static int find_duplicate(sse_lmdb_write_t *w, sse_append_t *item)
     return 0;
 }
 
-static int put_item(sse_lmdb_write_t *w, sse_append_t *item)
+int sse_lmdb_put_item(sse_lmdb_write_t *w, sse_append_t *item)
 {
     sse_lmdb_channel_t *channel = &w->channel;
     sse_lmdb_event_t event = {.record = {.kind = SSE_RECORD_EVENT,
@@ -153,7 +153,7 @@ static int put_request(sse_lmdb_write_t *w, request_t *request)
         return put_forget(w, request);
     }
     for (i = 0; i < request->n && !rc; ++i) {
-        rc = put_item(w, &request->items[i]);
+        rc = sse_lmdb_put_item(w, &request->items[i]);
     }
     return rc ? rc : sse_lmdb_bound(w);
 }
@@ -211,10 +211,10 @@ static apr_uint64_t item_room(const sse_lmdb_t *store, const sse_append_t *item,
     return size;
 }
 
-static apr_status_t measure(const sse_lmdb_t *store, const sse_append_t *items,
-                            int n, apr_uint64_t *pages)
+apr_status_t sse_lmdb_measure(const sse_lmdb_t *store,
+                              const sse_append_t *items, int n,
+                              apr_uint64_t *room)
 {
-    apr_uint64_t room = 0;
     int i;
 
     for (i = 0; i < n; ++i) {
@@ -224,8 +224,14 @@ static apr_status_t measure(const sse_lmdb_t *store, const sse_append_t *items,
             item->fields.event.len > INT_MAX) {
             return SSE_STORE_ESIZE;
         }
-        room += item_room(store, item, i ? item - 1 : NULL);
+        *room += item_room(store, item, i ? item - 1 : NULL);
     }
+    return APR_SUCCESS;
+}
+
+apr_status_t sse_lmdb_pages_of(const sse_lmdb_t *store, apr_uint64_t room,
+                               apr_uint64_t *pages)
+{
     *pages = room / store->psize + 1;
     return *pages > store->soft / 2 ? SSE_STORE_ESIZE : APR_SUCCESS;
 }
@@ -234,8 +240,10 @@ apr_status_t sse_lmdb_append(sse_store_t *base, sse_append_t *items, int n)
 {
     sse_lmdb_t *store = (sse_lmdb_t *)base;
     request_t request = {.items = items, .n = n};
-    apr_status_t rv = measure(store, items, n, &request.pages);
+    apr_uint64_t room = 0;
+    apr_status_t rv = sse_lmdb_measure(store, items, n, &room);
 
+    rv = rv ? rv : sse_lmdb_pages_of(store, room, &request.pages);
     return rv ? rv
               : sse_lmdb_status(
                     sse_lmdb_submit(store, &request, SSE_LMDB_PUBLISHER));

@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "store/lmdb/sse_lmdb.h"
+#include "store/lmdb/sse_lmdb_presence.h"
 
 #define SOME 256
 
@@ -88,6 +88,8 @@ static int index_ok(walk_t *k, const MDB_val *key, const MDB_val *val)
 static int value_ok(walk_t *k, int db, const MDB_val *key, const MDB_val *val)
 {
     apr_uint64_t a, b, c;
+    sse_lmdb_member_t member;
+    sse_lmdb_mark_t mark;
 
     switch (db) {
     case SSE_DB_EVENTS:
@@ -109,6 +111,12 @@ static int value_ok(walk_t *k, int db, const MDB_val *key, const MDB_val *val)
         return val->mv_size == sizeof(sse_lmdb_owner_t);
     case SSE_DB_WEIGHTS:
         return sse_lmdb_weight_get(key, &a, &b, &c) && val->mv_size > 0;
+    case SSE_DB_PRESENCE:
+        return val->mv_size == sizeof(sse_lmdb_presence_t);
+    case SSE_DB_MEMBERS:
+        return sse_lmdb_member_parse(key, val, &member);
+    case SSE_DB_MARKS:
+        return sse_lmdb_mark_get(key, &mark);
     default:
         return 1;
     }
@@ -200,7 +208,7 @@ static int walk(walk_t *k, volatile sse_lmdb_check_t *check)
     if (!rc && k->all) {
         rc = sse_lmdb_free_check(k->txn, &why);
     }
-    for (db = 0; db < SSE_DB_COUNT && !rc; ++db) {
+    for (db = 0; db < SSE_DB_COUNT && k->db[db] && !rc; ++db) {
         rc = mdb_stat(k->txn, k->db[db], &k->st);
         if (!rc) {
             rc = walk_from(k, db, MDB_FIRST, MDB_NEXT, max);
@@ -281,7 +289,7 @@ static int open_dbs(walk_t *k, volatile sse_lmdb_check_t *check)
         check->is_long = 1; /* every channel is rewritten */
     }
     rc = sse_lmdb_dbs_open(k->txn, k->db, check->last);
-    if (rc == MDB_MAP_FULL && check->last) {
+    if (rc == MDB_MAP_FULL && SSE_LMDB_IS_OLD(k->state.version)) {
         /* There is no room for the upgrade. */
         check->result = SSE_CHECK_VERSION;
     }
@@ -300,6 +308,20 @@ static int write_begin(walk_t *k, volatile sse_lmdb_check_t *check,
     return rc;
 }
 
+/* A store of this version, maybe without the databases that may be missing:
+ * there is no room for these at present, so a child makes them later. */
+static int open_as_it_is(walk_t *k, int why)
+{
+    int rc, is_room = why == MDB_MAP_FULL || why == ENOSPC || why == EDQUOT ||
+                      why == EFBIG || why == EIO;
+
+    if (!is_room || k->state.version != SSE_LMDB_VERSION) {
+        return why;
+    }
+    rc = mdb_txn_begin(k->env, NULL, MDB_RDONLY, &k->txn);
+    return rc ? rc : sse_lmdb_txn_end(k->txn, sse_lmdb_dbs_find(k->txn, k->db));
+}
+
 /* What takes the writer lock. */
 static int begin(walk_t *k, volatile sse_lmdb_check_t *check)
 {
@@ -309,14 +331,14 @@ static int begin(walk_t *k, volatile sse_lmdb_check_t *check)
         return rc;
     }
     word = sse_lmdb_lock_find(k->lock);
-    if ((rc = fill_up(k)) || (rc = open_dbs(k, check))) {
-        mdb_txn_abort(k->txn);
-        return rc;
+    rc = fill_up(k);
+    rc = sse_lmdb_txn_end(k->txn, rc ? rc : open_dbs(k, check));
+    if (rc) {
+        return open_as_it_is(k, rc);
     }
-    rc = mdb_txn_commit(k->txn);
     sse_lmdb_lock_found(k->lock, word);
     check->lock = sse_lmdb_lock_place();
-    return rc;
+    return 0;
 }
 
 /* A snapshot, taken while no other process writes: sse_lmdb_read_begin() says

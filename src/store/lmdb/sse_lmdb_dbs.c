@@ -25,22 +25,46 @@ static const struct {
     {"floors", MDB_INTEGERKEY},
     {"owners", 0},
     {"weights", 0},
+    {"presence", 0},
+    {"members", 0},
+    {"marks", 0},
 };
 
-static int open_all(MDB_txn *txn, MDB_dbi *db, unsigned int create)
+static int open_some(MDB_txn *txn, MDB_dbi *db, int from, int upto,
+                     unsigned int create)
 {
     int i, rc = 0;
 
-    for (i = 0; i < SSE_DB_COUNT && !rc; ++i) {
+    for (i = from; i < upto && !rc; ++i) {
         rc = mdb_dbi_open(txn, databases[i].name, databases[i].flags | create,
                           &db[i]);
     }
     return rc;
 }
 
+/* Those that every store of this version has. */
+static int open_common(MDB_txn *txn, MDB_dbi *db, unsigned int create)
+{
+    return open_some(txn, db, 0, SSE_DB_PRESENCE, create);
+}
+
+/* Those that an earlier module of this version did not make. */
+static int open_late(MDB_txn *txn, MDB_dbi *db, unsigned int create)
+{
+    int rc = open_some(txn, db, SSE_DB_PRESENCE, SSE_DB_COUNT, create);
+
+    if (rc) {
+        memset(db + SSE_DB_PRESENCE, 0,
+               sizeof(*db) * (SSE_DB_COUNT - SSE_DB_PRESENCE));
+    }
+    return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
 int sse_lmdb_dbs_find(MDB_txn *txn, MDB_dbi *db)
 {
-    return open_all(txn, db, 0);
+    int rc = open_common(txn, db, 0);
+
+    return rc ? rc : open_late(txn, db, 0);
 }
 
 int sse_lmdb_state_init(sse_lmdb_state_t *state, MDB_txn *txn)
@@ -101,7 +125,7 @@ int sse_lmdb_state_put(MDB_txn *txn, MDB_dbi meta, sse_lmdb_state_t *state)
 static int open_there(MDB_txn *txn, MDB_dbi *db)
 {
     sse_lmdb_state_t state;
-    int rc = open_all(txn, db, 0);
+    int rc = open_common(txn, db, 0);
 
     if (rc != MDB_NOTFOUND) {
         return rc;
@@ -114,7 +138,7 @@ static int open_there(MDB_txn *txn, MDB_dbi *db)
     if (!SSE_LMDB_IS_OLD(state.version)) {
         return MDB_NOTFOUND;
     }
-    rc = open_all(txn, db, MDB_CREATE);
+    rc = open_common(txn, db, MDB_CREATE);
     return rc ? rc : sse_lmdb_upgrade(txn, db, &state);
 }
 
@@ -126,10 +150,12 @@ int sse_lmdb_dbs_open(MDB_txn *txn, MDB_dbi *db, sse_id_t above)
     int rc = mdb_env_stat(mdb_txn_env(txn), &st);
 
     if (rc || st.ms_entries) {
-        return rc ? rc : open_there(txn, db);
+        rc = rc ? rc : open_there(txn, db);
+        return rc ? rc : open_late(txn, db, MDB_CREATE);
     }
     if ((rc = sse_lmdb_state_init(&state, txn)) ||
-        (rc = open_all(txn, db, MDB_CREATE))) {
+        (rc = open_common(txn, db, MDB_CREATE)) ||
+        (rc = open_late(txn, db, MDB_CREATE))) {
         return rc;
     }
     state.magic = SSE_LMDB_MAGIC;

@@ -459,7 +459,7 @@ int sse_lmdb_pages_used(sse_lmdb_t *store, MDB_txn *txn, apr_uint64_t *pages)
     int i, rc;
 
     *pages = 0;
-    for (i = 0; i < SSE_DB_COUNT; ++i) {
+    for (i = 0; i < SSE_DB_COUNT && store->db[i]; ++i) {
         if ((rc = mdb_stat(txn, store->db[i], &st))) {
             return rc;
         }

@@ -162,7 +162,7 @@ static sse_inspect_e dbs_open(sse_inspect_t *in)
         mdb_txn_abort(txn);
         return result;
     }
-    rc = sse_lmdb_txn_end(txn, sse_lmdb_dbs_open(txn, store->db, 0));
+    rc = sse_lmdb_txn_end(txn, sse_lmdb_dbs_find(txn, store->db));
     return rc ? sse_inspect_fail(in, rc, "its databases") : SSE_INSPECT_OK;
 }
 

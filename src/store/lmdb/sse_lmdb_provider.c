@@ -11,7 +11,7 @@
 #include <apr_shm.h>
 #include <apr_strings.h>
 
-#include "store/lmdb/sse_lmdb.h"
+#include "store/lmdb/sse_lmdb_presence.h"
 
 /* Its settings: docs/directives.md, SSEStore. */
 extern const sse_store_provider_t sse_store_lmdb;
@@ -247,9 +247,9 @@ const sse_store_provider_t sse_store_lmdb = {
     report,
     advice,
     answer,
-    NULL,
-    NULL,
-    NULL,
-    NULL,
-    NULL,
+    sse_lmdb_presence_change,
+    sse_lmdb_members,
+    sse_lmdb_owners,
+    sse_lmdb_members_of,
+    sse_lmdb_members_due,
 };

@@ -108,7 +108,7 @@ static void conclude(group_t *group, int rc)
     else if (rc && group->count > 1) {
         separate(group);
     }
-    else if (rc == MDB_MAP_FULL && !first->also &&
+    else if (rc == MDB_MAP_FULL && first->pages &&
              first->full_rounds < FULL_ROUNDS - 1) {
         first->is_alone = 1;
         first->room_rounds = 0;

@@ -16,10 +16,11 @@
 #include "store/lmdb/sse_lmdb.h"
 
 /* sse_lmdb_dbs.c: the databases */
-/** @return MDB_NOTFOUND: there are none, or those of an earlier version */
+/** Those that may be missing are then 0.
+ *  @return MDB_NOTFOUND: there are none, or those of an earlier version */
 int sse_lmdb_dbs_find(MDB_txn *txn, MDB_dbi *db);
-/** In a write transaction: the databases, made if there is nothing yet, the
- *  origin then being the time, but above that id. */
+/** In a write transaction: the databases, made as far as they are missing; of a
+ *  new store the origin is the time, but above that id. */
 int sse_lmdb_dbs_open(MDB_txn *txn, MDB_dbi *db, sse_id_t above);
 /** What the state of a store that is begun, or upgraded, has of its own. */
 int sse_lmdb_state_init(sse_lmdb_state_t *state, MDB_txn *txn);

@@ -10,41 +10,29 @@
 
 #include "store/lmdb/sse_lmdb.h"
 #include "store/lmdb/sse_lmdb_inspect.h"
+#include "store/lmdb/sse_lmdb_verify.h"
 
 #define LOOK_AT_CLOCK 256 /**< entries between two looks */
 /** Snapshots with an error until it counts: one can be torn (read_begin()). */
 #define TRIES 3
 
-typedef struct {
-    sse_lmdb_t *store;
-    MDB_txn *txn;
-    sse_lmdb_state_t state;
-    const char *why;        /**< what is wrong with the entry at hand */
-    int db;                 /**< being walked */
-    apr_uint64_t n;         /**< entries of it so far */
-    size_t snapshot;        /**< number of the one it was begun in */
-    apr_uint64_t sum;       /**< of what lingers, in that snapshot */
-    sse_lmdb_owner_t owner; /**< of the channels at hand: what they sum up to */
-    size_t len;             /**< bytes of the last entry's key; 0: none yet */
-    union {
-        apr_uint64_t align;
-        char bytes[SSE_STORE_KEY_MAX + 1];
-    } last;
-} verify_t;
+typedef sse_lmdb_verify_t verify_t;
+
+#define wrong sse_lmdb_verify_wrong
+#define has   sse_lmdb_verify_has
 
 static const char *const names[SSE_DB_COUNT] = {
-    "meta", "events", "channels", "index",  "keys",   "doomed",
-    "due",  "graves", "floors",   "owners", "weights"};
+    "meta",   "events", "channels", "index",   "keys",     "doomed",  "due",
+    "graves", "floors", "owners",   "weights", "presence", "members", "marks"};
 
-/* @return MDB_CORRUPTED, for why */
-static int wrong(verify_t *v, const char *why)
+int sse_lmdb_verify_wrong(verify_t *v, const char *why)
 {
     v->why = why;
     return MDB_CORRUPTED;
 }
 
-/* Whether there is such a key. @return LMDB's code, NOTFOUND if there is not */
-static int has(verify_t *v, int db, void *data, size_t len, MDB_val *val)
+int sse_lmdb_verify_has(verify_t *v, int db, void *data, size_t len,
+                        MDB_val *val)
 {
     MDB_val key = {len, data};
 
@@ -365,10 +353,26 @@ static int filed_verify(verify_t *v, const MDB_val *key, const MDB_val *val)
 typedef int verify_fn(verify_t *v, const MDB_val *key, const MDB_val *val);
 
 /* In the order of the SSE_DB_*; NULL: any entry will do. */
-static verify_fn *const verifiers[SSE_DB_COUNT] = {
-    NULL,         event_verify,  channel_verify, entry_verify,
-    key_verify,   doomed_verify, due_verify,     grave_verify,
-    floor_verify, owner_verify,  filed_verify};
+static verify_fn *const verifiers[SSE_DB_COUNT] = {NULL,
+                                                   event_verify,
+                                                   channel_verify,
+                                                   entry_verify,
+                                                   key_verify,
+                                                   doomed_verify,
+                                                   due_verify,
+                                                   grave_verify,
+                                                   floor_verify,
+                                                   owner_verify,
+                                                   filed_verify,
+                                                   sse_lmdb_presence_verify,
+                                                   sse_lmdb_member_verify,
+                                                   sse_lmdb_mark_verify};
+
+/* One of their entries may stand for a thousand others. */
+static int is_long(int db)
+{
+    return db == SSE_DB_CHANNELS || db == SSE_DB_PRESENCE;
+}
 
 /* One entry: its key comes after the last one's, and it is sound. */
 static int step(verify_t *v, const MDB_val *key, const MDB_val *val)
@@ -431,8 +435,7 @@ static int walk_piece(verify_t *v, int *more)
     }
     rc = sse_lmdb_after(cursor, v->last.bytes, v->len, &key, &val);
     while (!rc && !(rc = step(v, &key, &val))) {
-        /* A channel may be as long as a thousand events. */
-        if ((v->db == SSE_DB_CHANNELS || !(v->n % LOOK_AT_CLOCK)) &&
+        if ((is_long(v->db) || !(v->n % LOOK_AT_CLOCK)) &&
             apr_time_now() >= until) {
             *more = 1;
             break;
@@ -474,7 +477,7 @@ sse_inspect_e sse_inspect_check(sse_inspect_t *in)
     verify_t v = {.store = in->store};
     int more, rc = piece(&v, 1, &more);
 
-    while (!rc && v.db < SSE_DB_COUNT) {
+    while (!rc && v.db < SSE_DB_COUNT && in->store->db[v.db]) {
         rc = piece(&v, 0, &more);
         if (!rc && !more) {
             ++v.db;

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod_sse: Server-Sent Events for Apache httpd.
+ * See LICENSE for the terms. */
+
+/* The databases of who is on a channel: what is in them, what is found when
+ * they are damaged, and stores that have none. */
+
+#include "presence.h"
+
+static apr_uint64_t entries(sse_store_t *store, int db)
+{
+    sse_lmdb_state_t state;
+    MDB_stat st = {0};
+    MDB_txn *txn;
+
+    if (!sse_lmdb_read_begin(LMDB(store), &txn, &state)) {
+        mdb_stat(txn, LMDB(store)->db[db], &st);
+        sse_lmdb_read_end(LMDB(store), txn);
+    }
+    return st.ms_entries;
+}
+
+/* Nothing is left of those who have gone. */
+static void test_nothing_left(apr_pool_t *pool)
+{
+    sse_store_t *store = test_store("left", "16m", pool);
+
+    did(store, joins("c", "s1", "ann", NULL));
+    is_num(entries(store, SSE_DB_PRESENCE), 1, "a channel with members");
+    is_num(entries(store, SSE_DB_MARKS), 3, "stream, user and child");
+    did(store, leaves("c", "s1", 1000, "-s1"));
+    is_num(entries(store, SSE_DB_MARKS), 4, "stream, user, person and time");
+    expired(store, "c", "s1", NULL);
+    ok(!entries(store, SSE_DB_PRESENCE) && !entries(store, SSE_DB_MEMBERS) &&
+           !entries(store, SSE_DB_MARKS),
+       "nothing is left");
+}
+
+/* Each kind of damage is found. */
+static void spoil(sse_store_t *store, int db, const void *key, apr_size_t len,
+                  const void *val, apr_size_t val_len, const char *words)
+{
+    sse_lmdb_write_t w;
+    int rc = sse_lmdb_write_begin(&w, LMDB(store));
+    const char *found;
+
+    rc = rc    ? rc
+         : val ? sse_lmdb_set(&w, db, key, len, val, val_len)
+               : sse_lmdb_del(&w, db, (void *)key, len);
+    rc = rc ? rc : mdb_txn_commit(w.txn);
+    sse_lmdb_gate_leave(LMDB(store), NULL);
+    is_num(rc, 0, "damaged");
+    found = check(store);
+    ok(strstr(found, words), words);
+    printf("# %s\n", found);
+}
+
+/* A copy of a value; the next write may move it. */
+static void value_of(sse_store_t *store, int db, void *key, apr_size_t len,
+                     void *to, apr_size_t size)
+{
+    MDB_val name = {len, key}, val;
+    sse_lmdb_state_t state;
+    MDB_txn *txn;
+
+    if (!sse_lmdb_read_begin(LMDB(store), &txn, &state)) {
+        if (!mdb_get(txn, LMDB(store)->db[db], &name, &val)) {
+            memcpy(to, val.mv_data, val.mv_size < size ? val.mv_size : size);
+        }
+        sse_lmdb_read_end(LMDB(store), txn);
+    }
+}
+
+static void test_damage(apr_pool_t *pool)
+{
+    sse_store_t *store = test_store("damage", "16m", pool);
+    unsigned char key[16], buf[16], mark[25] = {SSE_MARK_DUE, 0};
+    unsigned char owner[2 + 5 + 16] = {
+        SSE_MARK_OWNER, 5, 'c', 'h', 'i', 'l', 'd'};
+    sse_lmdb_presence_t on, more;
+    char member[512];
+
+    did(store, joins("c", "s1", "ann", NULL));
+    did(store, joins("c", "s2", "ann", NULL));
+    value_of(store, SSE_DB_PRESENCE, (void *)"c", 1, &on, sizeof(on));
+    more = on;
+    more.streams++;
+    spoil(store, SSE_DB_PRESENCE, "c", 1, &more, sizeof(more),
+          "presence has a channel that has not as many members");
+    more = on;
+    more.users++;
+    spoil(store, SSE_DB_PRESENCE, "c", 1, &more, sizeof(more),
+          "presence has a channel that has not as many users");
+    more = on;
+    more.number += 1000;
+    spoil(store, SSE_DB_PRESENCE, "c", 1, &more, sizeof(more),
+          "presence has a number that was never given");
+    spoil(store, SSE_DB_PRESENCE, "c", 1, NULL, 0,
+          "members has a member of which its channel does not know");
+    spoil(store, SSE_DB_PRESENCE, "c", 1, "x", 1,
+          "presence has a channel that is none");
+    spoil(store, SSE_DB_MARKS, mark, sizeof(mark), "", 0, "presence has");
+    spoil(store, SSE_DB_PRESENCE, "c", 1, &on, sizeof(on),
+          "marks has a mark without its member");
+    spoil(store, SSE_DB_MARKS, mark, sizeof(mark) - 1, "", 0,
+          "marks has a mark that is none");
+    spoil(store, SSE_DB_MARKS, mark, sizeof(mark) - 1, NULL, 0, "marks has");
+    memset(mark + 1, 0, sizeof(mark) - 1);
+    spoil(store, SSE_DB_MARKS, mark, sizeof(mark), NULL, 0, "sound");
+    sse_lmdb_pair_set(mark + 9, on.number, on.number + 1);
+    spoil(store, SSE_DB_MARKS, mark, sizeof(mark), "", 0,
+          "marks has a mark that its member has not");
+    spoil(store, SSE_DB_MARKS, mark, sizeof(mark), NULL, 0, "sound");
+    mark[0] = SSE_MARK_PERSON;
+    sse_lmdb_pair_set(mark + 1, on.number, 9);
+    sse_lmdb_pair_set(buf, on.number + 1, 0);
+    memcpy(mark + 17, buf, 8);
+    spoil(store, SSE_DB_MARKS, mark, sizeof(mark), "", 0,
+          "marks has a mark that its member has not");
+    spoil(store, SSE_DB_MARKS, mark, sizeof(mark), NULL, 0, "sound");
+    sse_lmdb_pair_set(owner + 7, on.number, on.number + 1);
+    spoil(store, SSE_DB_MARKS, owner, sizeof(owner), NULL, 0,
+          "members has a member that lacks a mark");
+    sse_lmdb_pair_set(key, on.number, on.number + 1);
+    value_of(store, SSE_DB_MEMBERS, key, sizeof(key), member, sizeof(member));
+    ok(member[0] == 7, "a member");
+    spoil(store, SSE_DB_MEMBERS, key, sizeof(key), member, 50,
+          "presence has a channel that has not as many members");
+    spoil(store, SSE_DB_MEMBERS, key, sizeof(key), NULL, 0,
+          "presence has a channel that has not as many members");
+}
+
+int main(void)
+{
+    static void (*const tests[])(apr_pool_t *) = {test_nothing_left,
+                                                  test_damage};
+    apr_size_t i;
+
+    test_begin();
+    for (i = 0; i < sizeof(tests) / sizeof(tests[0]); ++i) {
+        apr_pool_t *pool = test_pool();
+
+        tests[i](pool);
+        apr_pool_destroy(pool);
+    }
+    return test_end();
+}
