@@ -40,6 +40,7 @@ static int sse_start(request_rec *r, sse_ready_fn *ready, void *baton)
     if (sse_start_plan(&plan, NULL, 0, NULL, SSE_REPLAY_NONE) != APR_SUCCESS) {
         return HTTP_SERVICE_UNAVAILABLE;
     }
+    sse_start_join(&plan, r);
     sse_open_opts(r, &plan.opts);
     plan.format = &sse_format_sse;
     plan.channels = "-";

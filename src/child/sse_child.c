@@ -11,6 +11,7 @@
 #include "child/sse_parent.h"
 #include "config/sse_config.h"
 #include "hub/sse_hub.h"
+#include "hub/sse_presence.h"
 #include "loop/sse_loop.h"
 #include "loop/sse_broadcast.h"
 #include "loop/sse_workers.h"
@@ -64,6 +65,11 @@ static apr_status_t stop_loop(void *baton)
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, child->server,
                      "a module's callback for the end or beginning of a stream "
                      "does not return; leaving without it");
+        break;
+    case SSE_WORKERS_PRESENCE:
+        ap_log_error(APLOG_MARK, APLOG_DEBUG, 0, child->server,
+                     "the store takes long for who is on a channel; leaving "
+                     "without it");
         break;
     case SSE_WORKERS_OWN:
     default:
@@ -128,6 +134,7 @@ static apr_status_t open_hub(child_t *child, apr_pool_t *pool)
                     query(AP_MPMQ_IS_THREADED) ? NULL : may_stay);
     sse_ended_init(child->server, child->loop, parent->ended, child->born,
                    child->is_counted);
+    sse_presence_init(store, child->loop, child->server);
     sse_crash_init(child->server, sse_store_private_dir(parent->conf), pool);
     rv = sse_hub_create(&child->hub, child->loop, store, parent->appended,
                         child->server, pool);
@@ -217,7 +224,9 @@ void sse_child_stopping(apr_pool_t *pchild, int graceful)
         return;
     }
     sse_leave_begin(graceful ? SSE_LEAVE_GRACEFUL : SSE_LEAVE_AT_ONCE);
-    for (; left > 0 && sse_leave_count(); left -= STEP) {
+    /* Members that have not left by then are claimed by the next start. */
+    for (; left > 0 && (sse_leave_count() || sse_presence_is_busy());
+         left -= STEP) {
         apr_sleep(STEP);
     }
 }

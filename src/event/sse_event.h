@@ -65,6 +65,11 @@ apr_size_t sse_event_write(const sse_fields_t *fields, char *buf);
 /** Whether the bytes are UTF-8 as RFC 3629 has it. */
 int sse_utf8_valid(const char *ptr, apr_size_t len);
 
+/** Copy bytes, with U+FFFD for each that is no part of a character.
+ *  @param out room for 3 * len bytes
+ *  @return the bytes written */
+apr_size_t sse_utf8_replace(const char *ptr, apr_size_t len, char *out);
+
 /** An incremental reader of text/event-stream.  Lives in its pool. */
 typedef struct sse_reader_t sse_reader_t;
 

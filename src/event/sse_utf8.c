@@ -84,3 +84,25 @@ int sse_utf8_valid(const char *ptr, apr_size_t len)
     }
     return 1;
 }
+
+apr_size_t sse_utf8_replace(const char *ptr, apr_size_t len, char *out)
+{
+    const unsigned char *p = (const unsigned char *)ptr;
+    const unsigned char *end = p + len;
+    char *to = out;
+    int n;
+
+    while (p < end) {
+        n = *p < 0x80 ? 1 : sse_utf8_length(p, end);
+        if (n == 0) {
+            memcpy(to, "\xEF\xBF\xBD", 3);
+            to += 3;
+            ++p;
+            continue;
+        }
+        memcpy(to, p, (apr_size_t)n);
+        to += n;
+        p += n;
+    }
+    return (apr_size_t)(to - out);
+}

@@ -39,6 +39,7 @@ typedef struct sse_member_t {
     sse_id_t since; /* events up to this one are not for it */
     sse_id_t lost;  /* up to here, what is missing of its history is known */
     sse_id_t again; /* it was added once more, with that as since; or 0 */
+    struct sse_presence_entry_t *presence; /* NULL: none */
     SLIST_ENTRY(sse_member_t) next;
     int is_inner; /* part of the subscription's memory */
     apr_size_t len;

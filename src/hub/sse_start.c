@@ -9,8 +9,7 @@
 #include <string.h>
 
 #include "config/sse_config.h"
-#include "hub/sse_hub_private.h"
-#include "hub/sse_subscription.h"
+#include "hub/sse_subscription_private.h"
 
 APLOG_USE_MODULE(sse);
 
@@ -67,8 +66,8 @@ static apr_status_t find_after(sse_hub_t *hub, const char *text,
     return rv;
 }
 
-static apr_status_t find(sse_hub_t *hub, const char *last_id, int replay,
-                         sse_start_t *start)
+apr_status_t sse_start_find(sse_hub_t *hub, const char *last_id, int replay,
+                            sse_start_t *start)
 {
     apr_interval_time_t waited;
     apr_status_t rv;
@@ -83,24 +82,30 @@ static apr_status_t find(sse_hub_t *hub, const char *last_id, int replay,
     }
 }
 
-apr_status_t sse_start_plan(sse_stream_plan_t *plan, const sse_slice_t *keys,
-                            int n, const char *last_id, int replay)
+apr_status_t sse_start_complain(sse_hub_t *hub, apr_status_t rv)
 {
     static sse_complaint_t complaint;
-    sse_hub_t *hub = sse_hub();
-    sse_start_t start = {keys, n, 0, 0, NULL};
-    apr_status_t rv = find(hub, last_id, replay, &start);
 
-    if (rv == APR_SUCCESS) {
-        plan->now = n && !last_id && replay == SSE_REPLAY_NONE ? start.upto : 0;
-        plan->source = &sse_subscription_source;
-        plan->baton = sse_subscription_create(hub, &start);
-    }
-    else if (sse_complain_is_due(&complaint)) {
+    if (rv != APR_SUCCESS && sse_complain_is_due(&complaint)) {
         ap_log_error(APLOG_MARK, APLOG_ERR, SSE_HUB_LOGGED(rv), hub->server,
                      "cannot read the store, and subscribers are refused: %s.  "
                      "Not logged again for a minute",
                      sse_store_advice(hub->store, rv));
     }
     return rv;
+}
+
+apr_status_t sse_start_plan(sse_stream_plan_t *plan, const sse_slice_t *keys,
+                            int n, const char *last_id, int replay)
+{
+    sse_hub_t *hub = sse_hub();
+    sse_start_t start = {keys, n, 0, 0, NULL, NULL, NULL, 0};
+    apr_status_t rv = sse_start_find(hub, last_id, replay, &start);
+
+    if (rv == APR_SUCCESS) {
+        plan->now = n && !last_id && replay == SSE_REPLAY_NONE ? start.upto : 0;
+        plan->source = &sse_subscription_source;
+        plan->baton = sse_subscription_create(hub, &start);
+    }
+    return sse_start_complain(hub, rv);
 }

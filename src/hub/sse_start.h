@@ -29,4 +29,20 @@
 apr_status_t sse_start_plan(sse_stream_plan_t *plan, const sse_slice_t *keys,
                             int n, const char *last_id, int replay);
 
+/** Have the stream's client be a member of its channels, where its location
+ *  wants that (sse_presence.h).  After sse_start_plan(). */
+void sse_start_join(const sse_stream_plan_t *plan, request_rec *r);
+
+/**
+ * Follow the comings and goings on these channels instead of their events:
+ * first who is there, an event "presence" for each, then "join" and "leave".  A
+ * client that comes back gets what it has missed; one whose id is lost is told
+ * of a gap, and of who is there.
+ * @param plan in: format; out: source and baton
+ * @return as sse_start_plan(); APR_ENOTIMPL: the store knows no presence
+ */
+apr_status_t sse_start_presence(sse_stream_plan_t *plan,
+                                const sse_slice_t *keys, int n,
+                                const char *last_id);
+
 #endif /* SSE_START_H */

@@ -65,17 +65,40 @@ sse_subscription_t *sse_subscription_create(sse_hub_t *hub,
         sub->gap = start->after ? start->after : 1;
     }
     sub->is_free = !start->n;
+    sub->is_whole = start->is_whole;
+    sub->first = start->first;
     room = (char *)sub + APR_ALIGN_DEFAULT(sizeof(*sub));
     for (i = 0; i < start->n; ++i) {
-        sse_members_add(&sub->members, sub, start->keys[i], 0, room);
+        sse_members_add(&sub->members, sub, start->keys[i],
+                        start->since ? start->since[i] : 0, room);
         room += sse_members_size(start->keys[i]);
     }
     return sub;
 }
 
+void sse_subscription_set_who(sse_subscription_t *sub, sse_presence_who_t *who)
+{
+    sub->who = who;
+}
+
+void sse_subscription_join(sse_subscription_t *sub, sse_member_t *member)
+{
+    sse_slice_t key = sse_members_key(member);
+
+    sse_hub_join(sub->hub, key, &member->link);
+    if (sub->who) {
+        member->presence =
+            sse_presence_join(sub->who, sse_stream_id(sub->stream), key);
+    }
+}
+
+/* Its stream is open, or was. */
 void sse_subscription_remove(sse_subscription_t *sub, sse_member_t *member)
 {
     sse_hub_leave(sub->hub, &member->link);
+    if (member->presence) {
+        sse_presence_leave(member->presence, sse_stream_reason(sub->stream));
+    }
     sse_members_remove(&sub->members, member);
 }
 
@@ -121,6 +144,11 @@ void sse_subscription_push_gap(sse_subscription_t *sub, sse_id_t oldest,
     sse_gap_t gap = {sub->lost ? sub->lost : after, oldest, id};
     sse_buf_t *buf;
 
+    if (sub->is_whole) {
+        sub->gap = 0;
+        end(sub);
+        return;
+    }
     apr_snprintf(after, sizeof(after), "%" APR_UINT64_T_FMT, sub->gap);
     buf = sse_stream_format(sub->stream)->gap(&gap);
     sub->gap = 0;

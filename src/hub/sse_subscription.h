@@ -30,6 +30,7 @@
 
 #include "hub/sse_channels.h"
 #include "hub/sse_hub.h"
+#include "hub/sse_presence.h"
 #include "stream/sse_stream.h"
 
 typedef struct sse_subscription_t sse_subscription_t;
@@ -42,12 +43,21 @@ typedef struct {
     sse_id_t upto;    /**< the newest id as the request came */
     const char *lost; /**< NULL, or if events after that are gone: the id as the
                            client gave it, for the gap to be told */
+    const sse_id_t *since; /**< NULL, or for each key the id up to which its
+                                events are not for this client */
+    sse_buf_t *first;      /**< NULL, or what it is sent before all others; a
+                                reference that is taken over */
+    int is_whole;          /**< its client must miss nothing: instead of telling
+                                a gap, end the stream, for it to begin anew */
 } sse_start_t;
 
 /** Request thread: a subscription, for sse_subscription_source to own.  Copies
  *  what start points to. */
 sse_subscription_t *sse_subscription_create(sse_hub_t *hub,
                                             const sse_start_t *start);
+
+/** Request thread: whose it is, for sse_presence.h.  Takes a reference over. */
+void sse_subscription_set_who(sse_subscription_t *sub, sse_presence_who_t *who);
 
 /** The source of streams whose baton is a subscription. */
 extern const sse_source_t sse_subscription_source;

@@ -137,7 +137,7 @@ static void apply(sse_subscription_t *sub, change_t *change)
     else if (change->add) {
         member = sse_members_add(&sub->members, sub, key, change->since, NULL);
         if (sub->stream) { /* else on_attached() will */
-            sse_hub_join(sub->hub, sse_members_key(member), &member->link);
+            sse_subscription_join(sub, member);
             push_missed(sub, member);
         }
     }

@@ -39,12 +39,18 @@ struct sse_subscription_t {
     sse_id_t gap;   /* after it a gap is yet to be told; 0: none */
     char *lost;     /* that id as the client gave it; malloc'ed, or NULL */
     int has_been_live;
-    int is_skipping; /* it leaves out what has waited too long */
-    int is_free;     /* const: it stays open without a channel */
+    int is_skipping;         /* it leaves out what has waited too long */
+    int is_free;             /* const: it stays open without a channel */
+    int is_whole;            /* const: it ends where it would tell a gap */
+    sse_buf_t *first;        /* to be sent when it is attached, or NULL */
+    sse_presence_who_t *who; /* const; NULL: no member of its channels */
     sse_members_t members;
 };
 
 void sse_subscription_transit(sse_subscription_t *sub, sse_sub_state_e state);
+
+/** It has its stream now: join a channel that it has. */
+void sse_subscription_join(sse_subscription_t *sub, sse_member_t *member);
 
 /** Leave a channel. */
 void sse_subscription_remove(sse_subscription_t *sub, sse_member_t *member);
@@ -75,6 +81,15 @@ void sse_subscription_find_deletions(sse_subscription_t *sub, sse_id_t after);
 
 /** Send an id without an event, for the client to come back with. */
 void sse_subscription_push_id(sse_subscription_t *sub, sse_id_t id);
+
+/** Request thread: where a subscription to start->keys begins, see
+ *  sse_start_plan().  Waits for a store that is just being opened. */
+apr_status_t sse_start_find(sse_hub_t *hub, const char *last_id, int replay,
+                            sse_start_t *start);
+
+/** Request thread: log, once a minute, that the store cannot be read.
+ *  @return rv */
+apr_status_t sse_start_complain(sse_hub_t *hub, apr_status_t rv);
 
 /** What one reading found, held back until it is known whether a gap has to be
  *  told first. */

@@ -265,6 +265,9 @@ static void on_drained(sse_stream_t *stream, void *baton)
         }
     }
     sse_subscription_tell_gap(sub);
+    if (sub->state == SSE_SUB_ENDED) {
+        return;
+    }
     sse_subscription_transit(sub, SSE_SUB_LIVE);
     sub->has_been_live = 1;
     sub->is_skipping = 0;
@@ -278,7 +281,12 @@ static void on_attached(sse_stream_t *stream, void *baton)
     sub->stream = stream;
     SLIST_FOREACH(member, &sub->members.list, next)
     {
-        sse_hub_join(sub->hub, sse_members_key(member), &member->link);
+        sse_subscription_join(sub, member);
+    }
+    if (sub->first) {
+        sse_stream_push(stream, sub->first, SSE_PUSH_ALWAYS);
+        sse_buf_release(sub->first);
+        sub->first = NULL;
     }
     sse_subscription_transit(sub, SSE_SUB_HISTORY);
     sse_subscription_look_back(sub);
@@ -309,6 +317,10 @@ static void on_ended(sse_stream_t *stream, void *baton)
     while (!SLIST_EMPTY(&sub->members.list)) {
         sse_subscription_remove(sub, SLIST_FIRST(&sub->members.list));
     }
+    if (sub->first) {
+        sse_buf_release(sub->first);
+    }
+    sse_presence_release(sub->who);
     free(sub->lost);
     free(sub);
 }

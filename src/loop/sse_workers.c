@@ -48,6 +48,7 @@ void sse_workers_init(int most)
     init(&kinds[SSE_WORKERS_CRASH], 1);
     init(&kinds[SSE_WORKERS_OWN], OWN_THREADS);
     init(&kinds[SSE_WORKERS_LOG], 1);
+    init(&kinds[SSE_WORKERS_PRESENCE], 1);
 }
 
 /* The signal handler that stops a prefork child takes the lock, too; and new

@@ -35,6 +35,7 @@ typedef enum {
     SSE_WORKERS_OWN,   /**< hooks and cleanups of requests and connections
                             that end, the store's housekeeping */
     SSE_WORKERS_LOG,   /**< the loop's log lines */
+    SSE_WORKERS_PRESENCE, /**< who is on a channel, on its way to the store */
     SSE_WORKERS_KINDS
 } sse_workers_e;
 

@@ -46,6 +46,11 @@ sse_close_reason_e sse_stream_reason(const sse_stream_t *stream)
     return sse_atomic_load(&stream->reason);
 }
 
+const char *sse_stream_id(const sse_stream_t *stream)
+{
+    return stream->notes->id;
+}
+
 server_rec *sse_stream_server(const sse_stream_t *stream)
 {
     return stream->server;

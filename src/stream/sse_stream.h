@@ -121,6 +121,9 @@ sse_close_reason_e sse_stream_reason(const sse_stream_t *stream);
  *  as of sse_stream_push().  Any thread. */
 apr_status_t sse_stream_ended_status(const sse_stream_t *stream);
 
+/** Its id, as logs have it.  loop, while it is open. */
+const char *sse_stream_id(const sse_stream_t *stream);
+
 /** The host it belongs to.  Any thread. */
 server_rec *sse_stream_server(const sse_stream_t *stream);
 

@@ -295,6 +295,27 @@ const sse_format_t *sse_stream_format(const sse_stream_t *stream)
     return stream->format ? stream->format : &sse_format_sse;
 }
 
+const char *sse_stream_id(const sse_stream_t *stream) { return "stream"; }
+
+sse_close_reason_e sse_stream_reason(const sse_stream_t *stream)
+{
+    return SSE_CLOSE_NONE;
+}
+
+/* -- Presence: nobody is a member ------------------------------------------ */
+
+sse_presence_entry_t *sse_presence_join(sse_presence_who_t *who,
+                                        const char *stream, sse_slice_t key)
+{
+    return NULL;
+}
+
+void sse_presence_leave(sse_presence_entry_t *entry, sse_close_reason_e reason)
+{
+}
+
+void sse_presence_release(sse_presence_who_t *who) {}
+
 void sse_stream_poke(sse_stream_t *stream) { stream->is_poked = 1; }
 
 void *sse_stream_source(const sse_stream_t *stream) { return stream->sub; }

@@ -63,6 +63,30 @@ static const char *last_event_id(request_rec *r)
     return id ? apr_pstrndup(r->pool, id, LAST_ID_MAX) : NULL;
 }
 
+/* -- Presence: who is on the channels -------------------------------------- */
+
+static int asks_for_presence(const request_rec *r)
+{
+    static const char name[] = "presence";
+    const char *p = r->args, *end;
+
+    for (; p && *p; p = *end ? end + 1 : end) {
+        end = p + strcspn(p, "&");
+        if (strcspn(p, "=&") == sizeof(name) - 1 &&
+            !memcmp(p, name, sizeof(name) - 1)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static int answer_no_presence(request_rec *r)
+{
+    return sse_reply_error(r, HTTP_NOT_FOUND,
+                           "who is on this channel cannot be seen; SSEPresence "
+                           "On in the server's configuration allows it");
+}
+
 /* -- The request ----------------------------------------------------------- */
 
 static const char *names_of(request_rec *r, const apr_array_header_t *channels)
@@ -122,6 +146,21 @@ static int answer_unavailable(request_rec *r, const char *why)
     return sse_reply_error(r, HTTP_SERVICE_UNAVAILABLE, "%s", why);
 }
 
+static apr_status_t make_plan(request_rec *r, sse_stream_plan_t *plan,
+                              const sse_slice_t *keys, int n)
+{
+    apr_status_t rv;
+
+    if (asks_for_presence(r)) {
+        return sse_start_presence(plan, keys, n, last_event_id(r));
+    }
+    rv = sse_start_plan(plan, keys, n, last_event_id(r), sse_conf_replay(r));
+    if (rv == APR_SUCCESS) {
+        sse_start_join(plan, r);
+    }
+    return rv;
+}
+
 static int subscribe(request_rec *r, const apr_array_header_t *channels)
 {
     sse_stream_plan_t plan = {0};
@@ -132,13 +171,12 @@ static int subscribe(request_rec *r, const apr_array_header_t *channels)
     for (i = 0; i < channels->nelts; ++i) {
         keys[i] = APR_ARRAY_IDX(channels, i, sse_channel_t).key;
     }
-    if (sse_start_plan(&plan, keys, channels->nelts, last_event_id(r),
-                       sse_conf_replay(r)) != APR_SUCCESS) {
+    plan.format = &sse_format_sse;
+    if (make_plan(r, &plan, keys, channels->nelts) != APR_SUCCESS) {
         return answer_unavailable(r, "the event store cannot be read now; try "
                                      "again");
     }
     sse_open_opts(r, &plan.opts);
-    plan.format = &sse_format_sse;
     plan.channels = names_of(r, channels);
     plan.can_poll = 1;
     return answer_refused(r, sse_open_run(r, &plan));
@@ -163,6 +201,9 @@ int sse_handler_subscribe(request_rec *r)
     if (!sse_hub()) {
         return answer_unavailable(r, "the event store is not open in this "
                                      "server; its error log says why");
+    }
+    if (asks_for_presence(r) && sse_conf_presence(r) != SSE_PRESENCE_ON) {
+        return answer_no_presence(r);
     }
     if (r->header_only && sse_open_is_misdirected(r)) {
         return answer_misdirected(r);

@@ -15,18 +15,70 @@
 #include "config/sse_config.h"
 #include "http/sse_front.h"
 #include "http/sse_reply.h"
+#include "hub/sse_hub.h"
+#include "hub/sse_presence.h"
 #include "shared/sse_counters.h"
 
 /* -- The handler ----------------------------------------------------------- */
 
+/* The first value of that name in the query, decoded; NULL: none. */
+static const char *from_query(request_rec *r, const char *name)
+{
+    const char *p = r->args, *end;
+    apr_size_t len = strlen(name);
+    char *value;
+
+    for (; p && *p; p = *end ? end + 1 : end) {
+        end = p + strcspn(p, "&");
+        if (!strncmp(p, name, len) && p[len] == '=') {
+            value = apr_pstrmemdup(r->pool, p + len + 1,
+                                   (apr_size_t)(end - p) - len - 1);
+            return ap_unescape_urlencoded(value) == OK ? value : "";
+        }
+    }
+    return NULL;
+}
+
+static int answer_channel(request_rec *r, const char *name)
+{
+    sse_room_t room = {0};
+    sse_slice_t key, json;
+    sse_id_t last;
+    apr_status_t rv;
+    int status;
+
+    if (!sse_hub_key(r->server, name, r->pool, &key)) {
+        return sse_reply_error(r, HTTP_BAD_REQUEST,
+                               "a channel's name must be 1 to %d bytes of "
+                               "UTF-8 without control characters",
+                               SSE_CHANNEL_MAX);
+    }
+    rv = sse_hub() ? sse_presence_document(key, &room, &json, &last)
+                   : APR_ENOTIMPL;
+    if (rv == APR_SUCCESS) {
+        status = sse_reply_json(
+            r, HTTP_OK, apr_pstrmemdup(r->pool, json.ptr, json.len), json.len);
+    }
+    else {
+        status = sse_reply_error(r, HTTP_SERVICE_UNAVAILABLE,
+                                 "the event store cannot tell who is on a "
+                                 "channel; the server's error log says why");
+    }
+    sse_room_free(&room);
+    return status;
+}
+
 static int answer(request_rec *r)
 {
-    const char *json;
+    const char *json, *channel = from_query(r, "channel");
 
     if (r->method_number != M_GET) {
         apr_table_setn(r->err_headers_out, "Allow", "GET, HEAD");
         return sse_reply_error(r, HTTP_METHOD_NOT_ALLOWED,
                                "the status can only be read");
+    }
+    if (channel) {
+        return answer_channel(r, channel);
     }
     json = apr_psprintf(
         r->pool,

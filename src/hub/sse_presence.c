@@ -1,0 +1,497 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod_sse: Server-Sent Events for Apache httpd.
+ * See LICENSE for the terms. */
+
+/* The queue of changes, and the worker that commits them. */
+
+#include "hub/sse_presence.h"
+
+#include <apr_strings.h>
+#include <httpd.h>
+#include <http_log.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "hub/sse_presence_private.h"
+#include "loop/sse_complain.h"
+#include "loop/sse_workers.h"
+#include "notify/sse_ended.h"
+#include "notify/sse_notes.h"
+#include "process/sse_leave.h"
+#include "sse_atomic.h"
+
+APLOG_USE_MODULE(sse);
+
+/* Batches follow each other at this distance, so that what comes meanwhile is
+ * one transaction, and one wake-up of all children. */
+#define BATCH_TIME apr_time_from_msec(5)
+/* How soon to try again what the store did not take. */
+#define RETRY_MSEC 500
+/* Who waits in another child: how long after his time this one looks, so that
+ * not all do. */
+#define OTHERS_MSEC 100
+/* The longest between two looks while somebody waits. */
+#define LOOK_MSEC 30000
+
+/* How far an entry is. */
+typedef enum {
+    JOINING, /* its join is in the queue, or being committed */
+    JOINED,  /* the store has it as a member; in no queue */
+    LEAVING  /* as JOINING, its leaving */
+} state_e;
+
+struct sse_presence_entry_t {
+    TAILQ_ENTRY(sse_presence_entry_t) link; /* lock */
+    state_e state;                          /* lock */
+    int is_queued;                          /* lock: not being committed */
+    int has_left;              /* lock: it is to leave when it has joined */
+    const char *reason;        /* lock, const once it has left */
+    apr_interval_time_t grace; /* likewise */
+    apr_time_t left;           /* likewise */
+    sse_presence_who_t *who;   /* const, a reference */
+    apr_time_t since;          /* const */
+    char stream[40];           /* const: the stream's id */
+    apr_size_t len;
+    char key[]; /* const: the channel's */
+};
+
+static struct {
+    sse_store_t *store;   /* const after child_init; NULL: none has presence */
+    sse_loop_t *loop;     /* const */
+    server_rec *server;   /* const */
+    sse_slice_t owner;    /* const: this child */
+    pthread_mutex_t lock; /* a leaf */
+    TAILQ_HEAD(, sse_presence_entry_t) queue; /* lock */
+    int is_posted;        /* lock: the job waits for its worker, or runs */
+    int is_failing;       /* lock: the store did not take the last batch */
+    int must_claim;       /* lock: a child has ended */
+    int must_look;        /* lock: somebody's time of grace may be over */
+    apr_time_t due;       /* lock: when to look for that; 0: nobody waits */
+    apr_uint32_t changes; /* atomic: entries that are not committed */
+    apr_time_t last;      /* worker: when a batch was committed */
+    int has_no_room;      /* worker: for those who join */
+    sse_job_t job;
+    sse_task_t timer_task;
+    uv_timer_t timer; /* loop: to try again, or to look */
+    sse_complaint_t complaint;
+} self = {.lock = PTHREAD_MUTEX_INITIALIZER,
+          .queue = TAILQ_HEAD_INITIALIZER(self.queue)};
+
+int sse_presence_is_known(void) { return self.store != NULL; }
+
+int sse_presence_is_busy(void) { return sse_atomic_load(&self.changes) != 0; }
+
+/* -- The queue ------------------------------------------------------------- */
+
+/* Have the worker look at what there is, unless it does already.  While the
+ * store takes nothing, the timer does that. */
+static void wake(int is_retry)
+{
+    int is_posted;
+
+    pthread_mutex_lock(&self.lock);
+    is_posted = self.is_posted || (self.is_failing && !is_retry);
+    self.is_posted |= !is_posted;
+    pthread_mutex_unlock(&self.lock);
+    if (!is_posted &&
+        sse_workers_try(SSE_WORKERS_PRESENCE, &self.job) != APR_SUCCESS) {
+        pthread_mutex_lock(&self.lock);
+        self.is_posted = 0;
+        self.is_failing = 1;
+        pthread_mutex_unlock(&self.lock);
+        sse_loop_post(self.loop, &self.timer_task);
+    }
+}
+
+/* Under the lock. */
+static void put(sse_presence_entry_t *entry, state_e state)
+{
+    entry->state = state;
+    entry->is_queued = 1;
+    TAILQ_INSERT_TAIL(&self.queue, entry, link);
+}
+
+static void destroy(sse_presence_entry_t *entry)
+{
+    sse_presence_release(entry->who);
+    free(entry);
+}
+
+sse_presence_entry_t *sse_presence_join(sse_presence_who_t *who,
+                                        const char *stream, sse_slice_t key)
+{
+    sse_presence_entry_t *entry = calloc(1, sizeof(*entry) + key.len);
+
+    if (!entry) {
+        abort();
+    }
+    entry->who = sse_presence_acquire(who);
+    entry->since = apr_time_now();
+    apr_cpystrn(entry->stream, stream, sizeof(entry->stream));
+    entry->len = key.len;
+    memcpy(entry->key, key.ptr, key.len);
+    sse_atomic_add(&self.changes, 1);
+    pthread_mutex_lock(&self.lock);
+    put(entry, JOINING);
+    pthread_mutex_unlock(&self.lock);
+    wake(0);
+    return entry;
+}
+
+/* Under the lock.  Who comes and goes while the store takes nothing was never
+ * there: the queue does not grow.  @return whether it is gone */
+static int leave(sse_presence_entry_t *entry)
+{
+    if (entry->state == JOINED) {
+        sse_atomic_add(&self.changes, 1);
+        put(entry, LEAVING);
+    }
+    else if (entry->is_queued && self.is_failing) {
+        TAILQ_REMOVE(&self.queue, entry, link);
+        sse_atomic_sub(&self.changes, 1);
+        return 1;
+    }
+    entry->has_left = 1;
+    return 0;
+}
+
+void sse_presence_leave(sse_presence_entry_t *entry, sse_close_reason_e reason)
+{
+    int is_gone;
+
+    pthread_mutex_lock(&self.lock);
+    entry->left = apr_time_now();
+    entry->reason =
+        sse_close_name(reason == SSE_CLOSE_NONE ? SSE_CLOSE_SERVER : reason);
+    entry->grace = sse_presence_grace(&entry->who->settings, reason);
+    is_gone = leave(entry);
+    pthread_mutex_unlock(&self.lock);
+    if (is_gone) {
+        destroy(entry);
+    }
+    wake(0);
+}
+
+/* -- A batch --------------------------------------------------------------- */
+
+typedef struct {
+    int n;
+    sse_presence_entry_t *entries[SSE_PRESENCE_BATCH];
+    sse_presence_t changes[SSE_PRESENCE_BATCH];
+} batch_t;
+
+/* Where there is no room for more members, those who leave make some. */
+static void take(batch_t *batch)
+{
+    sse_presence_entry_t *entry, *next;
+
+    batch->n = 0;
+    pthread_mutex_lock(&self.lock);
+    for (entry = TAILQ_FIRST(&self.queue);
+         entry && batch->n < SSE_PRESENCE_BATCH; entry = next) {
+        next = TAILQ_NEXT(entry, link);
+        if (entry->state == LEAVING || !self.has_no_room) {
+            TAILQ_REMOVE(&self.queue, entry, link);
+            entry->is_queued = 0;
+            batch->entries[batch->n++] = entry;
+        }
+    }
+    pthread_mutex_unlock(&self.lock);
+}
+
+static void put_back(batch_t *batch)
+{
+    sse_presence_entry_t *entry;
+
+    pthread_mutex_lock(&self.lock);
+    while (batch->n > 0) {
+        entry = batch->entries[--batch->n];
+        entry->is_queued = 1;
+        TAILQ_INSERT_HEAD(&self.queue, entry, link);
+    }
+    pthread_mutex_unlock(&self.lock);
+}
+
+static void fill(const sse_presence_entry_t *entry, sse_presence_t *change,
+                 apr_pool_t *pool)
+{
+    const sse_presence_who_t *who = entry->who;
+    int leaves = entry->state == LEAVING;
+
+    memset(change, 0, sizeof(*change));
+    change->what = leaves ? SSE_PRESENCE_LEAVE : SSE_PRESENCE_JOIN;
+    change->channel = (sse_slice_t){entry->key, entry->len};
+    change->stream = sse_slice(entry->stream);
+    change->person = who->person;
+    change->user = who->user;
+    change->owner = self.owner;
+    change->text = who->text;
+    change->since = entry->since;
+    change->grace = leaves ? entry->grace : 0;
+    change->event =
+        sse_presence_event(&who->settings, change->channel, change->stream,
+                           who->user, leaves ? entry->left : entry->since,
+                           leaves ? entry->reason : NULL, pool);
+}
+
+/* Under the lock: somebody waits until then. */
+static void wait_until(apr_time_t due)
+{
+    if (!self.due || due < self.due) {
+        self.due = due;
+    }
+}
+
+/* @return whether the entry is done with */
+static int settle(sse_presence_entry_t *entry, const sse_presence_t *change)
+{
+    sse_atomic_sub(&self.changes, 1);
+    if (change->outcome == SSE_PRESENCE_WAITS) {
+        wait_until(apr_time_now() + change->grace);
+    }
+    if (entry->state == LEAVING) {
+        return 1;
+    }
+    if (entry->has_left) {
+        sse_atomic_add(&self.changes, 1);
+        put(entry, LEAVING);
+    }
+    else {
+        entry->state = JOINED;
+    }
+    return 0;
+}
+
+static void finish(batch_t *batch)
+{
+    sse_presence_entry_t *entry;
+    const sse_presence_t *change;
+    int i, leaves, is_done;
+
+    for (i = 0; i < batch->n; ++i) {
+        entry = batch->entries[i];
+        change = &batch->changes[i];
+        leaves = change->what == SSE_PRESENCE_LEAVE;
+        sse_presence_tell(change, entry->who->settings.route, change->stream,
+                          leaves ? entry->left : entry->since);
+        pthread_mutex_lock(&self.lock);
+        is_done = settle(entry, change);
+        pthread_mutex_unlock(&self.lock);
+        if (is_done) {
+            destroy(entry);
+        }
+    }
+}
+
+/* Those who follow at once wait for each other. */
+static void keep_distance(void)
+{
+    apr_interval_time_t since = apr_time_now() - self.last;
+
+    if (since >= 0 && since < BATCH_TIME && sse_leave_how() == SSE_STAY) {
+        apr_sleep(BATCH_TIME - since);
+    }
+}
+
+static apr_status_t commit_batch(batch_t *batch)
+{
+    apr_pool_t *pool;
+    apr_status_t rv;
+    int i;
+
+    apr_pool_create(&pool, NULL);
+    apr_pool_tag(pool, "sse_presence");
+    for (i = 0; i < batch->n; ++i) {
+        fill(batch->entries[i], &batch->changes[i], pool);
+    }
+    rv = sse_store_presence_change(self.store, batch->changes, batch->n);
+    apr_pool_destroy(pool);
+    self.last = apr_time_now();
+    return rv;
+}
+
+/* @return an error: what could not be committed is in the queue again */
+static apr_status_t commit_some(void)
+{
+    static batch_t batch; /* worker: there is one */
+    apr_status_t rv = APR_SUCCESS;
+
+    keep_distance();
+    take(&batch);
+    if (batch.n) {
+        rv = commit_batch(&batch);
+    }
+    if (rv == APR_SUCCESS) {
+        finish(&batch);
+        /* Once those who leave have, others may find room. */
+        if (!batch.n && self.has_no_room) {
+            self.has_no_room = 0;
+            rv = SSE_STORE_ESIZE;
+        }
+        return rv;
+    }
+    put_back(&batch);
+    if (rv == SSE_STORE_ESIZE && !self.has_no_room) {
+        self.has_no_room = 1;
+        return APR_SUCCESS;
+    }
+    self.has_no_room = 0;
+    return rv;
+}
+
+/* -- The worker ------------------------------------------------------------ */
+
+/* Members of dead children leave before others join, so that who comes back
+ * takes his own place. */
+static apr_status_t look_after_others(void)
+{
+    int must_claim, must_look;
+    apr_time_t due = 0;
+    apr_status_t rv = APR_SUCCESS;
+
+    pthread_mutex_lock(&self.lock);
+    must_claim = self.must_claim;
+    must_look = self.must_look || must_claim;
+    self.must_claim = self.must_look = 0;
+    if (must_look) {
+        self.due = 0;
+    }
+    pthread_mutex_unlock(&self.lock);
+    if (must_claim) {
+        rv = sse_presence_claim(self.store, self.server);
+    }
+    if (rv == APR_SUCCESS && must_look) {
+        rv = sse_presence_expire(self.store, &due);
+    }
+    pthread_mutex_lock(&self.lock);
+    self.must_claim |= must_claim && rv != APR_SUCCESS;
+    self.must_look |= must_look && rv != APR_SUCCESS;
+    if (due) {
+        wait_until(due + apr_time_from_msec(OTHERS_MSEC));
+    }
+    pthread_mutex_unlock(&self.lock);
+    return rv;
+}
+
+static void note_failure(apr_status_t rv)
+{
+    pthread_mutex_lock(&self.lock);
+    self.is_failing = 1;
+    self.is_posted = 0;
+    pthread_mutex_unlock(&self.lock);
+    if (sse_complain_is_due(&self.complaint)) {
+        ap_log_error(
+            APLOG_MARK, APLOG_ERR,
+            rv >= APR_OS_START_USERERR ? APR_SUCCESS : rv, self.server,
+            "the event store does not take who is on a channel (SSEPresence): "
+            "%s.  %u changes wait, and are tried again.  Not logged again for "
+            "a minute",
+            sse_store_advice(self.store, rv),
+            (unsigned)sse_atomic_load(&self.changes));
+    }
+}
+
+static void note_success(void)
+{
+    pthread_mutex_lock(&self.lock);
+    self.is_failing = 0;
+    pthread_mutex_unlock(&self.lock);
+    if (sse_complain_is_over(&self.complaint)) {
+        ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, self.server,
+                     "the event store takes who is on a channel again");
+    }
+}
+
+/* @return whether there is nothing left to do */
+static int rest(void)
+{
+    int is_done;
+
+    pthread_mutex_lock(&self.lock);
+    is_done = TAILQ_EMPTY(&self.queue) && !self.must_claim && !self.must_look;
+    self.is_posted = !is_done;
+    pthread_mutex_unlock(&self.lock);
+    return is_done;
+}
+
+static void work(sse_job_t *job)
+{
+    apr_status_t rv;
+
+    do {
+        rv = look_after_others();
+        if (rv == APR_SUCCESS) {
+            rv = commit_some();
+        }
+        if (rv != APR_SUCCESS) {
+            note_failure(rv);
+            break;
+        }
+        note_success();
+    } while (!rest());
+    sse_loop_post(self.loop, &self.timer_task);
+}
+
+/* -- The timer ------------------------------------------------------------- */
+
+static void on_timer(uv_timer_t *timer)
+{
+    pthread_mutex_lock(&self.lock);
+    self.must_look |= self.due && self.due <= apr_time_now();
+    pthread_mutex_unlock(&self.lock);
+    sse_loop_post(self.loop, &self.timer_task);
+    wake(1);
+}
+
+static void on_timer_task(sse_task_t *task)
+{
+    apr_time_t now = apr_time_now(), due;
+    apr_interval_time_t wait = apr_time_from_msec(LOOK_MSEC);
+    int is_failing;
+
+    pthread_mutex_lock(&self.lock);
+    due = self.due;
+    is_failing = self.is_failing;
+    pthread_mutex_unlock(&self.lock);
+    if (due && due - now < wait) {
+        wait = due > now ? due - now : 0;
+    }
+    if (is_failing) {
+        wait = apr_time_from_msec(RETRY_MSEC);
+    }
+    if (due || is_failing) {
+        uv_timer_start(&self.timer, on_timer,
+                       (apr_uint64_t)apr_time_as_msec(wait) + 1, 0);
+    }
+}
+
+/* -- Making it ------------------------------------------------------------- */
+
+/* On another worker, where somebody's callbacks may come next: the work is
+ * ours. */
+static apr_status_t on_ended(void *baton, apr_pool_t *pool)
+{
+    pthread_mutex_lock(&self.lock);
+    self.must_claim = 1;
+    pthread_mutex_unlock(&self.lock);
+    wake(0);
+    return APR_SUCCESS;
+}
+
+static apr_status_t on_owner(void *baton, sse_slice_t owner) { return APR_EOF; }
+
+void sse_presence_init(sse_store_t *store, sse_loop_t *loop, server_rec *s)
+{
+    self.loop = loop;
+    self.server = s;
+    self.owner = sse_slice(sse_ended_owner());
+    self.must_claim = 1;
+    self.job.run = work;
+    self.timer_task.run = on_timer_task;
+    uv_timer_init(sse_loop_uv(loop), &self.timer);
+    if (sse_store_presence_owners(store, on_owner, NULL) != APR_ENOTIMPL) {
+        self.store = store;
+        sse_ended_add(on_ended, NULL);
+    }
+}
