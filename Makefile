@@ -54,7 +54,9 @@ UNIT_OBJS  := $(LIB_OBJS) $(addprefix $(builddir)/obj/src/,stream/sse_queue.o \
                 stream/wait/sse_h2_frames.o shared/sse_quota.o \
                 notify/sse_listeners.o $(addprefix notify/webhook/,\
                 sse_hook_letter.o sse_hook_outbox.o sse_hook_retry.o \
-                sse_hook_signature.o sse_hook_target.o sse_hook_transfer.o))
+                sse_hook_signature.o sse_hook_target.o sse_hook_transfer.o)) \
+              $(addprefix $(builddir)/obj/src/notify/webhook/sse_hook_,claim.o \
+                opens.o queue.o record.o segment.o spool.o sweep.o)
 UNIT_SRCS  := $(wildcard t/unit/test_*.c)
 UNIT_PROGS := $(UNIT_SRCS:t/unit/%.c=$(builddir)/unit/%)
 CONF_TESTS := $(wildcard t/config/*.pl t/install.pl t/examples/*.pl)

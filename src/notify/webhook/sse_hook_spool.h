@@ -30,9 +30,10 @@
  * goes to the end of that same queue.  Whatever is interrupted by SIGKILL is
  * done again: a call may come twice, with the same id, and none is lost.
  *
- * Bounds are on what waits: of a PUBLISH half of them, of a CLOSE 110 %.  A
- * target may take three quarters of what is left by others (none, if it is the
- * only one), so that one that is down leaves room for those that are not.
+ * Bounds are on what waits: of a PUBLISH half of them, of a CLOSE 110 %.  Where
+ * there are several targets each may take three times as much as is left, so
+ * that one that is down leaves room for the others.  As much again may have
+ * been claimed, which is not counted.
  *
  * A directory that was moved or removed: what is in the files is written anew
  * where the directory should be, as soon as that can be done.
@@ -128,7 +129,7 @@ typedef void sse_spool_orphan_fn(void *baton, const sse_call_t *open);
 /**
  * Claim the queues of dead owners: their calls wait here from then on, in their
  * order, and on_orphan is called for each OPEN without a CLOSE.  No more are
- * claimed when half of the bounds is in use, as other children may have room.
+ * claimed while as many calls of dead owners wait as the bounds allow.
  * @return APR_SUCCESS; APR_EAGAIN: something is left, try later; or why the
  *         directory or one of the queues cannot be used
  */
