@@ -50,7 +50,7 @@ LIB_OBJS   := $(filter $(builddir)/obj/src/event/% $(builddir)/obj/src/store/%,\
 # Others that need nothing of httpd to be linked.
 UNIT_OBJS  := $(LIB_OBJS) $(addprefix $(builddir)/obj/src/,stream/sse_queue.o \
                 stream/format/sse_buf.o stream/format/sse_format_sse.o \
-                http/sse/sse_accept.o hub/sse_channels.o \
+                http/sse/sse_accept.o http/sse_grant.o hub/sse_channels.o \
                 stream/wait/sse_h2_frames.o shared/sse_quota.o \
                 notify/sse_listeners.o $(addprefix notify/webhook/,\
                 sse_hook_letter.o sse_hook_outbox.o sse_hook_retry.o \

@@ -19,6 +19,7 @@
 #include "api/sse_api.h"
 #include "config/sse_config.h"
 #include "config/sse_directives.h"
+#include "http/sse_ask.h"
 #include "http/sse_body.h"
 #include "http/sse_front.h"
 #include "http/sse/sse_handler.h"
@@ -73,6 +74,7 @@ static void register_hooks(apr_pool_t *p)
     sse_h2_register();
     sse_seal_register();
     sse_body_register();
+    sse_ask_register();
     sse_handler_register();
     sse_status_register();
     sse_notify_register();

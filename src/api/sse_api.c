@@ -13,6 +13,7 @@
 #include "config/sse_config.h"
 #include "hub/sse_hub.h"
 #include "hub/sse_publish.h"
+#include "http/sse_ask.h"
 #include "hub/sse_start.h"
 #include "hub/sse_subscription.h"
 #include "mod_sse.h"
@@ -27,6 +28,9 @@ static int sse_start(request_rec *r, sse_ready_fn *ready, void *baton)
 {
     sse_stream_plan_t plan = {0};
 
+    if (sse_ask_refuses_stream(r)) {
+        return HTTP_LOOP_DETECTED;
+    }
     if (r->status == HTTP_NO_CONTENT || r->status == HTTP_NOT_MODIFIED) {
         return OK;
     }

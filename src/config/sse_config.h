@@ -59,12 +59,20 @@ typedef enum {
     SSE_PRESENCE_ON     /**< and who */
 } sse_presence_mode_e;
 
+/** SSEAuthorize: whom to ask. */
+typedef struct {
+    const char *text;           /**< as configured */
+    const ap_expr_info_t *expr; /**< gives the path; NULL: nobody */
+} sse_ask_conf_t;
+
 /** An int member that is not set.  Not -1, which is SSE_REPLAY_ALL. */
 #define SSE_UNSET (-2)
 
 /* type, member, unset, default */
 #define SSE_DIR_MEMBERS(X)                                                     \
     X(apr_array_header_t *, channels, NULL, NULL)                              \
+    X(const sse_ask_conf_t *, ask_subscribe, NULL, NULL)                       \
+    X(const sse_ask_conf_t *, ask_publish, NULL, NULL)                         \
     X(int, publish, SSE_UNSET, 0)                                              \
     X(const sse_history_t *, history, NULL, &sse_default_history)              \
     X(int, replay, SSE_UNSET, SSE_REPLAY_NONE)                                 \
@@ -94,6 +102,7 @@ typedef enum {
 extern const sse_history_t sse_default_history; /* 1000 events, 1h, 16m */
 
 /** Per location.  channels: of const ap_expr_info_t *; NULL: the URL path.
+ *  ask_subscribe, ask_publish: NULL: nobody is asked.
  *  origins: of const char *, lower case as browsers send them; "*": any may
  *  read; empty or NULL: none.  filters: of const char *, of SSETrustFilter.
  *  watch: sse_watch_mode_e.  hooks: of sse_hook_conf_t, hook_fields: of

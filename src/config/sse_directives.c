@@ -107,6 +107,7 @@ const char *sse_directives_words(const cmd_parms *cmd, const char *args,
     if (!(*words)->nelts || (*words)->nelts > max) {
         return apr_psprintf(cmd->pool, "%s takes %s, %s", cmd->cmd->name,
                             max == INT_MAX ? "at least one argument"
+                            : max == 2     ? "one or two arguments"
                                            : "one to three arguments",
                             cmd->cmd->errmsg);
     }

@@ -91,6 +91,78 @@ static const char *set_channel(cmd_parms *cmd, void *dir_conf, const char *args)
     return wrong;
 }
 
+/* -- SSEAuthorize ---------------------------------------------------------- */
+
+#define ASK_ALLOWED                                                            \
+    "a path of this host that begins with one slash, an expression that "      \
+    "gives "                                                                   \
+    "one, or none alone"
+
+/* What can be seen before there is a request. */
+static int may_be_path(const char *text)
+{
+    return (text[0] == '/' && text[1] != '/') ||
+           (text[0] == '%' && text[1] == '{');
+}
+
+static const char *read_ask(cmd_parms *cmd, const char *text,
+                            const sse_ask_conf_t **ask)
+{
+    sse_ask_conf_t *conf = apr_pcalloc(cmd->pool, sizeof(*conf));
+    const char *wrong;
+
+    *ask = conf;
+    conf->text = text;
+    if (sse_values_either(text, "none", "off") >= 0) {
+        return NULL;
+    }
+    if (!may_be_path(text)) {
+        return sse_directives_refuse(cmd, text, ASK_ALLOWED);
+    }
+    conf->expr =
+        ap_expr_parse_cmd(cmd, text, AP_EXPR_FLAG_STRING_RESULT, &wrong, NULL);
+    return conf->expr ? NULL
+                      : apr_psprintf(cmd->pool,
+                                     "%s: '%s' is no expression: %s; allowed "
+                                     "is text with %%{VARIABLE} or "
+                                     "%%{function:argument} in it",
+                                     cmd->cmd->name, text, wrong);
+}
+
+/* "none" alone ends both. */
+static const char *set_authorize(cmd_parms *cmd, void *dir_conf,
+                                 const char *args)
+{
+    sse_dir_conf_t *conf = dir_conf;
+    const char *wrong, *what = NULL;
+    apr_array_header_t *words;
+    const sse_ask_conf_t *ask;
+
+    wrong = sse_directives_words(cmd, args, 2, &words);
+    if (!wrong) {
+        wrong = read_ask(cmd, APR_ARRAY_IDX(words, 0, const char *), &ask);
+    }
+    if (wrong) {
+        return wrong;
+    }
+    what = words->nelts > 1 ? APR_ARRAY_IDX(words, 1, const char *)
+           : ask->expr      ? "subscribe"
+                            : "all";
+    if (ap_cstr_casecmp(what, "all") &&
+        sse_values_either(what, "subscribe", "publish") < 0) {
+        return sse_directives_refuse(cmd, what, "subscribe, publish or all");
+    }
+    if (ap_cstr_casecmp(what, "publish")) {
+        conf->ask_subscribe = ask;
+    }
+    if (ap_cstr_casecmp(what, "subscribe")) {
+        conf->ask_publish = ask;
+    }
+    return NULL;
+}
+
+/* -- What is kept ---------------------------------------------------------- */
+
 static const char *set_history(cmd_parms *cmd, void *dir_conf,
                                const char *count, const char *age,
                                const char *bytes)
@@ -200,6 +272,9 @@ const command_rec sse_directives_channels[] = {
     AP_INIT_RAW_ARGS("SSEChannel", set_channel, NULL, SSE_ANYWHERE,
                      "the channels' names, each an expression string such as "
                      "\"user-%{REMOTE_USER}\""),
+    AP_INIT_RAW_ARGS("SSEAuthorize", set_authorize, NULL, SSE_ANYWHERE,
+                     "a path of this host that is asked who may subscribe, an "
+                     "expression string; [subscribe|publish|all]; or none"),
     AP_INIT_TAKE1("SSEPublish", sse_directives_set_word, (void *)&publish,
                   SSE_ANYWHERE,
                   "On or Off: whether POST and DELETE are answered"),

@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#include "http/sse_ask.h"
+
 static sse_front_t *fronts; /* const once the configuration is read */
 
 static const sse_front_t *find(const char *name)
@@ -39,5 +41,11 @@ int sse_front_handler(request_rec *r)
 {
     const sse_front_t *front = find(r->handler);
 
-    return front ? front->answer(r) : DECLINED;
+    if (!front) {
+        return DECLINED;
+    }
+    if (front->is_hub && sse_ask_refuses_stream(r)) {
+        return HTTP_LOOP_DETECTED;
+    }
+    return front->answer(r);
 }

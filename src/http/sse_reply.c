@@ -70,7 +70,8 @@ static int answer(request_rec *r, int status, const char *body, apr_size_t len)
     apr_status_t rv;
 
     r->status = status;
-    r->status_line = NULL;
+    /* httpd would answer 500 for one that it does not know (418, 419). */
+    r->status_line = ap_get_status_line_ex(r->pool, status);
     apr_table_setn(r->headers_out, "Cache-Control", "no-store");
     apr_table_setn(r->headers_out, "X-Content-Type-Options", "nosniff");
     sse_cors_answer(r);
@@ -90,11 +91,17 @@ static int answer(request_rec *r, int status, const char *body, apr_size_t len)
     return OK;
 }
 
+int sse_reply_body(request_rec *r, int status, const char *type,
+                   const char *body, apr_size_t len)
+{
+    ap_set_content_type(r, type);
+    ap_set_content_length(r, (apr_off_t)len);
+    return answer(r, status, body, len);
+}
+
 int sse_reply_json(request_rec *r, int status, const char *json, apr_size_t len)
 {
-    ap_set_content_type(r, "application/json");
-    ap_set_content_length(r, (apr_off_t)len);
-    return answer(r, status, json, len);
+    return sse_reply_body(r, status, "application/json", json, len);
 }
 
 int sse_reply_empty(request_rec *r, int status)

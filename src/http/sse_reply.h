@@ -26,6 +26,11 @@ int sse_reply_error(request_rec *r, int status, const char *format, ...)
 int sse_reply_json(request_rec *r, int status, const char *json,
                    apr_size_t len);
 
+/** Answer with these bytes, which must live as long as the request, or be
+ *  static. @return OK */
+int sse_reply_body(request_rec *r, int status, const char *type,
+                   const char *body, apr_size_t len);
+
 /** Answer without a body. @return OK */
 int sse_reply_empty(request_rec *r, int status);
 

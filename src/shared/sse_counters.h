@@ -32,6 +32,9 @@ typedef enum {
     SSE_COUNTER_THREADS, /**< gauge: threads held by streams */
     SSE_COUNTER_POLLED,  /**< streams beyond SSEMaxThreads, which were sent what
                             was due and ended */
+    SSE_COUNTER_ASKED,   /**< questions to applications (SSEAuthorize) */
+    SSE_COUNTER_ASK_DENIED,    /**< of them, answered by a refusal */
+    SSE_COUNTER_ASK_FAILED,    /**< of them, without a valid answer */
     SSE_COUNTER_HOOKS_WAITING, /**< gauge: calls of webhooks that wait */
     SSE_COUNTER_HOOKS_SENT,    /**< of them, taken by their targets */
     SSE_COUNTER_HOOKS_FAILED,  /**< given up: refused, or not taken in time */

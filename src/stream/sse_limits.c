@@ -163,6 +163,28 @@ static int refuse(request_rec *r, const sse_quota_want_t *want)
                                               : HTTP_SERVICE_UNAVAILABLE;
 }
 
+/* A limit is reached. */
+static int turn_away(request_rec *r, const sse_quota_want_t *want)
+{
+    if (sse_complain_is_due(&complaints[want->key.kind])) {
+        complain(r, want);
+    }
+    return refuse(r, want);
+}
+
+int sse_limits_look(request_rec *r)
+{
+    sse_quota_want_t wants[SSE_QUOTA_KINDS];
+    int n = wants_of(r, wants), i;
+
+    for (i = 0; i < n; ++i) {
+        if (sse_quota_count(quota, &wants[i].key) >= wants[i].limit) {
+            return turn_away(r, &wants[i]);
+        }
+    }
+    return OK;
+}
+
 int sse_limits_take(request_rec *r, sse_quota_claim_t *claim)
 {
     sse_quota_want_t wants[SSE_QUOTA_KINDS];
@@ -181,10 +203,7 @@ int sse_limits_take(request_rec *r, sse_quota_claim_t *claim)
         }
         return OK;
     case SSE_QUOTA_REFUSED:
-        if (sse_complain_is_due(&complaints[wants[which].key.kind])) {
-            complain(r, &wants[which]);
-        }
-        return refuse(r, &wants[which]);
+        return turn_away(r, &wants[which]);
     case SSE_QUOTA_FULL:
     default:
         if (sse_complain_is_due(&complaints[0])) {

@@ -54,6 +54,11 @@ void sse_limits_ended(pid_t pid);
  */
 int sse_limits_take(request_rec *r, sse_quota_claim_t *claim);
 
+/** The same answer without acquiring anything, for what is costly and comes
+ *  before: one more stream may open at this moment.  Request thread.
+ *  @return as sse_limits_take() */
+int sse_limits_look(request_rec *r);
+
 /** Release it.  Any thread; never waits. */
 void sse_limits_give_back(sse_quota_claim_t *claim);
 

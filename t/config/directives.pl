@@ -110,6 +110,8 @@ sub as_word {
 # Directive: its members and how each is said.
 my %said_by = (
     SSEChannel => [channels => as_word(NULL => '"%{REQUEST_URI}"')],
+    SSEAuthorize => [ask_subscribe => as_word(NULL => 'none'),
+                     ask_publish => sub { $_[0] eq 'NULL' ? () : $_[0] }],
     SSEPublish => [publish => as_word(0 => 'Off', 1 => 'On')],
     SSEReplay => [replay => as_word(SSE_REPLAY_NONE => 'none',
                                     SSE_REPLAY_ALL => 'all')],

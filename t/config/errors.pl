@@ -316,6 +316,23 @@ refused("SSEChannel $_", $channel_allowed)
     for "a\x01b", "bad\xff", "a\x7f", "c1\xc2\x85";
 refused_in_limit('SSEChannel a', 'SSEChannel cannot stand in');
 
+# SSEAuthorize
+passes("SSEAuthorize $_") for '/auth.php', '"/auth?u=%{REMOTE_USER}" all',
+    '/a subscribe', '/a PUBLISH', 'none', 'Off', 'off publish', '%{env:WHO}',
+    "/a\nSSEAuthorize /b publish";
+refused("SSEAuthorize $_", 'is not allowed; allowed is a path of this host that '
+        . 'begins with one slash, an expression that gives one, or none alone')
+    for qw(auth.php //host/path http://a/auth On %REMOTE_USER);
+refused("SSEAuthorize /a $_", "SSEAuthorize: '$_' is not allowed; allowed is "
+        . 'subscribe, publish or all')
+    for qw(both none On);
+refused('SSEAuthorize "/a%{NO_SUCH}"', "SSEAuthorize: '/a%{NO_SUCH}' is no "
+        . 'expression: ');
+refused('SSEAuthorize', 'SSEAuthorize takes one or two arguments');
+refused('SSEAuthorize ""', "SSEAuthorize: an argument is empty ('')");
+refused('SSEAuthorize /a all /b', 'SSEAuthorize takes');
+refused_in_limit('SSEAuthorize /a', 'SSEAuthorize cannot stand in');
+
 # SSEAllowOrigin
 passes("SSEAllowOrigin $_") for '*', 'none', 'None', 'https://a.example',
     'HTTPS://A.Example:8443', 'http://localhost:3000 https://b',
@@ -526,7 +543,7 @@ my $all = join '', map { "    $_\n" } 'SSEChannel "%{REQUEST_URI}"',
     'SSEPublish On', 'SSEHistory 10 1h 1m', 'SSEReplay all', 'SSEHeartbeat 5s',
     'SSERetry 1s', 'SSEDeadPeer 10s', 'SSEHalfClose keep', 'SSEQueue 1m drop',
     'SSEMaxAge 1h', 'SSEMaxEventSize 1m', 'SSEAllowOrigin https://a.example',
-    'SSETrustFilter my-filter', 'SSEWatch On', "SSEHook $hook",
+    'SSEAuthorize /auth.php all', 'SSETrustFilter my-filter', 'SSEWatch On', "SSEHook $hook",
     'SSEHookField a b', 'SSEHookSecret hook.key', 'SSEHookCA none',
     'SSEHookBatch 10 1s';
 passes($all, 'in the main server: all but none');

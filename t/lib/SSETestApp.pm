@@ -199,7 +199,8 @@ sub forget_asked { $offset = -s log_file() // 0 }
 # The requests since the file's test began, or since forget_asked(), oldest
 # first: { by => 'php', env => { NAME => value } } with the environment as CGI
 # has it, or { by => 'python', path =>, headers => [[name, value], ...],
-# all => { lower-case name => value } }.  Those whose URI or path match.
+# all => { lower-case name => value } }; and in both cases uri, what the client
+# asked for as SSEAuthorize tells it, else the path.  Those whose uri matches.
 sub asked {
     my $re = shift // qr/./;
 
@@ -209,9 +210,10 @@ sub asked {
         grep { /\n\z/ } <$fh>;
     for my $one (@all) {
         $one->{all}{lc $_->[0]} = $_->[1] for @{ $one->{headers} // [] };
-        $one->{path} //= $one->{env}{REQUEST_URI} // '';
+        $one->{uri} = $one->{all}{'sse-uri'} // $one->{env}{SSE_URI}
+            // $one->{path} // $one->{env}{REQUEST_URI};
     }
-    return grep { $_->{path} =~ $re } @all;
+    return grep { $_->{uri} =~ $re } @all;
 }
 
 # The query that makes them answer so: query(status => 403, 'h[]' => 'A: b').

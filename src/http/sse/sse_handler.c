@@ -77,6 +77,32 @@ int sse_handler_channels(request_rec *r, apr_array_header_t **channels)
     return status;
 }
 
+int sse_handler_authorize(request_rec *r, sse_authorize_e what,
+                          apr_array_header_t **channels, sse_grant_t *grant)
+{
+    apr_array_header_t *names =
+        apr_array_make(r->pool, (*channels)->nelts, sizeof(const char *));
+    sse_grant_t ignored;
+    int status, i;
+
+    grant = grant ? grant : &ignored;
+    for (i = 0; i < (*channels)->nelts; ++i) {
+        APR_ARRAY_PUSH(names, const char *) =
+            APR_ARRAY_IDX(*channels, i, sse_channel_t).name;
+    }
+    status = sse_authorize(r, what, names, grant);
+    if (status != OK || !grant->channels) {
+        return status;
+    }
+    *channels =
+        apr_array_make(r->pool, grant->channels->nelts, sizeof(sse_channel_t));
+    for (i = 0; i < grant->channels->nelts && status == OK; ++i) {
+        status =
+            add(r, *channels, APR_ARRAY_IDX(grant->channels, i, const char *));
+    }
+    return status;
+}
+
 /* -- The methods ----------------------------------------------------------- */
 
 /* The methods that publish nothing. */

@@ -17,6 +17,7 @@
 #include <httpd.h>
 
 #include "event/sse_event.h"
+#include "http/sse_authorize.h"
 
 /** register_hooks: the front end "sse". */
 void sse_handler_register(void);
@@ -40,5 +41,12 @@ typedef struct {
  *          (400: not 1 to 400 bytes of UTF-8 without control characters; 500:
  *          an expression failed, and its error is logged) */
 int sse_handler_channels(request_rec *r, apr_array_header_t **channels);
+
+/** Ask the application, where SSEAuthorize says so.
+ *  @param channels in and out: it may name others
+ *  @param grant out: what it allows besides; may be NULL
+ *  @return OK, or DONE, which the handler is to return: it has been answered */
+int sse_handler_authorize(request_rec *r, sse_authorize_e what,
+                          apr_array_header_t **channels, sse_grant_t *grant);
 
 #endif /* SSE_HANDLER_H */

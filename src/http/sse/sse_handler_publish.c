@@ -201,6 +201,16 @@ static int check_request(request_rec *r)
     return OK;
 }
 
+/* Those that the publisher may publish to. */
+static int get_channels(request_rec *r, apr_array_header_t **channels)
+{
+    int status = sse_handler_channels(r, channels);
+
+    return status == OK
+               ? sse_handler_authorize(r, SSE_TO_PUBLISH, channels, NULL)
+               : status;
+}
+
 int sse_handler_publish(request_rec *r)
 {
     apr_array_header_t *channels;
@@ -215,7 +225,7 @@ int sse_handler_publish(request_rec *r)
     if (!reader) {
         return OK;
     }
-    status = sse_handler_channels(r, &channels);
+    status = get_channels(r, &channels);
     if (status != OK) {
         return status;
     }
@@ -244,7 +254,7 @@ int sse_handler_forget(request_rec *r)
     if (check_request(r) != OK) {
         return OK;
     }
-    status = sse_handler_channels(r, &channels);
+    status = get_channels(r, &channels);
     if (status != OK) {
         return status;
     }

@@ -13,6 +13,7 @@
 #include "hub/sse_hub.h"
 #include "hub/sse_start.h"
 #include "stream/open/sse_open.h"
+#include "stream/sse_limits.h"
 
 /* Bytes of an id, which is untrusted text, that are looked at. */
 #define LAST_ID_MAX 256
@@ -161,7 +162,16 @@ static apr_status_t make_plan(request_rec *r, sse_stream_plan_t *plan,
     return rv;
 }
 
-static int subscribe(request_rec *r, const apr_array_header_t *channels)
+/* SSEMaxAge, or what the application says, if that is less. */
+static void limit_age(apr_interval_time_t *max_age, const sse_grant_t *grant)
+{
+    if (grant->max_age && (!*max_age || grant->max_age < *max_age)) {
+        *max_age = grant->max_age;
+    }
+}
+
+static int subscribe(request_rec *r, const apr_array_header_t *channels,
+                     const sse_grant_t *grant)
 {
     sse_stream_plan_t plan = {0};
     sse_slice_t *keys;
@@ -177,15 +187,39 @@ static int subscribe(request_rec *r, const apr_array_header_t *channels)
                                      "again");
     }
     sse_open_opts(r, &plan.opts);
+    limit_age(&plan.opts.max_age, grant);
     plan.channels = names_of(r, channels);
     plan.can_poll = 1;
     return answer_refused(r, sse_open_run(r, &plan));
+}
+
+/* @return DECLINED: there is room */
+static int look_at_limits(request_rec *r)
+{
+    int rv = sse_conf_ask_subscribe(r) ? sse_limits_look(r) : OK;
+
+    return rv == OK ? DECLINED : answer_refused(r, rv);
+}
+
+/* Before the application is asked: whether that is of any use.
+ * @return DECLINED: it is; else what the handler returns */
+static int check_room(request_rec *r)
+{
+    if (!sse_hub()) {
+        return answer_unavailable(r, "the event store is not open in this "
+                                     "server; its error log says why");
+    }
+    if (sse_open_is_misdirected(r)) {
+        return answer_misdirected(r);
+    }
+    return r->header_only ? DECLINED : look_at_limits(r);
 }
 
 int sse_handler_subscribe(request_rec *r)
 {
     const char *accept = apr_table_get(r->headers_in, "Accept");
     apr_array_header_t *channels;
+    sse_grant_t grant;
     int rv;
 
     sse_cors_answer(r);
@@ -198,19 +232,20 @@ int sse_handler_subscribe(request_rec *r)
     if (rv != OK) {
         return rv;
     }
-    if (!sse_hub()) {
-        return answer_unavailable(r, "the event store is not open in this "
-                                     "server; its error log says why");
+    rv = check_room(r);
+    if (rv != DECLINED) {
+        return rv;
     }
     if (asks_for_presence(r) && sse_conf_presence(r) != SSE_PRESENCE_ON) {
         return answer_no_presence(r);
     }
-    if (r->header_only && sse_open_is_misdirected(r)) {
-        return answer_misdirected(r);
+    rv = sse_handler_authorize(r, SSE_TO_SUBSCRIBE, &channels, &grant);
+    if (rv != OK) {
+        return rv;
     }
     if (r->header_only) {
         sse_open_head(r, &sse_format_sse);
         return OK;
     }
-    return subscribe(r, channels);
+    return subscribe(r, channels, &grant);
 }

@@ -86,6 +86,8 @@ static int answer(request_rec *r)
         ",\"published\":%" APR_UINT64_T_FMT ",\"refused\":%" APR_UINT64_T_FMT
         ",\"limit\":%d,\"threads\":%" APR_UINT64_T_FMT
         ",\"polled\":%" APR_UINT64_T_FMT
+        ",\"authorize\":{\"asked\":%" APR_UINT64_T_FMT
+        ",\"denied\":%" APR_UINT64_T_FMT ",\"failed\":%" APR_UINT64_T_FMT "}"
         ",\"hooks\":{\"waiting\":%" APR_UINT64_T_FMT
         ",\"sent\":%" APR_UINT64_T_FMT ",\"failed\":%" APR_UINT64_T_FMT
         ",\"dropped\":%" APR_UINT64_T_FMT "}}",
@@ -96,6 +98,9 @@ static int answer(request_rec *r)
         sse_conf_max_streams(ap_server_conf),
         sse_counters_sum(SSE_COUNTER_THREADS),
         sse_counters_sum(SSE_COUNTER_POLLED),
+        sse_counters_sum(SSE_COUNTER_ASKED),
+        sse_counters_sum(SSE_COUNTER_ASK_DENIED),
+        sse_counters_sum(SSE_COUNTER_ASK_FAILED),
         sse_counters_sum(SSE_COUNTER_HOOKS_WAITING),
         sse_counters_sum(SSE_COUNTER_HOOKS_SENT),
         sse_counters_sum(SSE_COUNTER_HOOKS_FAILED),
