@@ -130,10 +130,112 @@ static void test_damage(apr_pool_t *pool)
           "presence has a channel that has not as many members");
 }
 
+/* -- Stores without them ---------------------------------------------------- */
+
+/* As a module that does not know them leaves it. */
+static int drop_dbs(sse_store_t *store)
+{
+    sse_lmdb_write_t w;
+    int db, rc = sse_lmdb_write_begin(&w, LMDB(store));
+
+    for (db = SSE_DB_PRESENCE; db < SSE_DB_COUNT && !rc; ++db) {
+        rc = mdb_drop(w.txn, LMDB(store)->db[db], 1);
+    }
+    rc = rc ? rc : mdb_txn_commit(w.txn);
+    sse_lmdb_gate_leave(LMDB(store), NULL);
+    return rc;
+}
+
+/* Settings of a store that has an event and none of these databases. */
+static sse_store_conf_t *old_conf(apr_pool_t *pool, const char *name)
+{
+    sse_store_conf_t *conf = test_conf(pool, name, "16m", "off");
+    apr_pool_t *sub;
+    sse_store_t *store;
+
+    apr_pool_create(&sub, pool);
+    store = test_open(conf, sub);
+    publish(store, "told", "old", &keep_all);
+    is_num(drop_dbs(store), 0, "a store without these databases");
+    apr_pool_destroy(sub);
+    return conf;
+}
+
+static void test_prepared(apr_pool_t *pool)
+{
+    sse_store_conf_t *conf = old_conf(pool, "prepared");
+    sse_store_t *store = test_open(conf, pool); /* fails if there is a notice */
+
+    ok(LMDB(store)->db[SSE_DB_MARKS], "is prepared with them");
+    says(did(store, joins("c", "s1", "ann", "+s1")), "changed 1 1", "for use");
+    is_str(events(store), "old +s1 ", "and its events are there");
+    is_str(check(store), "sound", "sound");
+}
+
+/* As it could not be prepared: children open it as it is. */
+static void test_at_need(apr_pool_t *pool)
+{
+    sse_store_conf_t *conf = old_conf(pool, "need");
+    sse_inspect_stat_t stat;
+    sse_inspect_t in;
+    sse_store_t *store;
+
+    is_num(sse_store_open(&store, conf, NULL, pool), APR_SUCCESS, "opened");
+    ok(!LMDB(store)->db[SSE_DB_MARKS], "without them");
+    is_str(who(store, "c"), "", "nobody is on a channel");
+    is_str(whose(store, "child", 9), "", "no child has members");
+    is_str(who_is_due(store, 0, 9), "", "nobody is due");
+    is_str(check(store), "sound", "it is sound");
+    in.store = LMDB(store);
+    ok(sse_inspect_stat(&in, &stat) == SSE_INSPECT_OK && stat.events == 1,
+       "and has its event");
+    ok(publish(store, "told", "new", &keep_all), "one more");
+    says(did(store, leaves("c", "s1", 0, "-s1")), "nothing 0 0",
+         "with the first change");
+    ok(LMDB(store)->db[SSE_DB_MARKS], "they are made");
+    says(did(store, joins("c", "s1", "ann", "+s1")), "changed 1 1", "for use");
+    is_str(events(store), "old new +s1 ", "and its events are there");
+    is_str(check(store), "sound", "sound");
+}
+
+/* One child has opened it as it is, and another makes them. */
+static void test_another_makes_them(apr_pool_t *pool)
+{
+    sse_store_conf_t *conf = old_conf(pool, "another");
+    sse_store_t *store;
+    int to[2], from[2];
+    char c = 'x';
+    pid_t pid;
+
+    if (pipe(to) || pipe(from)) {
+        return;
+    }
+    if (!(pid = fork())) {
+        sse_store_open(&store, conf, NULL, pool);
+        c = *who(store, "c") ? 'n' : 'y';
+        if (write(from[1], &c, 1) != 1 || read(to[0], &c, 1) != 1) {
+            _exit(9);
+        }
+        _exit(strcmp(who(store, "c"), "s1/s1=ann ") != 0);
+    }
+    is_num(read(from[0], &c, 1), 1, "it is open");
+    is_num(c, 'y', "with nobody in it");
+    sse_store_open(&store, conf, NULL, pool);
+    says(did(store, joins("c", "s1", "ann", NULL)), "changed 1 1",
+         "another process has members");
+    is_num(write(to[1], &c, 1), 1, "the first looks again");
+    is_num(wait_for(pid), 0, "and sees them");
+    close(to[0]);
+    close(to[1]);
+    close(from[0]);
+    close(from[1]);
+}
+
 int main(void)
 {
-    static void (*const tests[])(apr_pool_t *) = {test_nothing_left,
-                                                  test_damage};
+    static void (*const tests[])(apr_pool_t *) = {
+        test_nothing_left, test_damage, test_prepared, test_at_need,
+        test_another_makes_them};
     apr_size_t i;
 
     test_begin();
