@@ -167,4 +167,18 @@ static inline const char *expired(sse_store_t *store, const char *channel,
     return words;
 }
 
+/* How many entries a database has. */
+static inline apr_uint64_t entries(sse_store_t *store, int db)
+{
+    sse_lmdb_state_t state;
+    MDB_stat st = {0};
+    MDB_txn *txn;
+
+    if (!sse_lmdb_read_begin(LMDB(store), &txn, &state)) {
+        mdb_stat(txn, LMDB(store)->db[db], &st);
+        sse_lmdb_read_end(LMDB(store), txn);
+    }
+    return st.ms_entries;
+}
+
 #endif /* SSE_TEST_PRESENCE_H */

@@ -7,19 +7,6 @@
 
 #include "presence.h"
 
-static apr_uint64_t entries(sse_store_t *store, int db)
-{
-    sse_lmdb_state_t state;
-    MDB_stat st = {0};
-    MDB_txn *txn;
-
-    if (!sse_lmdb_read_begin(LMDB(store), &txn, &state)) {
-        mdb_stat(txn, LMDB(store)->db[db], &st);
-        sse_lmdb_read_end(LMDB(store), txn);
-    }
-    return st.ms_entries;
-}
-
 /* Nothing is left of those who have gone. */
 static void test_nothing_left(apr_pool_t *pool)
 {
