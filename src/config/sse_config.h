@@ -18,6 +18,7 @@
 #include <http_config.h>
 #include <ap_expr.h>
 
+#include "loop/sse_complain.h"
 #include "store/sse_store.h"
 
 /** SSEReplay, besides counts. */
@@ -63,6 +64,7 @@ typedef enum {
 typedef struct {
     const char *text;           /**< as configured */
     const ap_expr_info_t *expr; /**< gives the path; NULL: nobody */
+    sse_complaint_t *complaint; /**< of its log lines */
 } sse_ask_conf_t;
 
 /** An int member that is not set.  Not -1, which is SSE_REPLAY_ALL. */

@@ -105,6 +105,16 @@ static int may_be_path(const char *text)
            (text[0] == '%' && text[1] == '{');
 }
 
+/* An .htaccess file is read for each request; all of them complain as one. */
+static sse_complaint_t *complaint_of(const cmd_parms *cmd)
+{
+    static sse_complaint_t shared;
+
+    return cmd->pool == cmd->temp_pool
+               ? &shared
+               : apr_pcalloc(cmd->pool, sizeof(sse_complaint_t));
+}
+
 static const char *read_ask(cmd_parms *cmd, const char *text,
                             const sse_ask_conf_t **ask)
 {
@@ -113,6 +123,7 @@ static const char *read_ask(cmd_parms *cmd, const char *text,
 
     *ask = conf;
     conf->text = text;
+    conf->complaint = complaint_of(cmd);
     if (sse_values_either(text, "none", "off") >= 0) {
         return NULL;
     }

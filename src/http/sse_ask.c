@@ -288,11 +288,12 @@ static void refuse(sse_answer_t *answer, request_rec *r, int status)
     }
 }
 
-/* FastCGI's END_REQUEST alone is a success to mod_proxy_fcgi. */
-static int is_nothing(const ask_t *ask, const request_rec *last)
+/* To mod_proxy_fcgi the end of a request is a success, even before the end of
+ * its headers. */
+static int has_no_head(const request_rec *last)
 {
-    return last->proxyreq && !ask->len && !last->status_line &&
-           !last->content_type && apr_is_empty_table(last->headers_out) &&
+    return last->proxyreq && !last->status_line && !last->content_type &&
+           apr_is_empty_table(last->headers_out) &&
            apr_is_empty_table(last->err_headers_out);
 }
 
@@ -336,8 +337,8 @@ static void judge(const ask_t *ask, request_rec *r, const request_rec *sub,
         refuse(answer, r,
                last->status == HTTP_OK ? HTTP_MOVED_TEMPORARILY : last->status);
     }
-    else if (is_nothing(ask, last)) {
-        fail(answer, "its answer is empty, without any header");
+    else if (has_no_head(last)) {
+        fail(answer, "its answer has no whole head");
     }
     else {
         answer->how = SSE_ASK_ANSWERED;

@@ -6,7 +6,6 @@
 
 #include <string.h>
 
-#include <apr_hash.h>
 #include <apr_strings.h>
 #include <http_log.h>
 #include <http_protocol.h>
@@ -15,7 +14,6 @@
 #include "conn/sse_conn.h"
 #include "http/sse_ask.h"
 #include "http/sse_reply.h"
-#include "loop/sse_complain.h"
 #include "loop/sse_peer.h"
 #include "shared/sse_counters.h"
 
@@ -25,16 +23,6 @@ APLOG_USE_MODULE(sse);
 #define PATH_MAX_BYTES DEFAULT_LIMIT_REQUEST_LINE
 
 /* -- The log --------------------------------------------------------------- */
-
-/* Each application has its lines, as far as their hashes differ. */
-static sse_complaint_t complaints[64];
-
-static sse_complaint_t *complaint_of(const sse_ask_conf_t *conf)
-{
-    apr_ssize_t len = APR_HASH_KEY_STRING;
-
-    return &complaints[apr_hashfunc_default(conf->text, &len) % 64];
-}
 
 /* A client that has left may be why a handler gave up. */
 static int has_left(request_rec *r)
@@ -55,7 +43,7 @@ static void complain(request_rec *r, const sse_ask_conf_t *conf,
                       "SSEAuthorize %s: %s, and the client has left",
                       conf->text, ap_escape_logitem(r->pool, what));
     }
-    else if (sse_complain_is_due(complaint_of(conf))) {
+    else if (sse_complain_is_due(conf->complaint)) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
                       "SSEAuthorize %s: %s. Not logged again for a minute",
                       conf->text, ap_escape_logitem(r->pool, what));
@@ -64,7 +52,7 @@ static void complain(request_rec *r, const sse_ask_conf_t *conf,
 
 static void complain_is_over(request_rec *r, const sse_ask_conf_t *conf)
 {
-    if (sse_complain_is_over(complaint_of(conf))) {
+    if (sse_complain_is_over(conf->complaint)) {
         ap_log_rerror(APLOG_MARK, APLOG_NOTICE, 0, r,
                       "SSEAuthorize %s: the application answers again",
                       conf->text);
