@@ -146,7 +146,7 @@ static void test_bytes(void)
 
     apr_pool_create(&own, pool);
     spool = open_sized("dead.1", MANY_CALLS, 100000, own);
-    call.body.ptr = apr_pcalloc(own, 10000);
+    call.body.ptr = apr_pcalloc(own, 100001);
     call.body.len = 10000;
     for (i = 0; i < 20; ++i) {
         n += sse_spool_add(spool, &call) == APR_SUCCESS;

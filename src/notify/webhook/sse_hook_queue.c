@@ -261,6 +261,7 @@ static apr_status_t finish_copy(copy_t *copy, apr_uint32_t n)
 {
     char *from = sse_hook_queue_path(copy->spool, n, "+");
     char *to = sse_hook_queue_path(copy->spool, n, "");
+    char *old = sse_hook_queue_path(copy->spool, copy->queue->n, "");
     apr_status_t rv = copy_segments(copy);
 
     if (rv == APR_SUCCESS && rename(from, to)) {
@@ -268,6 +269,7 @@ static apr_status_t finish_copy(copy_t *copy, apr_uint32_t n)
     }
     if (rv == APR_SUCCESS) {
         use_copy(copy);
+        rmdir(old); /* if it is still there */
         copy->queue->n = n;
     }
     else {
@@ -275,6 +277,7 @@ static apr_status_t finish_copy(copy_t *copy, apr_uint32_t n)
     }
     free(from);
     free(to);
+    free(old);
     return rv;
 }
 

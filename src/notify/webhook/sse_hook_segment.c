@@ -16,13 +16,10 @@
 #define PIECE 65536u
 
 /* The last bytes show the order of the machine's numbers. */
-static const union {
-    struct {
-        char text[12];
-        apr_uint32_t order;
-    } is;
-    char bytes[SSE_HOOK_FILE_HEAD];
-} file_head = {{"sse-hooks 1\n", 0x01020304}};
+static const struct {
+    char text[SSE_HOOK_FILE_HEAD - sizeof(apr_uint32_t)];
+    apr_uint32_t order;
+} file_head = {"sse-hooks 1", 0x01020304};
 
 static apr_status_t last_error(void)
 {
@@ -62,7 +59,7 @@ apr_status_t sse_hook_segment_create(sse_hook_segment_t **segment, int dir,
     if (fd < 0) {
         return last_error();
     }
-    n = pwrite(fd, file_head.bytes, SSE_HOOK_FILE_HEAD, 0);
+    n = pwrite(fd, &file_head, SSE_HOOK_FILE_HEAD, 0);
     if (n != SSE_HOOK_FILE_HEAD) {
         rv = n < 0 ? last_error() : APR_ENOSPC;
         unlinkat(dir, name, 0);
@@ -86,7 +83,7 @@ static apr_status_t check_file(int fd, apr_uint32_t *size)
     if (n < SSE_HOOK_FILE_HEAD) {
         return APR_EOF;
     }
-    if (memcmp(bytes, file_head.bytes, sizeof(bytes)) != 0 ||
+    if (memcmp(bytes, &file_head, sizeof(bytes)) != 0 ||
         st.st_size > (off_t)APR_UINT32_MAX) {
         return APR_EINVAL;
     }
