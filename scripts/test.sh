@@ -3,9 +3,10 @@
 # mod_sse: Server-Sent Events for Apache httpd.
 #
 # "make test": every part, then a summary whose last line is "N passed, N
-# failed".  A part mostly waits for what it tests, so LANES of them (5) run side
-# by side; the output of each is printed when it ends.
-# PORT: the first of 400 that are used (8529).  FUZZ_SECONDS, SOAK_SECONDS,
+# failed".  A part mostly waits for what it tests, so LANES of them (8) run side
+# by side; the output of each is printed when it ends.  The tests of a running
+# httpd, ten minutes of waiting, are two parts for each MPM and sanitizer.
+# PORT: the first of 600 that are used (8529).  FUZZ_SECONDS, SOAK_SECONDS,
 # MAKE.  PARTS: only these.
 
 set -u
@@ -16,8 +17,8 @@ port=${PORT:-8529}
 out=build/test
 # The longest first, so that the lanes end together.  The soak measures the
 # server under load, and so runs alone.
-parts=${PARTS:-tsan lint event asan worker prefork conf unit unit-asan fuzz
-    browser soak}
+parts=${PARTS:-tsan.1 tsan.2 lint asan.1 asan.2 prefork.1 prefork.2 worker.1
+    worker.2 event.1 event.2 conf unit unit-asan fuzz browser soak}
 jobs=$(nproc 2>/dev/null || echo 2)
 
 # The variables of this make are passed on by name, below.
@@ -27,23 +28,47 @@ case $port in
 ''|*[!0-9]*|??????*) echo "PORT=$port is not a port" >&2; exit 1 ;;
 esac
 
-# Make's arguments for a part.
+# The folders of the first half; any other folder is in the second.
+half='t/notify t/seams t/store'
+
+folders() {
+    case $1 in
+    1) echo $half ;;
+    2) for folder in $(dirname t/*/*.t | sort -u); do
+           case " $half " in
+           *" $folder "*) ;;
+           *) echo "$folder" ;;
+           esac
+       done ;;
+    esac
+}
+
+# check HALF PORT ARGUMENT...: those of an Apache::Test run.  It has 50
+# ports.
+check() {
+    of=$1
+    at=$(($2 + 50 * ($1 - 1)))
+    shift 2
+    echo check NAME="$of" PORT="$((port + at))" "$@" \
+        "TESTS='$(echo $(folders "$of"))'"
+}
+
+# Make's arguments for a part, as words of the shell.
 arguments() {
     case $1 in
-    lint)      echo lint ;;
-    unit)      echo check-unit ;;
-    unit-asan) echo check-unit SAN=address,undefined ;;
-    fuzz)      echo check-fuzz FUZZ_SECONDS="${FUZZ_SECONDS:-30}" ;;
-    conf)      echo check-conf ;;
-    event)     echo check MPM=event PORT="$port" ;;
-    worker)    echo check MPM=worker PORT="$((port + 50))" ;;
-    prefork)   echo check MPM=prefork PORT="$((port + 100))" ;;
-    asan)      echo check MPM=event SAN=address,undefined \
-                   PORT="$((port + 150))" ;;
-    tsan)      echo check MPM=event SAN=thread PORT="$((port + 200))" ;;
-    browser)   echo test-browser PORT="$((port + 250))" ;;
-    soak)      echo soak SOAK_SECONDS="${SOAK_SECONDS:-60}" \
-                   PORT="$((port + 300))" ;;
+    lint)         echo lint ;;
+    unit)         echo check-unit ;;
+    unit-asan)    echo check-unit SAN=address,undefined ;;
+    fuzz)         echo check-fuzz FUZZ_SECONDS="${FUZZ_SECONDS:-30}" ;;
+    conf)         echo check-conf ;;
+    event.[12])   check "${1#*.}" 0 MPM=event ;;
+    worker.[12])  check "${1#*.}" 100 MPM=worker ;;
+    prefork.[12]) check "${1#*.}" 200 MPM=prefork ;;
+    asan.[12])    check "${1#*.}" 300 MPM=event SAN=address,undefined ;;
+    tsan.[12])    check "${1#*.}" 400 MPM=event SAN=thread ;;
+    browser)      echo test-browser PORT="$((port + 500))" ;;
+    soak)         echo soak SOAK_SECONDS="${SOAK_SECONDS:-60}" \
+                      PORT="$((port + 520))" ;;
     esac
 }
 
@@ -56,9 +81,9 @@ run() {
     lint|fuzz) gently='nice -n 10' ;;
     *)         gently= ;;
     esac
-    # The arguments are words without blanks in them.
+    eval "set -- $(arguments "$name")"
     PERL_TEST_HARNESS_DUMP_TAP=$PWD/$out/$name.tap \
-        $gently "$make" --no-print-directory $(arguments "$name") \
+        $gently "$make" --no-print-directory "$@" \
         >"$out/$name.log" 2>&1 </dev/null
     echo "$? $(($(date +%s) - began))" >"$out/$name.status"
     {
@@ -124,7 +149,7 @@ passed=0
 failed=0
 build || { echo 'the build failed: 0 passed, 1 failed' >&2; exit 1; }
 printf '%s\n' $parts | grep -v '^soak$' |
-    MAKE=$make PORT=$port xargs -P "${LANES:-5}" -n 1 "$0" --part
+    MAKE=$make PORT=$port xargs -P "${LANES:-8}" -n 1 "$0" --part
 case " $(echo $parts) " in
 *' soak '*) run soak ;;
 esac
