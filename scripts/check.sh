@@ -36,7 +36,7 @@ chmod -R a+rX "$work"
 # The MPM first, the module under test last.  A module that has no file is
 # compiled in, or absent.
 for module in mpm_$mpm unixd log_config env setenvif headers mime alias dir \
-    authn_core authn_file auth_basic authz_core authz_host authz_user \
+    authn_anon authn_core authn_file auth_basic authz_core authz_host authz_user \
     rewrite filter deflate ratelimit ext_filter $cgi proxy proxy_http proxy_fcgi remoteip reqtimeout status \
     actions socache_shmcb ssl http2; do
     file=$LIBEXECDIR/mod_$module.so

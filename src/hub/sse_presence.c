@@ -52,6 +52,8 @@ struct sse_presence_entry_t {
     sse_presence_who_t *who;   /* const, a reference */
     apr_time_t since;          /* const */
     char stream[40];           /* const: the stream's id */
+    char *name; /* worker: of another one, whose place it took, malloc'ed; or
+                   NULL: its stream's */
     apr_size_t len;
     char key[]; /* const: the channel's */
 };
@@ -115,6 +117,7 @@ static void put(sse_presence_entry_t *entry, state_e state)
 static void destroy(sse_presence_entry_t *entry)
 {
     sse_presence_release(entry->who);
+    free(entry->name);
     free(entry);
 }
 
@@ -179,6 +182,7 @@ typedef struct {
     int n;
     sse_presence_entry_t *entries[SSE_PRESENCE_BATCH];
     sse_presence_t changes[SSE_PRESENCE_BATCH];
+    char names[SSE_PRESENCE_BATCH][SSE_STORE_STREAM_MAX + 1];
 } batch_t;
 
 /* Where there is no room for more members, those who leave make some. */
@@ -213,8 +217,14 @@ static void put_back(batch_t *batch)
     pthread_mutex_unlock(&self.lock);
 }
 
+/* The name by which others know the member. */
+static sse_slice_t name_of(const sse_presence_entry_t *entry)
+{
+    return sse_slice(entry->name ? entry->name : entry->stream);
+}
+
 static void fill(const sse_presence_entry_t *entry, sse_presence_t *change,
-                 apr_pool_t *pool)
+                 char *name, apr_pool_t *pool)
 {
     const sse_presence_who_t *who = entry->who;
     int leaves = entry->state == LEAVING;
@@ -229,8 +239,9 @@ static void fill(const sse_presence_entry_t *entry, sse_presence_t *change,
     change->text = who->text;
     change->since = entry->since;
     change->grace = leaves ? entry->grace : 0;
+    change->name = name;
     change->event =
-        sse_presence_event(&who->settings, change->channel, change->stream,
+        sse_presence_event(&who->settings, change->channel, name_of(entry),
                            who->user, leaves ? entry->left : entry->since,
                            leaves ? entry->reason : NULL, pool);
 }
@@ -273,7 +284,10 @@ static void finish(batch_t *batch)
         entry = batch->entries[i];
         change = &batch->changes[i];
         leaves = change->what == SSE_PRESENCE_LEAVE;
-        sse_presence_tell(change, entry->who->settings.route, change->stream,
+        if (change->outcome == SSE_PRESENCE_RETURNED) {
+            entry->name = strdup(change->name);
+        }
+        sse_presence_tell(change, entry->who->settings.route, name_of(entry),
                           leaves ? entry->left : entry->since);
         pthread_mutex_lock(&self.lock);
         is_done = settle(entry, change);
@@ -303,7 +317,7 @@ static apr_status_t commit_batch(batch_t *batch)
     apr_pool_create(&pool, NULL);
     apr_pool_tag(pool, "sse_presence");
     for (i = 0; i < batch->n; ++i) {
-        fill(batch->entries[i], &batch->changes[i], pool);
+        fill(batch->entries[i], &batch->changes[i], batch->names[i], pool);
     }
     rv = sse_store_presence_change(self.store, batch->changes, batch->n);
     apr_pool_destroy(pool);

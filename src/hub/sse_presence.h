@@ -79,12 +79,15 @@ sse_slice_t sse_presence_name(sse_slice_t channel);
  * {"channel","streams","users","members":[{"stream","user","since"},...]}.
  * Without "members" where those on it are counted only.  Any thread; blocks as
  * the store's readers do.
+ * @param tells_away whether those whose time of grace runs have "away":true: of
+ *        what changes there no event tells
  * @param room all zero; to be freed, also after an error
  * @param json out: in room
  * @param last out: events after that id tell of what is not in there
  * @return as sse_store_presence_list(); APR_ENOMEM
  */
-apr_status_t sse_presence_document(sse_slice_t channel, sse_room_t *room,
-                                   sse_slice_t *json, sse_id_t *last);
+apr_status_t sse_presence_document(sse_slice_t channel, int tells_away,
+                                   sse_room_t *room, sse_slice_t *json,
+                                   sse_id_t *last);
 
 #endif /* SSE_PRESENCE_H */

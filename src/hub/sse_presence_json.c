@@ -65,13 +65,17 @@ sse_slice_t sse_presence_json_change(sse_slice_t channel, sse_slice_t stream,
 }
 
 sse_slice_t sse_presence_json_member(sse_slice_t stream, sse_slice_t user,
-                                     apr_time_t since, apr_pool_t *pool)
+                                     apr_time_t since, int is_away,
+                                     apr_pool_t *pool)
 {
     json_t *object = json_object();
 
     json_object_set_new(object, "stream", text_of(stream, pool));
     json_object_set_new(object, "user", user_of(user, pool));
     json_object_set_new(object, "since", time_of(since));
+    if (is_away) {
+        json_object_set_new(object, "away", json_true());
+    }
     return dump(object, pool);
 }
 

@@ -28,9 +28,10 @@ sse_slice_t sse_presence_json_change(sse_slice_t channel, sse_slice_t stream,
                                      sse_slice_t user, apr_time_t time,
                                      const char *reason, apr_pool_t *pool);
 
-/** {"stream","user","since"}.  @return in pool */
+/** {"stream","user","since"}, and "away":true if he is.  @return in pool */
 sse_slice_t sse_presence_json_member(sse_slice_t stream, sse_slice_t user,
-                                     apr_time_t since, apr_pool_t *pool);
+                                     apr_time_t since, int is_away,
+                                     apr_pool_t *pool);
 
 /** The beginning of a document: {"channel","streams","users", without a
  *  closing brace.  @return in pool */

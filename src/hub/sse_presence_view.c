@@ -49,6 +49,7 @@ typedef struct {
     sse_room_t *room;
     apr_size_t len; /* bytes in the room */
     int n;          /* members that may be seen */
+    int tells_away; /* whether they are away for a moment */
 } list_t;
 
 static apr_status_t add(list_t *list, sse_slice_t text)
@@ -73,8 +74,9 @@ static apr_status_t on_member(void *baton, const sse_presence_member_t *member)
     }
     rv = add(list, sse_slice(list->n++ ? "," : ",\"members\":["));
     if (rv == APR_SUCCESS) {
-        rv = add(list, sse_presence_json_member(member->name, member->user,
-                                                member->since, list->pool));
+        rv = add(list, sse_presence_json_member(
+                           member->name, member->user, member->since,
+                           list->tells_away && member->due, list->pool));
     }
     apr_pool_clear(list->pool);
     return rv;
@@ -88,10 +90,11 @@ static apr_status_t end_list(list_t *list, apr_uint64_t streams)
                                          : ",\"members\":[]}"));
 }
 
-apr_status_t sse_presence_document(sse_slice_t channel, sse_room_t *room,
-                                   sse_slice_t *json, sse_id_t *last)
+apr_status_t sse_presence_document(sse_slice_t channel, int tells_away,
+                                   sse_room_t *room, sse_slice_t *json,
+                                   sse_id_t *last)
 {
-    list_t list = {.room = room, .len = HEAD_ROOM};
+    list_t list = {.room = room, .len = HEAD_ROOM, .tells_away = tells_away};
     apr_uint64_t streams, users;
     apr_status_t rv;
     sse_slice_t head;

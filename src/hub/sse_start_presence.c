@@ -52,7 +52,7 @@ static apr_status_t read_channel(snapshot_t *snapshot, sse_slice_t channel,
     sse_room_t room = {0};
     sse_slice_t json;
     apr_status_t rv =
-        sse_presence_document(channel, &room, &json, &snapshot->lasts[i]);
+        sse_presence_document(channel, 0, &room, &json, &snapshot->lasts[i]);
 
     if (rv == APR_SUCCESS) {
         if (!i || snapshot->lasts[i] < snapshot->from) {

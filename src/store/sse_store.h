@@ -146,6 +146,9 @@ typedef struct {
      *  leaves.  If a LEAVE waits, its event is kept, and appended by the EXPIRE
      *  (whose own event, if it has one, is appended instead) */
     const sse_append_t *event;
+    /** NULL, or room for SSE_STORE_STREAM_MAX bytes and a NUL, for a JOIN that
+     *  has RETURNED: the name of the member whose place it took */
+    char *name;
     sse_presence_outcome_e outcome; /**< out */
     apr_uint64_t streams; /**< out: members of the channel after this change;
                                after a JOIN that has CHANGED it 1: the first

@@ -53,7 +53,7 @@ static int answer_channel(request_rec *r, const char *name)
                                "UTF-8 without control characters",
                                SSE_CHANNEL_MAX);
     }
-    rv = sse_hub() ? sse_presence_document(key, &room, &json, &last)
+    rv = sse_hub() ? sse_presence_document(key, 1, &room, &json, &last)
                    : APR_ENOTIMPL;
     if (rv == APR_SUCCESS) {
         status = sse_reply_json(

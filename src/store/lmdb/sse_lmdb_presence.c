@@ -4,6 +4,7 @@
 
 /* Changes of who is on a channel, and the databases for that. */
 
+#include <apr_strings.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -245,6 +246,10 @@ static int take_place(doing_t *doing, const sse_lmdb_member_t *as)
     }
     member.has_event = 0;
     doing->change->outcome = SSE_PRESENCE_RETURNED;
+    if (doing->change->name) {
+        apr_cpystrn(doing->change->name, member.parts[SSE_PART_NAME].ptr,
+                    member.parts[SSE_PART_NAME].len + 1);
+    }
     return replace(doing, &member);
 }
 
