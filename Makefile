@@ -185,6 +185,9 @@ $(builddir)/unit/test_counters: $(addprefix $(builddir)/obj/src/shared/,\
 
 $(builddir)/unit/test_registry: $(builddir)/obj/src/notify/sse_registry.o
 
+$(builddir)/unit/test_hook_json: \
+    $(builddir)/obj/src/notify/webhook/sse_hook_json.o
+
 $(builddir)/unit/test_workers: $(builddir)/obj/src/loop/sse_workers.o
 
 $(builddir)/unit/test_log: $(addprefix $(builddir)/obj/src/loop/,sse_log.o \

@@ -27,6 +27,7 @@
 #include "http/status/sse_status.h"
 #include "notify/sse_notify.h"
 #include "notify/sse_watcher.h"
+#include "notify/webhook/sse_hook.h"
 #include "child/sse_child.h"
 #include "child/sse_parent.h"
 #include "process/sse_leave.h"
@@ -78,6 +79,7 @@ static void register_hooks(apr_pool_t *p)
     sse_handler_register();
     sse_status_register();
     sse_notify_register();
+    sse_hook_register();
     sse_watcher_backend_register();
     sse_api_register();
 }

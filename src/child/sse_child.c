@@ -19,6 +19,7 @@
 #include "notify/sse_ended.h"
 #include "notify/sse_notify.h"
 #include "notify/sse_watcher.h"
+#include "notify/webhook/sse_hook.h"
 #include "shared/sse_counters.h"
 #include "process/sse_leave.h"
 #include "process/sse_signals.h"
@@ -58,6 +59,7 @@ static apr_status_t stop_loop(void *baton)
     /* They may be using what the pool destroys next. */
     switch (sse_workers_finish(WORKERS_WAIT)) {
     case SSE_WORKERS_NONE:
+        sse_hook_finish();
         return APR_SUCCESS;
     case SSE_WORKERS_READY:
     case SSE_WORKERS_CLOSE:
@@ -136,6 +138,7 @@ static apr_status_t open_hub(child_t *child, apr_pool_t *pool)
                    child->is_counted);
     sse_presence_init(store, child->loop, child->server);
     sse_crash_init(child->server, sse_store_private_dir(parent->conf), pool);
+    sse_hook_init(child->server, sse_store_private_dir(parent->conf), pool);
     rv = sse_hub_create(&child->hub, child->loop, store, parent->appended,
                         child->server, pool);
     report = rv == APR_SUCCESS ? sse_store_report(store) : NULL;
@@ -184,7 +187,10 @@ static apr_status_t reserve_workers(void)
                           ? sse_workers_reserve(SSE_WORKERS_OWN)
                           : APR_SUCCESS;
 
-    return rv == APR_SUCCESS ? sse_notify_reserve() : rv;
+    if (rv == APR_SUCCESS) {
+        rv = sse_notify_reserve();
+    }
+    return rv == APR_SUCCESS ? sse_hook_reserve() : rv;
 }
 
 void sse_child_init(apr_pool_t *pchild, server_rec *s)

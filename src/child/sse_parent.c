@@ -16,6 +16,7 @@
 #include "config/sse_mpm.h"
 #include "http/sse_front.h"
 #include "loop/sse_broadcast.h"
+#include "notify/webhook/sse_hook.h"
 #include "shared/sse_counters.h"
 #include "stream/sse_limits.h"
 
@@ -94,6 +95,9 @@ int sse_parent_check_config(apr_pool_t *pconf, apr_pool_t *plog,
 {
     int status = sse_conf_check(pconf, ptemp, s);
 
+    if (status == OK) {
+        status = sse_hook_check(pconf, s);
+    }
     if (status == OK &&
         ap_state_query(AP_SQ_RUN_MODE) == AP_SQ_RM_CONFIG_TEST) {
         status = test_store(ptemp, s);

@@ -104,6 +104,8 @@ apr_status_t sse_start_plan(sse_stream_plan_t *plan, const sse_slice_t *keys,
 
     if (rv == APR_SUCCESS) {
         plan->now = n && !last_id && replay == SSE_REPLAY_NONE ? start.upto : 0;
+        plan->keys = keys;
+        plan->n_keys = n;
         plan->source = &sse_subscription_source;
         plan->baton = sse_subscription_create(hub, &start);
     }

@@ -18,8 +18,9 @@
 /**
  * Make a subscription the source of a stream to be opened.  Waits up to one
  * second while another process is opening the store.
- * @param plan out: now, source and baton
- * @param keys of the channels, copied; none: the stream stays open without one
+ * @param plan out: keys, now, source and baton
+ * @param keys of the channels, copied by the subscription; none: the stream
+ *        stays open without one
  * @param last_id NULL, or what the client gave as the last id: any text, copied
  * @param replay without last_id: how many events of the history to send, or
  *        SSE_REPLAY_NONE or SSE_REPLAY_ALL

@@ -30,6 +30,9 @@ struct sse_callbacks_t {
     sse_loop_t *loop;              /* const */
     struct sse_watcher_t *watcher; /* request thread */
     int is_stream;                 /* const once a stream is open */
+    const sse_slice_t *channels;   /* likewise: their keys */
+    int n_channels;                /* likewise */
+    void *kept;                    /* const once the opening was told */
 
     pthread_mutex_t lock;
     pthread_cond_t cond;
@@ -74,9 +77,29 @@ void sse_callbacks_set_watcher(sse_callbacks_t *callbacks,
     callbacks->watcher = watcher;
 }
 
-void sse_callbacks_set_stream(sse_callbacks_t *callbacks)
+void sse_callbacks_set_stream(sse_callbacks_t *callbacks,
+                              const sse_slice_t *channels, int n_channels)
 {
     callbacks->is_stream = 1;
+    callbacks->channels = channels;
+    callbacks->n_channels = n_channels;
+}
+
+int sse_callbacks_channels(const sse_callbacks_t *callbacks,
+                           const sse_slice_t **channels)
+{
+    *channels = callbacks->channels;
+    return callbacks->n_channels;
+}
+
+void *sse_callbacks_kept(const sse_callbacks_t *callbacks)
+{
+    return callbacks->kept;
+}
+
+void sse_callbacks_keep(sse_callbacks_t *callbacks, void *kept)
+{
+    callbacks->kept = kept;
 }
 
 int sse_callbacks_is_stream(const sse_callbacks_t *callbacks)

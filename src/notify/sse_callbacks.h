@@ -46,9 +46,21 @@ struct sse_watcher_t *sse_callbacks_watcher(const sse_callbacks_t *callbacks);
 void sse_callbacks_set_watcher(sse_callbacks_t *callbacks,
                                struct sse_watcher_t *watcher);
 
-/** The request is a stream and needs no watcher. */
-void sse_callbacks_set_stream(sse_callbacks_t *callbacks);
+/** The request is a stream and needs no watcher.
+ *  @param channels their keys, which live until its opening has been told */
+void sse_callbacks_set_stream(sse_callbacks_t *callbacks,
+                              const sse_slice_t *channels, int n_channels);
 int sse_callbacks_is_stream(const sse_callbacks_t *callbacks);
+
+/** The keys of the channels that it opens with.  Until its opening has been
+ *  told. @return how many */
+int sse_callbacks_channels(const sse_callbacks_t *callbacks,
+                           const sse_slice_t **channels);
+
+/** What webhooks keep of the request's opening for its end, or NULL.  Set while
+ *  the opening is told. */
+void *sse_callbacks_kept(const sse_callbacks_t *callbacks);
+void sse_callbacks_keep(sse_callbacks_t *callbacks, void *kept);
 
 void sse_callbacks_acquire(sse_callbacks_t *callbacks);
 void sse_callbacks_release(sse_callbacks_t *callbacks);

@@ -69,6 +69,8 @@ typedef struct {
     sse_stream_opts_t opts;
     const sse_format_t *format;
     const char *channels; /**< for the log note; lives as long as the request */
+    const sse_slice_t *keys; /**< of the channels, until it has been opened */
+    int n_keys;
     const sse_source_t *source;
     void *baton;         /**< the source's */
     sse_id_t now;        /**< the id that a client which is sent nothing may

@@ -14,6 +14,7 @@
 
 #include "loop/sse_complain.h"
 #include "notify/webhook/sse_hook_lane.h"
+#include "shared/sse_counters.h"
 #include "sse_atomic.h"
 
 APLOG_USE_MODULE(sse);
@@ -148,6 +149,15 @@ static void sleep_until(apr_time_t due)
                     wait > 0 ? (int)((wait + 999) / 1000) : 0, NULL);
 }
 
+/* The sender alone, as the gauge takes one thread. */
+static void count_waiting(void)
+{
+    apr_uint64_t calls, bytes;
+
+    sse_spool_waiting(self.env.spool, &calls, &bytes);
+    sse_counters_set(SSE_COUNTER_HOOKS_WAITING, calls);
+}
+
 static void work(void)
 {
     int has_more, running;
@@ -160,6 +170,7 @@ static void work(void)
             due = run_lanes(steady_now());
             curl_multi_perform(self.env.multi, &running);
         } while (take_answers());
+        count_waiting();
         sleep_until(has_more ? 1 : due);
     }
 }

@@ -164,7 +164,7 @@ static sse_stream_t *create(request_rec *r, const sse_stream_plan_t *plan,
     stream->seal = sse_seal_add(r);
     stream->callbacks = sse_callbacks_of(r, child.loop);
     sse_callbacks_acquire(stream->callbacks);
-    sse_callbacks_set_stream(stream->callbacks);
+    sse_callbacks_set_stream(stream->callbacks, plan->keys, plan->n_keys);
     return stream;
 }
 

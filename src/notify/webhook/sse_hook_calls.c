@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod_sse: Server-Sent Events for Apache httpd.
+ * See LICENSE for the terms. */
+
+#include "notify/webhook/sse_hook_calls.h"
+
+#include <apr_file_info.h>
+#include <http_log.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "config/sse_config.h"
+#include "loop/sse_complain.h"
+#include "notify/sse_ended.h"
+#include "notify/webhook/sse_hook_json.h"
+#include "notify/webhook/sse_hook_sender.h"
+#include "notify/webhook/sse_hook_target.h"
+#include "shared/sse_counters.h"
+
+APLOG_USE_MODULE(sse);
+
+/* How long the child's end waits for the sender's thread. */
+#define STOP_WAIT apr_time_from_msec(500)
+
+/* What queues are called, see sse_hook_spool.h. */
+#define PREFIX "hooks."
+
+#define ADVICE                                                                 \
+    "see that the store's directory is there, has room, and belongs to the "   \
+    "server's user"
+
+/* What has no room, by what is lost. */
+typedef enum { LOST_STREAM, LOST_END, LOST_EVENT, LOST_CHANNEL, LOST } lost_e;
+
+static struct {
+    sse_spool_t *spool; /* const after child_init; NULL: none */
+    server_rec *server; /* const */
+    int has_sender;     /* const after child_init */
+    sse_spool_orphan_fn *on_orphan;
+    sse_complaint_t lost[LOST];
+    sse_complaint_t claiming;
+} self;
+
+/* -- Adding ---------------------------------------------------------------- */
+
+static lost_e lost_by(sse_call_type_e type)
+{
+    static const lost_e lost[] = {LOST_STREAM, LOST_END, LOST_EVENT,
+                                  LOST_CHANNEL, LOST_CHANNEL};
+
+    return lost[type];
+}
+
+static const char *target_name(const sse_call_t *call, apr_pool_t *pool)
+{
+    sse_hook_target_t target;
+
+    return sse_hook_target_parse(&target, call->target, pool)
+               ? sse_hook_target_name(&target, pool)
+               : "a target";
+}
+
+static void log_lost(const sse_call_t *call, apr_status_t rv)
+{
+    static const char *const what[LOST] = {
+        "the opening and the end of a stream are not told",
+        "the end of a stream, whose opening was told, is not told",
+        "an event is not told", "a channel's first or last one is not told"};
+    apr_uint64_t calls = 0, bytes = 0;
+    apr_pool_t *pool;
+
+    apr_pool_create(&pool, NULL);
+    if (self.spool) {
+        sse_spool_waiting(self.spool, &calls, &bytes);
+    }
+    ap_log_error(
+        APLOG_MARK, call->type == SSE_CALL_CLOSE ? APLOG_ERR : APLOG_WARNING,
+        APR_STATUS_IS_ENOSPC(rv) ? 0 : rv, self.server,
+        "webhooks: %s to %s: %s (%" APR_UINT64_T_FMT
+        " calls wait in this child, %" APR_UINT64_T_FMT
+        " bytes).  sse-status counts what is dropped.  Not logged again for a "
+        "minute",
+        what[lost_by(call->type)], target_name(call, pool),
+        !self.spool ? "there is no queue, see above"
+        : APR_STATUS_IS_ENOSPC(rv)
+            ? "its queue is full.  Make the target faster or use SSEHookBatch, "
+              "see that the disk has room, or raise SSEHookQueue"
+            : "the queue cannot be written; " ADVICE,
+        calls, bytes);
+    apr_pool_destroy(pool);
+}
+
+/* An end whose opening had no room is nothing new. */
+void sse_hook_calls_add(const sse_call_t *call)
+{
+    sse_complaint_t *lost = &self.lost[lost_by(call->type)];
+    apr_status_t rv =
+        self.spool ? sse_spool_add(self.spool, call) : APR_ENOTIMPL;
+
+    if (rv == APR_NOTFOUND) {
+        return;
+    }
+    if (rv != APR_SUCCESS) {
+        sse_counters_add(SSE_COUNTER_HOOKS_DROPPED, 1);
+        if (sse_complain_is_due(lost)) {
+            log_lost(call, rv);
+        }
+        return;
+    }
+    if (sse_complain_is_over(lost)) {
+        ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, self.server,
+                     "webhooks: the queue takes every \"%s\" again",
+                     sse_hook_json_name(call->type));
+    }
+    if (!call->is_silent) {
+        sse_sender_wake();
+    }
+}
+
+/* -- Claiming -------------------------------------------------------------- */
+
+static apr_status_t claim(void *baton, apr_pool_t *pool)
+{
+    apr_status_t rv = sse_spool_claim(self.spool, sse_ended_is_alive,
+                                      self.on_orphan, NULL, pool);
+
+    sse_sender_wake();
+    if (rv == APR_SUCCESS || APR_STATUS_IS_EAGAIN(rv)) {
+        if (sse_complain_is_over(&self.claiming)) {
+            ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, self.server,
+                         "webhooks: the queues of dead children can be read "
+                         "again");
+        }
+    }
+    else if (sse_complain_is_due(&self.claiming)) {
+        ap_log_error(APLOG_MARK, APLOG_ERR, rv, self.server,
+                     "webhooks: cannot take over the queues of dead children, "
+                     "whose calls wait: " ADVICE
+                     ".  Not logged again for a minute");
+    }
+    return rv;
+}
+
+/* -- The child ------------------------------------------------------------- */
+
+/* A child of the generation before has its queue while this one begins. */
+static int are_left(const char *dir, apr_pool_t *pool)
+{
+    apr_finfo_t entry;
+    apr_dir_t *in;
+    int found = 0;
+
+    if (apr_dir_open(&in, dir, pool) != APR_SUCCESS) {
+        return 0;
+    }
+    while (!found && apr_dir_read(&entry, 0, in) == APR_SUCCESS) {
+        found = !strncmp(entry.name, PREFIX, strlen(PREFIX));
+    }
+    apr_dir_close(in);
+    return found;
+}
+
+static apr_status_t open_spool(const char *dir, apr_pool_t *pool)
+{
+    apr_uint64_t calls, bytes;
+    apr_status_t rv;
+
+    sse_conf_hook_queue(self.server, &calls, &bytes);
+    rv =
+        sse_spool_open(&self.spool, dir, sse_ended_owner(), calls, bytes, pool);
+    if (rv != APR_SUCCESS) {
+        self.spool = NULL;
+        ap_log_error(APLOG_MARK, APLOG_ERR, rv, self.server,
+                     "webhooks: cannot make a queue in %s: this child tells "
+                     "nothing; " ADVICE,
+                     dir);
+    }
+    return rv;
+}
+
+void sse_hook_calls_init(server_rec *s, const char *dir, int is_wanted,
+                         sse_spool_orphan_fn *on_orphan, apr_pool_t *pool)
+{
+    apr_status_t rv;
+
+    self.server = s;
+    self.on_orphan = on_orphan;
+    if ((!is_wanted && !are_left(dir, pool)) ||
+        open_spool(dir, pool) != APR_SUCCESS) {
+        return;
+    }
+    rv = sse_sender_start(self.spool, s, pool);
+    self.has_sender = rv == APR_SUCCESS;
+    if (!self.has_sender) {
+        ap_log_error(APLOG_MARK, APLOG_ERR, rv, s,
+                     "webhooks: no thread can be made that sends them; they "
+                     "wait until another child takes them: see the limits on "
+                     "threads (TasksMax of systemd's unit, RLIMIT_NPROC of the "
+                     "user, the cgroup's pids.max)");
+        return;
+    }
+    sse_ended_add(claim, NULL);
+}
+
+void sse_hook_calls_finish(void)
+{
+    if (self.has_sender && !sse_sender_stop(STOP_WAIT)) {
+        ap_log_error(APLOG_MARK, APLOG_DEBUG, 0, self.server,
+                     "webhooks: the sender does not end; leaving without it");
+        _exit(0);
+    }
+}
