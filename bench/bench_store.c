@@ -17,6 +17,8 @@
 #include "store/sse_store.h"
 
 #define THREADS 8
+#define PRESENT 10000 /* members, while others come and go */
+#define COMERS  500   /* changes in one call, at most */
 
 static const sse_history_t thousand = {1000, 3600000000, 16 << 20};
 static const char payload[] = "{\"price\":123.45,\"symbol\":\"ACME\",\"at\":"
@@ -185,6 +187,79 @@ static void reading(sse_store_t *store)
     show("history, each of about 1000 events", since, n);
 }
 
+/* -- Who is on a channel --------------------------------------------------- */
+
+/* Streams that come or go, in one call; each with an event. */
+static void change(sse_store_t *store, sse_presence_e what, int from, int n)
+{
+    static sse_presence_t changes[COMERS];
+    static char stream[COMERS][16], user[COMERS][16];
+    sse_append_t event = item("/events/presence");
+    int i;
+
+    memset(changes, 0, sizeof(changes));
+    for (i = 0; i < n; ++i) {
+        sse_presence_t *c = &changes[i];
+
+        c->what = what;
+        c->channel = item("/events/news").channel;
+        c->stream.ptr = stream[i];
+        c->stream.len = (apr_size_t)snprintf(stream[i], sizeof(stream[i]),
+                                             "stream-%d", from + i);
+        c->user.ptr = user[i];
+        c->user.len = (apr_size_t)snprintf(user[i], sizeof(user[i]), "user-%d",
+                                           (from + i) / 2);
+        c->person = c->user;
+        c->owner.ptr = "12345.1";
+        c->owner.len = 7;
+        c->event = &event;
+    }
+    must(sse_store_presence_change(store, changes, n));
+}
+
+static void come_and_go(sse_store_t *store, int n, int total)
+{
+    apr_time_t since = apr_time_now();
+    char what[64];
+    int i;
+
+    for (i = 0; i < total; i += n) {
+        change(store, SSE_PRESENCE_JOIN, PRESENT + i, n);
+        change(store, SSE_PRESENCE_LEAVE, PRESENT + i, n);
+    }
+    snprintf(what, sizeof(what), "join and leave, %d members, batches of %d",
+             PRESENT, n);
+    show(what, since, i);
+}
+
+static apr_status_t count(void *baton, const sse_presence_member_t *member)
+{
+    ++*(int *)baton;
+    return APR_SUCCESS;
+}
+
+static void presence(sse_store_t *store)
+{
+    sse_slice_t key = item("/events/news").channel;
+    apr_uint64_t streams, users;
+    apr_time_t since;
+    sse_id_t last;
+    int i, n = 0;
+
+    for (i = 0; i < PRESENT; i += COMERS) {
+        change(store, SSE_PRESENCE_JOIN, i, COMERS);
+    }
+    come_and_go(store, 1, 20000);
+    come_and_go(store, 50, 50000);
+    come_and_go(store, COMERS, 50000);
+    since = apr_time_now();
+    for (i = 0; i < 100; ++i) {
+        must(sse_store_presence_list(store, key, PRESENT, count, &n, &last,
+                                     &streams, &users));
+    }
+    show("list, each of 10000 members", since, n);
+}
+
 int main(void)
 {
     const char *tmp = getenv("TMPDIR");
@@ -204,6 +279,7 @@ int main(void)
     append_batch(store, 500, "append, batches of 1000, sync=off");
     append_threads(store, 300000, "append, 8 threads, sync=off");
     reading(store);
+    presence(store);
     apr_pool_clear(pool);
     store = start("on", pool);
     append_single(store, 2000, "append, sync=on");

@@ -42,12 +42,14 @@ static const char help[] =
     "\n"
     "  list [PREFIX]    the channels whose names begin with PREFIX\n"
     "  dump CHANNEL     its kept events, as text/event-stream\n"
+    "  members CHANNEL  who is on it, where httpd has SSEPresence\n"
     "  stat             version, ids, sizes, counts\n"
     "  check            walk all of it, and see whether it is sound\n"
     "\n"
     "  -d, --dir=DIR          the store's directory: that of dir= in httpd's\n"
     "                         SSEStore (default: environment SSE_STORE)\n"
-    "  -n, --namespace=NAME   list, dump: only channels of this namespace\n"
+    "  -n, --namespace=NAME   list, dump, members: only channels of this\n"
+    "                         namespace\n"
     "  -h, --help\n"
     "\n"
     "Exit status: 0 done, and sound; 1 damaged; 2 wrong usage; 3 there is no\n"
@@ -136,7 +138,8 @@ static int list_channel(void *baton, const sse_inspect_channel_t *channel)
 {
     const job_t *job = baton;
     apr_size_t len = job->arg ? strlen(job->arg) : 0;
-    apr_interval_time_t age = apr_time_now() - channel->last_time;
+    apr_interval_time_t age =
+        channel->last_time ? apr_time_now() - channel->last_time : 0;
     sse_slice_t ns, name;
 
     key_split(channel->key, &ns, &name);
@@ -150,15 +153,16 @@ static int list_channel(void *baton, const sse_inspect_channel_t *channel)
     putchar('\t');
     print_name(name.ptr, name.len);
     printf("\t%" APR_UINT64_T_FMT "\t%" APR_UINT64_T_FMT "\t%" APR_UINT64_T_FMT
-           "\t%" APR_UINT64_T_FMT "\t%" APR_INT64_T_FMT "\n",
+           "\t%" APR_UINT64_T_FMT "\t%" APR_INT64_T_FMT "\t%" APR_UINT64_T_FMT
+           "\n",
            channel->count, channel->bytes, channel->first, channel->last,
-           apr_time_sec(age > 0 ? age : 0));
+           apr_time_sec(age > 0 ? age : 0), channel->members);
     return ferror(stdout);
 }
 
 static int run_list(const job_t *job, sse_inspect_t *in)
 {
-    puts("namespace\tchannel\tevents\tbytes\tfirst\tlast\tage");
+    puts("namespace\tchannel\tevents\tbytes\tfirst\tlast\tage\tmembers");
     return told(
         job, in,
         sse_inspect_channels(in, start_of(job), list_channel, (void *)job));
@@ -202,31 +206,81 @@ static int write_text(void *baton, const char *text, apr_size_t len)
     return fwrite(text, 1, len, stdout) != len;
 }
 
-static int run_dump(const job_t *job, sse_inspect_t *in)
+/* The channel that the command names. @return 0, or the exit status */
+static int find(const job_t *job, sse_inspect_t *in, search_t *search)
 {
-    search_t search;
     sse_inspect_e result;
 
-    memset(&search, 0, sizeof(search));
-    search.job = job;
-    result = sse_inspect_channels(in, start_of(job), search_channel, &search);
+    memset(search, 0, sizeof(*search));
+    search->job = job;
+    result = sse_inspect_channels(in, start_of(job), search_channel, search);
     if (result != SSE_INSPECT_OK) {
         return told(job, in, result);
     }
-    if (search.count > 1) {
+    if (search->count > 1) {
         fprintf(stderr,
                 "sse-store: %d namespaces have a channel of that name: say "
                 "which with -n, one of:",
-                search.count);
-        fprintf(stderr, "%s\n", search.others);
+                search->count);
+        fprintf(stderr, "%s\n", search->others);
         return EXIT_USAGE;
     }
-    if (!search.count) {
+    if (!search->count) {
         complain(job->dir, "there is no such channel: 'sse-store list' names "
                            "those there are");
         return EXIT_UNKNOWN;
     }
-    return told(job, in, sse_inspect_dump(in, search.found, write_text, NULL));
+    return 0;
+}
+
+static int run_dump(const job_t *job, sse_inspect_t *in)
+{
+    search_t search;
+    int status = find(job, in, &search);
+
+    return status ? status
+                  : told(job, in,
+                         sse_inspect_dump(in, search.found, write_text, NULL));
+}
+
+static void print_seconds(apr_interval_time_t time)
+{
+    printf("\t%" APR_INT64_T_FMT, apr_time_sec(time > 0 ? time : 0));
+}
+
+static int print_member(void *baton, const sse_inspect_member_t *member)
+{
+    apr_time_t now = apr_time_now();
+
+    print_name(member->name.ptr, member->name.len);
+    putchar('\t');
+    print_name(member->stream.ptr, member->stream.len);
+    putchar('\t');
+    print_name(member->user.ptr, member->user.len);
+    putchar('\t');
+    print_name(member->owner.ptr, member->owner.len);
+    print_seconds(now - member->since);
+    if (member->due) {
+        print_seconds(member->due - now);
+    }
+    else {
+        fputs("\t-", stdout);
+    }
+    putchar('\n');
+    return ferror(stdout);
+}
+
+static int run_members(const job_t *job, sse_inspect_t *in)
+{
+    search_t search;
+    int status = find(job, in, &search);
+
+    if (status) {
+        return status;
+    }
+    puts("name\tstream\tuser\tchild\tage\twaits");
+    return told(job, in,
+                sse_inspect_members(in, search.found, print_member, NULL));
 }
 
 static void print_id(const char *name, sse_id_t id)
@@ -256,6 +310,8 @@ static int run_stat(const job_t *job, sse_inspect_t *in)
     printf("events: %" APR_UINT64_T_FMT "\n", stat.events);
     printf("lingering: %" APR_UINT64_T_FMT "\n", stat.lingering);
     printf("forgotten: %" APR_UINT64_T_FMT "\n", stat.forgotten);
+    printf("presence: %" APR_UINT64_T_FMT "\n", stat.presence);
+    printf("members: %" APR_UINT64_T_FMT "\n", stat.members);
     printf("readers: %d\n", stat.readers);
     printf("reading: %d\n", stat.reading);
     return SSE_INSPECT_OK;
@@ -271,8 +327,8 @@ static int run_check(const job_t *job, sse_inspect_t *in)
     }
     if (result == SSE_INSPECT_OK) {
         printf("sound: %" APR_UINT64_T_FMT " channels, %" APR_UINT64_T_FMT
-               " events in the log\n",
-               stat.channels, stat.events);
+               " events in the log, %" APR_UINT64_T_FMT " members\n",
+               stat.channels, stat.events, stat.members);
     }
     return told(job, in, result);
 }
@@ -398,9 +454,8 @@ static const struct {
     int min, max; /**< arguments */
     int has_ns;
 } commands[] = {
-    {"list", run_list, 0, 1, 1},
-    {"dump", run_dump, 1, 1, 1},
-    {"stat", run_stat, 0, 0, 0},
+    {"list", run_list, 0, 1, 1},       {"dump", run_dump, 1, 1, 1},
+    {"members", run_members, 1, 1, 1}, {"stat", run_stat, 0, 0, 0},
     {"check", run_check, 0, 0, 0},
 };
 
@@ -409,7 +464,7 @@ static int dispatch(job_t *job, int argc, char **argv)
     apr_size_t i;
 
     if (argc < 1) {
-        return usage("say what to do: list, dump, stat or check", "");
+        return usage("say what to do: list, dump, members, stat or check", "");
     }
     for (i = 0; i < sizeof(commands) / sizeof(commands[0]); ++i) {
         if (strcmp(commands[i].name, argv[0])) {

@@ -103,9 +103,11 @@ sub slurp {
     my($status, $out, $err) = tool('--help');
 
     is($status, 0, 'help');
-    like($out, qr/list.*dump.*stat.*check.*Exit status/s, 'names all there is');
+    like($out, qr/list.*dump.*members.*stat.*check.*Exit status/s,
+         'names all there is');
     is($err, '', 'on stdout');
-    refused('no command', 2, qr/list, dump, stat or check/, '-d', $top);
+    refused('no command', 2, qr/list, dump, members, stat or check/,
+            '-d', $top);
     refused('another command', 2, qr/no command wipe/, '-d', $top, 'wipe');
     refused('no directory', 2, qr/-d.*SSE_STORE/, 'stat');
     refused('no channel', 2, qr/name a channel/, '-d', $top, 'dump');
@@ -142,12 +144,12 @@ my $before = slurp("$dir/data.mdb");
 
     is("$status$err", 0, 'list');
     is(shift @lines, join("\t", qw(namespace channel events bytes first last
-                                   age)), 'its heading');
+                                   age members)), 'its heading');
     for my $line (@lines) {
         my($ns, $name, @numbers) = split /\t/, $line;
         $row{"$ns $name"} = \@numbers;
     }
-    is(@lines, 7, 'as many channels as there are');
+    is(@lines, 8, 'as many channels as there are');
     is_deeply([@{ $row{'a.example /events/news'} }[0, 1]], [3, 16],
               'events and bytes');
     my($first, $last, $age) = @{ $row{'a.example /events/news'} }[2, 3, 4];
@@ -158,12 +160,16 @@ my $before = slurp("$dir/data.mdb");
               'what is over its age does not count');
     ok($row{'a.example /odd\x5c \x1b'}, 'no control character gets out');
     ok($row{'b.example /none'}, 'one that keeps none');
+    is($row{'a.example /events/news'}[5], 302, 'members');
+    is($row{'a.example /events/two'}[5], 0, 'or none');
+    is("@{ $row{'b.example /quiet'} }", '0 0 0 0 0 1',
+       'a channel that has nothing but a member');
 
     ($status, $out) = tool('-d', $dir, 'list', '/events/t');
     is(() = $out =~ /\n/g, 2, 'list with a prefix');
     like($out, qr{^a\.example\t/events/two\t}m, 'has what begins with it');
     ($status, $out) = tool('-d', $dir, '-n', 'B.example', 'list');
-    is(() = $out =~ /^b\.example\t/gm, 3, 'list of a namespace');
+    is(() = $out =~ /^b\.example\t/gm, 4, 'list of a namespace');
     unlike($out, qr/^a\.example/m, 'has no other');
 
     ($status, $out, $err)
@@ -184,6 +190,28 @@ my $before = slurp("$dir/data.mdb");
     refused('dump of none there', 4, qr/no such channel/,
             '-d', $dir, 'dump', '/short', '-n', 'b.example');
 
+    ($status, $out, $err)
+        = tool('-d', $dir, 'members', '/events/news', '-n', 'a.example');
+    is("$status$err", 0, 'members');
+    @lines = map { [split /\t/] } split /\n/, $out;
+    is("@{ shift @lines }", 'name stream user child age waits', 'its heading');
+    is(@lines, 302, 'all of them, in pieces');
+    is("@{ $lines[0] }[0 .. 3, 5]", 'back again ann 77.1 -',
+       'one that has returned is the first to have come');
+    is("@{ $lines[299] }[0 .. 3, 5]", 's298 s298  77.1 -',
+       'one without a user');
+    is($lines[301][2], 'b\x5c\x1b', 'no control character gets out');
+    ok($lines[301][5] > 3000 && $lines[301][5] <= 3600, 'the last one waits');
+    ok(!grep({ $_->[4] !~ /^\d+$/ || $_->[4] > 60 } @lines), 'for how long');
+    ($status, $out) = tool('-d', $dir, 'members', '/quiet');
+    is(() = $out =~ /^alone\talone\tann\t/gm, 1, 'of a channel without events');
+    is((tool('-d', $dir, 'members', '/events/two'))[1],
+       "name\tstream\tuser\tchild\tage\twaits\n", 'none');
+    is_deeply([tool('-d', $dir, 'dump', '/quiet')], [0, '', ''],
+              'dump of members');
+    refused('members of none', 4, qr/no such channel/, '-d', $dir, 'members',
+            '/no');
+
     local $ENV{SSE_STORE} = $dir;
     ($status, $out, $err) = tool('stat');
     my %stat = $out =~ /^(\w+): (\d+)/gm;
@@ -194,13 +222,16 @@ my $before = slurp("$dir/data.mdb");
     is($stat{channels}, 7, 'channels');
     is($stat{events}, 14, 'events in the log');
     is($stat{lingering}, 6, 'lingering');
+    is($stat{presence}, 2, 'channels with members');
+    is($stat{members}, 303, 'members');
     is($stat{limit}, 16 << 20, 'limit');
     ok($stat{used} > 0 && $stat{used} < $stat{soft}
        && $stat{soft} < $stat{limit}, 'used, soft');
     is($stat{readers}, 0, 'nobody reads');
 
     is_deeply([tool('-d', $dir, 'check')],
-              [0, "sound: 7 channels, 14 events in the log\n", ''], 'check');
+              [0, "sound: 7 channels, 14 events in the log, 303 members\n", ''],
+              'check');
     my $full = system("$tool -d $dir stat >/dev/full 2>$top/full") >> 8;
     is($full, 3, 'output that cannot be written');
     like(slurp("$top/full"), qr/disk is full/, 'in words');
@@ -225,12 +256,13 @@ is(names("$top/copy"), 'data.mdb', 'gets none');
         ++$status{"$status$err"};
         ($status, $out, $err) = tool('-d', $busy, 'list');
         ++$status{"$status$err"};
+        ++$status{join '', (tool('-d', $busy, 'members', '/quiet'))[0, 2]};
         ($status, $out, $err) = tool('-d', $busy, 'dump', 'channel-3');
         ++$status{"$status$err"};
         my @ids = $out =~ /^id: (\d+)$/gm;
         is("@ids", join(' ', sort { $a <=> $b } @ids), 'ids grow');
     }
-    is_deeply(\%status, { 0 => 30 }, 'check, list, dump with a writer');
+    is_deeply(\%status, { 0 => 40 }, 'all commands with a writer');
     my $last = last_id($busy);
     my $tries = 0;
     sleep 0.02 while last_id($busy) < $last + 2000 && ++$tries < 1000;
@@ -260,6 +292,9 @@ is((tool('-d', "$top/lose", 'dump', '/events/news', '-n', 'a.example'))[0], 1,
 make('miscount', 'fill', 'miscount');
 refused('a count is wrong', 1, qr/damaged: .*channels.*not what it says/,
         '-d', "$top/miscount", 'check');
+make('unmark', 'fill', 'unmark');
+refused('a member is not found', 1, qr/damaged: .*presence.*as many users/,
+        '-d', "$top/unmark", 'check');
 
 sub spoilt {
     my($name, $spoil) = @_;

@@ -11,6 +11,7 @@
  *   version  say that it is of version 9
  *   lose     take an event away of which the index knows
  *   miscount say that a channel has one event more
+ *   unmark   take away the mark by which a member is found
  */
 
 #include <poll.h>
@@ -53,6 +54,56 @@ static void add(sse_store_t *store, sse_slice_t key, const char *event,
     must_append(store, &append, 1);
 }
 
+/* No failure but those that a busy or full store has. */
+static void must_change(sse_store_t *store, sse_presence_t change)
+{
+    apr_status_t rv = sse_store_presence_change(store, &change, 1);
+
+    if (rv && rv != SSE_STORE_ESIZE && rv != SSE_STORE_EBUSY) {
+        fputs("change failed\n", stderr);
+        exit(1);
+    }
+}
+
+static sse_presence_t joins(sse_slice_t channel, const char *stream,
+                            const char *user)
+{
+    return (sse_presence_t){.what = SSE_PRESENCE_JOIN,
+                            .channel = channel,
+                            .stream = text(stream),
+                            .person = text(user),
+                            .user = text(user),
+                            .owner = text("77.1"),
+                            .since = apr_time_now()};
+}
+
+static sse_presence_t leaves(sse_slice_t channel, const char *stream,
+                             apr_interval_time_t grace)
+{
+    return (sse_presence_t){.what = SSE_PRESENCE_LEAVE,
+                            .channel = channel,
+                            .stream = text(stream),
+                            .grace = grace};
+}
+
+/* Many on one channel, and one on a channel without events. */
+static void fill_members(sse_store_t *store)
+{
+    char name[16];
+    int i;
+
+    must_change(store, joins(NEWS, "back", "ann"));
+    must_change(store, leaves(NEWS, "back", apr_time_from_sec(3600)));
+    must_change(store, joins(NEWS, "again", "ann"));
+    for (i = 0; i < 300; ++i) {
+        snprintf(name, sizeof(name), "s%d", i);
+        must_change(store, joins(NEWS, name, ""));
+    }
+    must_change(store, joins(NEWS, "waits", "b\\\x1b"));
+    must_change(store, leaves(NEWS, "waits", apr_time_from_sec(3600)));
+    must_change(store, joins(KEY("b.example\0/quiet"), "alone", "ann"));
+}
+
 static void fill(sse_store_t *store)
 {
     sse_id_t id;
@@ -71,6 +122,7 @@ static void fill(sse_store_t *store)
     add(store, KEY("b.example\0/none"), NULL, "never kept", NULL, &keep_none);
     add(store, KEY("b.example\0/forgotten"), NULL, "x", "k", &keep_all);
     sse_store_forget(store, KEY("b.example\0/forgotten"), &id);
+    fill_members(store);
 }
 
 static int at_end(void)
@@ -106,6 +158,8 @@ static void write_on(sse_store_t *store)
                       n % 300 % 7 ? &some : &keep_short);
         append.channel = (sse_slice_t){name, 2 + strlen(name + 2)};
         must_append(store, &append, 1000); /* a reader may hold its pages */
+        must_change(store, n % 7 ? joins(append.channel, name + 2, name + 9)
+                                 : leaves(append.channel, name + 2, 0));
         data[n % (int)sizeof(data)] = 'd';
         data[sizeof(data) - 1] = '\0';
         if (!(n % 50)) {
@@ -132,6 +186,15 @@ static void read_on(sse_store_t *store)
     }
 }
 
+static int unmark(sse_lmdb_write_t *w)
+{
+    MDB_val key, val;
+    int rc =
+        sse_lmdb_seek(w->txn, w->store->db[SSE_DB_MARKS], MDB_LAST, &key, &val);
+
+    return rc ? rc : sse_lmdb_del(w, SSE_DB_MARKS, key.mv_data, key.mv_size);
+}
+
 static int spoil(sse_store_t *store, const char *how)
 {
     sse_lmdb_write_t w;
@@ -145,6 +208,9 @@ static int spoil(sse_store_t *store, const char *how)
     }
     else if (!strcmp(how, "miscount")) {
         w.channel.count++;
+    }
+    else if (!strcmp(how, "unmark")) {
+        rc = unmark(&w);
     }
     else {
         rc = sse_lmdb_del(&w, SSE_DB_EVENTS, &w.channel.first,

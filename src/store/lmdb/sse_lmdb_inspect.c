@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "store/lmdb/sse_lmdb_inspect.h"
+#include "store/lmdb/sse_lmdb_presence.h"
 
 #define CHANNELS_AT_ONCE 128
 #define BYTES_AT_ONCE    262144
@@ -215,10 +216,11 @@ static int on_reader(const char *line, void *baton)
 
 sse_inspect_e sse_inspect_stat(sse_inspect_t *in, sse_inspect_stat_t *stat)
 {
-    static const int dbs[] = {SSE_DB_CHANNELS, SSE_DB_EVENTS, SSE_DB_DOOMED,
-                              SSE_DB_GRAVES};
-    apr_uint64_t *counts[] = {&stat->channels, &stat->events, &stat->lingering,
-                              &stat->forgotten};
+    static const int dbs[] = {SSE_DB_CHANNELS, SSE_DB_EVENTS,   SSE_DB_DOOMED,
+                              SSE_DB_GRAVES,   SSE_DB_PRESENCE, SSE_DB_MEMBERS};
+    apr_uint64_t *counts[] = {&stat->channels,  &stat->events,
+                              &stat->lingering, &stat->forgotten,
+                              &stat->presence,  &stat->members};
     sse_lmdb_t *store = in->store;
     sse_lmdb_state_t state;
     MDB_envinfo info;
@@ -233,6 +235,9 @@ sse_inspect_e sse_inspect_stat(sse_inspect_t *in, sse_inspect_stat_t *stat)
     }
     rc = sse_lmdb_pages_used(store, txn, &stat->used);
     for (i = 0; i < sizeof(dbs) / sizeof(dbs[0]) && !rc; ++i) {
+        if (!store->db[dbs[i]]) {
+            continue;
+        }
         rc = mdb_stat(txn, store->db[dbs[i]], &st);
         *counts[i] = rc ? 0 : st.ms_entries;
     }
@@ -283,22 +288,17 @@ static int count_from(sse_lmdb_t *store, MDB_txn *txn, apr_uint64_t number,
     return rc == MDB_NOTFOUND ? 0 : rc;
 }
 
-static int channel_take(sse_lmdb_t *store, MDB_txn *txn, apr_time_t now,
-                        const MDB_val *key, const MDB_val *val, channels_t *to)
+/* What its record says. */
+static int record_take(sse_lmdb_t *store, MDB_txn *txn, apr_time_t now,
+                       const MDB_val *val, sse_inspect_channel_t *out)
 {
-    sse_inspect_channel_t *out = &to->items[to->count].channel;
-    char *copy = to->items[to->count].key;
     sse_lmdb_channel_t channel;
     int rc;
 
-    if (val->mv_size != sizeof(channel) || !key->mv_size ||
-        key->mv_size > SSE_STORE_KEY_MAX) {
+    if (val->mv_size != sizeof(channel)) {
         return MDB_CORRUPTED;
     }
     memcpy(&channel, val->mv_data, sizeof(channel));
-    memcpy(copy, key->mv_data, key->mv_size);
-    out->key.ptr = copy;
-    out->key.len = key->mv_size;
     out->count = channel.count;
     out->bytes = channel.bytes;
     out->last = channel.last;
@@ -315,18 +315,119 @@ static int channel_take(sse_lmdb_t *store, MDB_txn *txn, apr_time_t now,
     else if (out->first != channel.first) {
         rc = count_from(store, txn, channel.number, out);
     }
+    return rc;
+}
+
+static int presence_take(const MDB_val *val, sse_inspect_channel_t *out)
+{
+    sse_lmdb_presence_t on;
+
+    if (val->mv_size != sizeof(on)) {
+        return MDB_CORRUPTED;
+    }
+    memcpy(&on, val->mv_data, sizeof(on));
+    out->members = on.streams;
+    return 0;
+}
+
+/* A walk through one of the two databases that have channels. */
+typedef struct {
+    MDB_cursor *cursor; /* or NULL */
+    MDB_val key, val;
+    int rc; /* MDB_NOTFOUND: at its end */
+} walk_t;
+
+static void walk_begin(walk_t *walk, MDB_txn *txn, MDB_dbi db, sse_slice_t from,
+                       int after)
+{
+    walk->cursor = NULL;
+    walk->key = (MDB_val){from.len, (void *)from.ptr};
+    walk->rc = db ? mdb_cursor_open(txn, db, &walk->cursor) : MDB_NOTFOUND;
+    if (walk->rc) {
+        return;
+    }
+    walk->rc = after ? sse_lmdb_after(walk->cursor, from.ptr, from.len,
+                                      &walk->key, &walk->val)
+                     : mdb_cursor_get(walk->cursor, &walk->key, &walk->val,
+                                      from.len ? MDB_SET_RANGE : MDB_FIRST);
+}
+
+static void walk_next(walk_t *walk)
+{
+    walk->rc = mdb_cursor_get(walk->cursor, &walk->key, &walk->val, MDB_NEXT);
+}
+
+static void walk_end(walk_t *walk)
+{
+    if (walk->cursor) {
+        mdb_cursor_close(walk->cursor);
+    }
+}
+
+/* Channels in the order of their keys. @return below 0: a's is the first */
+static int compare(sse_lmdb_t *store, MDB_txn *txn, const walk_t *a,
+                   const walk_t *b)
+{
+    return a->rc   ? 1
+           : b->rc ? -1
+                   : mdb_cmp(txn, store->db[SSE_DB_CHANNELS], &a->key, &b->key);
+}
+
+/* The channel that comes next in any of the two. */
+static int channel_take(sse_lmdb_t *store, MDB_txn *txn, apr_time_t now,
+                        walk_t *records, walk_t *presence, channels_t *to)
+{
+    sse_inspect_channel_t *out = &to->items[to->count].channel;
+    char *copy = to->items[to->count].key;
+    int order = compare(store, txn, records, presence), rc = 0;
+    const MDB_val *key = order > 0 ? &presence->key : &records->key;
+
+    if (!key->mv_size || key->mv_size > SSE_STORE_KEY_MAX) {
+        return MDB_CORRUPTED;
+    }
+    memset(out, 0, sizeof(*out));
+    memcpy(copy, key->mv_data, key->mv_size);
+    out->key = (sse_slice_t){copy, key->mv_size};
+    if (order <= 0) {
+        rc = record_take(store, txn, now, &records->val, out);
+        walk_next(records);
+    }
+    if (!rc && order >= 0) {
+        rc = presence_take(&presence->val, out);
+        walk_next(presence);
+    }
     ++to->count;
     return rc;
+}
+
+/* @return an error, or 0 */
+static int channels_take(sse_lmdb_t *store, MDB_txn *txn, apr_time_t now,
+                         walk_t *records, walk_t *presence, channels_t *to)
+{
+    apr_time_t until = apr_time_now() + SSE_INSPECT_MOMENT;
+    int rc;
+
+    while (!records->rc || !presence->rc) {
+        if (to->count == CHANNELS_AT_ONCE ||
+            (to->count && apr_time_now() >= until)) {
+            to->more = 1;
+            return 0;
+        }
+        if ((rc = channel_take(store, txn, now, records, presence, to))) {
+            return rc;
+        }
+    }
+    return records->rc != MDB_NOTFOUND    ? records->rc
+           : presence->rc != MDB_NOTFOUND ? presence->rc
+                                          : 0;
 }
 
 /* The channels from this key on, or after it. */
 static int channels_read(sse_lmdb_t *store, sse_slice_t from, int after,
                          channels_t *to)
 {
-    MDB_val key = {from.len, (void *)from.ptr}, val;
-    apr_time_t until = apr_time_now() + SSE_INSPECT_MOMENT;
     sse_lmdb_state_t state;
-    MDB_cursor *cursor;
+    walk_t records, presence;
     MDB_txn *txn;
     int rc = sse_lmdb_read_begin(store, &txn, &state);
 
@@ -334,27 +435,14 @@ static int channels_read(sse_lmdb_t *store, sse_slice_t from, int after,
     if (rc) {
         return rc;
     }
-    rc = mdb_cursor_open(txn, store->db[SSE_DB_CHANNELS], &cursor);
-    if (!rc) {
-        rc = after ? sse_lmdb_after(cursor, from.ptr, from.len, &key, &val)
-                   : mdb_cursor_get(cursor, &key, &val,
-                                    from.len ? MDB_SET_RANGE : MDB_FIRST);
-        while (!rc) {
-            if (to->count == CHANNELS_AT_ONCE ||
-                (to->count && apr_time_now() >= until)) {
-                to->more = 1;
-                break;
-            }
-            rc = channel_take(store, txn, sse_lmdb_now(store, &state), &key,
-                              &val, to);
-            if (!rc) {
-                rc = mdb_cursor_get(cursor, &key, &val, MDB_NEXT);
-            }
-        }
-        mdb_cursor_close(cursor);
-    }
+    walk_begin(&records, txn, store->db[SSE_DB_CHANNELS], from, after);
+    walk_begin(&presence, txn, store->db[SSE_DB_PRESENCE], from, after);
+    rc = channels_take(store, txn, sse_lmdb_now(store, &state), &records,
+                       &presence, to);
+    walk_end(&presence);
+    walk_end(&records);
     sse_lmdb_read_end(store, txn);
-    return rc == MDB_NOTFOUND ? 0 : rc;
+    return rc;
 }
 
 sse_inspect_e sse_inspect_channels(sse_inspect_t *in, sse_slice_t from,

@@ -53,23 +53,37 @@ typedef struct {
     apr_uint64_t lingering; /**< those of them in no history */
     apr_uint64_t
         forgotten; /**< removed channels whose remains are still there */
-    int readers;   /**< slots that others have taken */
-    int reading;   /**< those of them that hold a snapshot */
+    apr_uint64_t presence; /**< channels that have members */
+    apr_uint64_t members;
+    int readers; /**< slots that others have taken */
+    int reading; /**< those of them that hold a snapshot */
 } sse_inspect_stat_t;
 
-/** A channel; events over their age do not count. */
+/** A channel that has a record or members; events over their age do not
+ *  count. */
 typedef struct {
     sse_slice_t key;
     apr_uint64_t count; /**< events in its history */
     apr_uint64_t bytes; /**< of their data and event names */
     sse_id_t first;     /**< oldest of them; 0: none */
     sse_id_t last; /**< the newest, kept or not; 0: none since it was removed */
-    apr_time_t last_time;
+    apr_time_t last_time; /**< 0: there is none */
+    apr_uint64_t members;
 } sse_inspect_channel_t;
+
+/** A member of a channel; times are the machine's. */
+typedef struct {
+    sse_slice_t name, stream, user, owner;
+    apr_time_t since;
+    apr_time_t due; /**< 0: its stream is open */
+} sse_inspect_member_t;
 
 /** @return 0 to go on */
 typedef int sse_inspect_channel_fn(void *baton,
                                    const sse_inspect_channel_t *channel);
+/** @return 0 to go on */
+typedef int sse_inspect_member_fn(void *baton,
+                                  const sse_inspect_member_t *member);
 /** @return 0 to go on */
 typedef int sse_inspect_text_fn(void *baton, const char *text, apr_size_t len);
 
@@ -82,6 +96,11 @@ sse_inspect_e sse_inspect_stat(sse_inspect_t *inspect,
 /** All channels, in the order of their keys, from this key on. */
 sse_inspect_e sse_inspect_channels(sse_inspect_t *inspect, sse_slice_t from,
                                    sse_inspect_channel_fn *fn, void *baton);
+
+/** sse_lmdb_presence_inspect.c: the members of a channel, in the order in which
+ *  they joined. */
+sse_inspect_e sse_inspect_members(sse_inspect_t *inspect, sse_slice_t key,
+                                  sse_inspect_member_fn *fn, void *baton);
 
 /** A channel's history up to the newest id at the time of the call, as
  *  text/event-stream with ids, in pieces of whole events. */

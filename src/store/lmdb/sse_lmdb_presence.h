@@ -30,12 +30,12 @@
  * for them; members never are.  A JOIN fails where they take half of what may
  * be used, as events need room, too.
  *
- * Modules that do not know these databases (0.2.0 and before) open such a
- * store and leave them alone: they count their pages as free, which the rest of
- * the map bears, and the members stay until a newer module's children find that
- * the members' children are gone.  A store without them gets them when it is
- * prepared, or, if that fails, with the first change; until then nobody is on
- * any channel.
+ * Earlier modules with stores of this version (of before 0.2.0 was released) do
+ * not know these databases.  They open such a store and leave them alone: they
+ * take their pages for free ones, which the rest of the map bears, and members
+ * stay until a newer module's children find that the members' own children are
+ * gone.  A store without them gets them when it is prepared, or, if that fails,
+ * with the first change; until then nobody is on any channel.
  *
  * Threads: as sse_lmdb.h says.
  */
