@@ -14,11 +14,12 @@
 #                 T=t/unit/test_queue.c or T=t/config/errors.pl (MPM=, SAN=)
 # make check-unit check-conf check-fuzz check-valgrind test-browser lint
 # make bench      what it costs and how fast it is, in build/bench/results.txt
-#                 (SCENARIOS="idle close latency fanout publish long resume slow burst")
+#                 (SCENARIOS="idle close latency fanout publish long resume slow burst hooks")
 # make bench-close  how soon a client's close is told
 # make bench-store  what the store costs by itself
 # make soak       restarts and crashes under load: nothing is lost
 #                 (SOAK_SECONDS=600, SOAK_SEED=; see docs/operations.md)
+# make soak-hooks  webhooks meanwhile: each opening and end is told, once
 # make setup      only install what is missing                (SETS="run test")
 # make clean
 
@@ -234,7 +235,8 @@ lint:
 
 # What loads a server in the benchmarks and in the soak, and what these two
 # have inside of it.
-CLIENT_SRCS := $(wildcard t/client/*.c)
+HOOK_TARGET := t/client/hook_target.c
+CLIENT_SRCS := $(filter-out $(HOOK_TARGET),$(wildcard t/client/*.c))
 LOAD_SRCS   := $(sort $(wildcard bench/load*.c))
 SOAK_SRCS   := $(sort $(filter-out %/mod_soak.c,$(wildcard t/soak/*.c)))
 build/bench/load: $(LOAD_SRCS)
@@ -245,6 +247,11 @@ build/bench/load build/soak/soak: $(CLIENT_SRCS) $(wildcard bench/*.h \
 	@mkdir -p $(@D)
 	$(Q)$(CC) -std=gnu99 -D_GNU_SOURCE -g -O2 -I. $(WARNINGS) -o $@ \
 	    $(filter %.c,$^) -lm
+
+build/bench/hook_target: $(HOOK_TARGET) Makefile
+	$(call say,LD $@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) -std=gnu99 -D_GNU_SOURCE -g -O2 $(WARNINGS) -o $@ $<
 
 build/bench/mod_bench_close.so: bench/mod_bench_close.c
 build/soak/mod_soak.so: t/soak/mod_soak.c
@@ -264,7 +271,8 @@ build/bench/store: $(builddir)/obj/bench/bench_store.o $(LIB_OBJS)
 bench-store: build/bench/store
 	@$<
 
-bench bench-close: all build/bench/load build/bench/mod_bench_close.so
+bench bench-close: all build/bench/load build/bench/hook_target \
+    build/bench/mod_bench_close.so
 	@APXS="$(APXS)" LIBEXECDIR="$(LIBEXECDIR)" bench/run.sh \
 	    $(if $(filter bench-close,$@),close,$(SCENARIOS))
 
@@ -275,6 +283,11 @@ soak: all build/soak/soak build/soak/mod_soak.so
 	 SOAK_PUBLISHERS="$(SOAK_PUBLISHERS)" \
 	    prove -f -o --exec sh scripts/soak.sh
 
+soak-hooks: all build/soak/mod_soak.so
+	@APXS="$(APXS)" LIBEXECDIR="$(LIBEXECDIR)" PORT="$(PORT)" \
+	 SOAK_SECONDS="$(SOAK_SECONDS)" \
+	    prove -f -o --exec sh scripts/soak_hooks.sh
+
 clean:
 	rm -rf build
 
@@ -283,5 +296,5 @@ clean:
 
 .PHONY: all install setup run test check check-one check-valgrind check-unit \
         check-conf check-fuzz test-browser lint bench bench-close \
-        bench-store soak seams clean need-apxs
+        bench-store soak soak-hooks seams clean need-apxs
 .SECONDARY:

@@ -22,7 +22,7 @@ static const struct {
     {"latency", scenario_latency}, {"fanout", scenario_fanout},
     {"publish", scenario_publish}, {"long", scenario_long},
     {"resume", scenario_resume},   {"slow", scenario_slow},
-    {"burst", scenario_burst},
+    {"burst", scenario_burst},     {"hooks", scenario_hooks},
 };
 
 void die(const char *format, ...)
@@ -46,14 +46,15 @@ int main(int argc, char **argv)
     if (argc == 2 && !strcmp(argv[1], "port")) {
         return client_print_free_port(0);
     }
-    if (argc != 5) {
-        die("usage: load port | load SCENARIO PORT PID CLOSES");
+    if (argc != 6) {
+        die("usage: load port | load SCENARIO PORT PID CLOSES HOOKS");
     }
     setvbuf(stdout, NULL, _IOLBF, 0);
     client_raise_limit();
     net_start((int)strtol(argv[2], NULL, 10));
     target.parent = (pid_t)strtol(argv[3], NULL, 10);
     target.closes = argv[4];
+    target.hooks = argv[5];
     for (i = 0; i < sizeof(scenarios) / sizeof(scenarios[0]); ++i) {
         if (!strcmp(scenarios[i].name, argv[1])) {
             scenarios[i].run(&target);

@@ -99,6 +99,7 @@ void remark(const char *format, ...) __attribute__((format(printf, 1, 2)));
 typedef struct {
     pid_t parent;       /**< httpd's */
     const char *closes; /**< the file of bench_close_log.h */
+    const char *hooks;  /**< the file of t/client/hook_target.c */
 } target_t;
 
 void scenario_idle(const target_t *target);
@@ -110,6 +111,7 @@ void scenario_long(const target_t *target);
 void scenario_resume(const target_t *target);
 void scenario_slow(const target_t *target);
 void scenario_burst(const target_t *target);
+void scenario_hooks(const target_t *target);
 
 /** The server's record of closes (load_close.c). */
 struct bench_close_log_t;

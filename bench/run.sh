@@ -5,7 +5,7 @@
 # "make bench": each scenario against an httpd of its own.
 #
 #   bench/run.sh [SCENARIO ...]    idle close latency fanout publish long resume
-#                                  slow burst
+#                                  slow burst hooks
 #
 # HTTPD: the program.  LIBEXECDIR: its modules.  What is printed is also kept in
 # build/bench/results.txt.
@@ -16,6 +16,7 @@ cd "$(dirname "$0")/.." || exit 1
 . scripts/httpd.sh
 
 load=build/bench/load
+target=build/bench/hook_target
 results=build/bench/results.txt
 
 die() {
@@ -29,11 +30,29 @@ ulimit -n "$(ulimit -H -n)"
     die "10,000 streams need 10,100 descriptors a process; ulimit -n allows" \
         "$(ulimit -n)"
 
+# A target of webhooks, in the background.
+target_start() {
+    rm -f "$run/hooks"
+    hook_port=$("$load" port) || exit 1
+    setpriv --pdeathsig TERM "$target" "$hook_port" "$run/hooks" &
+    target_pid=$!
+    until [ -e "$run/hooks" ]; do
+        kill -0 "$target_pid" 2>/dev/null || die "the hooks' target has died"
+        sleep 0.1
+    done
+}
+
+target_stop() {
+    kill "$target_pid"
+    wait "$target_pid" 2>/dev/null
+}
+
 launch() {
     rm -rf "$run/store" "$run/error_log" "$run/closes"
     port=$("$load" port) || exit 1
     httpd_launch bench/httpd.conf SSE_PORT="$port" \
         SSE_BENCH_SO="$PWD/build/bench/mod_bench_close.so" \
+        ${hook_port:+SSE_HOOK_PORT="$hook_port"} \
         SSE_CHILDREN="$children" SSE_THREADS="$((children * 16))"
 }
 
@@ -59,13 +78,16 @@ complaints() {
 }
 
 scenario() {
+    hook_port=
     case $1 in
+    hooks) target_start; start 1 ;;
     idle|close|long|resume|slow|burst) start 1 ;;
     latency|fanout|publish) start 2 ;;
     *) die "there is no scenario $1" ;;
     esac
-    "$load" "$1" "$port" "$pid" "$run/closes" || failed=1
+    "$load" "$1" "$port" "$pid" "$run/closes" "$run/hooks" || failed=1
     httpd_stop
+    [ -z "$hook_port" ] || target_stop
     if complaints | grep -q .; then
         echo "  httpd's error log:"
         complaints | head -n 5 | sed 's/^/    /'
@@ -83,7 +105,7 @@ all() {
 }
 
 [ $# -gt 0 ] || set -- idle close latency fanout publish long resume \
-    slow burst
+    slow burst hooks
 rm -f "$run/out"
 mkfifo "$run/out" || exit 1
 tee "$results" <"$run/out" &
