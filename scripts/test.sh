@@ -18,7 +18,8 @@ out=build/test
 # The longest first, so that the lanes end together.  The soak measures the
 # server under load, and so runs alone.
 parts=${PARTS:-tsan.1 tsan.2 lint asan.1 asan.2 prefork.1 prefork.2 worker.1
-    worker.2 event.1 event.2 conf unit unit-asan fuzz browser soak}
+    worker.2 event.1 event.2 soak-hooks conf unit unit-asan fuzz browser
+    soak}
 jobs=$(nproc 2>/dev/null || echo 2)
 
 # The variables of this make are passed on by name, below.
@@ -69,6 +70,8 @@ arguments() {
     browser)      echo test-browser PORT="$((port + 500))" ;;
     soak)         echo soak SOAK_SECONDS="${SOAK_SECONDS:-60}" \
                       PORT="$((port + 520))" ;;
+    soak-hooks)   echo soak-hooks SOAK_SECONDS="${SOAK_SECONDS:-60}" \
+                      PORT="$((port + 540))" ;;
     esac
 }
 
