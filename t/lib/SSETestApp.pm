@@ -19,9 +19,10 @@
 #   status=403    h[]=Name:%20value (several)    body=text    size=N (bytes)
 #   wait=1.5 (seconds before the answer)
 #
-# and the one in Python also how=close (no answer), cut (half a body), garbage,
-# early (a 103 before the answer), endless, drip (a byte now and then).  Each
-# appends what it was asked to a file, which asked() reads.
+# and the one in Python also until=name (until release(name)), how=close (no
+# answer), cut (half a body), garbage, early (a 103 before the answer), endless,
+# drip (a byte now and then).  Each appends what it was asked to a file, which
+# asked() reads.
 
 package SSETestApp;
 
@@ -39,7 +40,7 @@ use Time::HiRes qw(sleep time);
 use Apache::Test ();
 use SSETestWait ();
 
-our @EXPORT_OK = qw(asked forget_asked query);
+our @EXPORT_OK = qw(asked forget_asked query release);
 
 my @running;
 my $tester = $$;
@@ -214,6 +215,11 @@ sub asked {
             // $one->{path} // $one->{env}{REQUEST_URI};
     }
     return grep { $_->{uri} =~ $re } @all;
+}
+
+# Those that wait for this name go on.
+sub release {
+    open my $fh, '>', log_file() . ".$_[0]" or die $!;
 }
 
 # The query that makes them answer so: query(status => 403, 'h[]' => 'A: b').

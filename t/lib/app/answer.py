@@ -11,6 +11,14 @@ import time
 import urllib.parse
 
 
+def wait_for(name):
+    end = time.time() + 60
+    while name and time.time() < end:
+        if os.path.exists(os.environ['APP_LOG'] + '.' + name):
+            return
+        time.sleep(0.01)
+
+
 class Answer(socketserver.StreamRequestHandler):
     def handle(self):
         line = self.rfile.readline(65536).decode('latin-1')
@@ -43,6 +51,7 @@ class Answer(socketserver.StreamRequestHandler):
                                      encoding='latin-1')
         one = {name: values[0] for name, values in args.items()}
         time.sleep(float(one.get('wait', 0)))
+        wait_for(one.get('until'))
         body = one.get('body', 'x' * int(one.get('size', 0)))
         how = one.get('how', '')
         head = 'HTTP/1.1 %s Answer\r\n' % one.get('status', 200)
