@@ -413,9 +413,11 @@ apr_status_t sse_spool_next(sse_spool_t *spool, const sse_slice_t *target,
     apr_status_t rv = APR_EOF;
     apr_uint32_t end;
 
-    sse_hook_sweep(spool);
     while (rv == APR_EOF && (segment = segment_at(spool, at, &end)) != NULL) {
         rv = next_in(spool, segment, end, hash, at, call, room);
+    }
+    if (rv == APR_EOF) {
+        sse_hook_sweep(spool); /* of what was claimed, perhaps all was done */
     }
     if (rv != APR_SUCCESS && rv != APR_EOF) {
         give_up(spool, at->segment);
@@ -429,6 +431,7 @@ void sse_spool_done(sse_spool_t *spool, sse_spool_at_t at)
     sse_hook_segment_t *segment;
     sse_hook_head_t head;
     sigset_t before;
+    int is_due;
 
     sse_hook_lock(spool, &before);
     segment = sse_hook_find(spool, at.segment);
@@ -440,6 +443,9 @@ void sse_spool_done(sse_spool_t *spool, sse_spool_at_t at)
         sse_hook_reader_note(&spool->reader, segment, offset, SSE_HOOK_DONE);
         uncount(spool, segment, &head);
     }
+    is_due = spool->needs_sweep;
     sse_hook_unlock(spool, &before);
-    sse_hook_sweep(spool);
+    if (is_due) {
+        sse_hook_sweep(spool);
+    }
 }

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+# mod_sse: Server-Sent Events for Apache httpd.
+#
+# Webhooks over the death of a child, of all of the server, and over restarts,
+# with a target that is down meanwhile: each open has its close, once by its
+# SSE-Hook-Id, and in order.
+
+use strict;
+use warnings FATAL => 'all';
+
+use Time::HiRes qw(time);
+
+use Apache::Test;
+use Apache::TestUtil qw(t_cmp);
+
+use lib qw(t/lib);
+use SSETest;
+use SSETestHook;
+use SSETestHttpd;
+use SSETestWait;
+
+plan tests => 23, need_module('mod_sse');
+
+my $hook = SSETestHook->new;
+my $url = $hook->url;
+my $httpd = SSETestHttpd->new(conf => <<"EOI");
+<Location "/told/">
+    SetHandler sse
+    SSEHook $url open close
+</Location>
+EOI
+
+
+sub open_streams {
+    my $n = shift;
+
+    my @new = map { open_stream('/told/x', port => $httpd->port) } 1 .. $n;
+    $_->head for @new;
+    return @new;
+}
+
+# Of each id of a call: the first time that it was told.
+sub told {
+    my %want = @_;
+    return $hook->told(unique => 1, %want);
+}
+
+sub counts {
+    return join ' ', map { my $type = $_; "$type=" . told(type => $type) }
+        qw(open close);
+}
+
+# What is wrong with all that was told: opens and closes by their streams.
+sub wrong {
+    my(%open, %close, @wrong);
+    for my $told ($hook->told(unique => 1)) {
+        my $stream = $told->{stream};
+        if ($told->{type} eq 'open') {
+            push @wrong, "$stream: open behind close" if $close{$stream};
+            push @wrong, "$stream: opened twice" if $open{$stream}++;
+        }
+        else {
+            push @wrong, "$stream: closed twice" if $close{$stream}++;
+        }
+    }
+    push @wrong, map { "$_: not closed" } grep { !$close{$_} } keys %open;
+    push @wrong, map { "$_: not opened" } grep { !$open{$_} } keys %close;
+    return join ', ', @wrong;
+}
+
+sub queues { return scalar(() = glob "$httpd->{store}/hooks.*") }
+
+ok t_cmp($httpd->start, 1, 'an httpd of its own');
+
+# A child.
+my @streams = open_streams(12);
+ok t_cmp($hook->wait_count(12, type => 'open'), 1, 'twelve openings are told');
+my $pid = $httpd->kill_child;
+my $killed = time;
+ok t_cmp(eventually(sub { !-e "/proc/$pid" }, 20), 1, 'a child is killed');
+my $reaped = time;
+my @ended = grep { $_->wait_end(0.5) } @streams;
+if (@ended) {
+    $hook->wait_count(scalar @ended, type => 'close');
+    printf "# told %.0f ms after httpd took note\n",
+        1000 * ((told(type => 'close'))[0]{call}{time} - $reaped);
+}
+ok t_cmp(scalar told(type => 'close', reason => 'crash'), scalar @ended,
+         'what was open there has ended: crash');
+$_->close for @streams;
+ok t_cmp($hook->wait_count(12, type => 'close'), 1, 'the others: client');
+ok t_cmp(counts(), 'open=12 close=12', 'each once');
+
+# A graceful restart, with the target down: a child that leaves does not wait
+# for it, and another one sends what it has left.
+$hook->down;
+@streams = open_streams(6);
+my %before = map { $_ => 1 } $httpd->children;
+ok t_cmp($httpd->restart('USR1'), 1, 'a graceful restart');
+ok t_cmp(scalar(grep { !$_->wait_end } @streams), 0, 'ends all streams');
+ok t_cmp(eventually(sub { !grep { $before{$_} } $httpd->children }, 20), 1,
+         'and the children leave, though the target is down');
+ok t_cmp(counts(), 'open=12 close=12', 'nothing is told meanwhile');
+my $up = time;
+$hook->up;
+ok t_cmp($hook->wait_count(18, type => 'close', unique => 1), 1,
+         'until it is back');
+printf "# told %.0f ms after that\n", 1000 * (time - $up);
+ok t_cmp(scalar told(type => 'close', reason => 'shutdown'), 6,
+         'why they ended');
+ok t_cmp(counts(), 'open=18 close=18', 'each once');
+
+# All of the server.
+$hook->down;
+@streams = open_streams(8);
+(pop @streams)->close for 1 .. 3;
+ok t_cmp($httpd->kill_all, 1, 'the whole server is killed');
+ok queues() > 0;
+ok t_cmp($httpd->start, 1, 'and started');
+my @more = open_streams(4);
+$hook->up;
+ok t_cmp($hook->wait_count(30, type => 'open', unique => 1), 1,
+         'all openings are told');
+ok t_cmp($hook->wait_count(26, type => 'close', unique => 1), 1,
+         'and the ends of those before');
+ok t_cmp(scalar told(type => 'close', reason => 'crash') >= @ended + 5, 1,
+         'those that were open: crash');
+$_->close for @more;
+ok t_cmp($hook->wait_count(30, type => 'close', unique => 1), 1,
+         'then those of now');
+ok t_cmp(wrong(), '', 'each open has its close, once, in order');
+ok t_cmp($httpd->stop, 1, 'it stops');
+ok t_cmp(queues(), 0, 'and leaves no queue');
