@@ -15,6 +15,7 @@
 #include "notify/webhook/sse_hook_json.h"
 #include "notify/webhook/sse_hook_sender.h"
 #include "notify/webhook/sse_hook_target.h"
+#include "process/sse_leave.h"
 #include "shared/sse_counters.h"
 
 APLOG_USE_MODULE(sse);
@@ -119,11 +120,16 @@ void sse_hook_calls_add(const sse_call_t *call)
 
 /* -- Claiming -------------------------------------------------------------- */
 
+/* A child that leaves may not know targets that a newer configuration has. */
 static apr_status_t claim(void *baton, apr_pool_t *pool)
 {
-    apr_status_t rv = sse_spool_claim(self.spool, sse_ended_is_alive,
-                                      self.on_orphan, NULL, pool);
+    apr_status_t rv;
 
+    if (sse_leave_how() != SSE_STAY) {
+        return APR_SUCCESS;
+    }
+    rv = sse_spool_claim(self.spool, sse_ended_is_alive, self.on_orphan, NULL,
+                         pool);
     sse_sender_wake();
     if (rv == APR_SUCCESS || APR_STATUS_IS_EAGAIN(rv)) {
         if (sse_complain_is_over(&self.claiming)) {
