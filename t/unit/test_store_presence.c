@@ -451,6 +451,15 @@ static void test_due(apr_pool_t *pool)
     c.stream = text("s2");
     says(did(store, c), "waits 1 1", "one that waits for ever");
     is_str(who_is_due(store, 100 * GRACE, 9), "", "is never due");
+    due = 0;
+    is_num(sse_store_presence_due(store, APR_INT64_MAX, 1, see_due, &due),
+           APR_SUCCESS, "whoever is the next, at any time");
+    ok(due > apr_time_now() + 100 * GRACE, "is it, and not before long");
+    did(store, joins("c", "s3", "bob", NULL));
+    did(store, leaves("c", "s3", GRACE, NULL));
+    sse_store_presence_due(store, APR_INT64_MAX, 1, see_due, &due);
+    ok(due > apr_time_now() && due <= apr_time_now() + GRACE,
+       "but who is due before it");
     is_str(check(store), "sound", "sound");
 }
 

@@ -50,6 +50,14 @@ static apr_status_t end(reading_t *reading, int rc)
     return rc && rc != MDB_NOTFOUND ? sse_lmdb_status(rc) : reading->stopped;
 }
 
+/* From the store's time to the machine's clock; "for ever" stays that. */
+static apr_time_t clock_of(const reading_t *reading, apr_time_t time)
+{
+    return reading->off > 0 && time > APR_INT64_MAX - reading->off
+               ? APR_INT64_MAX
+               : time + reading->off;
+}
+
 /* @return whether to go on */
 static int give(reading_t *reading, const sse_lmdb_member_t *member)
 {
@@ -64,8 +72,7 @@ static int give(reading_t *reading, const sse_lmdb_member_t *member)
                                  .since = member->since};
 
     if (member->due) {
-        out.due = member->due < APR_INT64_MAX ? member->due + reading->off
-                                              : member->due;
+        out.due = clock_of(reading, member->due);
     }
     reading->max--;
     reading->stopped = reading->fn(reading->baton, &out);
@@ -207,7 +214,7 @@ apr_status_t sse_lmdb_members_due(sse_store_t *base, apr_time_t now, int max,
     }
     for (; !rc && more; op = MDB_NEXT) {
         rc = next_mark(&reading, op, buf, len, &mark);
-        if (rc || (apr_time_t)mark.value > now - reading.off) {
+        if (rc || clock_of(&reading, (apr_time_t)mark.value) > now) {
             break;
         }
         rc = give_marked(&reading, &mark, &more);
