@@ -441,13 +441,25 @@ refused_in_limit('SSEHookField a b', 'SSEHookField cannot stand in');
 # SSEHookSecret, SSEHookCA
 write_file("$dir/hook.key", "0123456789abcdef\n");
 write_file("$dir/empty.key", '');
-for my $name (qw(SSEHookSecret SSEHookCA)) {
-    passes("$name $_") for "$dir/hook.key", 'hook.key', 'none';
+write_file("$dir/short.key", "0123456789abcde\n");
+my $files = qq(-keyout "$dir/ca.key" -out "$dir/hook.pem");
+my $made = qx{openssl req -x509 -nodes -newkey rsa:2048 -subj /CN=a $files 2>&1};
+BAIL_OUT("openssl makes no certificate: $made") if $?;
+for (['SSEHookSecret', 'hook.key'], ['SSEHookCA', 'hook.pem']) {
+    my($name, $file) = @$_;
+    passes("$name $_") for "$dir/$file", $file, 'none';
     refused("$name $dir/absent.key", "$name: '$dir/absent.key' cannot be read: "
             . 'No such file or directory');
     refused("$name $dir/empty.key", "cannot be read: it is empty");
     refused($name, "$name takes one argument, a file");
     refused_in_limit("$name none", "$name cannot stand in");
+}
+
+for (['SSEHookSecret', 'short.key'], ['SSEHookCA', 'hook.key']) {
+    my($name, $file) = @$_;
+    my($status, $said) = httpd("$name $file", '-t');
+    ok $status == 256 && $said =~ /\Q$name: '$dir\/$file': /,
+        "refused: $name $file" or diag "exit status $status\n$said";
 }
 
 # SSEHookBatch
@@ -601,7 +613,7 @@ for my $file (sort keys %least) {
     my @examples = read_file("$top/$file") =~ /^```apache\n(.*?)^```$/msg;
     cmp_ok scalar @examples, '>=', $least{$file}, "$file has examples";
     for my $example (@examples) {
-        $example =~ s{/etc/apache2/\S+\.(?:key|pem)}{$dir/hook.key};
+        $example =~ s{/etc/apache2/\S+\.(key|pem)}{$dir/hook.$1}g;
         my($first) = $example =~ /^\s*([^#\s].*)$/m;
         passes($example, "$file: $first ...");
     }
