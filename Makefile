@@ -52,6 +52,7 @@ LIB_OBJS   := $(filter $(builddir)/obj/src/event/% $(builddir)/obj/src/store/%,\
 UNIT_OBJS  := $(LIB_OBJS) $(addprefix $(builddir)/obj/src/,stream/sse_queue.o \
                 stream/format/sse_buf.o stream/format/sse_format_sse.o \
                 http/sse/sse_accept.o http/sse_grant.o hub/sse_channels.o \
+                hub/sse_presence_json.o hub/sse_presence_text.o \
                 stream/wait/sse_h2_frames.o shared/sse_quota.o \
                 notify/sse_listeners.o $(addprefix notify/webhook/,\
                 sse_hook_letter.o sse_hook_outbox.o sse_hook_retry.o \
@@ -205,6 +206,10 @@ $(filter $(builddir)/unit/test_hub_%,$(UNIT_PROGS)): \
     $(addprefix $(builddir)/obj/src/,hub/sse_hub.o hub/sse_members.o hub/sse_subscription.o \
         hub/sse_subscription_read.o hub/sse_subscription_change.o \
         hub/sse_start.o hub/sse_formats.o)
+
+# Likewise.
+$(builddir)/unit/test_presence: $(addprefix $(builddir)/obj/src/hub/sse_presence,\
+    .o _claim.o _view.o _who.o)
 
 # Configuration: what is accepted, what is refused and with which words, and
 # whether code, reference file and manual name the same directives.
