@@ -23,7 +23,7 @@ my $numbers = "StartServers 1\nServerLimit 1\nThreadsPerChild 16\n"
 my($module) = $ENV{SSE_MODULE} =~ m{\A(.*)/};
 $module .= '/seams/mod_sse.so';
 
-plan tests => 29, need need_module('mod_sse'),
+plan tests => 31, need need_module('mod_sse'),
     { 'one MPM is enough' => ($ENV{SSE_MPM} || 'event') eq 'event' };
 
 my $httpd = SSETestHttpd->new(
@@ -61,6 +61,7 @@ ok t_cmp($headers->{'content-type'}, qr{^text/plain}, 'of the type of the format
 ok t_cmp($headers->{'x-seams'}, 'a format', 'with its headers');
 ok t_cmp(line_of($stream), 'begin', 'and its first bytes');
 logs(qr{seams: opened /seams/a$}, 'the listener is told that it has opened');
+logs(qr{seams: first of /seams/a$}, 'and that the channel has a subscriber');
 
 ok t_cmp(request('POST', '/seams/a?one', port => $port)->code, 204,
          'publishing by the front end');
@@ -102,6 +103,7 @@ ok t_cmp($sse->wait_end(5), 1, 'which ends its stream');
 logs(qr{seams: closed /c/x$}, 'the listener is told of the end');
 $stream->reset;
 logs(qr{seams: closed /seams/a$}, 'also of one that its client has ended');
+logs(qr{seams: last of /seams/a$}, 'and that the channel has no subscriber');
 
 my @complaints = $httpd->complaints(qr/publishers are refused/);
 ok t_cmp("@complaints", '', 'nothing else is logged');

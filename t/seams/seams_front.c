@@ -40,6 +40,7 @@ static int subscribe(request_rec *r, const sse_slice_t *key)
         APR_SUCCESS) {
         return HTTP_SERVICE_UNAVAILABLE;
     }
+    sse_start_join(&plan, r);
     sse_open_opts(r, &plan.opts);
     return sse_open_run(r, &plan);
 }

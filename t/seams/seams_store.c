@@ -3,12 +3,14 @@
  * See LICENSE for the terms. */
 
 /* A store of one child, in memory: its last events, for the hub's turns, and no
- * history.  An event "too much" is refused. */
+ * history; and how many are on each channel, without names or grace.  An event
+ * "too much" is refused. */
 
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include <apr_hash.h>
 #include <apr_strings.h>
 
 #include "store/sse_store_provider.h"
@@ -31,6 +33,7 @@ typedef struct {
     apr_pool_t *pool;
     sse_id_t last;
     kept_t kept[KEPT]; /* by id, modulo */
+    apr_hash_t *on;    /* of apr_uint64_t *, by channel: who is there */
 } memory_t;
 
 /* -- The parent ------------------------------------------------------------ */
@@ -79,6 +82,7 @@ static apr_status_t open_memory(sse_store_t **store, const sse_store_t *base,
     memory->base = *base;
     memory->pool = pool;
     memory->last = 1000;
+    memory->on = apr_hash_make(pool);
     pthread_mutex_init(&memory->lock, NULL);
     *store = &memory->base;
     return APR_SUCCESS;
@@ -205,6 +209,75 @@ static apr_status_t follow(sse_store_t *store, sse_id_t after, int max,
     return rv;
 }
 
+/* -- Presence -------------------------------------------------------------- */
+
+/* Under the lock. */
+static apr_uint64_t *count_of(memory_t *memory, sse_slice_t channel)
+{
+    apr_ssize_t len = (apr_ssize_t)channel.len;
+    apr_uint64_t *n = apr_hash_get(memory->on, channel.ptr, len);
+
+    if (!n) {
+        n = apr_pcalloc(memory->pool, sizeof(*n));
+        apr_hash_set(memory->on, copy(memory->pool, channel).ptr, len, n);
+    }
+    return n;
+}
+
+static apr_status_t change(sse_store_t *store, sse_presence_t *changes, int n)
+{
+    memory_t *memory = (memory_t *)store;
+    apr_uint64_t *streams;
+    int i;
+
+    pthread_mutex_lock(&memory->lock);
+    for (i = 0; i < n; ++i) {
+        streams = count_of(memory, changes[i].channel);
+        *streams += changes[i].what == SSE_PRESENCE_JOIN ? 1 : -1;
+        changes[i].streams = *streams;
+        changes[i].outcome = SSE_PRESENCE_CHANGED;
+        if (changes[i].event) {
+            add(memory, SSE_RECORD_EVENT, changes[i].event->channel,
+                &changes[i].event->fields);
+        }
+    }
+    pthread_mutex_unlock(&memory->lock);
+    return APR_SUCCESS;
+}
+
+static apr_status_t members(sse_store_t *store, sse_slice_t channel, int max,
+                            sse_store_member_fn *fn, void *baton,
+                            sse_id_t *last, apr_uint64_t *streams,
+                            apr_uint64_t *users)
+{
+    memory_t *memory = (memory_t *)store;
+
+    pthread_mutex_lock(&memory->lock);
+    *streams = *count_of(memory, channel);
+    *users = 0;
+    *last = memory->last;
+    pthread_mutex_unlock(&memory->lock);
+    return APR_SUCCESS;
+}
+
+static apr_status_t owners(sse_store_t *store, sse_store_owner_fn *fn,
+                           void *baton)
+{
+    return APR_SUCCESS;
+}
+
+static apr_status_t members_of(sse_store_t *store, sse_slice_t owner, int max,
+                               sse_store_member_fn *fn, void *baton)
+{
+    return APR_SUCCESS;
+}
+
+static apr_status_t members_due(sse_store_t *store, apr_time_t now, int max,
+                                sse_store_member_fn *fn, void *baton)
+{
+    return APR_SUCCESS;
+}
+
 static apr_status_t tidy(sse_store_t *store, apr_time_t now, int *more)
 {
     *more = 0;
@@ -243,7 +316,12 @@ static const sse_store_provider_t provider = {.name = "seams",
                                               .limit = limit,
                                               .report = report,
                                               .advice = advice,
-                                              .answer = answer};
+                                              .answer = answer,
+                                              .change = change,
+                                              .members = members,
+                                              .owners = owners,
+                                              .members_of = members_of,
+                                              .members_due = members_due};
 
 __attribute__((constructor)) static void add_provider(void)
 {
