@@ -39,8 +39,9 @@ my $rate_min = 1000 * $seconds / 60;
 my $rounds = int($seconds / 60) || 1;
 my $round = $seconds / $rounds;
 my @minute = ([0.04, \&restart], [0.12, \&kill_child], [0.2, \&target_down],
-            [0.28, \&restart], [0.36, \&kill_child], [0.44, \&kill_all],
-            [0.62, \&restart]);
+              [0.28, \&restart], [0.36, \&kill_child], [0.44, \&kill_all],
+              [0.54, \&kill_child], # all that has waited is being sent
+              [0.62, \&restart]);
 my @acts = map {
     my $before = $_;
     map { [($before + $_->[0]) * $round, $_->[1]] } @minute;
