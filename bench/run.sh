@@ -5,7 +5,7 @@
 # "make bench": each scenario against an httpd of its own.
 #
 #   bench/run.sh [SCENARIO ...]    idle close latency fanout publish long resume
-#                                  slow burst hooks
+#                                  slow burst hooks authorize
 #
 # HTTPD: the program.  LIBEXECDIR: its modules.  What is printed is also kept in
 # build/bench/results.txt.
@@ -81,7 +81,7 @@ scenario() {
     hook_port=
     case $1 in
     hooks) target_start; start 1 ;;
-    idle|close|long|resume|slow|burst) start 1 ;;
+    idle|close|long|resume|slow|burst|authorize) start 1 ;;
     latency|fanout|publish) start 2 ;;
     *) die "there is no scenario $1" ;;
     esac
@@ -105,7 +105,7 @@ all() {
 }
 
 [ $# -gt 0 ] || set -- idle close latency fanout publish long resume \
-    slow burst hooks
+    slow burst hooks authorize
 rm -f "$run/out"
 mkfifo "$run/out" || exit 1
 tee "$results" <"$run/out" &

@@ -6,12 +6,17 @@
  * at once, or does what the query says. */
 
 #include <stdlib.h>
+#include <string.h>
 
+#include <apr_strings.h>
 #include <httpd.h>
 #include <http_config.h>
+#include <http_log.h>
 #include <http_protocol.h>
 
 #include "mod_sse.h"
+
+APLOG_USE_MODULE(sse_authorize);
 
 extern module AP_MODULE_DECLARE_DATA sse_authorize_module;
 
@@ -36,6 +41,24 @@ static void read_body(request_rec *r)
     }
 }
 
+static void on_close(request_rec *r, const sse_close_t *close, void *baton)
+{
+    APR_OPTIONAL_FN_TYPE(sse_close_name) *name =
+        APR_RETRIEVE_OPTIONAL_FN(sse_close_name);
+
+    ap_log_rerror(APLOG_MARK, APLOG_NOTICE, 0, r, "told of %s: %s", r->uri,
+                  name(close->reason));
+}
+
+/* Of the client's request, not of the question. */
+static void watch(request_rec *r)
+{
+    APR_OPTIONAL_FN_TYPE(sse_on_close) *on =
+        APR_RETRIEVE_OPTIONAL_FN(sse_on_close);
+
+    on(r, SSE_ON_ANY, on_close, NULL, NULL);
+}
+
 /* The client's connection as a handler for it may leave it, and a filter of
  * its own at its end. */
 static void meddle(request_rec *r)
@@ -47,9 +70,13 @@ static void meddle(request_rec *r)
     ap_add_output_filter("CHUNK", NULL, r, c);
     ap_add_output_filter("CONTENT_LENGTH", NULL, r, c);
     apr_table_set(r->main->headers_in, "X-Meddled", "1");
+    apr_table_setn(r->main->notes, "sse-channel",
+                   apr_pstrdup(r->pool, "meddled"));
+    apr_table_setn(r->main->headers_out, "X-Meddled",
+                   apr_pstrdup(r->pool, "meddled"));
 }
 
-/* return=N: leaves it to httpd; read=1; meddle=1; stream=1. */
+/* return=N: leaves it to httpd; read=1; meddle=1; watch=1; stream=1. */
 static int handler(request_rec *r)
 {
     APR_OPTIONAL_FN_TYPE(sse_start) * start;
@@ -62,6 +89,9 @@ static int handler(request_rec *r)
     }
     if (number(r, "meddle=")) {
         meddle(r);
+    }
+    if (number(r, "watch=")) {
+        watch(r);
     }
     if (number(r, "stream=")) {
         start = APR_RETRIEVE_OPTIONAL_FN(sse_start);

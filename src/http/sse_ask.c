@@ -238,6 +238,22 @@ static apr_table_t *make_headers(const ask_t *ask, const request_rec *r)
     return headers;
 }
 
+/* What modules keep with a request: theirs to read, while what they add now is
+ * gone with the question, as is the memory that they take for it. */
+static ap_conf_vector_t *copy_config(const ask_t *ask, const request_rec *r)
+{
+    ap_conf_vector_t *config = ap_create_request_config(ask->pool);
+    const module *m;
+
+    for (m = ap_top_module; m; m = m->next) {
+        ap_set_module_config(config, m,
+                             ap_get_module_config(r->request_config, m));
+    }
+    return config;
+}
+
+/* To those who look for the first of all requests (sse_callbacks_first()), the
+ * stand-in is a redirect from the real one. */
 static request_rec *make_main(ask_t *ask, const request_rec *r,
                               const char *path)
 {
@@ -246,6 +262,11 @@ static request_rec *make_main(ask_t *ask, const request_rec *r,
     memcpy(main, r, sizeof(*main));
     main->pool = ask->pool;
     main->main = NULL;
+    main->prev = (request_rec *)r;
+    main->request_config = copy_config(ask, r);
+    main->notes = apr_table_copy(ask->pool, r->notes);
+    main->headers_out = apr_table_copy(ask->pool, r->headers_out);
+    main->err_headers_out = apr_table_copy(ask->pool, r->err_headers_out);
     main->the_request = apr_pstrcat(ask->pool, "GET ", path, " HTTP/1.1", NULL);
     main->headers_in = make_headers(ask, r);
     main->trailers_in = apr_table_make(ask->pool, 1);

@@ -41,7 +41,7 @@ my @bad = (
     [stream => qr/is a location of streams itself/, 500],
     ['no-path' => qr/it gives '', which is no path of this host/, 500]);
 
-plan tests => 4 * @bad + 41,
+plan tests => 4 * @bad + 43,
     need_module('mod_sse', 'mod_proxy_http', 'mod_proxy_fcgi', 'mod_rewrite',
                 'mod_sse_authorize');
 
@@ -135,10 +135,11 @@ sub applications_in_c {
     ok t_cmp($answer->header('www-authenticate'), 'Test', 'with its headers');
     ok t_cmp(($answer->json // {})->{error}, qr/refused this \(401\)/,
              'in our words');
-    my $stream = open_stream("/authorize/c/$$?meddle=1",
+    my $stream = open_stream("/authorize/c/$$?meddle=1&watch=1",
                              headers => { Connection => 'keep-alive' });
     ok t_cmp($stream->status, 200, 'one that changes the connection: a stream');
     ok t_cmp($stream->header('transfer-encoding'), 'chunked', 'as ever');
+    ok t_cmp($stream->header('x-meddled'), undef, 'and nothing else');
     ok t_cmp(server_status()->{threads}, $is_event ? 0 : qr/^[1-9]/,
              'without a thread');
     $answer = publish("/authorize/c/$$?read=1", 'hello');
@@ -149,7 +150,10 @@ sub applications_in_c {
     $stream->again('/authorize/c/x?return=403');
     ok t_cmp($stream->status, 403, 'the connection is kept');
     $stream->close;
-    ok t_cmp(access_line(qr{/authorize/c/$$\?meddle}), qr/user=c /, 'the user');
+    ok t_cmp(access_line(qr{/authorize/c/$$\?meddle}),
+             qr{channel=/authorize/c/$$ .*user=c }, 'the user');
+    ok t_cmp(error_line(qr{told of /authorize/}),
+             qr{told of /authorize/c/$$: server}, 'its callback');
 }
 
 # httpd would serve the page as if it had been asked for.
