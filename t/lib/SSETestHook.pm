@@ -109,6 +109,7 @@ sub url {
 #            in the middle of the head; 'body': closed in the middle of the
 #            body; 'silence': no answer, ever; 'endless': a body without end;
 #            'drip': head and body byte by byte, one in a "pause" (0.1 s);
+#            'raw': the body and nothing else, then closed;
 #            'last': a good answer, with Connection: close
 sub answer {
     my($self, %rule) = @_;
@@ -144,6 +145,8 @@ sub stop {
     my $self = shift;
 
     return unless $self->{pid} && $self->{owner} == $$;
+    # A target that was made later has a copy of the descriptor.
+    shutdown $self->{control}, 2;
     close $self->{control};
     waitpid delete $self->{pid}, 0;
 }
@@ -516,12 +519,12 @@ sub answer {
     return $self->drop($conn, 1) if $how eq 'reset';
     return $self->drop($conn) if $how eq 'close';
     return if $how eq 'silence';
-    my $text = text_of($rule);
+    my $text = $how eq 'raw' ? $rule->{body} : text_of($rule);
     $text = substr $text, 0, 12 if $how eq 'middle';
     return $self->drip($conn, $text, $rule->{pause} // 0.1)
         if $how eq 'drip';
     $conn->{out} .= $text;
-    $conn->{is_last} = $how =~ /\A(?:middle|body|last)\z/;
+    $conn->{is_last} = $how =~ /\A(?:middle|body|last|raw)\z/;
     $conn->{is_endless} = $how eq 'endless';
     $self->write_out($conn);
 }

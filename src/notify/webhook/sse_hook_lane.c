@@ -15,12 +15,16 @@
 
 APLOG_USE_MODULE(sse);
 
+/* The log says so where there is no answer after that. */
+#define SLOW apr_time_from_sec(3)
+
 /* One transfer's place. */
 typedef struct slot_t {
     SLIST_ENTRY(slot_t) next; /* of those that are free */
     sse_lane_t *lane;
     sse_transfer_t *transfer; /* NULL: not made yet */
     sse_letter_t *letter;     /* NULL: it is free */
+    apr_time_t began;         /* to send it */
 } slot_t;
 
 struct sse_lane_t {
@@ -42,6 +46,8 @@ struct sse_lane_t {
     sse_complaint_t fails;  /* calls wait */
     sse_complaint_t lost;   /* calls are refused, dropped */
     sse_complaint_t old;    /* calls are given up */
+    apr_time_t slow_at;     /* when to look for slow answers; 0: never */
+    sse_complaint_t slow;   /* it does not answer for long */
     sse_complaint_t page;   /* it answers with HTML */
     sse_complaint_t memory; /* there is none */
 };
@@ -74,10 +80,9 @@ static void log_refused(sse_lane_t *lane, const sse_answer_t *answer)
 {
     if (sse_complain_is_due(&lane->lost)) {
         ap_log_error(APLOG_MARK, APLOG_ERR, 0, lane->env->server,
-                     "%" APR_UINT64_T_FMT
-                     " webhooks to %s were refused, and are not sent again: "
-                     "%s; %s" NOT_AGAIN,
-                     lane->refused, lane->name, answer->why, answer->advice);
+                     "webhooks to %s were refused, %" APR_UINT64_T_FMT
+                     " of them, and are not sent again: %s; %s" NOT_AGAIN,
+                     lane->name, lane->refused, answer->why, answer->advice);
         lane->refused = 0;
     }
 }
@@ -87,10 +92,9 @@ static void log_expired(sse_lane_t *lane)
     if (lane->expired && sse_complain_is_due(&lane->old)) {
         ap_log_error(
             APLOG_MARK, APLOG_ERR, 0, lane->env->server,
-            "%" APR_UINT64_T_FMT
-            " webhooks to %s were given up after 15 minutes, %" APR_UINT64_T_FMT
-            " wait: %s; %s" NOT_AGAIN,
-            lane->expired, lane->name, lane->waiting, lane->last.why,
+            "webhooks to %s were given up after 15 minutes, %" APR_UINT64_T_FMT
+            " of them, and %" APR_UINT64_T_FMT " wait: %s; %s" NOT_AGAIN,
+            lane->name, lane->expired, lane->waiting, lane->last.why,
             lane->last.advice);
         lane->expired = 0;
     }
@@ -104,6 +108,18 @@ static void log_page(sse_lane_t *lane, const sse_answer_t *answer)
                      "in HTML, %s; see that the URL in SSEHook is that of a "
                      "program which takes webhooks" NOT_AGAIN,
                      lane->name, answer->why);
+    }
+}
+
+static void log_slow(sse_lane_t *lane)
+{
+    if (sse_complain_is_due(&lane->slow)) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, lane->env->server,
+                     "webhooks to %s are slow, %" APR_UINT64_T_FMT
+                     " wait: there is no answer yet after %d s; see what the "
+                     "target is doing, and let it answer first and work "
+                     "afterwards.  After 30 s it counts as failed" NOT_AGAIN,
+                     lane->name, lane->waiting, (int)apr_time_sec(SLOW));
     }
 }
 
@@ -199,8 +215,28 @@ static int read_one(sse_lane_t *lane, sse_spool_at_t end, sse_room_t *room,
 
 /* -- Sending --------------------------------------------------------------- */
 
+static void look_for_slow(sse_lane_t *lane, apr_time_t now)
+{
+    apr_time_t at, first = 0;
+    int i, is_slow = 0;
+
+    for (i = 0; i < lane->target.connections; ++i) {
+        at = lane->slots[i].began + SLOW;
+        if (lane->slots[i].letter && at <= now) {
+            is_slow = 1;
+        }
+        else if (lane->slots[i].letter && (!first || at < first)) {
+            first = at;
+        }
+    }
+    lane->slow_at = first;
+    if (is_slow) {
+        log_slow(lane);
+    }
+}
+
 /* @return 0: there is no memory */
-static int start(sse_lane_t *lane, sse_letter_t *letter)
+static int start(sse_lane_t *lane, sse_letter_t *letter, apr_time_t now)
 {
     slot_t *slot = SLIST_FIRST(&lane->free_slots);
 
@@ -213,6 +249,10 @@ static int start(sse_lane_t *lane, sse_letter_t *letter)
     }
     SLIST_REMOVE_HEAD(&lane->free_slots, next);
     slot->letter = letter;
+    slot->began = now;
+    if (!lane->slow_at) {
+        lane->slow_at = now + SLOW;
+    }
     return 1;
 }
 
@@ -221,7 +261,7 @@ static void send_due(sse_lane_t *lane, apr_time_t now)
     sse_letter_t *letter;
 
     while ((letter = sse_outbox_take(lane->box, now))) {
-        if (!start(lane, letter)) {
+        if (!start(lane, letter, now)) {
             sse_outbox_return(lane->box, letter, now);
             log_memory(lane);
         }
@@ -238,6 +278,9 @@ void sse_lane_run(sse_lane_t *lane, sse_spool_at_t end, sse_room_t *room,
            read_one(lane, end, room, now)) {
     }
     send_due(lane, now);
+    if (lane->slow_at && lane->slow_at <= now) {
+        look_for_slow(lane, now);
+    }
     log_expired(lane);
 }
 
@@ -273,7 +316,9 @@ sse_lane_t *sse_lane_on_done(CURL *easy, CURLcode code, apr_time_t now)
 
 apr_time_t sse_lane_due(const sse_lane_t *lane, apr_time_t now)
 {
-    return lane->missing ? 0 : sse_outbox_due(lane->box, now);
+    apr_time_t due = lane->missing ? 0 : sse_outbox_due(lane->box, now);
+
+    return lane->slow_at && (!due || lane->slow_at < due) ? lane->slow_at : due;
 }
 
 /* -- The lane -------------------------------------------------------------- */

@@ -164,7 +164,7 @@ static void work(void)
     apr_time_t due;
 
     while (!sse_atomic_load(&self.is_stopping)) {
-        sse_atomic_store(&self.is_woken, 0);
+        sse_atomic_cas(&self.is_woken, 1, 0);
         has_more = read_spool(steady_now());
         do {
             due = run_lanes(steady_now());

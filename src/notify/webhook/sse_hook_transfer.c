@@ -207,9 +207,11 @@ void sse_transfer_cancel(sse_transfer_t *transfer, CURLM *multi)
  * each, however many. */
 static const char *shown(sse_transfer_t *transfer)
 {
-    char *from = transfer->shown, *to = from;
+    apr_size_t len =
+        transfer->body_len < SHOWN_MAX ? transfer->body_len : SHOWN_MAX;
+    char *from = transfer->shown, *end = from + len, *to = from;
 
-    for (; *from; ++from) {
+    for (; from < end; ++from) {
         if ((unsigned char)*from > ' ' && *from != 0x7f) {
             *to++ = *from;
         }
@@ -217,13 +219,15 @@ static const char *shown(sse_transfer_t *transfer)
             *to++ = ' ';
         }
     }
+    to -= to > transfer->shown && to[-1] == ' ';
     *to = '\0';
     return transfer->shown;
 }
 
 static const char *advice_by_status(long status)
 {
-    if (status >= 300 && status <= 399) {
+    if (status == 301 || status == 302 || status == 303 || status == 307 ||
+        status == 308) {
         return "redirects are not followed: name the right URL in SSEHook";
     }
     if (status == 401 || status == 403 || status == 407) {
