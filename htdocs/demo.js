@@ -6,14 +6,26 @@
 "use strict";
 
 const CHANNEL = "/events/demo";
-const STATUS = "/sse-status";
 const SHOWN = 200;
+const TOLD_SHOWN = 20;
 
 /* An EventSource tells only of the types it is asked for. */
 const TYPES = ["message", "notice", "warning", "sse-gap"];
 
 const $ = (id) => document.getElementById(id);
 let source = null;
+let presence = null;
+let myName = "";
+
+/* Who has which stream open: a stream's id, and the name its page gave. */
+const people = new Map();
+
+const HOW = ["Brave", "Calm", "Clever", "Gentle", "Happy", "Kind", "Lucky",
+             "Merry", "Proud", "Quick", "Quiet", "Wise"];
+const WHAT = ["Badger", "Crane", "Dolphin", "Falcon", "Hare", "Heron", "Lynx",
+              "Marten", "Otter", "Raven", "Seal", "Wren"];
+
+const oneOf = (words) => words[Math.floor(Math.random() * words.length)];
 
 function showState(state) {
     $("state").textContent = state;
@@ -57,49 +69,106 @@ function showEvent(event) {
     showHint();
 }
 
-/* How many streams the server has open, this page's among them. */
-async function showStreams() {
-    let text = "–";
+/* The browser may keep nothing for this page: then the name lasts as long as
+ * the page. */
+function readName() {
     try {
-        const answer = await fetch(STATUS, {
-            headers: { Accept: "application/json" },
-            cache: "no-store",
-        });
-        if (answer.ok) {
-            const status = await answer.json();
-            if (Number.isFinite(status.streams)) {
-                text = status.streams.toLocaleString();
-            }
-        }
+        return localStorage.getItem("name");
     }
     catch {
-        /* The server is away; the connection's state says so. */
+        return null;
     }
-    $("streams").textContent = text;
+}
+
+function takeName(name) {
+    myName = name;
+    $("name").value = name;
+    try {
+        localStorage.setItem("name", name);
+    }
+    catch {
+        /* See above. */
+    }
+}
+
+function showPeople() {
+    const names = [...people.values()].map((user) => user ?? "somebody").sort();
+    $("people").replaceChildren(...names.map((name) =>
+        make("li", name === myName ? "me" : "", name)));
+    $("streams").textContent = people.size.toLocaleString();
+}
+
+function onPresence(type, change) {
+    presence.addEventListener(type, (event) => {
+        change(JSON.parse(event.data));
+        showPeople();
+    });
+}
+
+/* A hidden page needs no list, and its browser a free connection. */
+function watchPeople() {
+    presence?.close();
+    presence = null;
+    if (document.hidden) {
+        return;
+    }
+    presence = new EventSource(`${CHANNEL}?presence`);
+    presence.onerror = () => { $("streams").textContent = "–"; };
+    onPresence("presence", ({ members }) => {
+        people.clear();
+        members.forEach(({ stream, user }) => people.set(stream, user));
+    });
+    onPresence("join", ({ stream, user }) => people.set(stream, user));
+    onPresence("leave", ({ stream }) => people.delete(stream));
+}
+
+/* What htdocs/told.cgi was told, by a webhook, and published. */
+function showTold(event) {
+    const { type, user, reason, after_ms: after } = JSON.parse(event.data);
+    const item = make("li", "", "");
+    item.append(
+        make("span", "name", user ?? "somebody"),
+        ` ${type === "open" ? "came" : "left"}: told after `,
+        make("span", "after", `${Math.max(1, Math.round(after))} ms`),
+        type === "open" ? "" : `: ${reason}`);
+    $("told").prepend(item);
+    while ($("told").childElementCount > TOLD_SHOWN) {
+        $("told").lastElementChild.remove();
+    }
+    $("last-id").textContent = event.lastEventId;
 }
 
 function connect() {
     showState("connecting");
-    source = new EventSource(CHANNEL);
-    source.onopen = () => {
-        showState("connected");
-        showStreams();
-    };
+    source = new EventSource(`${CHANNEL}?name=${encodeURIComponent(myName)}`);
+    source.onopen = () => showState("connected");
     source.onerror = () => {
         /* The browser comes back by itself, unless the answer was no stream. */
         showState(source.readyState === EventSource.CLOSED ? "closed"
                                                            : "connecting");
-        $("streams").textContent = "–";
     };
     for (const type of TYPES) {
         source.addEventListener(type, showEvent);
     }
+    source.addEventListener("told", showTold);
 }
 
 function disconnect() {
     source.close();
     showState("closed");
-    setTimeout(showStreams, 100);
+}
+
+function rename() {
+    const name = $("name").value.trim();
+    if (name === "" || name === myName) {
+        $("name").value = myName;
+        return;
+    }
+    takeName(name);
+    if (source.readyState !== EventSource.CLOSED) {
+        disconnect();
+        connect();
+    }
 }
 
 function showAnswer(text, isError) {
@@ -142,6 +211,12 @@ $("data").addEventListener("keydown", (event) => {
         $("publish").requestSubmit();
     }
 });
+$("name").addEventListener("change", rename);
+$("rename").addEventListener("submit", (event) => {
+    event.preventDefault();
+    $("name").blur();
+});
+document.addEventListener("visibilitychange", watchPeople);
 $("toggle").addEventListener("click", () => {
     if (source.readyState === EventSource.CLOSED) {
         connect();
@@ -155,6 +230,7 @@ $("clear").addEventListener("click", () => {
     showHint();
 });
 
+takeName(readName() || `${oneOf(HOW)} ${oneOf(WHAT)}`);
 showHint();
 connect();
-setInterval(() => document.hidden || showStreams(), 2000);
+watchPeople();

@@ -32,7 +32,7 @@ if [ "$run" != "$dir" ]; then
          "this run's files are in $run, and are removed when it ends"
 fi
 htdocs=$PWD/htdocs
-if ! user_can_read "$user" "$htdocs" index.html; then
+if ! user_can_read "$user" "$htdocs" index.html who.cgi told.cgi; then
     cp -R htdocs "$run/htdocs" && chmod -R a+rX "$run/htdocs" || exit 1
     htdocs=$run/htdocs
 fi
@@ -40,7 +40,11 @@ fi
 # Another run may serve this port from here: files of its own.
 pidfile=$run/httpd.$$.pid
 startup=$run/startup.$$.log
-httpd_launch conf/demo.conf SSE_HTDOCS="$htdocs" SSE_PORT="$port"
+# The path of a Unix socket has 107 bytes at most; mod_cgid adds its pid.
+cgisock=$run/cgi.$$
+[ ${#cgisock} -le 90 ] || cgisock=/tmp/mod_sse.$$.cgi
+httpd_launch conf/demo.conf SSE_HTDOCS="$htdocs" SSE_PORT="$port" \
+    SSE_CGISOCK="$cgisock"
 if ! httpd_await 0; then
     if grep -q 'Address already in use' "$startup"; then
         die "port $port is in use: try 'make run PORT=$((port + 1))'"

@@ -2,8 +2,8 @@
  * mod_sse: Server-Sent Events for Apache httpd.
  *
  * The main job for real: "make run", a browser with two tabs on the demo
- * page, an event published by curl and seen in both, a tab closed and its
- * close seen in the access log.  TAP.
+ * page, each on the other's list under its name, an event published by curl and
+ * seen in both, a tab closed, which the other one is told of.  TAP.
  *
  * PORT: where to serve; none: a free one.  CHROMIUM: the browser. */
 
@@ -121,6 +121,9 @@ async function openPage(context, url) {
 
 const text = (page, id) => page.locator(`#${id}`).textContent();
 const texts = (page) => page.locator("#events .text").allTextContents();
+const people = async (page) =>
+    (await page.locator("#people li").allTextContents()).sort().join("|");
+const told = (page) => page.locator("#told li").allTextContents();
 
 async function overflow(page) {
     return page.evaluate(() => document.documentElement.scrollWidth
@@ -135,6 +138,7 @@ async function testTwoTabs(context, url, make) {
     }
     await eventually(async () => await text(pages[1], "streams") === "2");
     is(await text(pages[1], "streams"), "2", "the page counts two streams");
+    await testNames(pages, make);
 
     const answer = JSON.parse(curl("-d", "data=Hello from curl",
                                    `${url}events/demo`));
@@ -163,22 +167,72 @@ async function testTwoTabs(context, url, make) {
        "the form says that it is published", await text(pages[0], "answer"));
     is(await text(pages[0], "data"), "", "and is empty again");
 
-    is(closes(make).length, 0, "no stream has ended so far");
+    await testClose(pages, make);
+    return pages[0];
+}
+
+/* Names that are markup, or no ASCII. */
+const OTHER = "<b>Jörg</b> & 1%";
+
+async function testNames(pages, make) {
+    const name = await pages[0].inputValue("#name");
+    ok(/^[A-Z][a-z]+ [A-Z][a-z]+$/.test(name), "a page makes up a name", name);
+    is(await pages[1].inputValue("#name"), name,
+       "which the browser keeps for the next one");
+    is(await people(pages[0]), `${name}|${name}`, "both are on the list");
+
+    const before = await height(pages[0]);
+    await pages[1].fill("#name", OTHER);
+    await pages[1].press("#name", "Enter");
+    const both = [name, OTHER].sort().join("|");
+    for (const [n, page] of pages.entries()) {
+        await eventually(async () => await people(page) === both);
+        is(await people(page), both, `tab ${n + 1} lists another name, as text`);
+    }
+    is(await pages[1].locator("#people .me").textContent(), OTHER,
+       "and tells which is its own");
+    ok(access(make).some((line) => line.includes(`%3Cb%3EJ`)),
+       "the page gives its name with its request");
+    await eventually(async () => (await told(pages[0])).some(came));
+    ok((await told(pages[0])).some(came), "the application is told who came",
+       ...await told(pages[0]));
+    is(await height(pages[0]), before, "nothing on the page has moved");
+}
+
+const came = (line) => line.startsWith(`${OTHER} came: told after `);
+const left = (line) => line.startsWith(`${OTHER} left: told after `);
+
+/* Where what is below the list and the told lines begins. */
+async function height(page) {
+    return page.locator("#events-title").evaluate((title) =>
+        title.getBoundingClientRect().top + window.scrollY);
+}
+
+async function testClose(pages, make) {
+    const before = closes(make).length;
     await pages[1].close();
-    await eventually(() => closes(make).length > 0);
-    is(closes(make).length, 1, "a closed tab is one ended stream");
-    ok(/^(client|reset)$/.test(closes(make)[0]),
+    await eventually(() => closes(make).length > before);
+    is(closes(make).length, before + 1, "a closed tab is one ended stream");
+    ok(/^(client|reset)$/.test(closes(make).at(-1)),
        "which the access log's sse-close gives to the client",
        closes(make).join(" "));
     await eventually(async () => await text(pages[0], "streams") === "1");
     is(await text(pages[0], "streams"), "1", "the other tab counts one stream");
-    return pages[0];
+    is(await people(pages[0]), await pages[0].inputValue("#name"),
+       "and lists itself alone");
+    await eventually(async () => (await told(pages[0])).some(left));
+    const line = (await told(pages[0])).find(left) ?? "none";
+    ok(/: told after \d+ ms: (client|reset)$/.test(line),
+       "it shows that the application was told, how soon, and why", line);
 }
 
-/* Why each stream ended that the access log knows of. */
+const access = (make) => accessLog(make).split("\n");
+
+/* Why each page's stream ended that the access log knows of. */
 function closes(make) {
     return [...accessLog(make).matchAll(
-        /"GET \/events\/demo HTTP.* close=(\S+) /g)].map((match) => match[1]);
+        /"GET \/events\/demo\?name=\S* HTTP.* close=(\S+) /g)]
+        .map((match) => match[1]);
 }
 
 async function testDisconnect(page, url) {

@@ -20,6 +20,7 @@ use Exporter 'import';
 
 use Apache::Test ();
 use SSETest;
+use SSETestServer ();
 
 our @EXPORT = qw(@modules example example_file quoted);
 
@@ -92,6 +93,14 @@ sub stream {
     my $stream = open_stream($path, $self->options(%headers));
     $stream->head;
     return $stream;
+}
+
+# One after a restart of the server, whose old children say "retry: 500" and no
+# more.
+sub back {
+    my($self, $path, %headers) = @_;
+
+    return SSETestServer::subscribe($path, $self->options(%headers));
 }
 
 sub get {

@@ -1,0 +1,29 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: Apache-2.0
+# mod_sse: Server-Sent Events for Apache httpd.
+#
+# The demo's webhook target (SSEHook): publishes to /events/told what it is told
+# of the streams of /events/demo, and how long after it happened.
+
+my $now;
+use Time::HiRes ();
+BEGIN { $now = Time::HiRes::time() }
+
+use strict;
+use warnings;
+use HTTP::Tiny ();
+use JSON::PP qw(decode_json encode_json);
+
+read STDIN, my $body, $ENV{CONTENT_LENGTH} // 0;
+my $call = decode_json($body);
+my %told = map { $_ => $call->{$_} } qw(type user reason);
+$told{after_ms} = 1000 * ($now - $call->{time});
+
+my $answer = HTTP::Tiny->new(timeout => 5)->post(
+    "http://127.0.0.1:$ENV{SERVER_PORT}/events/told", {
+        headers => { 'Content-Type' => 'application/json',
+                     'Idempotency-Key' => $ENV{HTTP_SSE_HOOK_ID} },
+        content => encode_json({ event => 'told', data => \%told }),
+    });
+# mod_sse repeats what was answered with 5xx.
+print 'Status: ', ($answer->{success} ? 204 : 503), "\n\n";
