@@ -8,14 +8,18 @@ LISTEN, HUB, *COMMAND = sys.argv[1:]
 jobs = {}  # a job's word: its process
 
 
+def publish(word, event, data):
+    urllib.request.urlopen(urllib.request.Request(
+        f"http://{HUB}/job/{word}",
+        json.dumps({"event": event, "data": data}).encode(),
+        {"Content-Type": "application/json"}), timeout=5).close()
+
+
 def work(word, process):
     """Publish each line of the job's output, and its end."""
-    for line in [*process.stdout, None]:
-        event = {"event": "end"} if line is None else {"event": "line"}
-        event["data"] = process.wait() if line is None else line.rstrip()
-        urllib.request.urlopen(urllib.request.Request(
-            f"http://{HUB}/job/{word}", json.dumps(event).encode(),
-            {"Content-Type": "application/json"}), timeout=5).close()
+    for line in process.stdout:
+        publish(word, "line", line.rstrip())
+    publish(word, "end", process.wait())
     del jobs[word]
 
 
