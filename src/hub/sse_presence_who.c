@@ -123,22 +123,48 @@ static char *keep(char *to, sse_slice_t *slice)
     return to + slice->len;
 }
 
+/* As sse_notes_create() will have it. @return NULL: nobody in particular */
+static const char *find_user(request_rec *r)
+{
+    const char *user = apr_table_get(r->notes, "sse-user");
+
+    user = user ? user : r->user;
+    return user && *user ? user : NULL;
+}
+
+/* @param route out, where it is wanted: for listeners; or "" */
+static int is_wanted(request_rec *r, const char **route)
+{
+    static sse_complaint_t complaint;
+
+    *route = sse_listeners_route(r);
+    if (!*route && sse_conf_presence(r) == SSE_PRESENCE_OFF) {
+        return 0;
+    }
+    *route = *route ? *route : "";
+    if (!sse_presence_is_known() && sse_complain_is_due(&complaint)) {
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
+                      "who is on a channel is not known, as the event store "
+                      "does not keep that: SSEPresence, and first and last of "
+                      "SSEHook, need another SSEStore.  Not logged again for a "
+                      "minute");
+    }
+    return sse_presence_is_known();
+}
+
 sse_presence_who_t *sse_presence_who(request_rec *r)
 {
-    const char *route = sse_listeners_route(r), *user;
     sse_presence_settings_t settings;
     sse_slice_t text, person, name;
+    const char *route, *user;
     sse_presence_who_t *who;
     char *to;
 
-    if (!sse_presence_is_known() ||
-        (!route && sse_conf_presence(r) == SSE_PRESENCE_OFF)) {
+    if (!is_wanted(r, &route)) {
         return NULL;
     }
-    user = apr_table_get(r->notes, "sse-user");
-    user = user ? user : r->user;
-    user = user && *user ? user : NULL;
-    read_settings(r, route ? route : "", &settings);
+    user = find_user(r);
+    read_settings(r, route, &settings);
     text = text_of(r, &settings);
     person = find_person(r, user);
     name = clean(user, USER_MAX, r->pool);
