@@ -131,8 +131,9 @@ typedef enum {
 /** A change of who is on a channel. */
 typedef struct {
     sse_presence_e what;
-    sse_slice_t channel; /**< the channel's key */
-    sse_slice_t stream;  /**< the stream's id; EXPIRE: of the one that left */
+    sse_presence_outcome_e outcome; /**< out */
+    sse_slice_t channel;            /**< the channel's key */
+    sse_slice_t stream; /**< the stream's id; EXPIRE: of the one that left */
     /** JOIN: who is the same when he comes back; empty: nobody */
     sse_slice_t person;
     sse_slice_t user;  /**< JOIN: distinct ones are counted; empty: none */
@@ -149,7 +150,6 @@ typedef struct {
     /** NULL, or room for SSE_STORE_STREAM_MAX bytes and a NUL, for a JOIN that
      *  has RETURNED: the name of the member whose place it took */
     char *name;
-    sse_presence_outcome_e outcome; /**< out */
     apr_uint64_t streams; /**< out: members of the channel after this change;
                                after a JOIN that has CHANGED it 1: the first
                                came, after a LEAVE or EXPIRE 0: the last went */

@@ -64,8 +64,8 @@ static void test_damage(apr_pool_t *pool)
     unsigned char key[16], buf[16], mark[25] = {SSE_MARK_DUE, 0};
     unsigned char owner[2 + 5 + 16] = {
         SSE_MARK_OWNER, 5, 'c', 'h', 'i', 'l', 'd'};
-    sse_lmdb_presence_t on, more;
-    char member[512];
+    sse_lmdb_presence_t on = {0}, more;
+    char member[512] = "";
 
     did(store, joins("c", "s1", "ann", NULL));
     did(store, joins("c", "s2", "ann", NULL));
@@ -117,7 +117,7 @@ static void test_damage(apr_pool_t *pool)
           "presence has a channel that has not as many members");
 }
 
-/* -- Stores without them ---------------------------------------------------- */
+/* -- Stores without them --------------------------------------------------- */
 
 /* As a module that does not know them leaves it. */
 static int drop_dbs(sse_store_t *store)

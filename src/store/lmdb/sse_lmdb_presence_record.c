@@ -333,16 +333,14 @@ int sse_lmdb_member_like(sse_lmdb_t *store, MDB_txn *txn,
     }
     mark.member = 0;
     key.mv_size = sse_lmdb_mark_set(buf, &mark);
-    for (;; op = MDB_NEXT) {
-        if ((rc = mdb_cursor_get(cursor, &key, &nothing, op))) {
+    while (!(rc = mdb_cursor_get(cursor, &key, &nothing, op))) {
+        if (!sse_lmdb_mark_get(&key, &at)) {
+            rc = MDB_CORRUPTED;
             break;
         }
-        rc = sse_lmdb_mark_get(&key, &at) ? 0 : MDB_CORRUPTED;
         mark.member = at.member;
-        if (!rc && !sse_lmdb_mark_is(&at, &mark)) {
+        if (!sse_lmdb_mark_is(&at, &mark)) {
             rc = MDB_NOTFOUND;
-        }
-        if (rc) {
             break;
         }
         rc =
@@ -351,6 +349,7 @@ int sse_lmdb_member_like(sse_lmdb_t *store, MDB_txn *txn,
             rc = rc == MDB_NOTFOUND ? MDB_CORRUPTED : rc;
             break;
         }
+        op = MDB_NEXT;
     }
     mdb_cursor_close(cursor);
     return rc;
