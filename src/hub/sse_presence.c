@@ -73,12 +73,14 @@ static struct {
     apr_uint32_t changes; /* atomic: entries that are not committed */
     apr_time_t last;      /* worker: when a batch was committed */
     int has_no_room;      /* worker: for those who join */
+    int most;             /* worker: changes in one transaction */
     sse_job_t job;
     sse_task_t timer_task;
     uv_timer_t timer; /* loop: to try again, or to look */
     sse_complaint_t complaint;
 } self = {.lock = PTHREAD_MUTEX_INITIALIZER,
-          .queue = TAILQ_HEAD_INITIALIZER(self.queue)};
+          .queue = TAILQ_HEAD_INITIALIZER(self.queue),
+          .most = SSE_PRESENCE_BATCH};
 
 int sse_presence_is_known(void) { return self.store != NULL; }
 
@@ -192,8 +194,8 @@ static void take(batch_t *batch)
 
     batch->n = 0;
     pthread_mutex_lock(&self.lock);
-    for (entry = TAILQ_FIRST(&self.queue);
-         entry && batch->n < SSE_PRESENCE_BATCH; entry = next) {
+    for (entry = TAILQ_FIRST(&self.queue); entry && batch->n < self.most;
+         entry = next) {
         next = TAILQ_NEXT(entry, link);
         if (entry->state == LEAVING || !self.has_no_room) {
             TAILQ_REMOVE(&self.queue, entry, link);
@@ -325,29 +327,50 @@ static apr_status_t commit_batch(batch_t *batch)
     return rv;
 }
 
+/* The store had no room for all of these: maybe it has for fewer, then for
+ * those who leave.
+ * @return whether to go on with them */
+static int make_smaller(int n)
+{
+    if (n > 1) {
+        self.most = n / 2;
+        return 1;
+    }
+    self.has_no_room = !self.has_no_room;
+    return self.has_no_room;
+}
+
+/* @return SSE_STORE_ESIZE: those who could not join may try again later */
+static apr_status_t note_committed(int n)
+{
+    self.most =
+        self.most < SSE_PRESENCE_BATCH / 2 ? 2 * self.most : SSE_PRESENCE_BATCH;
+    if (!n && self.has_no_room) {
+        self.has_no_room = 0;
+        return SSE_STORE_ESIZE;
+    }
+    return APR_SUCCESS;
+}
+
 /* @return an error: what could not be committed is in the queue again */
 static apr_status_t commit_some(void)
 {
     static batch_t batch; /* worker: there is one */
     apr_status_t rv = APR_SUCCESS;
+    int n;
 
     keep_distance();
     take(&batch);
-    if (batch.n) {
+    n = batch.n;
+    if (n) {
         rv = commit_batch(&batch);
     }
     if (rv == APR_SUCCESS) {
         finish(&batch);
-        /* Once those who leave have, others may find room. */
-        if (!batch.n && self.has_no_room) {
-            self.has_no_room = 0;
-            rv = SSE_STORE_ESIZE;
-        }
-        return rv;
+        return note_committed(n);
     }
     put_back(&batch);
-    if (rv == SSE_STORE_ESIZE && !self.has_no_room) {
-        self.has_no_room = 1;
+    if (rv == SSE_STORE_ESIZE && make_smaller(n)) {
         return APR_SUCCESS;
     }
     self.has_no_room = 0;
@@ -452,7 +475,7 @@ static void work(sse_job_t *job)
 static void on_timer(uv_timer_t *timer)
 {
     pthread_mutex_lock(&self.lock);
-    self.must_look |= self.due && self.due <= apr_time_now();
+    self.must_look |= self.due != 0; /* the clock may have been set back */
     pthread_mutex_unlock(&self.lock);
     sse_loop_post(self.loop, &self.timer_task);
     wake(1);

@@ -116,6 +116,7 @@ NOTHING(const sse_history_t *, history)
 static const sse_store_provider_t *real;
 static apr_status_t failure; /* of each change */
 static int no_room;          /* for those who join */
+static int little_room;      /* 0, or for fewer of them in one call */
 static int calls, most;      /* changes in one call */
 static void (*meanwhile)(void);
 
@@ -123,12 +124,15 @@ static apr_status_t guarded_change(sse_store_t *s, sse_presence_t *changes,
                                    int n)
 {
     apr_status_t rv = failure;
-    int i;
+    int i, joining = 0;
 
     ++calls;
     most = n > most ? n : most;
-    for (i = 0; no_room && i < n; ++i) {
-        rv = changes[i].what == SSE_PRESENCE_JOIN ? SSE_STORE_ESIZE : rv;
+    for (i = 0; i < n; ++i) {
+        joining += changes[i].what == SSE_PRESENCE_JOIN;
+    }
+    if ((no_room && joining) || (little_room && joining >= little_room)) {
+        rv = SSE_STORE_ESIZE;
     }
     if (meanwhile) {
         meanwhile();
@@ -354,6 +358,29 @@ static void test_no_room(void)
     is_str(there(), "", "and go");
 }
 
+static void test_little_room(void)
+{
+    static sse_presence_entry_t *all[50];
+    char stream[16];
+    int i;
+
+    little_room = 4;
+    for (i = 0; i < 50; ++i) {
+        apr_snprintf(stream, sizeof(stream), "l%d", i);
+        all[i] = come("ann", stream, 0);
+    }
+    *logged = '\0';
+    run_worker();
+    ok(!sse_presence_is_busy(), "those who do not fit together fit in turn");
+    is_str(logged, "", "which is no failure");
+    little_room = 0;
+    for (i = 0; i < 50; ++i) {
+        sse_presence_leave(all[i], SSE_CLOSE_CLIENT);
+    }
+    run_worker();
+    is_str(there(), "", "all leave");
+}
+
 static void test_grace(void)
 {
     sse_presence_entry_t *ann = come("ann", "g1", GRACE);
@@ -434,6 +461,7 @@ int main(void)
     test_many();
     test_failing();
     test_no_room();
+    test_little_room();
     test_grace();
     test_dead();
     return test_end();
