@@ -290,7 +290,7 @@ soak: all build/soak/soak build/soak/mod_soak.so
 
 soak-hooks: all build/soak/mod_soak.so
 	@APXS="$(APXS)" LIBEXECDIR="$(LIBEXECDIR)" PORT="$(PORT)" \
-	 SOAK_SECONDS="$(SOAK_SECONDS)" \
+	 SOAK_SECONDS="$(SOAK_SECONDS)" SOAK_RATE="$(SOAK_RATE)" \
 	    prove -f -o --exec sh scripts/soak_hooks.sh
 
 clean:

@@ -5,7 +5,7 @@
 # "make soak-hooks": t/soak/hooks.pl with a directory that httpd's children can
 # write in.  TAP.
 #
-# SOAK_SECONDS (60).  PORT: the first that is tried (any free one).
+# SOAK_SECONDS (60), SOAK_RATE (40 openings a second).  PORT: the first that is tried (any free one).
 # HTTPD: the program.  LIBEXECDIR: its modules.
 
 set -u

@@ -28,17 +28,25 @@ use SSETestHook;
 my $top = "$FindBin::Bin/../..";
 my $seconds = $ENV{SOAK_SECONDS} || 60;
 my $run = $ENV{SOAK_RUN} or die "SOAK_RUN is not set";
-my $rate = 40;                      # openings a second
+my $rate = $ENV{SOAK_RATE} || 40;   # openings a second
 my @leave = (0, 0.0005, 0.002, 0.01); # after the request
-my $held = 60;                      # streams that stay for some seconds
+my $held = 1.5 * $rate;             # streams that stay for some seconds
 my $down = $seconds < 60 ? $seconds / 3 : 20;
 my $settle = 120;                   # the longest time until all is told
-my $rate_min = 1000 * ($seconds < 60 ? $seconds / 60 : 1);
+my $rate_min = 1000 * $seconds / 60;
 
-# What is done to the server, and when, of all the time.
-my @acts = ([0.04, \&restart], [0.12, \&kill_child], [0.2, \&target_down],
-            [0.28, \&restart], [0.36, \&kill_child], [0.44, \&kill_all],
-            [0.62, \&restart], [0.72, \&leave_alone]);
+# What is done to the server in each minute, and when, of that time.
+my $rounds = int($seconds / 60) || 1;
+my $round = $seconds / $rounds;
+my @minute = ([0.04, \&restart], [0.12, \&kill_child], [0.2, \&target_down],
+              [0.28, \&restart], [0.36, \&kill_child], [0.44, \&kill_all],
+              [0.54, \&kill_child], # all that has waited is being sent
+              [0.62, \&restart]);
+my @acts = map {
+    my $before = $_;
+    map { [($before + $_->[0]) * $round, $_->[1]] } @minute;
+} 0 .. $rounds - 1;
+push @acts, [$seconds - 0.28 * $round, \&leave_alone];
 
 my $hook = SSETestHook->new(dir => $run);
 my $port = free_port($ENV{PORT} || 0);
@@ -212,13 +220,13 @@ sub turn {
 sub load {
     my $began = time;
     my $due = $began;
-    while (time < $began + 0.75 * $seconds) {
+    while (time < $began + $seconds - 0.25 * $round) {
         my $now = time;
         if ($up_at && $now >= $up_at) {
             $hook->up;
             $up_at = undef;
         }
-        if (@acts && $now >= $began + $acts[0][0] * $seconds) {
+        if (@acts && $now >= $began + $acts[0][0]) {
             (shift @acts)->[1]->();
             $due = time;
         }
@@ -337,6 +345,8 @@ sub check_log {
     check(!@bad, 'the error log has no crash', @bad);
 }
 
+# Calls that a SIGKILL finds without their answer come again.
+$hook->answer(delay => 0.01);
 start_httpd();
 load();
 $hook->up if $up_at;
