@@ -4,8 +4,10 @@
 
 #include "http/sse_ask.h"
 
+#include <stdlib.h>
 #include <string.h>
 
+#include <apr_allocator.h>
 #include <apr_lib.h>
 #include <apr_strings.h>
 #include <http_config.h>
@@ -436,16 +438,30 @@ static int run_as_first(ask_t *ask, const request_rec *r, const char *path,
     return result;
 }
 
+/* With an allocator of its own: that of the connection would keep the memory
+ * for as long as the stream lasts. */
+static apr_pool_t *make_pool(const request_rec *r)
+{
+    apr_allocator_t *allocator;
+    apr_pool_t *pool;
+
+    if (apr_allocator_create(&allocator) != APR_SUCCESS) {
+        abort();
+    }
+    apr_pool_create_ex(&pool, r->pool, NULL, allocator);
+    apr_allocator_owner_set(allocator, pool);
+    apr_pool_tag(pool, "sse_ask");
+    return pool;
+}
+
 void sse_ask_run(request_rec *r, const char *path,
                  const sse_question_t *question, sse_answer_t *answer)
 {
+    apr_pool_t *pool = make_pool(r);
     request_rec *sub;
-    apr_pool_t *pool;
     ask_t *ask;
     int result;
 
-    apr_pool_create(&pool, r->pool);
-    apr_pool_tag(pool, "sse_ask");
     ask = apr_pcalloc(pool, sizeof(*ask));
     ask->pool = pool;
     ask->question = question;
