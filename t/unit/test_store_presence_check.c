@@ -5,6 +5,9 @@
 /* The databases of who is on a channel: what is in them, what is found when
  * they are damaged, and stores that have none. */
 
+#include <signal.h>
+#include <sys/resource.h>
+
 #include "presence.h"
 
 /* Nothing is left of those who have gone. */
@@ -185,6 +188,57 @@ static void test_at_need(apr_pool_t *pool)
     is_str(check(store), "sound", "sound");
 }
 
+static void limit_files(rlim_t bytes)
+{
+    struct rlimit limit = {RLIM_INFINITY, RLIM_INFINITY};
+
+    signal(SIGXFSZ, SIG_IGN);
+    getrlimit(RLIMIT_FSIZE, &limit);
+    limit.rlim_cur = bytes == RLIM_INFINITY ? limit.rlim_max : bytes;
+    setrlimit(RLIMIT_FSIZE, &limit);
+}
+
+/* A disk without room for them is no reason to begin a new store. */
+static void test_no_room(apr_pool_t *pool)
+{
+    sse_store_conf_t *conf = old_conf(pool, "full");
+    const char *notice = NULL;
+    sse_store_t *store;
+
+    limit_files(4096);
+    is_num(test_prepare(conf, &notice, pool), APR_SUCCESS,
+           "on a full disk it is prepared");
+    limit_files(RLIM_INFINITY);
+    ok(!notice, "and nothing said");
+    is_num(sse_store_open(&store, conf, NULL, pool), APR_SUCCESS, "opened");
+    ok(!LMDB(store)->db[SSE_DB_MARKS], "without them");
+    is_str(events(store), "old ", "but with its event");
+    says(did(store, joins("c", "s1", "ann", NULL)), "changed 1 1",
+         "they are made when there is room");
+    is_str(check(store), "sound", "sound");
+}
+
+/* The check at the start sees a member that cannot be one. */
+static void test_moved_aside(apr_pool_t *pool)
+{
+    sse_store_conf_t *conf = test_conf(pool, "aside", "16m", "off");
+    apr_pool_t *sub;
+    sse_store_t *store;
+    const char *notice = NULL;
+    unsigned char key[16];
+
+    apr_pool_create(&sub, pool);
+    store = test_open(conf, sub);
+    did(store, joins("c", "s1", "ann", NULL));
+    sse_lmdb_pair_set(key, 1, 1);
+    spoil(store, SSE_DB_MEMBERS, key, sizeof(key), "x", 1, "damaged");
+    apr_pool_destroy(sub);
+    is_num(test_prepare(conf, &notice, pool), APR_SUCCESS, "prepared");
+    ok(notice && strstr(notice, "damaged"), "and moved aside");
+    is_num(sse_store_open(&store, conf, NULL, pool), APR_SUCCESS, "a new one");
+    is_str(who(store, "c"), "", "begins with nobody");
+}
+
 /* One child has opened it as it is, and another makes them. */
 static void test_another_makes_them(apr_pool_t *pool)
 {
@@ -221,8 +275,8 @@ static void test_another_makes_them(apr_pool_t *pool)
 int main(void)
 {
     static void (*const tests[])(apr_pool_t *) = {
-        test_nothing_left, test_damage, test_prepared, test_at_need,
-        test_another_makes_them};
+        test_nothing_left,       test_damage,  test_prepared,   test_at_need,
+        test_another_makes_them, test_no_room, test_moved_aside};
     apr_size_t i;
 
     test_begin();
