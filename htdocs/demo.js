@@ -135,7 +135,6 @@ function showTold(event) {
     while ($("told").childElementCount > TOLD_SHOWN) {
         $("told").lastElementChild.remove();
     }
-    $("last-id").textContent = event.lastEventId;
 }
 
 function connect() {

@@ -35,7 +35,7 @@ static apr_status_t find_anew(sse_hub_t *hub, int replay, sse_start_t *start)
 {
     apr_status_t rv = sse_store_last(hub->store, &start->upto);
 
-    start->after = start->upto;
+    start->after = start->known = start->upto;
     if (rv == APR_SUCCESS && replay != SSE_REPLAY_NONE) {
         rv = sse_store_tail(hub->store, start->keys, start->n,
                             replay == SSE_REPLAY_ALL ? -1 : replay,
@@ -99,7 +99,7 @@ apr_status_t sse_start_plan(sse_stream_plan_t *plan, const sse_slice_t *keys,
                             int n, const char *last_id, int replay)
 {
     sse_hub_t *hub = sse_hub();
-    sse_start_t start = {keys, n, 0, 0, NULL, NULL, NULL, 0};
+    sse_start_t start = {keys, n, 0, 0, NULL, NULL, NULL, 0, 0};
     apr_status_t rv = sse_start_find(hub, last_id, replay, &start);
 
     if (rv == APR_SUCCESS) {

@@ -47,6 +47,7 @@ sse_subscription_t *sse_subscription_create(sse_hub_t *hub,
 {
     apr_size_t size = APR_ALIGN_DEFAULT(sizeof(sse_subscription_t));
     sse_subscription_t *sub;
+    sse_member_t *member;
     char *room;
     int i;
 
@@ -69,8 +70,9 @@ sse_subscription_t *sse_subscription_create(sse_hub_t *hub,
     sub->first = start->first;
     room = (char *)sub + APR_ALIGN_DEFAULT(sizeof(*sub));
     for (i = 0; i < start->n; ++i) {
-        sse_members_add(&sub->members, sub, start->keys[i],
-                        start->since ? start->since[i] : 0, room);
+        member = sse_members_add(&sub->members, sub, start->keys[i],
+                                 start->since ? start->since[i] : 0, room);
+        member->lost = sse_id_later(member->lost, start->known);
         room += sse_members_size(start->keys[i]);
     }
     return sub;

@@ -49,6 +49,8 @@ typedef struct {
                                 reference that is taken over */
     int is_whole;          /**< its client must miss nothing: instead of telling
                                 a gap, end the stream, for it to begin anew */
+    sse_id_t known; /**< what the histories have lost up to here is no gap:
+                                the client has not been here before */
 } sse_start_t;
 
 /** Request thread: a subscription, for sse_subscription_source to own.  Copies

@@ -20,7 +20,7 @@ use Time::HiRes qw(sleep time);
 
 my @tests = (\&in_order, \&many_reconnecting, \&replay, \&history, \&gaps,
              \&hostile_ids, \&several_channels, \&over_restarts);
-plan tests => 92, need_module('mod_sse');
+plan tests => 94, need_module('mod_sse');
 $_->() for @tests;
 
 sub path { return "/stream/$_[0]-$$" }
@@ -187,6 +187,18 @@ sub replay {
     }
     ok t_cmp(events(open_stream("/stream/replay-3/replay-$$"), 3),
              messages(6, 7, 'live'), 'the newest, oldest first');
+
+    # Of two channels one has lost its oldest events, and the other has not.
+    my($a, $b) = map { "/stream/channel/alone/replay-$_" } qw(a b);
+    publish_all($b, 'b1');
+    publish_all($a, 'a1');
+    request('DELETE', $a);
+    my($id) = publish_all($a, 'a2');
+    ok t_cmp(events(open_stream('/stream/replay-all/both'), 2),
+             messages(qw(b1 a2)), 'who has not been here before has no gap');
+    request('DELETE', $a);
+    ok t_cmp(gap(after('/stream/replay-all/both', $id - 1))->{after}, $id - 1,
+             'but who has');
 }
 
 sub history {

@@ -401,10 +401,15 @@ static inline int keys_of(const char *channels, sse_slice_t *keys)
 static inline sse_subscription_t *ask(const char *channels, sse_id_t after)
 {
     sse_slice_t keys[4];
-    sse_start_t start = {keys,           keys_of(channels, keys),
-                         origin + after, last_of(store),
-                         lost,           NULL,
-                         NULL,           0};
+    sse_start_t start = {keys,
+                         keys_of(channels, keys),
+                         origin + after,
+                         last_of(store),
+                         lost,
+                         NULL,
+                         NULL,
+                         0,
+                         0};
 
     return sse_subscription_create(hub, &start);
 }

@@ -18,7 +18,8 @@ static sse_subscription_t *ask_whole(const char *channels, sse_id_t after,
                          NULL,
                          since,
                          first ? sse_buf_text(first) : NULL,
-                         1};
+                         1,
+                         0};
 
     return sse_subscription_create(hub, &start);
 }
