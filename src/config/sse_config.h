@@ -91,15 +91,15 @@ typedef struct {
     X(apr_array_header_t *, origins, NULL, NULL)                               \
     X(apr_array_header_t *, filters, NULL, NULL)                               \
     X(int, watch, SSE_UNSET, 0)                                                \
+    X(int, hook_batch, SSE_UNSET, 1)                                           \
     X(apr_array_header_t *, hooks, NULL, NULL)                                 \
     X(apr_array_header_t *, hook_fields, NULL, NULL)                           \
     X(const char *, hook_secret, NULL, NULL)                                   \
     X(const char *, hook_ca, NULL, NULL)                                       \
-    X(int, hook_batch, SSE_UNSET, 1)                                           \
     X(apr_interval_time_t, hook_batch_time, SSE_UNSET, 0)                      \
     X(int, presence, SSE_UNSET, SSE_PRESENCE_OFF)                              \
-    X(apr_interval_time_t, presence_grace, SSE_UNSET, apr_time_from_sec(5))    \
-    X(int, presence_grace_all, SSE_UNSET, 0)
+    X(int, presence_grace_all, SSE_UNSET, 0)                                   \
+    X(apr_interval_time_t, presence_grace, SSE_UNSET, apr_time_from_sec(5))
 
 extern const sse_history_t sse_default_history; /* 1000 events, 1h, 16m */
 

@@ -76,7 +76,7 @@ static apr_status_t read_all(snapshot_t *snapshot, const sse_slice_t *channels)
     return rv;
 }
 
-/* The gap has no id of its own: a client that has seen no more is told again. */
+/* The gap has no id of its own: who has seen no more than it is told again. */
 static sse_buf_t *gap_of(const snapshot_t *snapshot, const char *lost)
 {
     sse_gap_t gap = {lost, 0, 0};
