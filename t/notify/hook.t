@@ -37,7 +37,7 @@ my @tests = (\&one_stream, \&privacy, \&fields, \&not_utf8, \&nested,
              \&targets, \&signed, \&publishing, \&by_c, \&batches, \&watched,
              \&watched_stream, \&c_stream, \&channels,
              \&many, \&status);
-plan tests => 65, need_module('mod_sse');
+plan tests => 66, need_module('mod_sse');
 ok t_cmp($httpd->start, 1, 'it starts');
 $_->() for @tests;
 ok t_cmp([$httpd->complaints(qr/expression/)], [], 'nothing else in the log');
@@ -80,6 +80,7 @@ SSEHook @{[$other->url('/server')]} publish
     SSEHookField cookie "%{HTTP_COOKIE}"
     SSEHookField x.y "%{HTTP:X-Y}"
     SSEHookField empty "%{HTTP:X-None}"
+    SSEHookField broken "%{file:/no/such/file}"
 </Location>
 <Location "/e/none">
     SSEHook none
@@ -203,6 +204,8 @@ sub fields {
                  'x.y' => 'first', empty => '' };
     ok t_cmp($open->{fields}, $want, 'fields, as they were at the opening');
     ok t_cmp($close->{fields}, $want, 'and at the end');
+    ok t_cmp(!!$httpd->lines(qr/expression.*\/no\/such\/file/i), 1,
+             'the log tells of one that fails, which is left out');
     ok t_cmp($close->{remote}, '127.0.0.1', 'the field "remote" is "remote"');
 }
 

@@ -87,7 +87,10 @@ static const sse_hook_request_t *kept(const sse_ended_t *ended)
     return callbacks ? sse_callbacks_kept(callbacks) : NULL;
 }
 
-static int wants_end(const sse_ended_t *ended) { return kept(ended) != NULL; }
+static int wants_end(const sse_ended_t *ended)
+{
+    return configured & SSE_HOOK_CLOSE && kept(ended);
+}
 
 static void tell_close(const sse_hook_request_t *request,
                        const sse_close_t *close)
