@@ -99,11 +99,22 @@ sub wait_for {
     my $end = time + $timeout;
     until ($is_true->()) {
         return 0 if time >= $end;
-        die "httpd has ended\n" if waitpid($httpd, POSIX::WNOHANG) == $httpd;
+        die "httpd has ended:\n", slurp("$run/startup")
+            if waitpid($httpd, POSIX::WNOHANG) == $httpd;
         sleep 0.05;
     }
     return 1;
 }
+
+sub slurp {
+    my $file = shift;
+
+    open my $fh, '<', $file or return "$file: $!";
+    return do { local $/; <$fh> } // '';
+}
+
+# Neither gone nor waiting for its parent to see it.
+sub is_alive { return slurp("/proc/$_[0]/stat") =~ /^\d+ \(.*\) [^ZX] /s }
 
 sub children {
     my @pids;
@@ -139,8 +150,11 @@ sub kill_child {
 sub kill_all {
     kill STOP => $httpd; # so that it makes no child meanwhile
     sleep 0.05;
-    kill KILL => children(), $httpd;
+    my @pids = children();
+    kill KILL => @pids, $httpd;
     waitpid $httpd, 0;
+    # The last one gives the port back.
+    sleep 0.02 while grep { is_alive($_) } @pids;
     start_httpd();
 }
 
