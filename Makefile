@@ -185,6 +185,10 @@ check-unit: $(UNIT_PROGS) $(TOOL) $(builddir)/unit/make_store
 $(builddir)/unit/test_counters: $(addprefix $(builddir)/obj/src/shared/,\
                                sse_counters.o sse_shared.o)
 
+$(builddir)/unit/test_ended: $(addprefix $(builddir)/obj/src/,\
+                            notify/sse_ended.o shared/sse_counters.o \
+                            shared/sse_shared.o)
+
 $(builddir)/unit/test_registry: $(builddir)/obj/src/notify/sse_registry.o
 
 $(builddir)/unit/test_hook_json: \
