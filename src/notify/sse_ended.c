@@ -18,7 +18,7 @@
 
 APLOG_USE_MODULE(sse);
 
-/* How soon to try again: where no thread could be made, or something is left. */
+/* How soon to try again: no thread could be made, or something is left. */
 #define RETRY_MSEC 1000
 
 #define CLAIMERS_MAX 4

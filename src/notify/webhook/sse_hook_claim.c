@@ -126,7 +126,8 @@ static apr_status_t open_segments(sse_hook_queue_t *queue,
                      0);
             rv = APR_SUCCESS;
         }
-        else if (rv == APR_EINVAL || rv == APR_ENOENT) {
+        else if (rv == APR_EINVAL || rv == APR_ENOENT || rv == EISDIR ||
+                 rv == ELOOP) {
             rv = APR_SUCCESS; /* none of ours */
         }
     }
@@ -322,7 +323,7 @@ static apr_status_t adopt(claim_t *claim, apr_uint32_t n)
     return rv == APR_SUCCESS && left ? APR_EAGAIN : rv;
 }
 
-/* Copied by an owner that died before all was there, so it is elsewhere, too. */
+/* An owner that died was copying its queue to it, and has all elsewhere. */
 static apr_status_t remove_incomplete(const claim_t *claim, const char *path)
 {
     apr_array_header_t *files =

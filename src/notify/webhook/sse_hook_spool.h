@@ -30,10 +30,11 @@
  * goes to the end of that same queue.  Whatever is interrupted by SIGKILL is
  * done again: a call may come twice, with the same id, and none is lost.
  *
- * Bounds are on what waits: of a PUBLISH half of them, of a CLOSE none, as each
- * comes of an OPEN that had room, but what the disk has.  Where there are several targets each may take three times as much as is left, so
- * that one that is down leaves room for the others.  As much again may have
- * been claimed, which is not counted.
+ * Bounds are on what waits: for a PUBLISH half of them; for a CLOSE what the
+ * disk has, as each comes of an OPEN that had room.  Where there are several
+ * targets each may take three times as much as is left, so that one that is
+ * down leaves room for the others.  As much again may have been claimed, which
+ * is not counted.
  *
  * A directory that was moved or removed: what is in the files is written anew
  * where the directory should be, as soon as that can be done.
