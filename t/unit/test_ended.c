@@ -124,7 +124,9 @@ static void run_timer(void)
     uv_timer_cb fn = played.on_timer;
 
     played.on_timer = NULL;
-    fn(NULL);
+    if (fn) {
+        fn(NULL);
+    }
 }
 
 static void end_child(void) { played.on_ended(played.broadcast); }
@@ -136,7 +138,9 @@ static int left; /* so often "b" has something left */
 
 static apr_status_t claim(void *baton, apr_pool_t *p)
 {
-    strcat(order, baton);
+    size_t len = strlen(order);
+
+    apr_cpystrn(order + len, baton, sizeof(order) - len);
     if (*(char *)baton == 'e') {
         end_child(); /* another one, meanwhile */
         *(char *)baton = 'f';
