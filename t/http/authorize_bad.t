@@ -41,7 +41,7 @@ my @bad = (
     [stream => qr/is a location of streams itself/, 500],
     ['no-path' => qr/it gives '', which is no path of this host/, 500]);
 
-plan tests => 4 * @bad + 43,
+plan tests => 4 * @bad + 45,
     need_module('mod_sse', 'mod_proxy_http', 'mod_proxy_fcgi', 'mod_rewrite',
                 'mod_sse_authorize');
 
@@ -105,7 +105,7 @@ sub nothing_opened {
 sub a_later_request {
     my $stream = open_stream('/authorize-none');
     $stream->wait_end(5);
-    for my $name (qw(close cut)) {
+    for my $name (qw(close cut endless large)) {
         $stream->again("/authorize/bad/$name/x");
         ok t_cmp($stream->status, 502, "$name, as a later request: refused");
         $stream->wait_end(5);

@@ -22,7 +22,7 @@ use SSETestServer;
 my $has_h2 = ($ENV{SSE_MPM} // '') ne 'prefork';
 my $is_event = ($ENV{SSE_MPM} // 'event') eq 'event';
 
-plan tests => 9 + 12 + 8 + 10 + 7 + 4 + 10 + 6 + 8 * $has_h2 + 1,
+plan tests => 9 + 12 + 8 + 10 + 7 + 4 + 11 + 6 + 8 * $has_h2 + 1,
     need_module('mod_sse', 'mod_proxy_http', 'mod_proxy_fcgi', 'mod_rewrite',
                 'mod_ssl', $has_h2 ? 'mod_http2' : ());
 
@@ -198,12 +198,13 @@ sub slow_applications {
     $other->next_block(5);
     my @slow = map { open_stream("$path/slow?$query&n=$_") } 1 .. 6;
     my $gone = open_stream("$path/gone?$query");
+    my $watched = open_stream("/authorize/py/abort/$name?$query");
     my $publisher = open_stream("$path/other?$query", method => 'POST',
                                 body => 'second',
                                 headers => { 'Content-Type' => 'text/plain' });
-    ok t_cmp(eventually(sub { (() = asked(qr/\Q$path\E.*until/)) == 8 }), 1,
+    ok t_cmp(eventually(sub { (() = asked(qr/\Q$name\E.*until/)) == 9 }), 1,
              'an application takes its time');
-    $gone->close;
+    $_->close for $gone, $watched;
     publish("$path/other", 'first');
     ok t_cmp(($other->next_event(5) // {})->{data}, 'first',
              'others have their events meanwhile');
@@ -216,8 +217,10 @@ sub slow_applications {
     ok t_cmp($publisher->status, 200, 'is answered');
     ok t_cmp(access_line(qr{\Q$path\E/gone}), qr/close=- stream=- /,
              'who left meanwhile has had no stream');
+    ok t_cmp(access_line(qr{/abort/\Q$name\E}), qr/close=client stream=\S/,
+             'one that is watched is told of');
     $_->close for @slow, $other, $new, $publisher;
-    ok t_cmp([error_lines(qr{open on \Q$path\E/gone})], [], 'nor an opening');
+    ok t_cmp([error_lines(qr{open on \S+(?:gone|abort/$name)})], [], 'nor an opening');
     ok t_cmp([error_lines(qr{sse:error.*until=$name})], [],
              'and is no error');
 }
