@@ -8,66 +8,11 @@
  * PORT: where to serve; none: a free one.  CHROMIUM: the browser. */
 
 import { spawn, execFileSync } from "node:child_process";
-import { createRequire } from "node:module";
 import fs from "node:fs";
-import net from "node:net";
-import os from "node:os";
 import path from "node:path";
-import { fileURLToPath } from "node:url";
 
-const top = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "../..");
-const shots = path.join(top, "build/browser");
-
-/* scripts/browser.sh has left the reason where there is no playwright-core. */
-const unreachable = path.join(shots, "unreachable");
-if (fs.existsSync(unreachable)) {
-    console.log(`1..0 # SKIP ${fs.readFileSync(unreachable, "utf8").trim()}`);
-    process.exit(0);
-}
-const { chromium } = createRequire(`${shots}/`)("playwright-core");
-
-const FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic",
-    "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync"];
-
-let count = 0;
-let failed = 0;
-
-function ok(good, name, ...diag) {
-    console.log(`${good ? "" : "not "}ok ${++count} - ${name}`);
-    if (!good) {
-        ++failed;
-        diag.join("\n").split("\n").forEach((line) => console.log(`# ${line}`));
-    }
-    return good;
-}
-
-function is(got, want, name) {
-    return ok(got === want, name, `got ${got}`, `want ${want}`);
-}
-
-/* What fn gives once that is true, or its last answer after the time. */
-async function eventually(fn, seconds = 10) {
-    const end = Date.now() + seconds * 1000;
-    for (;;) {
-        const value = await fn();
-        if (value || Date.now() >= end) {
-            return value;
-        }
-        await new Promise((resolve) => setTimeout(resolve, 50));
-    }
-}
-
-function freePort() {
-    return new Promise((resolve, reject) => {
-        const server = net.createServer();
-        server.on("error", reject);
-        server.listen(0, "127.0.0.1", () => {
-            const { port } = server.address();
-            server.close(() => resolve(port));
-        });
-    });
-}
+import { eventually, freePort, is, ok, openBrowser, run, shots, top }
+    from "./lib.mjs";
 
 function curl(...args) {
     return execFileSync("curl", ["-sS", "--max-time", "10", ...args],
@@ -284,7 +229,6 @@ async function testPage(browser, url, make) {
 async function main() {
     const port = Number(process.env.PORT) || await freePort();
     const url = `http://127.0.0.1:${port}/`;
-    const profile = fs.mkdtempSync(path.join(os.tmpdir(), "mod_sse-browser."));
     const make = makeRun(port);
     let browser = null;
     try {
@@ -293,10 +237,7 @@ async function main() {
                 make.output)) {
             return;
         }
-        browser = await chromium.launch({
-            executablePath: process.env.CHROMIUM || "/usr/bin/chromium",
-            args: FLAGS, env: { ...process.env, HOME: profile },
-        });
+        browser = await openBrowser();
         await testPage(browser, url, make);
         await browser.close();
         browser = null;
@@ -310,17 +251,9 @@ async function main() {
                                  15000);
         await make.gone;
         clearTimeout(timer);
-        fs.rmSync(profile, { recursive: true, force: true });
     }
     const refused = await fetch(url).then(() => false, () => true);
     ok(refused, "Ctrl-C ends the server");
 }
 
-try {
-    await main();
-}
-catch (error) {
-    ok(false, "the test came to its end", error.stack || String(error));
-}
-console.log(`1..${count}`);
-process.exitCode = failed ? 1 : 0;
+await run(main);
