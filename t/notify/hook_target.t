@@ -18,8 +18,9 @@ use SSETestHttpd;
 use POSIX ();
 use Time::HiRes qw(time sleep);
 
-my $prefork = ($ENV{SSE_MPM} // '') eq 'prefork';
-my $many = $prefork ? 15 : 60;
+my $mpm = $ENV{SSE_MPM} || 'event';
+my $prefork = $mpm eq 'prefork';
+my $many = { prefork => 15, worker => 25, event => 60 }->{$mpm};
 
 my $hook = SSETestHook->new;
 my $few = SSETestHook->new;                 # for its connections alone
