@@ -18,11 +18,12 @@ use POSIX ();
 use SSETest;
 use SSETestApp;
 use SSETestExample;
+use SSETestHook;
 use SSETestHttpd;
 use SSETestServer;
 use Time::HiRes qw(sleep);
 
-plan tests => 54, need need_module('mod_sse', 'mod_proxy_fcgi'),
+plan tests => 58, need need_module('mod_sse', 'mod_proxy_fcgi'),
     need_lwp, { 'php-fpm' => SSETestApp::has_php() };
 
 my $first = Apache::Test::vars('port') + 46;
@@ -38,9 +39,18 @@ END {
 }
 my $own = Apache::Test::vars('port') + 45;
 
+my $hook = SSETestHook->new;
+my $secret = write_file('secret', unpack('H*', pack 'L*',
+    map { rand 2 ** 32 } 1 .. 8) . "\n");
+my $signed = <<"EOC";
+<Location "/c/signed">
+    SSEHook @{[$hook->url('/told')]} open close
+    SSEHookSecret $secret
+</Location>
+EOC
 my $php = SSETestApp->php_fpm;
 my @common = (PORT => $own, PHP => $php->socket);
-my $httpd = SSETestHttpd->new(modules => \@modules, conf => join '',
+my $httpd = SSETestHttpd->new(modules => \@modules, conf => join '', $signed,
     example('notify', 'notify.example', @common,
             HUB => "127.0.0.1:$hub{notify}"),
     example('online', 'online.example', @common, HUB => 'unused'),
@@ -53,6 +63,7 @@ notify();
 online();
 chat();
 job();
+signature();
 # Those who asked for what is not for browsers
 ok t_cmp(join('', $httpd->complaints(qr/AH01630: client denied/)), '',
          'the log has no complaint');
@@ -210,6 +221,36 @@ sub chat {
     $bob->post('/say.php', room => 'lobby', text => 'again');
     ok t_cmp(told($late, qw(from text)), 'say bob again', 'to an empty one');
     $_->close for $late, $list, @streams;
+}
+
+# -- signature --
+
+sub write_file {
+    my($name, $text) = @_;
+
+    my $file = Apache::Test::vars('t_logs') . "/guide-$name";
+    open my $fh, '>', $file or die "$file: $!";
+    print $fh $text or die "$file: $!";
+    close $fh or die "$file: $!";
+    return $file;
+}
+
+# What httpd sends is genuine to each program of the guide, and nothing else is.
+sub signature {
+    my $stream = open_stream('/c/signed?' . "\xc3\xb6'\"", port => $own);
+    $stream->next_block(5);
+    $stream->close;
+    my $call = $hook->wait_told(type => 'close')->{call};
+    my $body = write_file('body', $call->{body});
+    my $other = write_file('other', $call->{body} =~ s/client/server/r);
+    my %program = (php => 'php -n', py => '/usr/bin/python3', mjs => 'node',
+                   sh => 'sh');
+    for my $type (sort keys %program) {
+        my $command = "$program{$type} $ENV{SSE_TOP}/docs/examples/signature/"
+            . "verify.$type '$secret' '$call->{headers}{'sse-hook-signature'}'";
+        ok t_cmp([map { system("$command <$_ >/dev/null 2>&1") >> 8 }
+                  $body, $other], [0, 1], "signature: verify.$type");
+    }
 }
 
 # -- job --
