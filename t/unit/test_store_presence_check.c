@@ -5,6 +5,7 @@
 /* The databases of who is on a channel: what is in them, what is found when
  * they are damaged, and stores that have none. */
 
+#include <pthread.h>
 #include <signal.h>
 #include <sys/resource.h>
 
@@ -188,6 +189,75 @@ static void test_at_need(apr_pool_t *pool)
     is_str(check(store), "sound", "sound");
 }
 
+/* A process that has LMDB's lock until its input ends. */
+static pid_t hold_lock(const sse_store_conf_t *conf, int *in)
+{
+    int to[2], from[2];
+    sse_lmdb_write_t w;
+    sse_store_t *store;
+    char c = 'x';
+    pid_t pid;
+
+    if (pipe(to) || pipe(from)) {
+        exit(1);
+    }
+    if (!(pid = fork())) {
+        close(to[1]);
+        if (sse_store_open(&store, conf, NULL, test_pool()) ||
+            sse_lmdb_write_begin(&w, LMDB(store)) ||
+            write(from[1], &c, 1) != 1) {
+            _exit(9);
+        }
+        _exit(read(to[0], &c, 1) != 0);
+    }
+    is_num(read(from[0], &c, 1), 1, "another process has the lock");
+    close(to[0]);
+    close(from[0]);
+    close(from[1]);
+    *in = to[1];
+    return pid;
+}
+
+static int is_over; /* atomic */
+
+static void *change_one(void *store)
+{
+    sse_presence_t c = joins("c", "s1", "ann", NULL);
+    static apr_status_t rv;
+
+    rv = sse_store_presence_change(store, &c, 1);
+    __atomic_store_n(&is_over, 1, __ATOMIC_SEQ_CST);
+    return &rv;
+}
+
+/* Who would make them waits for the lock, but nobody else does. */
+static void test_locked(apr_pool_t *pool)
+{
+    sse_store_conf_t *conf = old_conf(pool, "locked");
+    int in, failed = 0;
+    pthread_t thread;
+    sse_store_t *store;
+    void *result;
+    sse_id_t id;
+    pid_t pid = hold_lock(conf, &in);
+
+    sse_store_open(&store, conf, NULL, pool);
+    pthread_create(&thread, NULL, change_one, store);
+    while (!__atomic_load_n(&is_over, __ATOMIC_SEQ_CST)) {
+        failed |= sse_store_last(store, &id) != APR_SUCCESS;
+        usleep(1000);
+    }
+    pthread_join(thread, &result);
+    is_num(*(apr_status_t *)result, SSE_STORE_EBUSY, "they cannot be made");
+    is_num(failed, 0, "readers did not notice");
+    ok(!LMDB(store)->db[SSE_DB_MARKS], "there are none");
+    close(in);
+    is_num(wait_for(pid), 0, "the lock is free");
+    says(did(store, joins("c", "s1", "ann", NULL)), "changed 1 1",
+         "then they are made");
+    is_str(check(store), "sound", "sound");
+}
+
 static void limit_files(rlim_t bytes)
 {
     struct rlimit limit = {RLIM_INFINITY, RLIM_INFINITY};
@@ -275,8 +345,8 @@ static void test_another_makes_them(apr_pool_t *pool)
 int main(void)
 {
     static void (*const tests[])(apr_pool_t *) = {
-        test_nothing_left,       test_damage,  test_prepared,   test_at_need,
-        test_another_makes_them, test_no_room, test_moved_aside};
+        test_nothing_left,       test_damage,  test_prepared,    test_at_need,
+        test_another_makes_them, test_no_room, test_moved_aside, test_locked};
     apr_size_t i;
 
     test_begin();

@@ -58,6 +58,18 @@ static int make_dbs(sse_lmdb_t *store, sse_lmdb_who_e who)
               : end_opening(store, txn, sse_lmdb_dbs_open(txn, store->db, 0));
 }
 
+static int do_nothing(sse_lmdb_write_t *w, void *baton) { return 0; }
+
+/* The writer's thread may wait for LMDB's lock, but nobody with exclusive
+ * access: so see first whether it can be had.  Where its word in the lock file
+ * was not known, it is known then. */
+static int try_lock(sse_lmdb_t *store)
+{
+    sse_lmdb_request_t request = {.also = do_nothing, .is_alone = 1};
+
+    return sse_lmdb_submit(store, &request, SSE_LMDB_TIDY);
+}
+
 int sse_lmdb_presence_open(sse_lmdb_t *store, sse_lmdb_who_e who)
 {
     int is_missing, rc = sse_lmdb_gate_enter(store, who, NULL);
@@ -67,10 +79,11 @@ int sse_lmdb_presence_open(sse_lmdb_t *store, sse_lmdb_who_e who)
     }
     is_missing = store->env && !store->db[SSE_DB_MARKS];
     sse_lmdb_gate_leave(store, NULL);
-    return is_missing
-               ? sse_lmdb_alone(store, who,
-                                who == SSE_LMDB_WRITER ? make_dbs : find_dbs)
-               : 0;
+    if (!is_missing || who != SSE_LMDB_WRITER) {
+        return is_missing ? sse_lmdb_alone(store, who, find_dbs) : 0;
+    }
+    rc = try_lock(store);
+    return rc ? rc : sse_lmdb_alone(store, who, make_dbs);
 }
 
 /* -- A change -------------------------------------------------------------- */
