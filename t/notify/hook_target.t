@@ -72,7 +72,7 @@ my $httpd = SSETestHttpd->new(conf => configuration());
 my $port = $httpd->port;
 
 plan tests => 1 + 4 * (keys(%bad) + keys %unreached) + 2 + 4 + 4 + 4 + 5 + 2 + 3
-            + 1 + 1 + 1, need_module('mod_sse', 'mod_ssl');
+            + 1 + 2 + 1 + 1, need_module('mod_sse', 'mod_ssl');
 ok t_cmp($httpd->start, 1, 'it starts');
 my %stream = map { $_ => subscribe("/bad/$_") } keys %bad, keys %unreached;
 eventually { $hook->told(type => 'open', path => '/good') >= keys %stream };
@@ -87,6 +87,7 @@ connections();
 comes_up();
 https();
 retry_after();
+accepted();
 logged();
 ok t_cmp(stops_soon(), 1, 'and at the end nobody is waited for');
 
@@ -117,6 +118,12 @@ sub configuration {
 </Location>
 <Location /e/date>
     SSEHook @{[$hook->url('/date')]} close
+</Location>
+<Location /e/torn>
+    SSEHook @{[$hook->url('/torn')]} close
+</Location>
+<Location /e/endless>
+    SSEHook @{[$hook->url('/endless')]} close
 </Location>
 <Location /e/order>
     SSEHook @{[$hook->url('/order')]}
@@ -197,8 +204,10 @@ sub put_off {
                   headers => { 'Retry-After' => 2 });
     $hook->answer(path => '/date', status => 503, times => 1,
                   headers => { 'Retry-After' => $date });
-    subscribe('/e/later')->close;
-    subscribe('/e/date')->close;
+    # Accepted, whatever becomes of the bodies.
+    $hook->answer(path => '/torn', status => 200, how => 'body');
+    $hook->answer(path => '/endless', status => 200, how => 'endless');
+    subscribe("/e/$_")->close for qw(later date torn endless);
 }
 
 sub retry_after {
@@ -283,6 +292,11 @@ sub https {
 sub logged {
     ok t_cmp([$httpd->lines(qr/sse:(?:crit|emerg|alert)/)], [],
              'nobody was alarmed');
+}
+
+sub accepted {
+    ok t_cmp(scalar($hook->told(path => $_)), 1, "$_: not sent again")
+        for '/torn', '/endless';
 }
 
 sub stops_soon {

@@ -95,7 +95,7 @@ static int read_spool(apr_time_t now)
             sse_lane_offer(lane, before, self.at, &call, now);
         }
         else {
-            complain(rv);
+            complain(rv == APR_SUCCESS ? APR_ENOMEM : rv);
         }
     }
     return 1;
@@ -137,6 +137,7 @@ static int take_answers(void)
     return n > 0;
 }
 
+/* Until an answer, a wake-up, or that time; 0: there is none. */
 static void sleep_until(apr_time_t due)
 {
     apr_interval_time_t wait = due ? due - steady_now() : SLEEP_MAX;
@@ -144,9 +145,10 @@ static void sleep_until(apr_time_t due)
     if (wait > SLEEP_MAX) {
         wait = SLEEP_MAX;
     }
-    /* Up to the next millisecond, rather than turning until then. */
+    /* Up to the next millisecond, and for one where something is due that
+     * could not be done, rather than turning until then. */
     curl_multi_poll(self.env.multi, NULL, 0,
-                    wait > 0 ? (int)((wait + 999) / 1000) : 0, NULL);
+                    wait > 0 ? (int)((wait + 999) / 1000) : 1, NULL);
 }
 
 /* The sender alone, as the gauge takes one thread. */
@@ -171,10 +173,14 @@ static void work(void)
             curl_multi_perform(self.env.multi, &running);
         } while (take_answers());
         count_waiting();
-        sleep_until(has_more ? 1 : due);
+        if (!has_more) {
+            sleep_until(due);
+        }
     }
 }
 
+/* The multi handle stays: other threads may be about to wake it.  What it has
+ * open goes with the process. */
 static void clean_up(void)
 {
     apr_hash_index_t *hi;
@@ -182,7 +188,6 @@ static void clean_up(void)
     for (hi = apr_hash_first(NULL, self.lanes); hi; hi = apr_hash_next(hi)) {
         sse_lane_destroy(apr_hash_this_val(hi));
     }
-    curl_multi_cleanup(self.env.multi);
     sse_room_free(&self.room);
 }
 
