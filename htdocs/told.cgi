@@ -16,6 +16,11 @@ use JSON::PP qw(decode_json encode_json);
 
 read STDIN, my $body, $ENV{CONTENT_LENGTH} // 0;
 my $call = decode_json($body);
+# The streams of who only looks at who is there (?presence) have no channels.
+if (!@{ $call->{channels} }) {
+    print "Status: 204\n\n";
+    exit;
+}
 my %told = map { $_ => $call->{$_} } qw(type user reason);
 $told{after_ms} = 1000 * ($now - $call->{time});
 

@@ -54,7 +54,7 @@ function has_ended(): void
         return;
     }
     $call = json_decode($body, true);
-    if ($call['by_client']) {
+    if ($call['by_client'] && $call['channels']) { // none: it was ?presence
         error_log("$call[user] was last here at " . date('H:i:s'));
     }
     http_response_code(204);
