@@ -68,6 +68,11 @@ static apr_status_t stop_loop(void *baton)
                      "a module's callback for the end or beginning of a stream "
                      "does not return; leaving without it");
         break;
+    case SSE_WORKERS_CLAIM:
+        ap_log_error(APLOG_MARK, APLOG_DEBUG, 0, child->server,
+                     "taking over what a dead child has left takes long; "
+                     "leaving without it");
+        break;
     case SSE_WORKERS_PRESENCE:
         ap_log_error(APLOG_MARK, APLOG_DEBUG, 0, child->server,
                      "the store takes long for who is on a channel; leaving "

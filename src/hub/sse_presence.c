@@ -529,6 +529,6 @@ void sse_presence_init(sse_store_t *store, sse_loop_t *loop, server_rec *s)
     uv_timer_init(sse_loop_uv(loop), &self.timer);
     if (sse_store_presence_owners(store, on_owner, NULL) != APR_ENOTIMPL) {
         self.store = store;
-        sse_ended_add(on_ended, NULL);
+        sse_ended_add(SSE_WORKERS_CLAIM, on_ended, NULL);
     }
 }

@@ -46,6 +46,7 @@ void sse_workers_init(int most)
     init(&kinds[SSE_WORKERS_READY], most);
     init(&kinds[SSE_WORKERS_CLOSE], most);
     init(&kinds[SSE_WORKERS_CRASH], 1);
+    init(&kinds[SSE_WORKERS_CLAIM], 1);
     init(&kinds[SSE_WORKERS_OWN], OWN_THREADS);
     init(&kinds[SSE_WORKERS_LOG], 1);
     init(&kinds[SSE_WORKERS_PRESENCE], 1);

@@ -32,6 +32,7 @@ typedef enum {
     SSE_WORKERS_READY, /**< ready functions of applications: may run for long */
     SSE_WORKERS_CLOSE, /**< callbacks of the end of a stream or request */
     SSE_WORKERS_CRASH, /**< callbacks of ends in children that died */
+    SSE_WORKERS_CLAIM, /**< taking what such children have left */
     SSE_WORKERS_OWN,   /**< hooks and cleanups of requests and connections
                             that end, the store's housekeeping */
     SSE_WORKERS_LOG,   /**< the loop's log lines */

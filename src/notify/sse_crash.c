@@ -115,5 +115,5 @@ void sse_crash_init(server_rec *s, const char *dir, apr_pool_t *pool)
                      dir, owner);
         return;
     }
-    sse_ended_add(claim, NULL);
+    sse_ended_add(SSE_WORKERS_CRASH, claim, NULL);
 }

@@ -12,7 +12,6 @@
 #include <unistd.h>
 
 #include "loop/sse_broadcast.h"
-#include "loop/sse_workers.h"
 #include "shared/sse_counters.h"
 #include "sse_atomic.h"
 
@@ -27,22 +26,23 @@ APLOG_USE_MODULE(sse);
 #define UNCOUNTED 'u'
 
 typedef struct {
-    sse_claim_fn *fn;
-    void *baton;
+    sse_claim_fn *fn;   /* const */
+    void *baton;        /* const */
+    sse_workers_e kind; /* const */
+    sse_job_t job;
+    apr_uint32_t ended; /* atomic: broadcasts that no worker has seen yet */
+    uv_timer_t retry;   /* loop */
+    sse_task_t retry_task;
 } claimer_t;
 
 static struct {
     char owner[SSE_OWNER_SIZE];       /* const after child_init: all to fd */
-    claimer_t claimers[CLAIMERS_MAX]; /* the order of their addition */
+    claimer_t claimers[CLAIMERS_MAX]; /* the first n */
     int n;
     server_rec *server;
     sse_loop_t *loop;
     int fd;
     sse_broadcast_t broadcast; /* loop */
-    uv_timer_t retry;          /* loop */
-    sse_task_t retry_task;
-    sse_job_t job;
-    apr_uint32_t ended; /* atomic: broadcasts that no worker has seen yet */
 } self;
 
 /* -- Owners ---------------------------------------------------------------- */
@@ -68,59 +68,72 @@ int sse_ended_is_alive(void *baton, const char *owner)
 /* -- Claiming -------------------------------------------------------------- */
 
 /* @return whether something is left */
-static int run_claimers(void)
+static int claim(const claimer_t *claimer)
 {
-    int i, is_left = 0;
     apr_pool_t *pool;
+    apr_status_t rv;
 
-    for (i = 0; i < self.n; ++i) {
-        apr_pool_create(&pool, NULL);
-        apr_pool_tag(pool, "sse_ended");
-        if (self.claimers[i].fn(self.claimers[i].baton, pool) != APR_SUCCESS) {
-            is_left = 1;
-        }
-        apr_pool_destroy(pool);
-    }
-    return is_left;
+    apr_pool_create(&pool, NULL);
+    apr_pool_tag(pool, "sse_ended");
+    rv = claimer->fn(claimer->baton, pool);
+    apr_pool_destroy(pool);
+    return rv != APR_SUCCESS;
 }
 
 /* One at a time; children that end meanwhile are looked for before it
  * returns. */
 static void run(sse_job_t *job)
 {
+    claimer_t *claimer = sse_owner_of(job, claimer_t, job);
     apr_uint32_t ended;
     int is_left;
 
     do {
-        ended = sse_atomic_load(&self.ended);
-        is_left = run_claimers();
-    } while (!sse_atomic_cas(&self.ended, ended, 0));
+        ended = sse_atomic_load(&claimer->ended);
+        is_left = claim(claimer);
+    } while (!sse_atomic_cas(&claimer->ended, ended, 0));
     if (is_left) {
-        sse_loop_post(self.loop, &self.retry_task);
+        sse_loop_post(self.loop, &claimer->retry_task);
     }
 }
 
 static void push(uv_timer_t *timer)
 {
-    if (sse_workers_try(SSE_WORKERS_CRASH, &self.job) != APR_SUCCESS) {
+    claimer_t *claimer = sse_owner_of(timer, claimer_t, retry);
+
+    if (sse_workers_try(claimer->kind, &claimer->job) != APR_SUCCESS) {
         uv_timer_start(timer, push, RETRY_MSEC, 0);
+    }
+}
+
+static void look(claimer_t *claimer)
+{
+    if (sse_atomic_add(&claimer->ended, 1) == 1) {
+        push(&claimer->retry);
     }
 }
 
 /* Called when this child begins as well, for those that ended before. */
 static void on_ended(sse_broadcast_t *broadcast)
 {
-    if (sse_atomic_add(&self.ended, 1) == 1) {
-        push(&self.retry);
+    int i;
+
+    for (i = 0; i < self.n; ++i) {
+        look(&self.claimers[i]);
     }
 }
 
-static void on_retry(uv_timer_t *timer) { on_ended(&self.broadcast); }
+static void on_retry(uv_timer_t *timer)
+{
+    look(sse_owner_of(timer, claimer_t, retry));
+}
 
 static void on_left(sse_task_t *task)
 {
-    if (!uv_is_active((uv_handle_t *)&self.retry)) {
-        uv_timer_start(&self.retry, on_retry, RETRY_MSEC, 0);
+    claimer_t *claimer = sse_owner_of(task, claimer_t, retry_task);
+
+    if (!uv_is_active((uv_handle_t *)&claimer->retry)) {
+        uv_timer_start(&claimer->retry, on_retry, RETRY_MSEC, 0);
     }
 }
 
@@ -135,9 +148,6 @@ void sse_ended_init(server_rec *s, sse_loop_t *loop, int fd, apr_time_t born,
     self.server = s;
     self.loop = loop;
     self.fd = fd;
-    self.job.run = run;
-    self.retry_task.run = on_left;
-    uv_timer_init(sse_loop_uv(loop), &self.retry);
 }
 
 /* A child that has nothing to claim is not woken. */
@@ -157,13 +167,19 @@ static void listen_once(void)
     }
 }
 
-void sse_ended_add(sse_claim_fn *claim, void *baton)
+void sse_ended_add(sse_workers_e kind, sse_claim_fn *fn, void *baton)
 {
+    claimer_t *claimer = &self.claimers[self.n];
+
     if (self.n == CLAIMERS_MAX) {
         abort();
     }
-    self.claimers[self.n].fn = claim;
-    self.claimers[self.n].baton = baton;
+    claimer->fn = fn;
+    claimer->baton = baton;
+    claimer->kind = kind;
+    claimer->job.run = run;
+    claimer->retry_task.run = on_left;
+    uv_timer_init(sse_loop_uv(self.loop), &claimer->retry);
     if (self.n++ == 0) {
         listen_once();
     }

@@ -18,8 +18,8 @@
  * reused pids.
  *
  * Threads: sse_ended_init() and sse_ended_add() in child_init, before the loop
- * is started; claimers on a worker (SSE_WORKERS_CRASH), one at a time; the rest
- * any.
+ * is started; claimers on a worker, which none of the others holds up for longer
+ * than a read or a write of its own; the rest any.
  */
 
 #ifndef SSE_ENDED_H
@@ -28,6 +28,7 @@
 #include <httpd.h>
 
 #include "loop/sse_loop.h"
+#include "loop/sse_workers.h"
 
 /** Room for an owner's name, with its NUL. */
 #define SSE_OWNER_SIZE 48
@@ -43,8 +44,10 @@ typedef apr_status_t sse_claim_fn(void *baton, apr_pool_t *pool);
 void sse_ended_init(server_rec *s, sse_loop_t *loop, int fd, apr_time_t born,
                     int is_counted);
 
-/** Have this claimer run.  Aborts if there are more than four. */
-void sse_ended_add(sse_claim_fn *claim, void *baton);
+/** Have this claimer run on workers of that kind, one call at a time: on
+ *  SSE_WORKERS_CLAIM, unless it calls code of other modules.  Aborts if there
+ *  are more than four. */
+void sse_ended_add(sse_workers_e kind, sse_claim_fn *claim, void *baton);
 
 /** This child as an owner. */
 const char *sse_ended_owner(void);

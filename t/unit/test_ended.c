@@ -55,13 +55,20 @@ void ap_log_error_(const char *file, int line, int index, int level,
 {
 }
 
+#define MOST 4
+
 static struct {
     sse_broadcast_fn *on_ended; /* NULL: nobody listens */
     sse_broadcast_t *broadcast;
-    uv_timer_cb on_timer; /* NULL: not started */
-    uint64_t msec;
-    sse_task_t *task;
-    sse_job_t *job;
+    uv_timer_cb on_timer[MOST]; /* of those that were started */
+    uv_timer_t *timers[MOST];
+    uint64_t msec; /* the last one's */
+    int n_timers;
+    sse_task_t *tasks[MOST];
+    int n_tasks;
+    sse_job_t *jobs[MOST];
+    sse_workers_e kind; /* the last one's */
+    int n_jobs;
     int refuses; /* no thread can be made */
 } played;
 
@@ -69,7 +76,7 @@ uv_loop_t *sse_loop_uv(sse_loop_t *loop) { return NULL; }
 
 int sse_loop_post(sse_loop_t *loop, sse_task_t *task)
 {
-    played.task = task;
+    played.tasks[played.n_tasks++] = task;
     return 1;
 }
 
@@ -91,41 +98,55 @@ int uv_timer_init(uv_loop_t *loop, uv_timer_t *timer) { return 0; }
 int uv_timer_start(uv_timer_t *timer, uv_timer_cb fn, uint64_t msec,
                    uint64_t repeat)
 {
-    played.on_timer = fn;
+    played.timers[played.n_timers] = timer;
+    played.on_timer[played.n_timers++] = fn;
     played.msec = msec;
     return 0;
 }
 
-int uv_is_active(const uv_handle_t *handle) { return played.on_timer != NULL; }
+int uv_is_active(const uv_handle_t *handle)
+{
+    int i;
+
+    for (i = 0; i < played.n_timers; ++i) {
+        if ((const uv_handle_t *)played.timers[i] == handle) {
+            return 1;
+        }
+    }
+    return 0;
+}
 
 apr_status_t sse_workers_try(sse_workers_e kind, sse_job_t *job)
 {
     if (played.refuses) {
         return APR_EAGAIN;
     }
-    played.job = job;
+    played.kind = kind;
+    played.jobs[played.n_jobs++] = job;
     return APR_SUCCESS;
 }
 
-static void run_job(void)
+static void run_jobs(void)
 {
-    sse_job_t *job = played.job;
+    int i, jobs = played.n_jobs;
 
-    played.job = NULL;
-    job->run(job);
-    if (played.task) {
-        played.task->run(played.task);
-        played.task = NULL;
+    played.n_jobs = 0;
+    for (i = 0; i < jobs; ++i) {
+        played.jobs[i]->run(played.jobs[i]);
     }
+    for (i = 0; i < played.n_tasks; ++i) {
+        played.tasks[i]->run(played.tasks[i]);
+    }
+    played.n_tasks = 0;
 }
 
-static void run_timer(void)
+static void run_timers(void)
 {
-    uv_timer_cb fn = played.on_timer;
+    int i, timers = played.n_timers;
 
-    played.on_timer = NULL;
-    if (fn) {
-        fn(NULL);
+    played.n_timers = 0;
+    for (i = 0; i < timers; ++i) {
+        played.on_timer[i](played.timers[i]);
     }
 }
 
@@ -153,40 +174,44 @@ static void test_claimers(void)
     char ends[] = "e";
 
     ok(!played.on_ended, "who has nothing to claim is not woken");
-    sse_ended_add(claim, "a");
+    sse_ended_add(SSE_WORKERS_CRASH, claim, "a");
     ok(played.on_ended != NULL, "who has, is");
-    sse_ended_add(claim, "b");
+    sse_ended_add(SSE_WORKERS_CLAIM, claim, "b");
     end_child();
-    ok(played.job != NULL, "a worker is asked");
-    run_job();
-    is_str(order, "ab", "each runs, in order");
-    ok(!played.on_timer, "nothing is left");
+    is_num(played.n_jobs, 2, "workers are asked");
+    is_num(played.kind, SSE_WORKERS_CLAIM, "of the kinds that were told");
+    run_jobs();
+    is_str(order, "ab", "each runs");
+    is_num(played.n_timers, 0, "nothing is left");
     left = 2;
     *order = '\0';
     end_child();
     end_child();
-    run_job();
+    run_jobs();
     is_str(order, "ab", "once for all that have ended");
-    is_num(played.msec, 1000, "something is left: again after a second");
-    run_timer();
-    run_job();
-    run_timer();
-    run_job();
-    is_str(order, "ababab", "as often as needed");
-    ok(!played.on_timer, "and no more");
+    is_num(played.n_timers, 1, "one has something left");
+    is_num(played.msec, 1000, "again after a second");
+    run_timers();
+    run_jobs();
+    run_timers();
+    run_jobs();
+    is_str(order, "abbb", "as often as needed");
+    is_num(played.n_timers, 0, "and no more");
     *order = '\0';
     played.refuses = 1;
     end_child();
-    ok(!played.job && played.on_timer, "no thread: again after a second");
+    is_num(played.n_timers, 2, "no threads: again after a second");
     played.refuses = 0;
-    run_timer();
-    run_job();
+    run_timers();
+    run_jobs();
     is_str(order, "ab", "then they run");
-    sse_ended_add(claim, ends);
+    sse_ended_add(SSE_WORKERS_CLAIM, claim, ends);
     *order = '\0';
     end_child();
-    run_job();
-    is_str(order, "abeabf", "a child that ends meanwhile is looked for");
+    played.n_jobs = 0; /* the others' workers are busy */
+    played.jobs[played.n_jobs++] = played.jobs[2];
+    run_jobs();
+    is_str(order, "ef", "a child that ends meanwhile is looked for");
 }
 
 /* -- Owners ---------------------------------------------------------------- */

@@ -80,7 +80,10 @@ int sse_ended_is_alive(void *baton, const char *owner)
     return strcmp(owner, dead) != 0;
 }
 
-void sse_ended_add(sse_claim_fn *claim, void *baton) { claimer = claim; }
+void sse_ended_add(sse_workers_e kind, sse_claim_fn *claim, void *baton)
+{
+    claimer = claim;
+}
 
 int(ap_get_server_module_loglevel)(const server_rec *s, int index)
 {

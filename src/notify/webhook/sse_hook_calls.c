@@ -205,7 +205,7 @@ void sse_hook_calls_init(server_rec *s, const char *dir, int is_wanted,
                      "user, the cgroup's pids.max)");
         return;
     }
-    sse_ended_add(claim, NULL);
+    sse_ended_add(SSE_WORKERS_CLAIM, claim, NULL);
 }
 
 void sse_hook_calls_finish(void)
