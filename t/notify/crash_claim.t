@@ -2,7 +2,7 @@
 # mod_sse: Server-Sent Events for Apache httpd.
 #
 # Who is told of a crash blocks while more children die: that takes one thread
-# and no more, other ends are told, and no death is missed.
+# and no more, other ends are told, webhooks too, and no death is missed.
 
 use strict;
 use warnings FATAL => 'all';
@@ -14,6 +14,7 @@ use Apache::Test;
 use Apache::TestUtil;
 use SSETest;
 use SSETestClose qw(slowly);
+use SSETestHook;
 use SSETestHttpd;
 use SSETestServer qw(stream_pid);
 use Time::HiRes qw(sleep);
@@ -26,16 +27,19 @@ my $mpm = have_apache_mpm('prefork')
     : "StartServers 8\nServerLimit 8\nThreadsPerChild 4\nMinSpareThreads 1\n"
         . "MaxSpareThreads 32\nMaxRequestWorkers 32\n";
 
-plan tests => 2 + 2 + $victims + 2 + 4,
+plan tests => 2 + 2 + $victims + 3 + 4,
     need_module('mod_sse', 'mod_sse_crash');
 
 my $logs = Apache::Test::config()->{vars}{t_logs};
 my $log = "$logs/crashes";
 my $hold = "$logs/crash-hold";
+my $hook = SSETestHook->new;
+my $url = $hook->url;
 my $httpd = SSETestHttpd->new(c_modules => ['sse_crash'], mpm => $mpm,
-                              conf => <<'EOI');
+                              conf => <<"EOI");
 <Location "/crash/">
     SetHandler sse
+    SSEHook $url close
 </Location>
 EOI
 
@@ -113,6 +117,9 @@ for my $pid (@lost) {
 }
 ok t_cmp(eventually(sub { told('telling', $id{$lost[0]}) }, slowly(5)), 1,
          'the first is being told');
+ok t_cmp(!!$hook->wait_count($victims, type => 'close', reason => 'crash',
+                             timeout => slowly(5)), 1,
+         'webhooks do not wait for that');
 my %telling;
 $telling{ (split)[2] }++ for map { told('telling', $id{$_}) } @lost;
 ok t_cmp(scalar(grep { $_ > 1 } values %telling), 0,
