@@ -22,8 +22,8 @@ use SSETestServer;
 my $has_h2 = ($ENV{SSE_MPM} // '') ne 'prefork';
 my $is_event = ($ENV{SSE_MPM} // 'event') eq 'event';
 
-plan tests => 9 + 12 + 8 + 10 + 7 + 4 + 11 + 6 + 8 * $has_h2 + 1,
-    need_module('mod_sse', 'mod_proxy_http', 'mod_proxy_fcgi', 'mod_rewrite',
+plan tests => 9 + 12 + 8 + 10 + 7 + 4 + 4 + 8 + 11 + 6 + 8 * $has_h2 + 1,
+    need_module('mod_sse', 'mod_proxy_http', 'mod_proxy_fcgi', 'mod_rewrite', 'mod_actions',
                 'mod_ssl', $has_h2 ? 'mod_http2' : ());
 
 my $php = SSETestApp->php_fpm;
@@ -52,6 +52,8 @@ sessions();
 require_lines();
 ends_and_watch();
 htaccess_and_filters();
+after_a_redirect();
+over_tls();
 slow_applications();
 few_streams();
 over_http2() if $has_h2;
@@ -187,6 +189,35 @@ sub htaccess_and_filters {
     my $answer = request('GET', "$path?" . query(status => 403, body => 'no'),
                          @site);
     ok t_cmp($answer->body, 'no', 'and does not touch what the application says');
+}
+
+sub after_a_redirect {
+    my $path = '/authorize/action/' . name();
+    my $stream = open_stream("$path?" . query('h[]' => "SSE-Channel: $path-b",
+                                              'h[]' => 'SSE-User: cgi'));
+    ok t_cmp($stream->status, 200, 'mod_actions: a stream');
+    my $env = (asked(qr{\Q$path\E}))[0]{env};
+    ok t_cmp([map { $env->{$_} } qw(SSE_METHOD SSE_CHANNEL HTTP_SSE_CHANNEL)],
+             ['GET', $path, $path], 'the program is told');
+    $stream->close;
+    ok t_cmp(access_line(qr{\Q$path\E}), qr{channel=\Q$path\E-b .*user=cgi },
+             'and heard');
+    my $answer = request('GET', "$path?" . query(status => 410, body => 'gone'));
+    ok t_cmp($answer->code . $answer->body, '410gone', 'a refusal');
+}
+
+sub over_tls {
+    for my $by (qw(php py)) {
+        my $path = "/authorize/$by/" . name();
+        my $stream = open_stream($path, module => 'mod_sse_ssl');
+        ok t_cmp($stream->status, 200, "TLS, $by: a stream");
+        publish($path, 'hello', module => 'mod_sse_ssl');
+        ok t_cmp(($stream->next_event(5) // {})->{data}, 'hello', 'an event');
+        ok t_cmp(server_status()->{threads}, $is_event ? 0 : qr/^[1-9]/,
+                 'without a thread with the event MPM');
+        $stream->close;
+        ok t_cmp(no_streams(10), 1, 'its end');
+    }
 }
 
 # Those that wait do so in threads of their own.
