@@ -31,6 +31,9 @@ APLOG_USE_MODULE(sse);
 /* Who waits in another child: how long after his time this one looks, so that
  * not all do. */
 #define OTHERS_MSEC 100
+/* Before others join, this often: whether a child is dying, of whose end the
+ * parent has not told yet. */
+#define CLAIM_TIME apr_time_from_msec(100)
 /* The longest between two looks while somebody waits. */
 #define LOOK_MSEC 30000
 
@@ -72,6 +75,7 @@ static struct {
     apr_time_t due;       /* lock: when to look for that; 0: nobody waits */
     apr_uint32_t changes; /* atomic: entries that are not committed */
     apr_time_t last;      /* worker: when a batch was committed */
+    apr_time_t claimed;   /* worker: when it last looked for dead children */
     int has_no_room;      /* worker: for those who join */
     int most;             /* worker: changes in one transaction */
     sse_job_t job;
@@ -383,19 +387,22 @@ static apr_status_t commit_some(void)
  * takes his own place. */
 static apr_status_t look_after_others(void)
 {
+    apr_time_t due = 0, now = apr_time_now();
     int must_claim, must_look;
-    apr_time_t due = 0;
     apr_status_t rv = APR_SUCCESS;
 
     pthread_mutex_lock(&self.lock);
-    must_claim = self.must_claim;
-    must_look = self.must_look || must_claim;
+    must_look = self.must_look || self.must_claim;
+    must_claim = self.must_claim ||
+                 (!TAILQ_EMPTY(&self.queue) &&
+                  (now < self.claimed || now - self.claimed >= CLAIM_TIME));
     self.must_claim = self.must_look = 0;
     if (must_look) {
         self.due = 0;
     }
     pthread_mutex_unlock(&self.lock);
     if (must_claim) {
+        self.claimed = now;
         rv = sse_presence_claim(self.store, self.server);
     }
     if (rv == APR_SUCCESS && must_look) {

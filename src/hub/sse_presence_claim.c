@@ -8,6 +8,8 @@
 #include <apr_strings.h>
 #include <httpd.h>
 #include <http_log.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "hub/sse_presence_private.h"
@@ -89,12 +91,40 @@ typedef struct {
     apr_array_header_t *dead; /* of const char * */
 } owners_t;
 
+/* PF_EXITING of the kernel's sched.h, which it shows in /proc/PID/stat. */
+#define EXITING 0x4
+
+/* Whether that child is about to be dead: its parent takes up to a second to
+ * notice, and its clients may be back before that. */
+static int is_dying(const char *owner, apr_pool_t *pool)
+{
+    const char *dot = strchr(owner, '.'), *path, *after;
+    char text[512] = "", state;
+    unsigned int flags;
+    FILE *file;
+
+    path = apr_psprintf(pool, "/proc/%lu/stat",
+                        dot ? strtoul(dot + 1, NULL, 16) : 0);
+    file = fopen(path, "re");
+    if (!file) {
+        return 0; /* sse_ended_is_alive() knows more */
+    }
+    if (!fgets(text, sizeof(text), file)) {
+        *text = '\0';
+    }
+    fclose(file);
+    after = strrchr(text, ')'); /* its name may have anything */
+    return after &&
+           sscanf(after, ") %c %*d %*d %*d %*d %*d %u", &state, &flags) == 2 &&
+           (state == 'Z' || state == 'X' || flags & EXITING);
+}
+
 static apr_status_t on_owner(void *baton, sse_slice_t owner)
 {
     owners_t *owners = baton;
     const char *name = apr_pstrmemdup(owners->pool, owner.ptr, owner.len);
 
-    if (!sse_ended_is_alive(NULL, name)) {
+    if (!sse_ended_is_alive(NULL, name) || is_dying(name, owners->pool)) {
         APR_ARRAY_PUSH(owners->dead, const char *) = name;
     }
     return APR_SUCCESS;
