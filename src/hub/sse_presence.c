@@ -31,9 +31,9 @@ APLOG_USE_MODULE(sse);
 /* Who waits in another child: how long after his time this one looks, so that
  * not all do. */
 #define OTHERS_MSEC 100
-/* Before others join, this often: whether a child is dying, of whose end the
- * parent has not told yet. */
-#define CLAIM_TIME apr_time_from_msec(100)
+/* Before others join the worker looks whether a child is dying, of whose end
+ * the parent has not told yet: as often as it takes one part of its time. */
+#define CLAIM_PART 20
 /* The longest between two looks while somebody waits. */
 #define LOOK_MSEC 30000
 
@@ -75,7 +75,7 @@ static struct {
     apr_time_t due;       /* lock: when to look for that; 0: nobody waits */
     apr_uint32_t changes; /* atomic: entries that are not committed */
     apr_time_t last;      /* worker: when a batch was committed */
-    apr_time_t claimed;   /* worker: when it last looked for dead children */
+    apr_time_t claim_at;  /* worker: when to look for dead children again */
     int has_no_room;      /* worker: for those who join */
     int most;             /* worker: changes in one transaction */
     sse_job_t job;
@@ -383,27 +383,34 @@ static apr_status_t commit_some(void)
 
 /* -- The worker ------------------------------------------------------------ */
 
+/* The clock may have been set back. */
+static int is_time_to_claim(apr_time_t now)
+{
+    return now >= self.claim_at || self.claim_at - now > APR_USEC_PER_SEC;
+}
+
 /* Members of dead children leave before others join, so that who comes back
  * takes his own place. */
 static apr_status_t look_after_others(void)
 {
     apr_time_t due = 0, now = apr_time_now();
+    apr_interval_time_t took;
     int must_claim, must_look;
     apr_status_t rv = APR_SUCCESS;
 
     pthread_mutex_lock(&self.lock);
     must_look = self.must_look || self.must_claim;
-    must_claim = self.must_claim ||
-                 (!TAILQ_EMPTY(&self.queue) &&
-                  (now < self.claimed || now - self.claimed >= CLAIM_TIME));
+    must_claim =
+        self.must_claim || (!TAILQ_EMPTY(&self.queue) && is_time_to_claim(now));
     self.must_claim = self.must_look = 0;
     if (must_look) {
         self.due = 0;
     }
     pthread_mutex_unlock(&self.lock);
     if (must_claim) {
-        self.claimed = now;
         rv = sse_presence_claim(self.store, self.server);
+        took = apr_time_now() - now;
+        self.claim_at = now + (CLAIM_PART + 1) * (took > 0 ? took : 0);
     }
     if (rv == APR_SUCCESS && must_look) {
         rv = sse_presence_expire(self.store, &due);

@@ -19,7 +19,7 @@ use SSETestServer qw(stream_pid);
 
 my $users = have_apache_mpm('prefork') ? 6 : 8;
 
-plan tests => 28, need_module('mod_sse', 'mod_authn_anon');
+plan tests => 29, need_module('mod_sse', 'mod_authn_anon');
 
 # Two ways to one channel: those who come back take their time, of the others
 # nothing is heard again.
@@ -142,6 +142,19 @@ sub come_back {
     %was = %now;
 }
 
+# A client that has been told to come back takes its time, in which the store
+# learns of it.
+sub are_away {
+    my(@users) = @_;
+
+    return eventually(sub {
+        my %away = map { $_->{user} => 1 }
+            grep { $_->{away} } @{ (who_is_on('crash') // {})->{members} };
+        return !grep { /^stay/ && !$away{$_} } @users;
+    }, 20);
+}
+
+# Its clients may be back before httpd's parent has noticed.
 sub killed_child {
     my %of;
     push @{ $of{ stream_pid($was{$_}) } }, $_ for sort keys %streams;
@@ -157,6 +170,7 @@ sub restarted {
     ok t_cmp($httpd->restart('USR1'), 1, 'a graceful restart');
     ok t_cmp(eventually(sub { keys %streams == ended() }, 20), 1,
              'ends all streams');
+    ok t_cmp(are_away(ended()), 1, 'which are missed');
     come_back('shutdown', ended());
 }
 
