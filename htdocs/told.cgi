@@ -14,6 +14,11 @@ use warnings;
 use HTTP::Tiny ();
 use JSON::PP qw(decode_json encode_json);
 
+# A page elsewhere cannot send this type without asking first (CORS).
+if (($ENV{CONTENT_TYPE} // '') ne 'application/json') {
+    print "Status: 415\n\n";
+    exit;
+}
 read STDIN, my $body, $ENV{CONTENT_LENGTH} // 0;
 my $call = decode_json($body);
 # The streams of who only looks at who is there (?presence) have no channels.

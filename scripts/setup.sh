@@ -28,6 +28,7 @@ run   liblmdb-dev               -         the store of events
 run   libjansson-dev            -         JSON
 run   libcurl4-openssl-dev      -         webhooks
 run   libssl-dev                -         their signatures
+run   perl                      -         the application of the demo
 run   curl                      curl      to publish and subscribe by hand
 test  libapache2-mod-perl2      -         Apache::Test, which runs the suite
 test  perl                      prove     prove, which runs the other tests

@@ -18,7 +18,7 @@ use SSETestApp;
 use SSETestExample;
 use SSETestHttpd;
 
-plan tests => 31, need need_module('mod_sse', 'mod_proxy_fcgi', 'mod_ssl'),
+plan tests => 33, need need_module('mod_sse', 'mod_proxy_fcgi', 'mod_ssl'),
     need_lwp, { 'php-fpm' => SSETestApp::has_php() };
 
 my $site = 'www.example.com';
@@ -50,6 +50,10 @@ reload();
 my $expected = qr/AH01630: client denied|AH01071: .* was last here at/;
 ok t_cmp(join('', $httpd->complaints($expected)), '',
          'the log has no complaint');
+$php->stop;
+ok t_cmp($ann->get('/events')->code, qr/^50[23]$/, 'without PHP, no stream');
+ok t_cmp(eventually { scalar $httpd->lines(qr/SSEAuthorize|AH02454/) }, qr/[1-9]/,
+         'and the log says why');
 
 # What the page tells the administrator to make.
 sub prepare {
