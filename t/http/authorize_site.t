@@ -22,7 +22,7 @@ use SSETestServer;
 my $has_h2 = ($ENV{SSE_MPM} // '') ne 'prefork';
 my $is_event = ($ENV{SSE_MPM} // 'event') eq 'event';
 
-plan tests => 9 + 12 + 8 + 10 + 7 + 4 + 4 + 8 + 11 + 6 + 8 * $has_h2 + 1,
+plan tests => 9 + 12 + 8 + 12 + 7 + 4 + 4 + 8 + 11 + 6 + 8 * $has_h2 + 1,
     need_module('mod_sse', 'mod_proxy_http', 'mod_proxy_fcgi', 'mod_rewrite', 'mod_actions',
                 'mod_ssl', $has_h2 ? 'mod_http2' : ());
 
@@ -43,7 +43,7 @@ my $answer_php = do { local $/; <$fh> };
 write_files('authorize-site/.htaccess' => $controller,
             'authorize-site/not-these-words.html' => 'not these words',
             map { ("authorize-site/$_.php" => $answer_php) }
-            qw(index inside locked denied));
+            qw(index inside strict locked denied));
 
 my $drip = open_stream('/events/x?how=drip', module => 'sse_authorize_small');
 front_controller();
@@ -136,6 +136,10 @@ sub require_lines {
     ok t_cmp(request('GET', '/inside.php', @site)->code, 403,
              'what only we may ask');
     ok t_cmp(request('HEAD', '/events/inside/x', @site)->code, 200, 'we may');
+    ok t_cmp(request('GET', '/strict.php', @site, headers => {
+                         'SSE-Method' => 'GET', 'SSE_METHOD' => 'GET' })->code,
+             403, 'what only a question may ask');
+    ok t_cmp(request('HEAD', '/events/strict/x', @site)->code, 200, 'it may');
     my $answer = request('GET', '/events/locked/x', @site);
     ok t_cmp($answer->code, 401, 'an application behind a password');
     ok t_cmp($answer->header('www-authenticate'), 'Basic realm="locked"',
