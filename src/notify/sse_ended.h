@@ -18,8 +18,8 @@
  * reused pids.
  *
  * Threads: sse_ended_init() and sse_ended_add() in child_init, before the loop
- * is started; claimers on workers of the kinds that are named for them; the rest
- * any.
+ * is started; claimers on workers, of the kinds that are named for them; the
+ * rest any.
  */
 
 #ifndef SSE_ENDED_H
