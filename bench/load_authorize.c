@@ -11,6 +11,7 @@
 
 #define WARM_UP 100
 #define ROUNDS  2000
+#define STREAMS 1000
 
 /* From before connect() to the head. */
 static void subscribe(const char *path, samples_t *samples)
@@ -23,6 +24,34 @@ static void subscribe(const char *path, samples_t *samples)
         samples_add(samples, (double)(now_ns() - begin) / MSEC);
     }
     subs_close(&subs);
+}
+
+/* What each of many streams takes, in KB. */
+static double memory_of(const char *path, pid_t pid)
+{
+    subs_t subs = {0};
+    long before = proc_value(pid, "status", "RssAnon");
+    double each;
+
+    subs_open(&subs, STREAMS, path, "");
+    net_wait(SEC / 2);
+    each = (double)(proc_value(pid, "status", "RssAnon") - before) / STREAMS;
+    subs_close(&subs);
+    net_wait(4 * SEC); /* connections linger */
+    return each;
+}
+
+static void memory(pid_t parent)
+{
+    proc_children_t children;
+    double plain;
+
+    proc_children(parent, &children);
+    memory_of("/events/plain", children.pids[0]);
+    plain = memory_of("/events/plain", children.pids[0]);
+    figure("memory per stream", plain, "KB");
+    figure("the same with SSEAuthorize",
+           memory_of("/asked/allowed", children.pids[0]), "KB");
 }
 
 void scenario_authorize(const target_t *target)
@@ -49,6 +78,7 @@ void scenario_authorize(const target_t *target)
                 0.2);
     figure("connect() to head, p99", samples_at(&plain, 0.99), "ms");
     figure("the same with SSEAuthorize, p99", samples_at(&asked, 0.99), "ms");
+    memory(target->parent);
     samples_free(&plain);
     samples_free(&asked);
 }
