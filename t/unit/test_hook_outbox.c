@@ -151,7 +151,7 @@ static void test_backoff(void)
 {
     sse_outbox_t *box = create(1, 0, 8);
     apr_time_t before;
-    apr_interval_time_t took[12], total = 0;
+    apr_interval_time_t took[12] = {0};
     sse_letter_t *letter;
     int i = 0, good = 1;
 
@@ -163,7 +163,6 @@ static void test_backoff(void)
             break;
         }
         took[i++] = now - before;
-        total += now - before;
     }
     is_num(i, 12, "again and again");
     for (i = 0; i < 12; ++i) {
