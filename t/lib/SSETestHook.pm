@@ -107,7 +107,7 @@ sub url {
 #   delay    seconds until the answer begins
 #   how      'reset': RST; 'close': closed without an answer; 'middle': closed
 #            in the middle of the head; 'body': closed in the middle of the
-#            body; 'silence': no answer, ever; 'endless': a body without end;
+#            body; 'silence': no answer, ever; 'endless': a body without end; 'heads': a head without end;
 #            'drip': head and body byte by byte, one in a "pause" (0.1 s);
 #            'raw': the body and nothing else, then closed;
 #            'last': a good answer, with Connection: close
@@ -521,11 +521,13 @@ sub answer {
     return if $how eq 'silence';
     my $text = $how eq 'raw' ? $rule->{body} : text_of($rule);
     $text = substr $text, 0, 12 if $how eq 'middle';
+    $text =~ s/\r\n\r\n.*/\r\n/s if $how eq 'heads';
     return $self->drip($conn, $text, $rule->{pause} // 0.1)
         if $how eq 'drip';
     $conn->{out} .= $text;
     $conn->{is_last} = $how =~ /\A(?:middle|body|last|raw)\z/;
-    $conn->{is_endless} = $how eq 'endless';
+    $conn->{endless} = { endless => 'x' x 16384,
+                         heads => 'X-More: ' . 'x' x 16384 . "\r\n" }->{$how};
     $self->write_out($conn);
 }
 
@@ -542,12 +544,12 @@ sub write_out {
     my($self, $conn) = @_;
 
     while ($conn->{sock}) {
-        $conn->{out} .= 'x' x 16384 if $conn->{is_endless};
+        $conn->{out} .= $conn->{endless} if $conn->{endless};
         last unless length $conn->{out};
         my $n = syswrite $conn->{sock}, $conn->{out};
         if (defined $n) {
             substr $conn->{out}, 0, $n, '';
-            last if $conn->{is_endless};
+            last if $conn->{endless};
         }
         elsif ($!{EAGAIN} || $!{EWOULDBLOCK} || $!{EINTR}) {
             last;
@@ -557,7 +559,7 @@ sub write_out {
         }
     }
     return unless $conn->{sock};
-    if (length $conn->{out} || $conn->{is_endless}) {
+    if (length $conn->{out} || $conn->{endless}) {
         $self->{writing}->add($conn->{sock});
     }
     else {

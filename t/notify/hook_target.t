@@ -48,6 +48,8 @@ my %bad = (
     cut       => ['fail, \d+ wait: ', how => 'middle'],
     garbage   => ['fail, \d+ wait: ', how => 'raw',
                   body => "220 mail.example ESMTP\r\n\r\n"],
+    heads     => ['fail, \d+ wait: the head of its answer is over 65536',
+                  how => 'heads'],
     slow      => ['are slow, \d+ wait: there is no answer yet after 3 s',
                   how => 'drip', pause => 1],
     silent    => ['are slow, \d+ wait: there is no answer yet after 3 s',

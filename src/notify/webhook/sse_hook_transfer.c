@@ -12,7 +12,9 @@
 
 #define CONNECT_MSEC 10000L
 #define TOTAL_MSEC   30000L
-/* Of an answer's body: what is read, and what the log shows. */
+/* Of an answer's head: what is read. */
+#define HEAD_MAX ((apr_size_t)64 * 1024)
+/* Of its body: what is read, and what the log shows. */
 #define BODY_MAX  ((apr_size_t)64 * 1024)
 #define SHOWN_MAX 100
 /* Answers are small. */
@@ -23,6 +25,7 @@ struct sse_transfer_t {
     const sse_hook_target_t *target; /* const */
     struct curl_slist *headers;      /* of this request */
     int has_head;                    /* of its answer, all */
+    apr_size_t head_len;
     apr_size_t body_len;
     char shown[SHOWN_MAX + 1]; /* the body's first bytes */
     char error[CURL_ERROR_SIZE];
@@ -50,7 +53,8 @@ static size_t on_header(char *ptr, size_t size, size_t n, void *baton)
     sse_transfer_t *transfer = baton;
 
     transfer->has_head = n && (*ptr == '\r' || *ptr == '\n');
-    return size * n;
+    transfer->head_len += size * n;
+    return transfer->head_len <= HEAD_MAX ? size * n : 0;
 }
 
 static void set_safety(CURL *easy)
@@ -184,6 +188,7 @@ int sse_transfer_start(sse_transfer_t *transfer, CURLM *multi,
     CURL *easy = transfer->easy;
 
     transfer->has_head = 0;
+    transfer->head_len = 0;
     transfer->body_len = 0;
     memset(transfer->shown, 0, sizeof(transfer->shown));
     transfer->error[0] = '\0';
@@ -295,6 +300,10 @@ static void read_error(sse_transfer_t *transfer, CURLcode code,
         apr_snprintf(
             answer->why, sizeof(answer->why), "cannot connect: %s",
             apr_strerror((apr_status_t)number, system, sizeof(system)));
+    }
+    else if (transfer->head_len > HEAD_MAX) {
+        apr_snprintf(answer->why, sizeof(answer->why),
+                     "the head of its answer is over %d bytes", (int)HEAD_MAX);
     }
     else {
         apr_cpystrn(answer->why, words, sizeof(answer->why));
