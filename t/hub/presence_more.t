@@ -21,15 +21,15 @@ use SSETestPresence;
 
 my $has_h2 = !have_apache_mpm('prefork');
 
-plan tests => 30 + ($has_h2 ? 11 : 0),
+plan tests => 34 + ($has_h2 ? 11 : 0),
     need need_module('mod_sse', 'mod_sse_guide', 'mod_sse_close',
-                     'mod_authn_anon', 'mod_http2'),
+                     'mod_authn_anon', 'mod_headers', 'mod_http2'),
     { 'cannot compile hold_store.c' => SSETestHold::can_hold() };
 
 my $hook = SSETestHook->new;
 my $url = $hook->url('/told');
 my $protocols = $has_h2 ? 'Protocols h2c http/1.1' : '';
-my $httpd = presence_httpd(<<"EOI", c_modules => [qw(sse_guide sse_close)], modules => $has_h2 ? ['http2'] : []);
+my $httpd = presence_httpd(<<"EOI", c_modules => [qw(sse_guide sse_close)], modules => ['headers', $has_h2 ? 'http2' : ()]);
 $protocols
 <Location "/room">
     SetHandler guide-room
@@ -43,6 +43,17 @@ $protocols
     SetHandler sse
     SSEPresence On
 </LocationMatch>
+<Location "/asked">
+    SetHandler sse
+    SSEAuthorize "/auth?%{QUERY_STRING}"
+    SSEPresence On
+</Location>
+<Location "/auth">
+    SetHandler sse-status
+    Header set SSE-Channel room
+    Header set SSE-User the%%20app
+    Require expr %{QUERY_STRING} !~ /denied/
+</Location>
 <LocationMatch "^/hooks/">
     SetHandler sse
     SSEHook $url first last
@@ -60,6 +71,7 @@ EOI
 my $vars = Apache::Test::config()->{vars};
 
 of_c_modules();
+of_applications();
 over_http2() if $has_h2;
 held_store();
 first_and_last();
@@ -94,6 +106,24 @@ sub of_c_modules {
              'and leaves when it does not want it any more');
     ok t_cmp($leave && $leave->{json}{reason}, 'server', 'as the server wants');
     ok t_cmp($stream->is_ended, '', 'with its stream open');
+    $stream->reset;
+}
+
+# Whoever the application says it is, on the channels that it says, for those
+# that look on as well.
+sub of_applications {
+    my $look = look_on('/asked');
+    my $first = told($look, 'presence');
+    ok t_cmp($first && $first->{json}{channel}, 'room',
+             'one looks on at the channel that the application names');
+    my $stream = visit('/asked');
+    my $join = told($look, 'join');
+    ok t_cmp($join && "$join->{json}{channel} $join->{json}{user}",
+             'room the app', 'where its user comes');
+    ok t_cmp(names(who_is_on('room')), 'the app', 'and is');
+    ok t_cmp(request('GET', '/asked?presence&denied',
+                     port => $httpd->port)->code, 403,
+             'where it refuses nobody looks on');
     $stream->reset;
 }
 
@@ -207,5 +237,5 @@ sub first_and_last_again {
     $stream->wait_end(10);
     ok t_cmp(eventually { scalar $told->('last') } ? 1 : 0, 1, 'the last one');
     ok t_cmp(scalar(() = $told->('first')), 1, 'who came once');
-    ok t_cmp(join('', $httpd->complaints(qr/HTTP\/2 is on/)), '', 'nothing is logged');
+    ok t_cmp(join('', $httpd->complaints(qr/HTTP\/2 is on|client denied by/)), '', 'nothing is logged');
 }
