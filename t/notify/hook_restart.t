@@ -140,6 +140,8 @@ sub killed_server {
     $hook->wait_for(sub { keys %{ told_of('server') } >= $count });
     $hook->down;
     push @streams, opened('unheard', $count), opened('channel', 1);
+    # A worker tells of channels, a moment later.
+    eventually(sub { status()->{waiting} > $count }, 20);
     ok t_cmp($httpd->kill_all, 1, 'the whole server is killed');
     $hook->up;
     ok t_cmp($httpd->start, 1, 'it starts again');
