@@ -53,7 +53,8 @@ come("go$_") for 1 .. $users / 2;
 follow(sub { keys %seen == $users });
 crashed();
 ok t_cmp($wrong, '', 'nobody came or left twice');
-ok t_cmp(join('', $httpd->complaints(qr/exit signal Killed/)), '',
+# A child of the generation before the stop may still wait for a client.
+ok t_cmp(join('', $httpd->complaints(qr/exit signal Killed|AH00046/)), '',
          'nothing is logged');
 
 # Look on, after the last id if there is one: a stream ends with its child.
