@@ -45,7 +45,7 @@ const char *sse_directives_refuse(const cmd_parms *cmd, const char *value,
                                   const char *allowed);
 
 /** sse_directives_check(), and all words of a line: at least one and at most
- *  max (2, 3 or INT_MAX).  httpd's own functions stop silently at an empty word.
+ *  max (2, 3 or INT_MAX).  httpd's own functions silently stop at an empty one.
  *  @return NULL, or what the directive returns */
 const char *sse_directives_words(const cmd_parms *cmd, const char *args,
                                  int max, apr_array_header_t **words);

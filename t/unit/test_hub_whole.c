@@ -3,7 +3,7 @@
  * See LICENSE for the terms. */
 
 /* A subscription whose client must miss nothing, as one that looks on: what it
- * is sent first, and that its stream ends where another one would tell a gap. */
+ * is sent first, and that its stream ends where another one tells a gap. */
 
 #include "hub.h"
 
