@@ -62,6 +62,9 @@ mod_sse is running.  Open $url/ in two browser windows.
 
   subscribe:  curl -N $url/events/demo
   publish:    curl -d 'data=Hello' $url/events/demo
+  as ann:     curl -N '$url/events/demo?name=ann'
+  who is on:  curl -N '$url/events/demo?presence'
+  who left:   curl -N $url/events/told
 
 Logs: ${run#"$PWD/"}/access_log and error_log.  Ctrl-C ends it.
 EOF
