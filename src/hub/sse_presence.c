@@ -34,6 +34,8 @@ APLOG_USE_MODULE(sse);
 /* Before others join the worker looks whether a child is dying, of whose end
  * the parent has not told yet: as often as it takes one part of its time. */
 #define CLAIM_PART 20
+/* And once in so long at least. */
+#define CLAIM_PAUSE apr_time_from_sec(1)
 /* The longest between two looks while somebody waits. */
 #define LOOK_MSEC 30000
 
@@ -260,23 +262,23 @@ static void wait_until(apr_time_t due)
     }
 }
 
-/* @return whether the entry is done with */
+/* A stopping child waits while there are changes: so there is one all the time
+ * until who is to leave next has left.
+ * @return whether the entry is done with */
 static int settle(sse_presence_entry_t *entry, const sse_presence_t *change)
 {
-    sse_atomic_sub(&self.changes, 1);
     if (change->outcome == SSE_PRESENCE_WAITS) {
         wait_until(apr_time_now() + change->grace);
     }
+    if (entry->state == JOINING && entry->has_left) {
+        put(entry, LEAVING);
+        return 0;
+    }
+    sse_atomic_sub(&self.changes, 1);
     if (entry->state == LEAVING) {
         return 1;
     }
-    if (entry->has_left) {
-        sse_atomic_add(&self.changes, 1);
-        put(entry, LEAVING);
-    }
-    else {
-        entry->state = JOINED;
-    }
+    entry->state = JOINED;
     return 0;
 }
 
@@ -331,7 +333,7 @@ static apr_status_t commit_batch(batch_t *batch)
     return rv;
 }
 
-/* The store had no room for all of these: maybe it has for fewer, then for
+/* The store had no room for all of these: maybe it has for fewer, or else for
  * those who leave.
  * @return whether to go on with them */
 static int make_smaller(int n)
@@ -344,19 +346,22 @@ static int make_smaller(int n)
     return self.has_no_room;
 }
 
-/* @return SSE_STORE_ESIZE: those who could not join may try again later */
+/* @return as commit_some(); SSE_STORE_ESIZE: those who could not join may try
+ *         again later */
 static apr_status_t note_committed(int n)
 {
     self.most =
         self.most < SSE_PRESENCE_BATCH / 2 ? 2 * self.most : SSE_PRESENCE_BATCH;
-    if (!n && self.has_no_room) {
-        self.has_no_room = 0;
-        return SSE_STORE_ESIZE;
+    if (!self.has_no_room) {
+        return APR_SUCCESS;
     }
-    return APR_SUCCESS;
+    self.has_no_room = n != 0;
+    return n ? APR_INCOMPLETE : SSE_STORE_ESIZE;
 }
 
-/* @return an error: what could not be committed is in the queue again */
+/* @return APR_INCOMPLETE: not all of them have room, and the next ones are to
+ *         be committed; another error: what could not be is in the queue again
+ */
 static apr_status_t commit_some(void)
 {
     static batch_t batch; /* worker: there is one */
@@ -375,7 +380,7 @@ static apr_status_t commit_some(void)
     }
     put_back(&batch);
     if (rv == SSE_STORE_ESIZE && make_smaller(n)) {
-        return APR_SUCCESS;
+        return APR_INCOMPLETE;
     }
     self.has_no_room = 0;
     return rv;
@@ -386,7 +391,14 @@ static apr_status_t commit_some(void)
 /* The clock may have been set back. */
 static int is_time_to_claim(apr_time_t now)
 {
-    return now >= self.claim_at || self.claim_at - now > APR_USEC_PER_SEC;
+    return now >= self.claim_at || self.claim_at - now > CLAIM_PAUSE;
+}
+
+static apr_time_t next_claim(apr_time_t now, apr_interval_time_t took)
+{
+    apr_interval_time_t pause = (CLAIM_PART + 1) * (took > 0 ? took : 0);
+
+    return now + (pause < CLAIM_PAUSE ? pause : CLAIM_PAUSE);
 }
 
 /* Members of dead children leave before others join, so that who comes back
@@ -394,7 +406,6 @@ static int is_time_to_claim(apr_time_t now)
 static apr_status_t look_after_others(void)
 {
     apr_time_t due = 0, now = apr_time_now();
-    apr_interval_time_t took;
     int must_claim, must_look;
     apr_status_t rv = APR_SUCCESS;
 
@@ -409,8 +420,7 @@ static apr_status_t look_after_others(void)
     pthread_mutex_unlock(&self.lock);
     if (must_claim) {
         rv = sse_presence_claim(self.store, self.server);
-        took = apr_time_now() - now;
-        self.claim_at = now + (CLAIM_PART + 1) * (took > 0 ? took : 0);
+        self.claim_at = next_claim(now, apr_time_now() - now);
     }
     if (rv == APR_SUCCESS && must_look) {
         rv = sse_presence_expire(self.store, &due);
@@ -475,11 +485,13 @@ static void work(sse_job_t *job)
         if (rv == APR_SUCCESS) {
             rv = commit_some();
         }
-        if (rv != APR_SUCCESS) {
+        if (rv == APR_SUCCESS) {
+            note_success();
+        }
+        else if (rv != APR_INCOMPLETE) {
             note_failure(rv);
             break;
         }
-        note_success();
     } while (!rest());
     sse_loop_post(self.loop, &self.timer_task);
 }
