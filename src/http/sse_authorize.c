@@ -61,17 +61,12 @@ static void complain_is_over(request_rec *r, const sse_ask_conf_t *conf)
 
 /* -- The question ---------------------------------------------------------- */
 
-/* Whatever a request line cannot have is percent-encoded: the expression may
- * have what the client sent.
- * @return NULL: no path of this host */
-static const char *make_path(const request_rec *r, const char *text)
+/* Whatever a request line cannot have is percent-encoded: the client may have
+ * sent it. */
+static const char *encode(const request_rec *r, const char *text)
 {
-    char *path, *out;
+    char *encoded = apr_palloc(r->pool, 3 * strlen(text) + 1), *out = encoded;
 
-    if (text[0] != '/' || text[1] == '/' || strlen(text) > PATH_MAX_BYTES) {
-        return NULL;
-    }
-    out = path = apr_palloc(r->pool, 3 * strlen(text) + 1);
     for (; *text; ++text) {
         if (*text > ' ' && *text < 0x7f && *text != '#') {
             *out++ = *text;
@@ -81,7 +76,15 @@ static const char *make_path(const request_rec *r, const char *text)
         }
     }
     *out = '\0';
-    return path;
+    return encoded;
+}
+
+/* @return NULL: no path of this host */
+static const char *make_path(const request_rec *r, const char *text)
+{
+    return text[0] == '/' && text[1] != '/' && strlen(text) <= PATH_MAX_BYTES
+               ? encode(r, text)
+               : NULL;
 }
 
 /* httpd logs what went wrong with the expression. */
@@ -105,7 +108,9 @@ static const char *path_of(request_rec *r, const sse_ask_conf_t *conf)
     return path;
 }
 
-/* As the client has sent it, with a name of the host left out. */
+/* As the client has sent it, with a name of the host left out: also where it is
+ * no path that could be asked, such as one with two slashes, which httpd takes
+ * for one. */
 static const char *uri_of(const request_rec *r)
 {
     const char *uri;
@@ -118,8 +123,7 @@ static const char *uri_of(const request_rec *r)
         uri =
             apr_uri_unparse(r->pool, &r->parsed_uri, APR_URI_UNP_OMITSITEPART);
     }
-    uri = make_path(r, uri);
-    return uri ? uri : "/";
+    return *uri ? encode(r, uri) : "/";
 }
 
 static const char *list_of(request_rec *r, const apr_array_header_t *channels)
@@ -140,12 +144,7 @@ static const char *list_of(request_rec *r, const apr_array_header_t *channels)
 /* A value that httpd would not send stays out: it would replace the answer. */
 static int add_header(void *headers, const char *name, const char *value)
 {
-    const char *p = value;
-
-    while ((unsigned char)*p >= ' ' || *p == '\t') {
-        ++p;
-    }
-    if (!*p) {
+    if (!*ap_scan_http_field_content(value)) {
         apr_table_add(headers, name, value);
     }
     return 1;

@@ -19,7 +19,7 @@ use SSETestServer;
 
 my @by = qw(php cgi py);
 
-plan tests => 38 * @by,
+plan tests => 41 * @by,
     need_module('mod_sse', 'mod_proxy_http', 'mod_proxy_fcgi');
 
 my $php = SSETestApp->php_fpm;
@@ -29,6 +29,7 @@ my $k = 0;
 
 for my $by (@by) {
     is_told($by);
+    is_told_as_sent($by);
     may_name_channels($by);
     refuses($by);
     redirects($by);
@@ -91,6 +92,19 @@ sub is_told {
     $stream->close;
 }
 
+# httpd takes two slashes for one; the application sees what was sent.
+sub is_told_as_sent {
+    my $by = shift;
+
+    my $path = "/authorize/$by/" . name();
+    my $stream = open_stream("/$path?a");
+    ok t_cmp($stream->status, 200, "$by: two slashes");
+    my($asked) = asked(qr{\Q$path\E});
+    ok t_cmp(told($asked, 'SSE-URI'), "/$path?a", 'are told of');
+    ok t_cmp(told($asked, 'SSE-Channel'), $path, 'the channel is one of one');
+    $stream->close;
+}
+
 sub may_name_channels {
     my $by = shift;
 
@@ -99,11 +113,11 @@ sub may_name_channels {
                       'h[]' => "SSE-Channel: a%20b%2c%C3%A9$k, $names[1]",
                       'h[]' => 'SSE-User: J%C3%BCrgen%25', 'h[]' => 'SSE-Session: s=1 2',
                       'h[]' => 'Set-Cookie: a=1', 'h[]' => 'Set-Cookie: b=2; path=/',
-                      'h[]' => 'X-Other: no');
+                      'h[]' => "Set-Cookie: c=\x7f", 'h[]' => 'X-Other: no');
     my $stream = open_stream("$names[2]?$query");
     ok t_cmp($stream->status, 200, "$by: a stream of other channels");
     ok t_cmp($stream->header('set-cookie'), 'a=1, b=2; path=/',
-             'the client gets the cookies');
+             'the client gets the cookies that may be sent');
     ok t_cmp($stream->header('x-other') // $stream->header('sse-user'), undef,
              'and no other header');
     publish($_, "to $_") for reverse @names;
