@@ -36,8 +36,8 @@ my $port = $httpd->port;
 my @tests = (\&one_stream, \&privacy, \&fields, \&not_utf8, \&nested,
              \&targets, \&signed, \&publishing, \&by_c, \&batches, \&watched,
              \&watched_stream, \&c_stream, \&channels,
-             \&many, \&status);
-plan tests => 66, need_module('mod_sse');
+             \&many, \&not_inherited, \&status);
+plan tests => 68, need_module('mod_sse');
 ok t_cmp($httpd->start, 1, 'it starts');
 $_->() for @tests;
 ok t_cmp([$httpd->complaints(qr/expression/)], [], 'nothing else in the log');
@@ -374,6 +374,32 @@ sub channels {
              'a target that wants the last one alone');
     my %ids = map { $_->{id} => 1 } @all;
     ok t_cmp(scalar keys %ids, 6, 'each has an id of its own');
+}
+
+# The connections to that port: the numbers that /proc has for their sockets.
+sub sockets_to {
+    my $to = sprintf ':%04X', shift;
+
+    open my $in, '<', '/proc/net/tcp' or die "/proc/net/tcp: $!";
+    return map { (split)[9] } grep { (split)[2] =~ /$to$/ } <$in>;
+}
+
+# The programs that a child starts (mod_cgi) have none of its connections to
+# targets.
+sub not_inherited {
+    my %to = map { ("socket:[$_]" => 1) } sockets_to($hook->{port});
+    my($n, @inherited) = 0;
+
+    for my $fd (map { glob "/proc/$_/fd/*" } $httpd->children) {
+        next unless $to{readlink($fd) // ''};
+        (my $info = $fd) =~ s{/fd/}{/fdinfo/};
+        open my $in, '<', $info or next;
+        my($flags) = map { /^flags:\s*(\d+)/ ? oct $1 : () } <$in>;
+        ++$n;
+        push @inherited, $fd unless $flags & 02000000; # O_CLOEXEC
+    }
+    ok t_cmp($n > 0, 1, "$n connections are kept");
+    ok t_cmp(\@inherited, [], 'and closed in what a child starts');
 }
 
 # In all children: each opening comes once, before its end.

@@ -7,6 +7,7 @@
 #include <apr_strings.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "sse_version.h"
 
@@ -57,8 +58,18 @@ static size_t on_header(char *ptr, size_t size, size_t n, void *baton)
     return transfer->head_len <= HEAD_MAX ? size * n : 0;
 }
 
+/* libcurl's own sockets would be open in the programs that mod_cgi starts. */
+static curl_socket_t on_socket(void *baton, curlsocktype purpose,
+                               struct curl_sockaddr *to)
+{
+    int fd = socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
+
+    return fd < 0 ? CURL_SOCKET_BAD : fd;
+}
+
 static void set_safety(CURL *easy)
 {
+    curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_socket);
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(easy, CURLOPT_PROXY, "");
