@@ -160,20 +160,21 @@ static void count_waiting(void)
     sse_counters_set(SSE_COUNTER_HOOKS_WAITING, calls);
 }
 
+/* The spool is read between any two rounds, as a target that answers without
+ * a pause must not keep other ones' calls, or the end, waiting. */
 static void work(void)
 {
-    int has_more, running;
+    int has_more, has_answers, running;
     apr_time_t due;
 
     while (!sse_atomic_load(&self.is_stopping)) {
         sse_atomic_cas(&self.is_woken, 1, 0);
         has_more = read_spool(steady_now());
-        do {
-            due = run_lanes(steady_now());
-            curl_multi_perform(self.env.multi, &running);
-        } while (take_answers());
+        due = run_lanes(steady_now());
+        curl_multi_perform(self.env.multi, &running);
+        has_answers = take_answers();
         count_waiting();
-        if (!has_more) {
+        if (!has_more && !has_answers) {
             sleep_until(due);
         }
     }
