@@ -59,7 +59,6 @@ static apr_status_t stop_loop(void *baton)
     /* They may be using what the pool destroys next. */
     switch (sse_workers_finish(WORKERS_WAIT)) {
     case SSE_WORKERS_NONE:
-        sse_hook_finish();
         return APR_SUCCESS;
     case SSE_WORKERS_READY:
     case SSE_WORKERS_CLOSE:

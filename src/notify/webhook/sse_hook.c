@@ -345,5 +345,3 @@ apr_status_t sse_hook_reserve(void)
     return configured & SSE_HOOK_CLOSE ? sse_workers_reserve(SSE_WORKERS_CLOSE)
                                        : APR_SUCCESS;
 }
-
-void sse_hook_finish(void) { sse_hook_calls_finish(); }

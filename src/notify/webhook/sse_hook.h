@@ -36,16 +36,13 @@ int sse_hook_check(apr_pool_t *pconf, const server_rec *main_server);
 
 /** child_init, behind sse_ended_init(): open the queue, claim those of dead
  *  children, start the sender; where there are targets, or calls that an
- *  earlier server has left.
+ *  earlier server has left.  The sender ends with the pool, before anything in
+ *  it goes; what it has not sent by then is left to other children.
  *  @param dir where the store has its own files */
 void sse_hook_init(server_rec *s, const char *dir, apr_pool_t *pool);
 
 /** child_init: a thread that tells of ends, if any target wants them.
  *  @return an error: there is none, and nothing may be opened */
 apr_status_t sse_hook_reserve(void);
-
-/** The child ends: no more is added.  The main thread.  What has not been sent
- *  is left to other children. */
-void sse_hook_finish(void);
 
 #endif /* SSE_HOOK_H */

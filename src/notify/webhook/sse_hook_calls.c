@@ -36,7 +36,6 @@ typedef enum { LOST_STREAM, LOST_END, LOST_EVENT, LOST_CHANNEL, LOST } lost_e;
 static struct {
     sse_spool_t *spool; /* const after child_init; NULL: none */
     server_rec *server; /* const */
-    int has_sender;     /* const after child_init */
     sse_spool_orphan_fn *on_orphan;
     sse_complaint_t lost[LOST];
     sse_complaint_t claiming;
@@ -184,6 +183,18 @@ static apr_status_t open_spool(const char *dir, apr_pool_t *pool)
     return rv;
 }
 
+/* Before anything in the pool goes, and after the loop's own end, as it is
+ * registered before that; also where the loop could not be started. */
+static apr_status_t stop_sender(void *baton)
+{
+    if (!sse_sender_stop(STOP_WAIT)) {
+        ap_log_error(APLOG_MARK, APLOG_DEBUG, 0, self.server,
+                     "webhooks: the sender does not end; leaving without it");
+        _exit(0);
+    }
+    return APR_SUCCESS;
+}
+
 void sse_hook_calls_init(server_rec *s, const char *dir, int is_wanted,
                          sse_spool_orphan_fn *on_orphan, apr_pool_t *pool)
 {
@@ -196,8 +207,7 @@ void sse_hook_calls_init(server_rec *s, const char *dir, int is_wanted,
         return;
     }
     rv = sse_sender_start(self.spool, s, pool);
-    self.has_sender = rv == APR_SUCCESS;
-    if (!self.has_sender) {
+    if (rv != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_ERR, rv, s,
                      "webhooks: no thread can be made that sends them; they "
                      "wait until another child takes them: see the limits on "
@@ -205,14 +215,6 @@ void sse_hook_calls_init(server_rec *s, const char *dir, int is_wanted,
                      "user, the cgroup's pids.max)");
         return;
     }
+    apr_pool_pre_cleanup_register(pool, NULL, stop_sender);
     sse_ended_add(SSE_WORKERS_CLAIM, claim, NULL);
-}
-
-void sse_hook_calls_finish(void)
-{
-    if (self.has_sender && !sse_sender_stop(STOP_WAIT)) {
-        ap_log_error(APLOG_MARK, APLOG_DEBUG, 0, self.server,
-                     "webhooks: the sender does not end; leaving without it");
-        _exit(0);
-    }
 }

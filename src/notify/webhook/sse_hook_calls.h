@@ -21,7 +21,7 @@
 
 #include "notify/webhook/sse_hook_spool.h"
 
-/** child_init.
+/** child_init.  All ends with the pool, when nothing is added any more.
  *  @param dir where the queues are
  *  @param is_wanted whether anything may be added
  *  @param on_orphan see sse_spool_claim() */
@@ -30,8 +30,5 @@ void sse_hook_calls_init(server_rec *s, const char *dir, int is_wanted,
 
 /** Queue a call, to be sent soon. */
 void sse_hook_calls_add(const sse_call_t *call);
-
-/** The child ends.  The main thread; nothing is added any more. */
-void sse_hook_calls_finish(void);
 
 #endif /* SSE_HOOK_CALLS_H */
