@@ -273,6 +273,35 @@ static void test_long_open(void)
     leave_nothing(own);
 }
 
+/* More streams are open than the bound on bytes has room for. */
+static void test_many_open(void)
+{
+    enum { STREAMS = 8000 };
+    apr_pool_t *own;
+    sse_spool_t *spool;
+    int i, failed = 0;
+
+    apr_pool_create(&own, pool);
+    spool = open_sized("dead.1", MANY_CALLS, 65536, own);
+    for (i = 0; i < STREAMS; ++i) {
+        failed += say(spool, apr_psprintf(own, "open s%d", i)) != APR_SUCCESS;
+        if (i % 100 == 0) {
+            send_some(spool, -1);
+        }
+    }
+    is_num(failed, 0, "what was sent takes no room from what may wait");
+    send_some(spool, -1);
+    for (i = 0; i < STREAMS; ++i) {
+        failed += say(spool, apr_psprintf(own, "close s%d", i)) != APR_SUCCESS;
+    }
+    is_num(failed, 0, "each has its close");
+    is_num(send_some(spool, -1), STREAMS, "which are sent");
+    is_num(say(spool, "publish p"), APR_SUCCESS, "and all room is back");
+    send_some(spool, -1);
+    apr_pool_destroy(own);
+    is_num(count_files(dir, ""), 0, "nothing is left");
+}
+
 static void test_memory(void)
 {
     enum { CALLS = 200000 };
@@ -402,6 +431,7 @@ int main(void)
     test_shares();
     test_segments();
     test_long_open();
+    test_many_open();
     test_memory();
     test_threads();
     return end();

@@ -152,7 +152,6 @@ apr_status_t sse_hook_queue_append(sse_spool_t *spool, sse_hook_queue_t *queue,
         rv = sse_hook_segment_append(tail, head, call);
     }
     if (rv == APR_SUCCESS) {
-        spool->file_bytes += queue == spool->own ? head->size : 0;
         sse_hook_count(spool, tail, head);
     }
     return rv;

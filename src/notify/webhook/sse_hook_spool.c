@@ -13,8 +13,9 @@
 #define SEGMENT_MOST  (256 * 1024 * 1024)
 #define SEGMENTS      64
 
-/* What the files may take altogether, as a multiple of what may wait: where one
- * target is down and others are not, most of a segment is done. */
+/* What files with calls that wait may take altogether, as a multiple of what may
+ * wait: where one target is down and others are not, most of a segment is done.
+ * Files of opens that were sent are bounded by the number of streams. */
 #define FILES_MOST 4
 
 /* A bit of an offset that was given out: the call there has been read. */
@@ -143,16 +144,35 @@ static void more(sse_hook_waiting_t *waiting, apr_uint64_t bytes)
     waiting->bytes += bytes;
 }
 
-void sse_hook_count(sse_spool_t *spool, sse_hook_segment_t *segment,
-                    const sse_hook_head_t *head)
+/* Its first call that waits begins to hold a segment, its last one lets go. */
+static apr_uint64_t held(const sse_hook_segment_t *segment)
+{
+    return segment->waiting ? segment->size - SSE_HOOK_FILE_HEAD : 0;
+}
+
+static void count_record(sse_hook_segment_t *segment,
+                         const sse_hook_head_t *head)
 {
     ++segment->records;
     segment->opens += head->pairing == SSE_HOOK_OPEN;
+    if (head->state == SSE_HOOK_WAITS) {
+        ++segment->waiting;
+        segment->waiting_bytes += head->size;
+    }
+}
+
+void sse_hook_count(sse_spool_t *spool, sse_hook_segment_t *segment,
+                    const sse_hook_head_t *head)
+{
+    apr_uint64_t before = segment->waiting ? held(segment) - head->size : 0;
+
+    count_record(segment, head);
+    if (segment->queue == spool->own) {
+        spool->file_bytes += held(segment) - before;
+    }
     if (head->state != SSE_HOOK_WAITS) {
         return;
     }
-    ++segment->waiting;
-    segment->waiting_bytes += head->size;
     if (segment->queue == spool->own) {
         more(&spool->mine, head->size);
         more(share_of(spool, head->target_hash), head->size);
@@ -173,12 +193,15 @@ static void less(sse_hook_waiting_t *waiting, apr_uint64_t calls,
 static void uncount(sse_spool_t *spool, sse_hook_segment_t *segment,
                     const sse_hook_head_t *head)
 {
+    apr_uint64_t before = held(segment);
+
     if (!segment->waiting) {
         return;
     }
     --segment->waiting;
     segment->waiting_bytes -= head->size;
     if (segment->queue == spool->own) {
+        spool->file_bytes -= before - held(segment);
         less(&spool->mine, 1, head->size);
         less(share_of(spool, head->target_hash), 1, head->size);
     }
@@ -363,6 +386,7 @@ static void give_up(sse_spool_t *spool, apr_uint32_t number)
 
     sse_hook_lock(spool, &before);
     segment = sse_hook_find(spool, number);
+    spool->file_bytes -= segment->queue == spool->own ? held(segment) : 0;
     less(segment->queue == spool->own ? &spool->mine : &spool->claimed,
          segment->waiting, segment->waiting_bytes);
     segment->waiting = 0;

@@ -67,7 +67,8 @@ struct sse_spool_t {
     sse_hook_waiting_t *shares; /* of own, for each target */
     int share_count;
     sse_hook_waiting_t mine, claimed; /* in this child's queue, in others */
-    apr_uint64_t file_bytes;          /* of the records in own, done or not */
+    apr_uint64_t file_bytes;          /* of own's segments where calls wait:
+                                         of all records in them */
     apr_time_t checked;               /* when the path was looked at */
     apr_time_t failed;                /* when it could not be written anew */
     int needs_sweep;                  /* a segment may go */

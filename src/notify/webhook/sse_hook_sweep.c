@@ -104,9 +104,6 @@ static sse_hook_segment_t *sort_out(sse_spool_t *spool,
         if (is_unneeded(segment)) {
             TAILQ_REMOVE(&spool->segments, segment, link);
             TAILQ_INSERT_TAIL(gone, segment, link);
-            spool->file_bytes -= segment->queue == spool->own
-                                     ? segment->size - SSE_HOOK_FILE_HEAD
-                                     : 0;
         }
         else if (!sparse && is_half_empty(spool, segment)) {
             sparse = segment;
