@@ -18,6 +18,9 @@
 #define LINE_VERSION "1"
 #define LINE_WORDS   7
 
+#define KEY_SIZES                                                              \
+    APR_STRINGIFY(SSE_HOOK_KEY_MIN) " to " APR_STRINGIFY(SSE_HOOK_KEY_MAX)
+
 #define CA_MAX ((apr_off_t)4 * 1024 * 1024)
 
 /* By name.  NULL where nothing is registered. */
@@ -170,19 +173,10 @@ const char *sse_hook_target_secret(const char *file, apr_pool_t *pconf)
     bytes.len -= bytes.len && bytes.ptr[bytes.len - 1] == '\n';
     bytes.len -= bytes.len && bytes.ptr[bytes.len - 1] == '\r';
     if (bytes.len < SSE_HOOK_KEY_MIN || bytes.len > SSE_HOOK_KEY_MAX) {
-        return apr_psprintf(
-            pconf,
-            "it has %lu bytes; a key has " APR_STRINGIFY(
-                SSE_HOOK_KEY_MIN) " to " APR_STRINGIFY(SSE_HOOK_KEY_MAX) "; "
-                                                                         "\"ope"
-                                                                         "nssl "
-                                                                         "rand "
-                                                                         "-hex "
-                                                                         "32\" "
-                                                                         "print"
-                                                                         "s "
-                                                                         "one",
-            (unsigned long)bytes.len);
+        return apr_psprintf(pconf,
+                            "it has %lu bytes; a key has " KEY_SIZES "; "
+                            "\"openssl rand -hex 32\" prints one",
+                            (unsigned long)bytes.len);
     }
     keep(registered.secrets, file, bytes, pconf);
     return NULL;
