@@ -435,6 +435,14 @@ static apr_status_t look_after_others(void)
     return rv;
 }
 
+static const char *advice(apr_status_t rv)
+{
+    return rv == SSE_STORE_ESIZE
+               ? "members of channels have all the room that they may take, "
+                 "which is half of the store's: give SSEStore a larger size="
+               : sse_store_advice(self.store, rv);
+}
+
 static void note_failure(apr_status_t rv)
 {
     pthread_mutex_lock(&self.lock);
@@ -448,8 +456,7 @@ static void note_failure(apr_status_t rv)
             "the event store does not take who is on a channel (SSEPresence): "
             "%s.  %u changes wait, and are tried again.  Not logged again for "
             "a minute",
-            sse_store_advice(self.store, rv),
-            (unsigned)sse_atomic_load(&self.changes));
+            advice(rv), (unsigned)sse_atomic_load(&self.changes));
     }
 }
 

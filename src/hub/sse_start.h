@@ -13,6 +13,7 @@
 #ifndef SSE_START_H
 #define SSE_START_H
 
+#include "hub/sse_hub.h"
 #include "stream/sse_stream.h"
 
 /**
@@ -45,5 +46,9 @@ void sse_start_join(const sse_stream_plan_t *plan, request_rec *r);
 apr_status_t sse_start_presence(sse_stream_plan_t *plan,
                                 const sse_slice_t *keys, int n,
                                 const char *last_id);
+
+/** Log, once a minute, that the store cannot be read; unless rv is APR_SUCCESS.
+ *  @return rv */
+apr_status_t sse_start_complain(sse_hub_t *hub, apr_status_t rv);
 
 #endif /* SSE_START_H */

@@ -87,10 +87,6 @@ void sse_subscription_push_id(sse_subscription_t *sub, sse_id_t id);
 apr_status_t sse_start_find(sse_hub_t *hub, const char *last_id, int replay,
                             sse_start_t *start);
 
-/** Request thread: log, once a minute, that the store cannot be read.
- *  @return rv */
-apr_status_t sse_start_complain(sse_hub_t *hub, apr_status_t rv);
-
 /** What one reading found, held back until it is known whether a gap has to be
  *  told first. */
 typedef struct {

@@ -21,7 +21,7 @@ use MIME::Base64 qw(encode_base64);
 use SSETest;
 use SSETestHttpd;
 
-our @EXPORT = qw(presence_httpd look_on visit told silent who_is_on names);
+our @EXPORT = qw(presence_httpd look_on visit told who_is_on names);
 
 my $httpd;
 
@@ -91,21 +91,6 @@ sub told {
     my $event = $look->next_event($timeout) or return undef;
     $event->{json} = eval { JSON::PP->new->utf8->decode($event->{data}) };
     return $event->{event} eq $name ? $event : undef;
-}
-
-# Whether the next thing that a looker is told is what happens now: somebody
-# comes to the channel, and goes.
-sub silent {
-    my($look, $path) = @_;
-
-    my $probe = visit($path, $path =~ m{^/p/} ? undef : 'probe');
-    my $event = $look->next_event(10) or return 'nothing';
-    my $json = JSON::PP->new->utf8->decode($event->{data});
-    $probe->reset;
-    my $left = $look->next_event(10) or return 'nobody left';
-    return $event->{event} eq 'join' && $left->{event} eq 'leave'
-        && $json->{stream} eq JSON::PP->new->utf8->decode($left->{data})->{stream}
-        ? 'silent' : "$event->{data} $left->{data}";
 }
 
 sub who_is_on {

@@ -17,6 +17,7 @@
 #include "http/sse_reply.h"
 #include "hub/sse_hub.h"
 #include "hub/sse_presence.h"
+#include "hub/sse_start.h"
 #include "shared/sse_counters.h"
 
 /* -- The handler ----------------------------------------------------------- */
@@ -53,8 +54,10 @@ static int answer_channel(request_rec *r, const char *name)
                                "UTF-8 without control characters",
                                SSE_CHANNEL_MAX);
     }
-    rv = sse_hub() ? sse_presence_document(key, 1, &room, &json, &last)
-                   : APR_ENOTIMPL;
+    rv = sse_hub()
+             ? sse_start_complain(sse_hub(), sse_presence_document(
+                                                 key, 1, &room, &json, &last))
+             : APR_ENOTIMPL; /* which was logged as the child began */
     if (rv == APR_SUCCESS) {
         status = sse_reply_json(
             r, HTTP_OK, apr_pstrmemdup(r->pool, json.ptr, json.len), json.len);
