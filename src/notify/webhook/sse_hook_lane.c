@@ -284,7 +284,7 @@ void sse_lane_run(sse_lane_t *lane, sse_spool_at_t end, sse_room_t *room,
     log_expired(lane);
 }
 
-sse_lane_t *sse_lane_on_done(CURL *easy, CURLcode code, apr_time_t now)
+void sse_lane_on_done(CURL *easy, CURLcode code, apr_time_t now)
 {
     void *private = NULL;
     sse_letter_t *letter;
@@ -311,7 +311,6 @@ sse_lane_t *sse_lane_on_done(CURL *easy, CURLcode code, apr_time_t now)
         log_page(lane, &answer);
     }
     log_working(lane);
-    return lane;
 }
 
 apr_time_t sse_lane_due(const sse_lane_t *lane, apr_time_t now)

@@ -52,9 +52,8 @@ void sse_lane_offer(sse_lane_t *lane, sse_spool_at_t before, sse_spool_at_t at,
 void sse_lane_run(sse_lane_t *lane, sse_spool_at_t end, sse_room_t *room,
                   apr_time_t now);
 
-/** A transfer is done; the lane is to be run after that.
- *  @return its lane */
-sse_lane_t *sse_lane_on_done(CURL *easy, CURLcode code, apr_time_t now);
+/** A transfer is done; its lane is to be run after that. */
+void sse_lane_on_done(CURL *easy, CURLcode code, apr_time_t now);
 
 /** When it is to be run again, if nothing happens before; 0: never. */
 apr_time_t sse_lane_due(const sse_lane_t *lane, apr_time_t now);
