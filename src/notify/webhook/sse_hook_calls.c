@@ -13,6 +13,7 @@
 #include "loop/sse_complain.h"
 #include "notify/sse_ended.h"
 #include "notify/webhook/sse_hook_json.h"
+#include "notify/webhook/sse_hook_record.h"
 #include "notify/webhook/sse_hook_sender.h"
 #include "notify/webhook/sse_hook_target.h"
 #include "process/sse_leave.h"
@@ -33,11 +34,16 @@ APLOG_USE_MODULE(sse);
 /* What has no room, by what is lost. */
 typedef enum { LOST_STREAM, LOST_END, LOST_EVENT, LOST_CHANNEL, LOST } lost_e;
 
+typedef struct {
+    sse_complaint_t complaint;
+    apr_uint64_t target; /* atomic: the one that was logged */
+} loss_t;
+
 static struct {
     sse_spool_t *spool; /* const after child_init; NULL: none */
     server_rec *server; /* const */
     sse_spool_orphan_fn *on_orphan;
-    sse_complaint_t lost[LOST];
+    loss_t lost[LOST];
     sse_complaint_t claiming;
 } self;
 
@@ -60,7 +66,7 @@ static const char *target_name(const sse_call_t *call, apr_pool_t *pool)
                : "a target";
 }
 
-static void log_lost(const sse_call_t *call, apr_status_t rv)
+static void log_lost(loss_t *lost, const sse_call_t *call, apr_status_t rv)
 {
     static const char *const what[LOST] = {
         "the opening and the end of a stream are not told",
@@ -69,6 +75,7 @@ static void log_lost(const sse_call_t *call, apr_status_t rv)
     apr_uint64_t calls = 0, bytes = 0;
     apr_pool_t *pool;
 
+    sse_atomic_store(&lost->target, sse_hook_hash(call->target));
     apr_pool_create(&pool, NULL);
     if (self.spool) {
         sse_spool_waiting(self.spool, &calls, &bytes);
@@ -90,10 +97,29 @@ static void log_lost(const sse_call_t *call, apr_status_t rv)
     apr_pool_destroy(pool);
 }
 
+/* Another target's calls may have had room all the time. */
+static int is_over(loss_t *lost, const sse_call_t *call)
+{
+    return sse_atomic_load(&lost->complaint.is_failing) &&
+           sse_atomic_load(&lost->target) == sse_hook_hash(call->target) &&
+           sse_complain_is_over(&lost->complaint);
+}
+
+static void log_room(const sse_call_t *call)
+{
+    apr_pool_t *pool;
+
+    apr_pool_create(&pool, NULL);
+    ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, self.server,
+                 "webhooks: the queue takes \"%s\" to %s again",
+                 sse_hook_json_name(call->type), target_name(call, pool));
+    apr_pool_destroy(pool);
+}
+
 /* An end whose opening had no room is nothing new. */
 void sse_hook_calls_add(const sse_call_t *call)
 {
-    sse_complaint_t *lost = &self.lost[lost_by(call->type)];
+    loss_t *lost = &self.lost[lost_by(call->type)];
     apr_status_t rv =
         self.spool ? sse_spool_add(self.spool, call) : APR_ENOTIMPL;
 
@@ -102,15 +128,13 @@ void sse_hook_calls_add(const sse_call_t *call)
     }
     if (rv != APR_SUCCESS) {
         sse_counters_add(SSE_COUNTER_HOOKS_DROPPED, 1);
-        if (sse_complain_is_due(lost)) {
-            log_lost(call, rv);
+        if (sse_complain_is_due(&lost->complaint)) {
+            log_lost(lost, call, rv);
         }
         return;
     }
-    if (sse_complain_is_over(lost)) {
-        ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, self.server,
-                     "webhooks: the queue takes every \"%s\" again",
-                     sse_hook_json_name(call->type));
+    if (is_over(lost, call)) {
+        log_room(call);
     }
     if (!call->is_silent) {
         sse_sender_wake();
