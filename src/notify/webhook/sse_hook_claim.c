@@ -407,13 +407,12 @@ static int is_unused(const claim_t *claim, apr_uint32_t n)
     return !is_known;
 }
 
-static apr_status_t claim_queue(claim_t *claim, const char *path,
-                                const char *owner, apr_uint32_t n)
+static apr_status_t claim_queue(claim_t *claim, const char *path, int is_mine,
+                                apr_uint32_t n)
 {
-    int is_mine = !strcmp(owner, claim->spool->owner);
     apr_status_t rv = APR_SUCCESS;
 
-    if (is_mine ? !is_unused(claim, n) : claim->is_alive(claim->baton, owner)) {
+    if (is_mine && !is_unused(claim, n)) {
         return APR_SUCCESS;
     }
     if (has_enough(claim->spool)) {
@@ -426,27 +425,34 @@ static apr_status_t claim_queue(claim_t *claim, const char *path,
     return rv == APR_ENOENT ? APR_SUCCESS : rv; /* another claimer's */
 }
 
-/* "hooks.OWNER.n", or "hooks.OWNER.n+", which was not completed. */
+/* "hooks.OWNER.n", or "hooks.OWNER.n+", which was not completed.  Most belong to
+ * the living, and cost no look at the disk: all children do this. */
 static apr_status_t look_at(claim_t *claim, const char *name)
 {
     char *owner = apr_pstrdup(claim->pool, name + strlen(SSE_HOOK_PREFIX));
     char *dot = strrchr(owner, '.'), *end;
-    const char *path =
-        apr_pstrcat(claim->pool, claim->spool->dir, "/", name, NULL);
+    const char *path;
     struct stat st;
     apr_uint32_t n;
+    int is_mine;
 
-    if (!dot || !isdigit((unsigned char)dot[1]) || lstat(path, &st) ||
-        !S_ISDIR(st.st_mode)) {
+    if (!dot || !isdigit((unsigned char)dot[1])) {
         return APR_SUCCESS;
     }
     *dot = '\0';
     n = (apr_uint32_t)strtoul(dot + 1, &end, 10);
-    if (!strcmp(end, "+") && strcmp(owner, claim->spool->owner) != 0 &&
-        !claim->is_alive(claim->baton, owner)) {
+    is_mine = !strcmp(owner, claim->spool->owner);
+    if (!is_mine && claim->is_alive(claim->baton, owner)) {
+        return APR_SUCCESS;
+    }
+    path = apr_pstrcat(claim->pool, claim->spool->dir, "/", name, NULL);
+    if (lstat(path, &st) || !S_ISDIR(st.st_mode)) {
+        return APR_SUCCESS;
+    }
+    if (!strcmp(end, "+") && !is_mine) {
         return remove_incomplete(claim, path);
     }
-    return *end ? APR_SUCCESS : claim_queue(claim, path, owner, n);
+    return *end ? APR_SUCCESS : claim_queue(claim, path, is_mine, n);
 }
 
 static int by_name(const void *a, const void *b)
