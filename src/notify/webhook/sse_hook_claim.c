@@ -425,8 +425,8 @@ static apr_status_t claim_queue(claim_t *claim, const char *path, int is_mine,
     return rv == APR_ENOENT ? APR_SUCCESS : rv; /* another claimer's */
 }
 
-/* "hooks.OWNER.n", or "hooks.OWNER.n+", which was not completed.  Most belong to
- * the living, and cost no look at the disk: all children do this. */
+/* "hooks.OWNER.n", or "hooks.OWNER.n+", which was not completed.  Most belong
+ * to the living, and cost no look at the disk: all children do this. */
 static apr_status_t look_at(claim_t *claim, const char *name)
 {
     char *owner = apr_pstrdup(claim->pool, name + strlen(SSE_HOOK_PREFIX));

@@ -13,8 +13,8 @@
 #define SEGMENT_MOST  (256 * 1024 * 1024)
 #define SEGMENTS      64
 
-/* What files with calls that wait may take altogether, as a multiple of what may
- * wait: where one target is down and others are not, most of a segment is done.
+/* What files with calls that wait may take altogether, as a multiple of what
+ * may wait: where one target is down and others are not, most of one is done.
  * Files of opens that were sent are bounded by the number of streams. */
 #define FILES_MOST 4
 
