@@ -19,10 +19,6 @@ static struct {
     sse_complaint_t complaint; /* of a registry that does not work */
 } self;
 
-#define ADVICE                                                                 \
-    "see that the store's directory is there, has room, and belongs to the "   \
-    "server's user"
-
 /* -- Entries --------------------------------------------------------------- */
 
 static const char *name_of(const request_rec *r)
@@ -42,7 +38,7 @@ static void opened(sse_stream_t *stream, request_rec *r)
     if (rv != APR_SUCCESS && sse_complain_is_due(&self.complaint)) {
         ap_log_rerror(APLOG_MARK, APLOG_WARNING, rv, r,
                       "cannot register the stream: if this child is killed, "
-                      "stream_crashed will not run for it; " ADVICE
+                      "stream_crashed will not run for it; " SSE_ENDED_ADVICE
                       ".  Not logged again for a minute");
     }
 }
@@ -89,9 +85,10 @@ static apr_status_t claim(void *baton, apr_pool_t *pool)
         sse_registry_claim(self.registry, sse_ended_is_alive, tell, NULL, pool);
 
     if (rv != APR_SUCCESS && sse_complain_is_due(&self.complaint)) {
-        ap_log_error(APLOG_MARK, APLOG_ERR, rv, self.server,
-                     "cannot look for the streams of dead children: " ADVICE
-                     ".  Not logged again for a minute");
+        ap_log_error(
+            APLOG_MARK, APLOG_ERR, rv, self.server,
+            "cannot look for the streams of dead children: " SSE_ENDED_ADVICE
+            ".  Not logged again for a minute");
     }
     return rv;
 }
@@ -109,10 +106,11 @@ void sse_crash_init(server_rec *s, const char *dir, apr_pool_t *pool)
     }
     rv = sse_registry_open(&self.registry, dir, owner, pool);
     if (rv != APR_SUCCESS) {
-        ap_log_error(APLOG_MARK, APLOG_ERR, rv, s,
-                     "cannot make %s/open.%s: if this child is killed, "
-                     "stream_crashed will not run for its streams; " ADVICE,
-                     dir, owner);
+        ap_log_error(
+            APLOG_MARK, APLOG_ERR, rv, s,
+            "cannot make %s/open.%s: if this child is killed, "
+            "stream_crashed will not run for its streams; " SSE_ENDED_ADVICE,
+            dir, owner);
         return;
     }
     sse_ended_add(SSE_WORKERS_CRASH, claim, NULL);

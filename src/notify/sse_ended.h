@@ -30,6 +30,11 @@
 #include "loop/sse_loop.h"
 #include "loop/sse_workers.h"
 
+/** What to do where files beside the store cannot be used. */
+#define SSE_ENDED_ADVICE                                                       \
+    "see that the store's directory is there, has room, and belongs to the "   \
+    "server's user"
+
 /** Room for an owner's name, with its NUL. */
 #define SSE_OWNER_SIZE 48
 

@@ -27,10 +27,6 @@ APLOG_USE_MODULE(sse);
 /* What queues are called, see sse_hook_spool.h. */
 #define PREFIX "hooks."
 
-#define ADVICE                                                                 \
-    "see that the store's directory is there, has room, and belongs to the "   \
-    "server's user"
-
 /* What has no room, by what is lost. */
 typedef enum { LOST_STREAM, LOST_END, LOST_EVENT, LOST_CHANNEL, LOST } lost_e;
 
@@ -92,7 +88,7 @@ static void log_lost(loss_t *lost, const sse_call_t *call, apr_status_t rv)
         : APR_STATUS_IS_ENOSPC(rv)
             ? "its queue is full.  Make the target faster or use SSEHookBatch, "
               "see that the disk has room, or raise SSEHookQueue"
-            : "the queue cannot be written; " ADVICE,
+            : "the queue cannot be written; " SSE_ENDED_ADVICE,
         calls, bytes);
     apr_pool_destroy(pool);
 }
@@ -164,7 +160,7 @@ static apr_status_t claim(void *baton, apr_pool_t *pool)
     else if (sse_complain_is_due(&self.claiming)) {
         ap_log_error(APLOG_MARK, APLOG_ERR, rv, self.server,
                      "webhooks: cannot take over the queues of dead children, "
-                     "whose calls wait: " ADVICE
+                     "whose calls wait: " SSE_ENDED_ADVICE
                      ".  Not logged again for a minute");
     }
     return rv;
@@ -201,7 +197,7 @@ static apr_status_t open_spool(const char *dir, apr_pool_t *pool)
         self.spool = NULL;
         ap_log_error(APLOG_MARK, APLOG_ERR, rv, self.server,
                      "webhooks: cannot make a queue in %s: this child tells "
-                     "nothing; " ADVICE,
+                     "nothing; " SSE_ENDED_ADVICE,
                      dir);
     }
     return rv;

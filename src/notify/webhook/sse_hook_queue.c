@@ -18,11 +18,6 @@
  * all, which costs nothing to find. */
 #define RENEW_EVERY apr_time_from_sec(5)
 
-static apr_status_t last_error(void)
-{
-    return errno == EDQUOT || errno == EFBIG ? APR_ENOSPC : errno;
-}
-
 char *sse_hook_queue_path(const sse_spool_t *spool, apr_uint32_t n,
                           const char *suffix)
 {
@@ -71,7 +66,7 @@ static apr_status_t make_dir(sse_spool_t *spool, const char *suffix,
     do {
         *n = ++spool->last_queue;
         path = sse_hook_queue_path(spool, *n, suffix);
-        rv = mkdir(path, 0700) ? last_error() : APR_SUCCESS;
+        rv = mkdir(path, 0700) ? sse_hook_last_error() : APR_SUCCESS;
         free(path);
     } while (rv == EEXIST);
     return rv;
@@ -215,7 +210,8 @@ static apr_status_t copy_segments(copy_t *copy)
         }
         fd = openat(copy->dir, sse_hook_segment_name(name, segment->file),
                     O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-        rv = fd < 0 ? last_error() : sse_hook_segment_copy(segment, fd);
+        rv =
+            fd < 0 ? sse_hook_last_error() : sse_hook_segment_copy(segment, fd);
         if (fd >= 0) {
             copy->fds[copy->count++] = fd;
         }
@@ -264,7 +260,7 @@ static apr_status_t finish_copy(copy_t *copy, apr_uint32_t n)
     apr_status_t rv = copy_segments(copy);
 
     if (rv == APR_SUCCESS && rename(from, to)) {
-        rv = last_error();
+        rv = sse_hook_last_error();
     }
     if (rv == APR_SUCCESS) {
         use_copy(copy);

@@ -21,7 +21,7 @@ static const struct {
     apr_uint32_t order;
 } file_head = {"sse-hooks 1", 0x01020304};
 
-static apr_status_t last_error(void)
+apr_status_t sse_hook_last_error(void)
 {
     return errno == EDQUOT || errno == EFBIG ? APR_ENOSPC : errno;
 }
@@ -57,11 +57,11 @@ apr_status_t sse_hook_segment_create(sse_hook_segment_t **segment, int dir,
     ssize_t n;
 
     if (fd < 0) {
-        return last_error();
+        return sse_hook_last_error();
     }
     n = pwrite(fd, &file_head, SSE_HOOK_FILE_HEAD, 0);
     if (n != SSE_HOOK_FILE_HEAD) {
-        rv = n < 0 ? last_error() : APR_ENOSPC;
+        rv = n < 0 ? sse_hook_last_error() : APR_ENOSPC;
         unlinkat(dir, name, 0);
         close(fd);
         return rv;
@@ -129,7 +129,7 @@ static apr_status_t copy_bytes(int from, int to, apr_uint32_t size)
             rv = n < 0 ? errno : APR_EOF;
         }
         else if ((n = pwrite(to, piece, (size_t)n, (off_t)done)) <= 0) {
-            rv = n < 0 ? last_error() : APR_ENOSPC;
+            rv = n < 0 ? sse_hook_last_error() : APR_ENOSPC;
         }
         done += (apr_uint32_t)(n > 0 ? n : 0);
     }
@@ -174,10 +174,10 @@ apr_status_t sse_hook_segment_append(sse_hook_segment_t *segment,
         return APR_SUCCESS;
     }
     if (n < 0) {
-        return last_error();
+        return sse_hook_last_error();
     }
     /* Nothing of it may be taken for a record behind the next one. */
-    return ftruncate(segment->fd, (off_t)segment->size) ? last_error()
+    return ftruncate(segment->fd, (off_t)segment->size) ? sse_hook_last_error()
                                                         : APR_ENOSPC;
 }
 
@@ -186,7 +186,7 @@ apr_status_t sse_hook_segment_mark(const sse_hook_segment_t *segment,
 {
     return pwrite(segment->fd, &byte, 1, (off_t)offset + at) == 1
                ? APR_SUCCESS
-               : last_error();
+               : sse_hook_last_error();
 }
 
 apr_status_t sse_hook_segment_head(const sse_hook_segment_t *segment,

@@ -41,6 +41,9 @@ struct sse_hook_segment_t {
 };
 typedef TAILQ_HEAD(sse_hook_segments_t, sse_hook_segment_t) sse_hook_segments_t;
 
+/** errno, with one number for all ways of having no room. */
+apr_status_t sse_hook_last_error(void);
+
 /** Room for a file's name, with its NUL. */
 #define SSE_HOOK_FILE_SIZE 12
 const char *sse_hook_segment_name(char *name, apr_uint32_t file);
