@@ -67,7 +67,8 @@ static void log_lost(loss_t *lost, const sse_call_t *call, apr_status_t rv)
     static const char *const what[LOST] = {
         "the opening and the end of a stream are not told",
         "the end of a stream, whose opening was told, is not told",
-        "an event is not told", "a channel's first or last one is not told"};
+        "an event is not told",
+        "a channel's first or last subscriber is not told"};
     apr_uint64_t calls = 0, bytes = 0;
     apr_pool_t *pool;
 

@@ -78,7 +78,8 @@ static void set_safety(CURL *easy)
     curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
     curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
     curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);
-    /* The thread that resolves a name is not waited for at the end. */
+    /* libcurl would wait for the thread that resolves a name, after the time
+     * for that is over, and no target would be told anything meanwhile. */
     curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
 }
 
