@@ -23,7 +23,7 @@ static const struct {
     {"publish", scenario_publish},     {"long", scenario_long},
     {"resume", scenario_resume},       {"slow", scenario_slow},
     {"burst", scenario_burst},         {"hooks", scenario_hooks},
-    {"authorize", scenario_authorize},
+    {"authorize", scenario_authorize}, {"presence", scenario_presence},
 };
 
 void die(const char *format, ...)

@@ -94,6 +94,62 @@ void figure_least(const char *what, double value, const char *unit,
                   double limit);
 void remark(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* -- Presence: members (load_members.c), followers (load_watch.c) ---------- */
+
+/** A stream of a channel with its own user, whose name is a number. */
+typedef struct {
+    conn_t conn;
+    uint32_t number;
+} member_t;
+
+typedef struct {
+    const char *path;
+    member_t *members;
+    int n;
+    uint64_t changes; /**< how many came and left */
+} crowd_t;
+
+typedef struct {
+    const crowd_t *crowd;
+    uint64_t came, left; /**< before connect() and close(); 0: not yet */
+} person_t;
+
+#define PEOPLE_MAX 200000
+extern person_t people[PEOPLE_MAX]; /**< by number */
+extern uint32_t people_n;           /**< numbers given */
+
+/** Returns when all heads have come. */
+void crowd_open(crowd_t *crowd, const char *path, int n);
+/** One of them, at random, leaves, and a new one comes. */
+void crowd_change(crowd_t *crowd);
+void crowd_close(crowd_t *crowd);
+
+/** A stream of ?presence, which must be told of each one once. */
+typedef struct {
+    conn_t conn;
+    const crowd_t *crowd;
+    unsigned char *seen;    /**< by number: what it was told */
+    uint64_t before;        /**< changes of the crowd before it came */
+    uint64_t told;          /**< changes, without the snapshot */
+    uint64_t reads;         /**< that brought something */
+    uint64_t begun, listed; /**< connect(), and when the snapshot was whole */
+    size_t snapshot;        /**< bytes of its data */
+    samples_t *joins;       /**< ms from connect() to the event; or NULL */
+    samples_t *leaves;      /**< ms from close() to the event; or NULL */
+    char kind;              /**< the first letter of the event's type, or 0 */
+    char *line;             /**< what has come of it */
+    size_t len, size;
+} watch_t;
+
+/** Returns when the snapshot has come.  Before it, others must have been told
+ *  of all the crowd's changes. */
+void watch_open(watch_t *watch, const crowd_t *crowd);
+/** Reads until it has been told of all changes. */
+void watch_await(const watch_t *watch);
+/** It knows of those who are there now, and of nobody else. */
+void watch_check(const watch_t *watch);
+void watch_close(watch_t *watch);
+
 /* -- The scenarios --------------------------------------------------------- */
 
 typedef struct {
@@ -113,6 +169,7 @@ void scenario_slow(const target_t *target);
 void scenario_burst(const target_t *target);
 void scenario_hooks(const target_t *target);
 void scenario_authorize(const target_t *target);
+void scenario_presence(const target_t *target);
 
 /** The server's record of closes (load_close.c). */
 struct bench_close_log_t;

@@ -6,7 +6,8 @@
  * @file mod_bench_close.c
  * What the benchmarks need inside of the server: a listener to stream_close
  * that notes when it was called, and a handler that does nothing but read the
- * body and answer, as the measure of what httpd itself costs.
+ * body and answer, as the measure of what httpd itself costs.  A request's
+ * header Bench-User says who its user is.
  *
  *   BenchCloseLog file         where closes are noted
  *   SetHandler    bench-floor  200 and three bytes
@@ -14,12 +15,14 @@
 
 #include "mod_sse.h"
 
+#include <apr_strings.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <http_config.h>
 #include <http_core.h>
 #include <http_log.h>
 #include <http_protocol.h>
+#include <http_request.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
@@ -55,6 +58,16 @@ static void on_close(sse_stream_t *stream, request_rec *r,
                              (uint64_t)now.tv_nsec,
                          __ATOMIC_RELEASE);
     }
+}
+
+static int set_user(request_rec *r)
+{
+    const char *user = apr_table_get(r->headers_in, "Bench-User");
+
+    if (user) {
+        r->user = apr_pstrdup(r->pool, user);
+    }
+    return DECLINED;
 }
 
 static int floor_handler(request_rec *r)
@@ -128,6 +141,7 @@ static const command_rec commands[] = {
 static void register_hooks(apr_pool_t *p)
 {
     ap_hook_post_config(post_config, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_fixups(set_user, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_handler(floor_handler, NULL, NULL, APR_HOOK_MIDDLE);
     APR_OPTIONAL_HOOK(sse, stream_close, on_close, NULL, NULL, APR_HOOK_MIDDLE);
 }

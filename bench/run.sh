@@ -5,7 +5,7 @@
 # "make bench": each scenario against an httpd of its own.
 #
 #   bench/run.sh [SCENARIO ...]    idle close latency fanout publish long resume
-#                                  slow burst hooks authorize
+#                                  slow burst hooks authorize presence
 #
 # HTTPD: the program.  LIBEXECDIR: its modules.  What is printed is also kept in
 # build/bench/results.txt.
@@ -26,8 +26,8 @@ die() {
 
 httpd_prepare "$PWD/build/bench/run"
 ulimit -n "$(ulimit -H -n)"
-[ "$(ulimit -n)" = unlimited ] || [ "$(ulimit -n)" -ge 10100 ] ||
-    die "10,000 streams need 10,100 descriptors a process; ulimit -n allows" \
+[ "$(ulimit -n)" = unlimited ] || [ "$(ulimit -n)" -ge 11000 ] ||
+    die "10,000 streams need 11,000 descriptors a process; ulimit -n allows" \
         "$(ulimit -n)"
 
 # A target of webhooks, in the background.
@@ -82,7 +82,7 @@ scenario() {
     case $1 in
     hooks) target_start; start 1 ;;
     idle|close|long|resume|slow|burst|authorize) start 1 ;;
-    latency|fanout|publish) start 2 ;;
+    latency|fanout|publish|presence) start 2 ;;
     *) die "there is no scenario $1" ;;
     esac
     "$load" "$1" "$port" "$pid" "$run/closes" "$run/hooks" || failed=1
@@ -105,7 +105,7 @@ all() {
 }
 
 [ $# -gt 0 ] || set -- idle close latency fanout publish long resume \
-    slow burst hooks authorize
+    slow burst hooks authorize presence
 rm -f "$run/out"
 mkfifo "$run/out" || exit 1
 tee "$results" <"$run/out" &
