@@ -81,6 +81,7 @@ static void register_hooks(apr_pool_t *p)
     sse_notify_register();
     sse_hook_register();
     sse_watcher_backend_register();
+    sse_watcher_output_register();
     sse_api_register();
 }
 

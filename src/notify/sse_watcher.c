@@ -187,6 +187,8 @@ static sse_watcher_t *create(request_rec *r, sse_callbacks_t *callbacks)
     watcher->callbacks = callbacks;
     sse_callbacks_acquire(callbacks);
     watcher->fd = sse_conn_fd(r->connection);
+    watcher->taken =
+        r->connection->master ? sse_watcher_output_add(r->connection) : NULL;
     watcher->read_fd = -1;
     watcher->half_keep =
         sse_conf_half_close_keep(r) && sse_conn_may_half_close(r);
@@ -284,12 +286,17 @@ int sse_watcher_fixups(request_rec *r)
     return DECLINED;
 }
 
+int sse_watcher_is_taken(const sse_watcher_t *watcher)
+{
+    return watcher->taken && sse_atomic_load(watcher->taken);
+}
+
 /* How a response that was produced has ended. */
 static sse_close_reason_e outcome(sse_watcher_t *watcher)
 {
     sse_close_reason_e reason = (sse_close_reason_e)watcher->late;
 
-    if (!watcher->r->connection->aborted) {
+    if (!watcher->r->connection->aborted || sse_watcher_is_taken(watcher)) {
         return SSE_CLOSE_COMPLETE;
     }
     if (sse_leave_how() == SSE_LEAVE_AT_ONCE) {

@@ -50,6 +50,10 @@ int sse_watcher_disarm(request_rec *r, int *is_open);
  *  end as well. */
 void sse_watcher_backend_register(void);
 
+/** register_hooks: the filter that sees whether all of a response over HTTP/2
+ *  was taken. */
+void sse_watcher_output_register(void);
+
 /** fixups hook: arm where SSEWatch says so. */
 int sse_watcher_fixups(request_rec *r);
 

@@ -107,7 +107,8 @@ static void on_abort_poll(uv_timer_t *timer)
 
     TAILQ_FOREACH(watcher, &all.watchers, link)
     {
-        if (watcher->fd < 0 && watcher->r->connection->aborted) {
+        if (watcher->fd < 0 && watcher->r->connection->aborted &&
+            !sse_watcher_is_taken(watcher)) {
             gone(watcher, SSE_CLOSE_RESET, APR_ECONNRESET);
         }
     }

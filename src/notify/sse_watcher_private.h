@@ -49,6 +49,8 @@ typedef struct sse_watcher_t {
     sse_loop_t *loop;           /* const */
     sse_callbacks_t *callbacks; /* const; holds a reference */
     int fd;                     /* const; -1: HTTP/2 */
+    const int *taken;           /* const, its value atomic; NULL: no HTTP/2.
+                                   All of the response was taken */
     int half_keep;              /* const */
     apr_time_t opened;          /* const */
     apr_time_t closed;          /* whoever set the reason */
@@ -80,6 +82,16 @@ void sse_watcher_post(sse_watcher_t *watcher, sse_task_t *task);
 /** It has ended for this reason, unless it had ended before; that is told. */
 void sse_watcher_end(sse_watcher_t *watcher, sse_close_reason_e reason,
                      apr_status_t status);
+
+/** Whether all of its response, over HTTP/2, was taken, whatever is aborted
+ *  after that. */
+int sse_watcher_is_taken(const sse_watcher_t *watcher);
+
+/* sse_watcher_output.c: request thread */
+
+/** Follow the response to an HTTP/2 request.
+ *  @return whether all of it was taken; lives as long as the connection */
+const int *sse_watcher_output_add(conn_rec *c);
 
 /* sse_watcher_loop.c */
 
