@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Run jobs.  jobs.py LISTEN HUB COMMAND..., as 127.0.0.1:8000 127.0.0.1:8081"""
-import http.server, json, os, secrets, signal, subprocess, sys, threading
-import urllib.parse, urllib.request
+import contextlib, http.server, json, os, secrets, signal, subprocess, sys
+import threading, urllib.parse, urllib.request
 
 LISTEN, HUB, *COMMAND = sys.argv[1:]
 jobs = {}  # a job's word: its process
@@ -19,8 +19,9 @@ def work(word, process):
     """Publish each line of the job's output, and its end."""
     for line in process.stdout:
         publish(word, "line", line.rstrip())
-    publish(word, "end", process.wait())
+    status = process.wait()
     del jobs[word]
+    publish(word, "end", status)
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -39,8 +40,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
             threading.Thread(target=work, args=(word, jobs[word])).start()
             return self.answer(200, ("Content-Type", "text/plain"), body=word)
         call = json.loads(body)  # /ended: from mod_sse
-        if call["by_client"] and call["session"] in jobs:
-            os.killpg(jobs[call["session"]].pid, signal.SIGTERM)
+        process = jobs.get(call["session"])
+        if process and call["by_client"]:
+            with contextlib.suppress(ProcessLookupError):  # it has just ended
+                os.killpg(process.pid, signal.SIGTERM)
         self.answer(204)
 
     def answer(self, status, *headers, body=""):
