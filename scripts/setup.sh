@@ -48,7 +48,6 @@ test  util-linux                setpriv   sanitizers without address layout
 test  iproute2                  ip        clients that vanish, in a network namespace
 test  procps                    ps        what a server's processes take
 test  php-fpm                   -         applications in PHP, as sites run them
-test  php-cgi                   php-cgi   the same as a CGI
 test  php-cli                   php       the guide's examples in PHP, by themselves
 test  python3                   -         applications in Python
 valgrind valgrind               valgrind  make check-valgrind
@@ -91,8 +90,8 @@ unknown() {
 
 log=${TMPDIR:-/tmp}/mod_sse-setup.$$
 
-# No package named here has a service, but chromium's dependencies bring D-Bus:
-# with these variables no init system starts what is installed.
+# php-fpm has a service, and chromium's dependencies bring D-Bus: with these
+# variables no init system starts what is installed.
 as_root() {
     set -- env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 SYSTEMD_OFFLINE=1 "$@"
     if [ "$(id -u)" = 0 ]; then
@@ -161,6 +160,13 @@ if ! install $packages; then
         die "cannot install: $(why_not)"
     fi
 fi
+# Nor is php-fpm to start with the machine: tests run one of their own.
+case " $(echo $packages) " in
+*' php-fpm '*)
+    for unit in /etc/init.d/php*-fpm; do
+        as_root update-rc.d "${unit##*/}" disable >>"$log" 2>&1
+    done ;;
+esac
 left=$(missing "$sets" | cut -f 1)
 [ -z "$left" ] || die "still missing after the installation:" $left
 say "done"
