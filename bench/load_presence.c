@@ -58,24 +58,33 @@ static double us_each(const cost_t *cost)
 
 /* -- Coming and going ------------------------------------------------------ */
 
+/* As many as are due, that long after the beginning.
+ * @param done how many have been
+ * @return whether that is all of a slice */
+static int change_due(crowd_t *crowd, uint64_t ns, uint64_t *done)
+{
+    uint64_t all = RATE * SLICE / SEC;
+
+    while (*done < all && *done < ns * RATE / SEC) {
+        crowd_change(crowd);
+        ++*done;
+    }
+    return *done == all;
+}
+
 static void change_for(crowd_t *crowd, cost_t *cost)
 {
-    uint64_t begin = now_ns(), now = begin;
-    uint64_t done = 0, all = RATE * SLICE / SEC;
+    uint64_t begin = now_ns(), done = 0;
 
-    while (done < all) {
-        while (done < all && done < (now - begin) * RATE / SEC) {
-            crowd_change(crowd);
-            ++done;
-        }
+    while (!change_due(crowd, now_ns() - begin, &done)) {
         net_turn(1);
-        now = now_ns();
     }
-    cost->ns += now - begin;
+    cost->ns += now_ns() - begin;
     cost->pairs += done;
 }
 
-/* @param watches its followers */
+/* @param watch a follower, or NULL
+ * @param more others while it lasts, or NULL */
 static void slice(crowd_t *crowd, watch_t *watch, watch_t *more, cost_t *cost)
 {
     uint64_t cpu;
@@ -106,17 +115,19 @@ static void slice(crowd_t *crowd, watch_t *watch, watch_t *more, cost_t *cost)
 
 /* -- Ordinary events ------------------------------------------------------- */
 
+/* While as many come and go as elsewhere, where nobody is told of them: caches
+ * are as cold. */
 static void post_for(pub_t *pub, subs_t *subs, cost_t *cost)
 {
-    uint64_t begin, next, cpu, posts = SLICE / POSTS_EVERY, i = 0;
+    uint64_t begin, next, cpu, posts = SLICE / POSTS_EVERY, i = 0, done = 0;
     uint64_t all = subs->events + posts * POST_EVENTS * (uint64_t)subs->n;
 
     net_wait(SETTLE);
     cpu = proc_cpu(&self.children);
     cost->reads -= reads / (uint64_t)subs->n;
     begin = next = now_ns();
-    while (i < posts) {
-        if (!pub->busy && now_ns() >= next) {
+    while (!change_due(&self.off, now_ns() - begin, &done) || i < posts) {
+        if (i < posts && !pub->busy && now_ns() >= next) {
             pub_post(pub);
             next += POSTS_EVERY;
             ++i;
