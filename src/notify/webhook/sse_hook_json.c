@@ -80,34 +80,10 @@ static apr_size_t plain(const char *p, const char *end)
     return (apr_size_t)(at - p);
 }
 
-/* The bytes of the character that begins at p; 0: none does. */
-static apr_size_t character(const char *p, const char *end)
+/* What is no UTF-8 is replaced. */
+static void put_repaired(sse_hook_text_t *text, const char *p, apr_size_t len)
 {
-    apr_size_t n;
-
-    for (n = 1; n <= 4 && n <= (apr_size_t)(end - p); ++n) {
-        if (sse_utf8_valid(p, n)) {
-            return n;
-        }
-    }
-    return 0;
-}
-
-/* What is not all UTF-8 goes character by character. */
-static void put_repaired(sse_hook_text_t *text, const char *p, const char *end)
-{
-    apr_size_t n;
-
-    while (p < end) {
-        n = character(p, end);
-        if (n) {
-            put(text, p, n);
-        }
-        else {
-            put_text(text, "\xef\xbf\xbd");
-        }
-        p += n ? n : 1;
-    }
+    text->len += sse_utf8_replace(p, len, room_for(text, 3 * len));
 }
 
 static void put_string(sse_hook_text_t *text, sse_slice_t value)
@@ -128,7 +104,7 @@ static void put_string(sse_hook_text_t *text, sse_slice_t value)
             put(text, p, n);
         }
         else {
-            put_repaired(text, p, p + n);
+            put_repaired(text, p, n);
         }
         p += n;
         if (p < end) {
