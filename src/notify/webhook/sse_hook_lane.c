@@ -144,6 +144,19 @@ static void log_memory(sse_lane_t *lane)
     }
 }
 
+void sse_lane_log_unread(const sse_lane_env_t *env, apr_status_t rv)
+{
+    static sse_complaint_t complaint;
+
+    if (sse_complain_is_due(&complaint)) {
+        ap_log_error(
+            APLOG_MARK, APLOG_ERR, rv, env->server,
+            "cannot read webhooks that wait in the store's directory, and "
+            "passes them over; see the disk, and that nobody changes the files "
+            "hooks.* there" NOT_AGAIN);
+    }
+}
+
 /* -- Calls ----------------------------------------------------------------- */
 
 /* Of the outbox. */
@@ -206,7 +219,10 @@ static int read_one(sse_lane_t *lane, sse_spool_at_t end, sse_room_t *room,
         lane->is_behind = 0;
         return 0;
     }
-    if (rv == APR_SUCCESS && !add(lane, at, &call, now)) {
+    if (rv != APR_SUCCESS) {
+        sse_lane_log_unread(lane->env, rv);
+    }
+    else if (!add(lane, at, &call, now)) {
         return 0;
     }
     lane->at = at;

@@ -52,6 +52,9 @@ void sse_lane_offer(sse_lane_t *lane, sse_spool_at_t before, sse_spool_at_t at,
 void sse_lane_run(sse_lane_t *lane, sse_spool_at_t end, sse_room_t *room,
                   apr_time_t now);
 
+/** Log that calls in the spool cannot be read, once a minute. */
+void sse_lane_log_unread(const sse_lane_env_t *env, apr_status_t rv);
+
 /** A transfer is done; its lane is to be run after that. */
 void sse_lane_on_done(CURL *easy, CURLcode code, apr_time_t now);
 

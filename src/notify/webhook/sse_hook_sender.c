@@ -7,17 +7,13 @@
 #include <apr_hash.h>
 #include <apr_strings.h>
 #include <curl/curl.h>
-#include <http_log.h>
 #include <pthread.h>
 #include <signal.h>
 #include <time.h>
 
-#include "loop/sse_complain.h"
 #include "notify/webhook/sse_hook_lane.h"
 #include "shared/sse_counters.h"
 #include "sse_atomic.h"
-
-APLOG_USE_MODULE(sse);
 
 /* Calls that are read before what is under way goes on. */
 #define READ_MAX 500
@@ -27,14 +23,13 @@ APLOG_USE_MODULE(sse);
 #define KEPT_MAX 1024L
 
 static struct {
-    sse_lane_env_t env;  /* const after start; multi NULL: no sender */
-    apr_pool_t *pool;    /* sender */
-    apr_hash_t *lanes;   /* sender: by the target's line */
-    sse_spool_at_t at;   /* sender: read up to here */
-    sse_room_t room;     /* sender: the call that was read */
-    sse_complaint_t bad; /* sender: files that cannot be read */
-    int is_woken;        /* atomic: it knows that there may be calls */
-    int is_stopping;     /* atomic */
+    sse_lane_env_t env; /* const after start; multi NULL: no sender */
+    apr_pool_t *pool;   /* sender */
+    apr_hash_t *lanes;  /* sender: by the target's line */
+    sse_spool_at_t at;  /* sender: read up to here */
+    sse_room_t room;    /* sender: the call that was read */
+    int is_woken;       /* atomic: it knows that there may be calls */
+    int is_stopping;    /* atomic */
     pthread_mutex_t lock;
     pthread_cond_t over;
     int is_over; /* under lock: the thread has ended */
@@ -64,17 +59,6 @@ static sse_lane_t *lane_of(sse_slice_t line)
     return lane;
 }
 
-static void complain(apr_status_t rv)
-{
-    if (sse_complain_is_due(&self.bad)) {
-        ap_log_error(APLOG_MARK, APLOG_ERR, rv, self.env.server,
-                     "cannot read webhooks that wait in the store's directory, "
-                     "and passes them over; see the disk, and that nobody "
-                     "changes the files hooks.* there.  Not logged again for a "
-                     "minute");
-    }
-}
-
 /* @return whether there may be more */
 static int read_spool(apr_time_t now)
 {
@@ -95,7 +79,7 @@ static int read_spool(apr_time_t now)
             sse_lane_offer(lane, before, self.at, &call, now);
         }
         else {
-            complain(rv == APR_SUCCESS ? APR_ENOMEM : rv);
+            sse_lane_log_unread(&self.env, rv == APR_SUCCESS ? APR_ENOMEM : rv);
         }
     }
     return 1;
