@@ -87,6 +87,21 @@ const char *sse_directives_refuse(const cmd_parms *cmd, const char *value,
                         cmd->cmd->name, value, allowed);
 }
 
+const char *sse_directives_expr(const cmd_parms *cmd, const char *text,
+                                const ap_expr_info_t **expr)
+{
+    const char *wrong;
+
+    *expr =
+        ap_expr_parse_cmd(cmd, text, AP_EXPR_FLAG_STRING_RESULT, &wrong, NULL);
+    return *expr ? NULL
+                 : apr_psprintf(cmd->pool,
+                                "%s: '%s' is no expression: %s; allowed is "
+                                "text with %%{VARIABLE} or "
+                                "%%{function:argument} in it",
+                                cmd->cmd->name, text, wrong);
+}
+
 const char *sse_directives_words(const cmd_parms *cmd, const char *args,
                                  int max, apr_array_header_t **words)
 {

@@ -44,6 +44,11 @@ sse_server_conf_t *sse_directives_server(const cmd_parms *cmd);
 const char *sse_directives_refuse(const cmd_parms *cmd, const char *value,
                                   const char *allowed);
 
+/** Read an expression string.
+ *  @return NULL, or what the directive returns */
+const char *sse_directives_expr(const cmd_parms *cmd, const char *text,
+                                const ap_expr_info_t **expr);
+
 /** sse_directives_check(), and all words of a line: at least one and at most
  *  max (2, 3 or INT_MAX).  httpd's own functions silently stop at an empty one.
  *  @return NULL, or what the directive returns */

@@ -59,13 +59,9 @@ static const char *add_channel(cmd_parms *cmd, sse_dir_conf_t *conf,
     if (!sse_values_may_be_channel(text, SSE_CHANNEL_MAX)) {
         return sse_directives_refuse(cmd, text, CHANNEL_ALLOWED);
     }
-    expr =
-        ap_expr_parse_cmd(cmd, text, AP_EXPR_FLAG_STRING_RESULT, &wrong, NULL);
-    if (!expr) {
-        return apr_psprintf(cmd->pool,
-                            "%s: '%s' is no expression: %s; allowed is text "
-                            "with %%{VARIABLE} or %%{function:argument} in it",
-                            cmd->cmd->name, text, wrong);
+    wrong = sse_directives_expr(cmd, text, &expr);
+    if (wrong) {
+        return wrong;
     }
     APR_ARRAY_PUSH(conf->channels, const ap_expr_info_t *) = expr;
     return NULL;
@@ -119,7 +115,6 @@ static const char *read_ask(cmd_parms *cmd, const char *text,
                             const sse_ask_conf_t **ask)
 {
     sse_ask_conf_t *conf = apr_pcalloc(cmd->pool, sizeof(*conf));
-    const char *wrong;
 
     *ask = conf;
     conf->text = text;
@@ -130,14 +125,7 @@ static const char *read_ask(cmd_parms *cmd, const char *text,
     if (!may_be_path(text)) {
         return sse_directives_refuse(cmd, text, ASK_ALLOWED);
     }
-    conf->expr =
-        ap_expr_parse_cmd(cmd, text, AP_EXPR_FLAG_STRING_RESULT, &wrong, NULL);
-    return conf->expr ? NULL
-                      : apr_psprintf(cmd->pool,
-                                     "%s: '%s' is no expression: %s; allowed "
-                                     "is text with %%{VARIABLE} or "
-                                     "%%{function:argument} in it",
-                                     cmd->cmd->name, text, wrong);
+    return sse_directives_expr(cmd, text, &conf->expr);
 }
 
 /* "none" alone ends both. */

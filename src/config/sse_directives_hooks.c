@@ -189,7 +189,6 @@ static int is_field_name(const char *name)
 static const char *read_field(const cmd_parms *cmd, sse_dir_conf_t *conf,
                               const char *name, const char *text)
 {
-    const char *wrong;
     sse_hook_field_t *field;
     int i;
 
@@ -206,14 +205,7 @@ static const char *read_field(const cmd_parms *cmd, sse_dir_conf_t *conf,
     }
     field = apr_array_push(conf->hook_fields);
     field->name = name;
-    field->expr =
-        ap_expr_parse_cmd(cmd, text, AP_EXPR_FLAG_STRING_RESULT, &wrong, NULL);
-    return field->expr ? NULL
-                       : apr_psprintf(cmd->pool,
-                                      "%s: '%s' is no expression: %s; allowed "
-                                      "is text with %%{VARIABLE} or "
-                                      "%%{function:argument} in it",
-                                      cmd->cmd->name, text, wrong);
+    return sse_directives_expr(cmd, text, &field->expr);
 }
 
 static const char *set_field(cmd_parms *cmd, void *dir_conf, const char *name,
