@@ -45,11 +45,14 @@ const sse_dir_conf_t *sse_conf_dir(const request_rec *r)
 }
 
 #define SSE_MEMBER(type, name, unset, fallback)                                \
+    type sse_dir_conf_##name(const sse_dir_conf_t *conf)                       \
+    {                                                                          \
+        return conf->name != unset ? conf->name : fallback;                    \
+    }                                                                          \
+                                                                               \
     type sse_conf_##name(const request_rec *r)                                 \
     {                                                                          \
-        const sse_dir_conf_t *conf = sse_conf_dir(r);                          \
-                                                                               \
-        return conf->name != unset ? conf->name : fallback;                    \
+        return sse_dir_conf_##name(sse_conf_dir(r));                           \
     }
 SSE_DIR_MEMBERS(SSE_MEMBER)
 #undef SSE_MEMBER
@@ -220,9 +223,7 @@ const sse_dir_conf_t *sse_conf_server_dir(const server_rec *s)
 
 const sse_history_t *sse_conf_server_history(const server_rec *s)
 {
-    const sse_dir_conf_t *conf = sse_conf_server_dir(s);
-
-    return conf->history ? conf->history : &sse_default_history;
+    return sse_dir_conf_history(sse_conf_server_dir(s));
 }
 
 /* httpd 2.4 has no directory of its own for what is kept; later ones do. */

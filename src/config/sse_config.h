@@ -116,10 +116,12 @@ typedef struct {
 #undef SSE_MEMBER
 } sse_dir_conf_t;
 
-/** The settings of a request's location, such as sse_conf_heartbeat(r): the
- *  default if the member is not set. */
+/** The settings of a request's location, such as sse_conf_heartbeat(r), or of
+ *  a location, such as sse_dir_conf_heartbeat(conf): the default if the member
+ *  is not set. */
 #define SSE_MEMBER(type, name, unset, fallback)                                \
-    type sse_conf_##name(const request_rec *r);
+    type sse_conf_##name(const request_rec *r);                                \
+    type sse_dir_conf_##name(const sse_dir_conf_t *conf);
 SSE_DIR_MEMBERS(SSE_MEMBER)
 #undef SSE_MEMBER
 

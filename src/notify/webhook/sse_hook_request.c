@@ -42,9 +42,8 @@ static sse_slice_t line_of(const sse_dir_conf_t *conf,
     target.url = hook->url;
     target.secret = file_of(conf->hook_secret);
     target.ca = file_of(conf->hook_ca);
-    target.count = conf->hook_batch != SSE_UNSET ? conf->hook_batch : 1;
-    target.wait =
-        conf->hook_batch_time != SSE_UNSET ? conf->hook_batch_time : 0;
+    target.count = sse_dir_conf_hook_batch(conf);
+    target.wait = sse_dir_conf_hook_batch_time(conf);
     target.connections = sse_conf_hook_connections(ap_server_conf);
     return sse_slice(sse_hook_target_text(&target, pool));
 }
