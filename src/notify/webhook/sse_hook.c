@@ -36,6 +36,20 @@ static sse_slice_t id_of(apr_pool_t *pool, sse_slice_t what,
                                   sse_hook_json_name(type)));
 }
 
+/* To all targets that are told of that event. */
+static void add_all(const sse_hook_request_t *request, sse_call_t *call,
+                    apr_uint32_t event)
+{
+    int i;
+
+    for (i = 0; i < request->n_to; ++i) {
+        if (request->to[i].events & event) {
+            call->target = request->to[i].line;
+            sse_hook_calls_add(call);
+        }
+    }
+}
+
 static void tell_open(const sse_hook_request_t *request, apr_pool_t *pool)
 {
     sse_hook_text_t text = {{NULL, 0}, 0};
@@ -98,19 +112,13 @@ static void tell_close(const sse_hook_request_t *request,
     sse_hook_text_t text = {{NULL, 0}, 0};
     sse_call_t call = {.type = SSE_CALL_CLOSE, .time = close->closed};
     apr_pool_t *pool;
-    int i;
 
     apr_pool_create(&pool, NULL);
     apr_pool_tag(pool, "sse_hook");
     call.stream = request->about.stream;
     call.id = id_of(pool, call.stream, call.type);
     sse_hook_json_close(&text, &call, &request->about, close);
-    for (i = 0; i < request->n_to; ++i) {
-        if (request->to[i].events & SSE_HOOK_CLOSE) {
-            call.target = request->to[i].line;
-            sse_hook_calls_add(&call);
-        }
-    }
+    add_all(request, &call, SSE_HOOK_CLOSE);
     sse_hook_json_free(&text);
     apr_pool_destroy(pool);
 }
@@ -150,16 +158,12 @@ static void tell_published(const sse_hook_request_t *by,
     sse_hook_text_t text = {{NULL, 0}, 0};
     sse_call_t call = {.type = SSE_CALL_PUBLISH, .time = apr_time_now()};
     sse_hook_request_t request = *by;
-    int i;
 
     call.id = sse_slice(
         apr_psprintf(pool, "%" APR_UINT64_T_FMT ".publish", item->id));
     sse_hook_request_set_channels(&request, &item->channel, 1, pool);
     sse_hook_json_publish(&text, &call, &request.about, item);
-    for (i = 0; i < request.n_to; ++i) {
-        call.target = request.to[i].line;
-        sse_hook_calls_add(&call);
-    }
+    add_all(&request, &call, SSE_HOOK_PUBLISH);
     sse_hook_json_free(&text);
 }
 
@@ -233,7 +237,6 @@ static void tell_channel(const sse_subscriber_t *subscriber,
     sse_call_t call = {.type = type, .time = subscriber->time};
     sse_hook_request_t request;
     apr_pool_t *pool;
-    int i;
 
     apr_pool_create(&pool, NULL);
     apr_pool_tag(pool, "sse_hook");
@@ -241,12 +244,7 @@ static void tell_channel(const sse_subscriber_t *subscriber,
         call.id = sse_slice(channel_id(subscriber, type, pool));
         sse_hook_request_set_channels(&request, &subscriber->channel, 1, pool);
         sse_hook_json_plain(&text, &call, &request.about);
-        for (i = 0; i < request.n_to; ++i) {
-            if (request.to[i].events & event) {
-                call.target = request.to[i].line;
-                sse_hook_calls_add(&call);
-            }
-        }
+        add_all(&request, &call, event);
         sse_hook_json_free(&text);
     }
     apr_pool_destroy(pool);

@@ -4,9 +4,7 @@
 
 #include "notify/webhook/sse_hook_calls.h"
 
-#include <apr_file_info.h>
 #include <http_log.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "config/sse_config.h"
@@ -23,9 +21,6 @@ APLOG_USE_MODULE(sse);
 
 /* How long the child's end waits for the sender's thread. */
 #define STOP_WAIT apr_time_from_msec(500)
-
-/* What queues are called, see sse_hook_spool.h. */
-#define PREFIX "hooks."
 
 /* What has no room, by what is lost. */
 typedef enum { LOST_STREAM, LOST_END, LOST_EVENT, LOST_CHANNEL, LOST } lost_e;
@@ -169,23 +164,6 @@ static apr_status_t claim(void *baton, apr_pool_t *pool)
 
 /* -- The child ------------------------------------------------------------- */
 
-/* A child of the generation before has its queue while this one begins. */
-static int are_left(const char *dir, apr_pool_t *pool)
-{
-    apr_finfo_t entry;
-    apr_dir_t *in;
-    int found = 0;
-
-    if (apr_dir_open(&in, dir, pool) != APR_SUCCESS) {
-        return 0;
-    }
-    while (!found && apr_dir_read(&entry, 0, in) == APR_SUCCESS) {
-        found = !strncmp(entry.name, PREFIX, strlen(PREFIX));
-    }
-    apr_dir_close(in);
-    return found;
-}
-
 static apr_status_t open_spool(const char *dir, apr_pool_t *pool)
 {
     apr_uint64_t calls, bytes;
@@ -223,7 +201,8 @@ void sse_hook_calls_init(server_rec *s, const char *dir, int is_wanted,
 
     self.server = s;
     self.on_orphan = on_orphan;
-    if ((!is_wanted && !are_left(dir, pool)) ||
+    /* A child of the generation before has its queue while this one begins. */
+    if ((!is_wanted && !sse_spool_is_left(dir)) ||
         open_spool(dir, pool) != APR_SUCCESS) {
         return;
     }

@@ -460,6 +460,26 @@ static int by_name(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
+static int is_name(const char *name)
+{
+    return !strncmp(name, SSE_HOOK_PREFIX, strlen(SSE_HOOK_PREFIX));
+}
+
+int sse_spool_is_left(const char *path)
+{
+    DIR *dir = opendir(path);
+    struct dirent *entry;
+    int is_left = 0;
+
+    while (dir && !is_left && (entry = readdir(dir)) != NULL) {
+        is_left = is_name(entry->d_name);
+    }
+    if (dir) {
+        closedir(dir);
+    }
+    return is_left;
+}
+
 static apr_status_t list_queues(const claim_t *claim, apr_array_header_t *names)
 {
     DIR *dir = opendir(claim->spool->dir);
@@ -469,7 +489,7 @@ static apr_status_t list_queues(const claim_t *claim, apr_array_header_t *names)
         return errno;
     }
     while ((entry = readdir(dir)) != NULL) {
-        if (!strncmp(entry->d_name, SSE_HOOK_PREFIX, strlen(SSE_HOOK_PREFIX))) {
+        if (is_name(entry->d_name)) {
             APR_ARRAY_PUSH(names, const char *) =
                 apr_pstrdup(claim->pool, entry->d_name);
         }

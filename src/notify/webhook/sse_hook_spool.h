@@ -120,6 +120,9 @@ void sse_spool_done(sse_spool_t *spool, sse_spool_at_t at);
 void sse_spool_waiting(sse_spool_t *spool, apr_uint64_t *calls,
                        apr_uint64_t *bytes);
 
+/** Whether there is any queue in that directory.  child_init. */
+int sse_spool_is_left(const char *dir);
+
 /** @return whether this owner still lives, or is none */
 typedef int sse_spool_alive_fn(void *baton, const char *owner);
 
