@@ -300,6 +300,9 @@ void sse_lmdb_write_abort(sse_lmdb_write_t *w);
 apr_uint64_t sse_lmdb_soft(apr_uint64_t pages);
 /** Pages that the databases take up. */
 int sse_lmdb_pages_used(sse_lmdb_t *store, MDB_txn *txn, apr_uint64_t *pages);
+/** Those that the database of this number and those after it take up. */
+int sse_lmdb_pages_from(sse_lmdb_t *store, MDB_txn *txn, int first,
+                        apr_uint64_t *pages);
 
 /* sse_lmdb_lock.c: whether LMDB's writer lock looks free */
 /** Create the lock file before LMDB opens it (closing it later would release

@@ -453,19 +453,25 @@ int sse_lmdb_write_end(sse_lmdb_write_t *w, int rc)
     return rc;
 }
 
-int sse_lmdb_pages_used(sse_lmdb_t *store, MDB_txn *txn, apr_uint64_t *pages)
+int sse_lmdb_pages_from(sse_lmdb_t *store, MDB_txn *txn, int first,
+                        apr_uint64_t *pages)
 {
     MDB_stat st;
     int i, rc;
 
     *pages = 0;
-    for (i = 0; i < SSE_DB_COUNT && store->db[i]; ++i) {
+    for (i = first; i < SSE_DB_COUNT && store->db[i]; ++i) {
         if ((rc = mdb_stat(txn, store->db[i], &st))) {
             return rc;
         }
         *pages += st.ms_branch_pages + st.ms_leaf_pages + st.ms_overflow_pages;
     }
     return 0;
+}
+
+int sse_lmdb_pages_used(sse_lmdb_t *store, MDB_txn *txn, apr_uint64_t *pages)
+{
+    return sse_lmdb_pages_from(store, txn, 0, pages);
 }
 
 static apr_status_t sse_lmdb_close(void *data)

@@ -201,29 +201,23 @@ static int add_event(sse_lmdb_write_t *w, const sse_append_t *event)
 
 /* -- Joining --------------------------------------------------------------- */
 
-static int is_full(sse_lmdb_write_t *w)
+/* @return MDB_TXN_FULL: to evict events would not help */
+static int check_room(sse_lmdb_write_t *w)
 {
-    apr_uint64_t pages = 0;
-    MDB_stat st;
-    int db;
+    apr_uint64_t pages;
+    int rc = sse_lmdb_pages_from(w->store, w->txn, SSE_DB_PRESENCE, &pages);
 
-    for (db = SSE_DB_PRESENCE; db < SSE_DB_COUNT; ++db) {
-        if (!mdb_stat(w->txn, w->store->db[db], &st)) {
-            pages +=
-                st.ms_branch_pages + st.ms_leaf_pages + st.ms_overflow_pages;
-        }
-    }
-    return pages > w->store->soft / MEMBERS_PART;
+    return rc ? rc : pages > w->store->soft / MEMBERS_PART ? MDB_TXN_FULL : 0;
 }
 
 static int add(doing_t *doing, sse_lmdb_member_t *member)
 {
     sse_lmdb_write_t *w = doing->w;
     sse_presence_t *change = doing->change;
-    int rc = 0;
+    int rc = check_room(w);
 
-    if (is_full(w)) {
-        return MDB_TXN_FULL; /* to evict events would not help */
+    if (rc) {
+        return rc;
     }
     if (!doing->on.number) {
         doing->on.number = w->state.next_number++;
