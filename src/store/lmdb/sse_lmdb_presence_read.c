@@ -175,49 +175,63 @@ apr_status_t sse_lmdb_owners(sse_store_t *base, sse_store_owner_fn *fn,
     return end(&reading, rc);
 }
 
-apr_status_t sse_lmdb_members_of(sse_store_t *base, sse_slice_t owner, int max,
-                                 sse_store_member_fn *fn, void *baton)
+/* Whether a mark is none of those that are read. */
+typedef int is_over_fn(const reading_t *reading, const sse_lmdb_mark_t *mark,
+                       const void *baton);
+
+/* Give the members that have marks, from that one on. */
+static apr_status_t give_from(reading_t *reading, sse_store_t *base,
+                              sse_lmdb_mark_t mark, is_over_fn *is_over,
+                              const void *baton)
 {
     unsigned char buf[SSE_LMDB_MARK_KEY];
-    reading_t reading = {.fn = fn, .baton = baton, .max = max};
-    sse_lmdb_mark_t mark = {.kind = SSE_MARK_OWNER, .owner = owner};
     apr_size_t len = sse_lmdb_mark_set(buf, &mark);
     MDB_cursor_op op = MDB_SET_RANGE;
-    int more = max > 0, rc = begin(&reading, base, SSE_DB_MARKS);
+    int more = reading->max > 0, rc = begin(reading, base, SSE_DB_MARKS);
 
     if (rc && rc != MDB_NOTFOUND) {
         return sse_lmdb_status(rc);
     }
     for (; !rc && more; op = MDB_NEXT) {
-        rc = next_mark(&reading, op, buf, len, &mark);
-        if (rc || mark.owner.len != owner.len ||
-            memcmp(mark.owner.ptr, owner.ptr, owner.len)) {
+        rc = next_mark(reading, op, buf, len, &mark);
+        if (rc || is_over(reading, &mark, baton)) {
             break;
         }
-        rc = give_marked(&reading, &mark, &more);
+        rc = give_marked(reading, &mark, &more);
     }
-    return end(&reading, rc);
+    return end(reading, rc);
+}
+
+static int is_other_owner(const reading_t *reading, const sse_lmdb_mark_t *mark,
+                          const void *baton)
+{
+    const sse_slice_t *owner = baton;
+
+    return mark->owner.len != owner->len ||
+           memcmp(mark->owner.ptr, owner->ptr, owner->len);
+}
+
+apr_status_t sse_lmdb_members_of(sse_store_t *base, sse_slice_t owner, int max,
+                                 sse_store_member_fn *fn, void *baton)
+{
+    reading_t reading = {.fn = fn, .baton = baton, .max = max};
+    sse_lmdb_mark_t mark = {.kind = SSE_MARK_OWNER, .owner = owner};
+
+    return give_from(&reading, base, mark, is_other_owner, &owner);
+}
+
+static int is_later(const reading_t *reading, const sse_lmdb_mark_t *mark,
+                    const void *baton)
+{
+    return clock_of(reading, (apr_time_t)mark->value) >
+           *(const apr_time_t *)baton;
 }
 
 apr_status_t sse_lmdb_members_due(sse_store_t *base, apr_time_t now, int max,
                                   sse_store_member_fn *fn, void *baton)
 {
-    unsigned char buf[SSE_LMDB_MARK_KEY];
     reading_t reading = {.fn = fn, .baton = baton, .max = max};
     sse_lmdb_mark_t mark = {.kind = SSE_MARK_DUE};
-    apr_size_t len = sse_lmdb_mark_set(buf, &mark);
-    MDB_cursor_op op = MDB_SET_RANGE;
-    int more = max > 0, rc = begin(&reading, base, SSE_DB_MARKS);
 
-    if (rc && rc != MDB_NOTFOUND) {
-        return sse_lmdb_status(rc);
-    }
-    for (; !rc && more; op = MDB_NEXT) {
-        rc = next_mark(&reading, op, buf, len, &mark);
-        if (rc || clock_of(&reading, (apr_time_t)mark.value) > now) {
-            break;
-        }
-        rc = give_marked(&reading, &mark, &more);
-    }
-    return end(&reading, rc);
+    return give_from(&reading, base, mark, is_later, &now);
 }
