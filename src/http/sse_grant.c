@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include <apr_escape.h>
 #include <apr_lib.h>
 #include <apr_strings.h>
 
@@ -37,34 +38,11 @@ static int is_clean(const char *text, apr_size_t len, apr_size_t max)
     return len <= max && sse_utf8_valid(text, len);
 }
 
-static int hex_value(char c)
-{
-    return apr_isdigit(c) ? c - '0' : apr_tolower(c) - 'a' + 10;
-}
-
 /* @return NULL: a '%' without two hex digits behind it, or %00 */
-static char *decode(const char *text, apr_size_t len, apr_pool_t *pool)
+static const char *decode(const char *text, apr_size_t len, apr_pool_t *pool)
 {
-    char *decoded = apr_palloc(pool, len + 1), *out = decoded;
-    const char *end = text + len;
-
-    for (; text < end; ++text, ++out) {
-        *out = *text;
-        if (*text != '%') {
-            continue;
-        }
-        if (end - text < 3 || !apr_isxdigit(text[1]) ||
-            !apr_isxdigit(text[2])) {
-            return NULL;
-        }
-        *out = (char)(hex_value(text[1]) << 4 | hex_value(text[2]));
-        text += 2;
-        if (!*out) {
-            return NULL;
-        }
-    }
-    *out = '\0';
-    return decoded;
+    return apr_punescape_url(pool, apr_pstrmemdup(pool, text, len), NULL, NULL,
+                             0);
 }
 
 static int is_plain(unsigned char c)
