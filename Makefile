@@ -14,7 +14,7 @@
 #                 T=t/unit/test_queue.c or T=t/config/errors.pl (MPM=, SAN=)
 # make check-unit check-conf check-fuzz check-valgrind test-browser lint
 # make bench      what it costs and how fast it is, in build/bench/results.txt
-#                 (SCENARIOS="idle close latency fanout publish long resume slow burst hooks authorize")
+#                 (SCENARIOS="idle close latency fanout publish long resume slow burst hooks authorize presence")
 # make bench-close  how soon a client's close is told
 # make bench-store  what the store costs by itself
 # make soak       restarts and crashes under load: nothing is lost

@@ -294,6 +294,9 @@ static void finish(batch_t *batch)
         leaves = change->what == SSE_PRESENCE_LEAVE;
         if (change->outcome == SSE_PRESENCE_RETURNED) {
             entry->name = strdup(change->name);
+            if (!entry->name) {
+                abort();
+            }
         }
         sse_presence_tell(change, entry->who->settings.route, name_of(entry),
                           leaves ? entry->left : entry->since);

@@ -99,7 +99,7 @@ apr_status_t sse_start_plan(sse_stream_plan_t *plan, const sse_slice_t *keys,
                             int n, const char *last_id, int replay)
 {
     sse_hub_t *hub = sse_hub();
-    sse_start_t start = {keys, n, 0, 0, NULL, NULL, NULL, 0, 0};
+    sse_start_t start = {.keys = keys, .n = n};
     apr_status_t rv = sse_start_find(hub, last_id, replay, &start);
 
     if (rv == APR_SUCCESS) {

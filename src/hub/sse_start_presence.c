@@ -166,7 +166,7 @@ apr_status_t sse_start_presence(sse_stream_plan_t *plan,
                                 const sse_slice_t *channels, int n,
                                 const char *last_id)
 {
-    sse_start_t from = {NULL, n, 0, 0, NULL, NULL, NULL, 1, 0};
+    sse_start_t from = {.n = n, .is_whole = 1};
     sse_slice_t *keys;
     apr_pool_t *pool;
     apr_status_t rv;
