@@ -113,12 +113,9 @@ static void print_name(const char *name, apr_size_t len)
 /* A key is a namespace, a NUL and a name. */
 static void key_split(sse_slice_t key, sse_slice_t *ns, sse_slice_t *name)
 {
-    const char *zero = memchr(key.ptr, '\0', key.len);
-
+    *name = sse_store_name(key);
     ns->ptr = key.ptr;
-    ns->len = zero ? (apr_size_t)(zero - key.ptr) : 0;
-    name->ptr = zero ? zero + 1 : key.ptr;
-    name->len = key.len - (apr_size_t)(name->ptr - key.ptr);
+    ns->len = name->len < key.len ? key.len - name->len - 1 : 0;
 }
 
 static int is_same(sse_slice_t slice, const char *text)

@@ -71,9 +71,6 @@ int sse_presence_is_busy(void);
  *  published.  Any thread.  @return in pool */
 sse_slice_t sse_presence_key(sse_slice_t channel, apr_pool_t *pool);
 
-/** The name in a channel's key.  Its bytes are the key's. */
-sse_slice_t sse_presence_name(sse_slice_t channel);
-
 /**
  * Who is on the channel, as JSON:
  * {"channel","streams","users","members":[{"stream","user","since"},...]}.

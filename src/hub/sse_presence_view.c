@@ -15,21 +15,9 @@
 /* No channel's name begins with it. */
 #define MARK 0x01
 
-sse_slice_t sse_presence_name(sse_slice_t channel)
-{
-    const char *nul = memchr(channel.ptr, '\0', channel.len);
-    sse_slice_t name = channel;
-
-    if (nul) {
-        name.ptr = nul + 1;
-        name.len = (apr_size_t)(channel.ptr + channel.len - name.ptr);
-    }
-    return name;
-}
-
 sse_slice_t sse_presence_key(sse_slice_t channel, apr_pool_t *pool)
 {
-    sse_slice_t name = sse_presence_name(channel);
+    sse_slice_t name = sse_store_name(channel);
     apr_size_t before = channel.len - name.len;
     char *bytes = apr_palloc(pool, channel.len + 1);
 
@@ -110,8 +98,8 @@ apr_status_t sse_presence_document(sse_slice_t channel, int tells_away,
         rv = end_list(&list, streams);
     }
     if (rv == APR_SUCCESS) {
-        head = sse_presence_json_head(sse_presence_name(channel), streams,
-                                      users, list.pool);
+        head = sse_presence_json_head(sse_store_name(channel), streams, users,
+                                      list.pool);
         json->ptr = room->ptr + HEAD_ROOM - head.len;
         json->len = head.len + list.len - HEAD_ROOM;
         memcpy(room->ptr + HEAD_ROOM - head.len, head.ptr, head.len);

@@ -212,8 +212,8 @@ const sse_append_t *sse_presence_event(const sse_presence_settings_t *settings,
     event->channel = sse_presence_key(channel, pool);
     event->fields = (sse_fields_t)SSE_FIELDS_NONE;
     event->fields.event = sse_slice(reason ? "leave" : "join");
-    event->fields.data = sse_presence_json_change(
-        sse_presence_name(channel), name, user, time, reason, pool);
+    event->fields.data = sse_presence_json_change(sse_store_name(channel), name,
+                                                  user, time, reason, pool);
     event->history =
         apr_pmemdup(pool, &settings->history, sizeof(settings->history));
     return event;

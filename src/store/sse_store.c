@@ -126,6 +126,18 @@ void sse_store_announce(const sse_store_t *store)
     }
 }
 
+sse_slice_t sse_store_name(sse_slice_t channel)
+{
+    const char *nul = memchr(channel.ptr, '\0', channel.len);
+    sse_slice_t name = channel;
+
+    if (nul) {
+        name.ptr = nul + 1;
+        name.len = (apr_size_t)(channel.ptr + channel.len - name.ptr);
+    }
+    return name;
+}
+
 int sse_store_are_keys(const sse_slice_t *channels, int n)
 {
     int i;

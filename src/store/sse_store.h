@@ -104,6 +104,9 @@ typedef int sse_store_stay_fn(int by);
  *  no lock held. */
 typedef void sse_store_announce_fn(void);
 
+/** What a channel's key has behind its owner's NUL.  Its bytes are the key's. */
+sse_slice_t sse_store_name(sse_slice_t channel);
+
 /** One event to append. */
 typedef struct {
     sse_slice_t channel;

@@ -218,8 +218,7 @@ static void test_every_byte(void)
 static void test_channel(void)
 {
     static const char key[] = "host\0/a\0b";
-    sse_slice_t name =
-        sse_hook_json_channel((sse_slice_t){key, sizeof(key) - 1});
+    sse_slice_t name = sse_store_name((sse_slice_t){key, sizeof(key) - 1});
 
     is_mem(name.ptr, name.len, "/a\0b", 4, "a channel's name");
 }

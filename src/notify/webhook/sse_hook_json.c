@@ -300,11 +300,3 @@ void sse_hook_json_free(sse_hook_text_t *text)
     sse_room_free(&text->room);
     text->len = 0;
 }
-
-sse_slice_t sse_hook_json_channel(sse_slice_t key)
-{
-    const char *nul = memchr(key.ptr, '\0', key.len);
-    sse_slice_t name = {nul + 1, (apr_size_t)(key.ptr + key.len - nul - 1)};
-
-    return name;
-}

@@ -66,7 +66,4 @@ void sse_hook_json_crash(sse_hook_text_t *text, sse_call_t *call,
 /** Free it; it is an empty one again. */
 void sse_hook_json_free(sse_hook_text_t *text);
 
-/** The name of a channel, by its key. */
-sse_slice_t sse_hook_json_channel(sse_slice_t key);
-
 #endif /* SSE_HOOK_JSON_H */

@@ -147,7 +147,7 @@ void sse_hook_request_set_channels(sse_hook_request_t *request,
     int i;
 
     for (i = 0; i < n; ++i) {
-        names[i] = sse_hook_json_channel(keys[i]);
+        names[i] = sse_store_name(keys[i]);
         names[i].ptr = apr_pmemdup(pool, names[i].ptr, names[i].len);
     }
     request->about.channels = names;
