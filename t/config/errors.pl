@@ -3,134 +3,20 @@
 # mod_sse: Server-Sent Events for Apache httpd.
 #
 # What of a configuration is accepted and what is refused, where, and with
-# which words.  Each case is one run of "httpd -t".
-#   HTTPD       the server's program
-#   LIBEXECDIR  where its modules are
-#   SSE_MODULE  mod_sse.so
+# which words.  See t/lib/SSETestConf.pm; webhooks have hooks.pl.
 
 use strict;
 use warnings FATAL => 'all';
 
 use File::Basename qw(dirname);
 use File::Spec ();
-use File::Temp qw(tempdir);
-use IO::Socket::INET ();
 use Test::More;
 
-for my $name (qw(HTTPD LIBEXECDIR SSE_MODULE)) {
-    BAIL_OUT("$name is not set") unless $ENV{$name};
-    BAIL_OUT("$name: there is no $ENV{$name}") unless -e $ENV{$name};
-}
+use lib dirname(__FILE__) . '/../lib';
+use SSETestConf;
 
 my $top = File::Spec->rel2abs(dirname(__FILE__) . '/../..');
-my $dir = tempdir('sse-conf-XXXXXX', TMPDIR => 1, CLEANUP => 1);
-
-sub write_file {
-    my($file, $text) = @_;
-
-    open my $out, '>', $file or die "$file: $!";
-    print $out $text;
-    close $out or die "$file: $!";
-}
-
-sub read_file {
-    my($file) = @_;
-
-    open my $in, '<', $file or return '';
-    local $/;
-    return scalar <$in>;
-}
-
-# What some builds have inside has no file.
-sub load_modules {
-    return join '', map {
-        my $file = "$ENV{LIBEXECDIR}/mod_$_.so";
-        -e $file ? "LoadModule ${_}_module $file\n" : ();
-    } @_;
-}
-
-# A port that is free, should a server that ought to stop not do so.
-my $port = do {
-    my $socket = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 1)
-        or die "no port: $!";
-    $socket->sockport;
-};
-
-write_file("$dir/httpd.conf", load_modules(qw(mpm_event authz_core)) . <<"END");
-LoadModule sse_module $ENV{SSE_MODULE}
-ServerName localhost
-Listen 127.0.0.1:$port
-PidFile $dir/httpd.pid
-DefaultRuntimeDir $dir
-ErrorLog $dir/error_log
-IncludeOptional $dir/modules.con[f]
-Include $dir/case.conf
-END
-
-# Run httpd on this text, which is the whole of case.conf.  Returns its exit
-# status and all it said.
-sub httpd {
-    my($text, @args) = @_;
-
-    write_file("$dir/case.conf", "$text\n");
-    unlink "$dir/error_log";
-    my $pid = fork;
-    die "fork: $!" unless defined $pid;
-    if (!$pid) {
-        open STDOUT, '>', "$dir/said" or die "$dir/said: $!";
-        open STDERR, '>&', \*STDOUT or die "stderr: $!";
-        alarm 20;
-        exec $ENV{HTTPD}, '-f', "$dir/httpd.conf", '-d', $dir, @args
-            or die "$ENV{HTTPD}: $!";
-    }
-    waitpid $pid, 0;
-    return ($?, read_file("$dir/said") . read_file("$dir/error_log"));
-}
-
-# A test's name is one line, in ASCII, and not too long.
-sub name_of {
-    my($text) = @_;
-
-    $text =~ s/\n/\\n/g;
-    $text =~ s/[^ -~]/?/g;
-    return length $text > 70 ? substr($text, 0, 70) . '...' : $text;
-}
-
-sub passes {
-    my($text, $name) = @_;
-
-    my($status, $said) = httpd($text, '-t');
-    $name ||= 'passes: ' . name_of($text);
-    ok $status == 0 && $said =~ /^Syntax OK$/m, $name
-        or diag "exit status $status\n$text\n$said";
-}
-
-# refused TEXT, WORDS: it is, at that line of TEXT (the first, unless told),
-# and these words are in the message.
-sub refused {
-    my($text, $words, $line) = @_;
-
-    my($status, $said) = httpd($text, '-t');
-    my $where = "Syntax error on line " . ($line || 1) . " of $dir/case.conf:";
-    my $ok = $status == 256 && index($said, $where) >= 0
-        && index($said, $words) >= 0;
-    ok $ok, 'refused: ' . name_of($text)
-        or diag "exit status $status\nwant: $where\n      $words\ngot:  $said";
-}
-
-# In <Limit>, where the server's own directives are of no effect.
-sub refused_in_limit {
-    my($directive, $words) = @_;
-
-    for my $section ('Limit POST', 'LimitExcept GET') {
-        my($end) = split ' ', $section;
-        refused("<Location /a>\n<$section>\n$directive\n</$end>\n</Location>",
-                $words, 3);
-    }
-}
-
-my $time = 'a whole number with ms, s, mi (minutes) or h, or alone for seconds';
-my $size = 'a whole number of bytes, or with k, m or g';
+make_keys();
 
 # Times: directive, what is allowed, a word of its usage, good ones, and ones
 # out of range.
@@ -392,103 +278,6 @@ refused($_, 'SSETrustFilter requires at least one argument, names of')
     for 'SSETrustFilter', 'SSETrustFilter ""';
 refused_in_limit('SSETrustFilter a', 'SSETrustFilter cannot stand in');
 
-# SSEHook
-my $hook = 'http://127.0.0.1:8000/hook';
-passes("SSEHook $_") for 'none', 'None', $hook, "$hook open", "$hook CLOSE open",
-    "$hook open close publish first last", "$hook publish publish",
-    'https://hooks.example.com', 'HTTPS://[::1]:8443/a?b=c%20d',
-    "$hook open\nSSEHook $hook close\nSSEHook https://b/ first",
-    "none\nSSEHook $hook";
-refused("SSEHook $hook $_", "SSEHook: '$_' is not allowed; allowed is open, "
-        . 'close, publish, first and last after the URL')
-    for qw(opened all none http://b/);
-for (
-    ['127.0.0.1:8000/hook', 'it must begin with http:// or https://'],
-    ['/hook', 'it must begin with http:// or https://'],
-    ['ftp://a/b', 'it must begin with http:// or https://'],
-    ['http:a', 'it names no host'],
-    ['http:///a', 'it names no host'],
-    ['http://me:word@a/b', 'a password in it would stand in the logs'],
-    ['http://a/b#c', "a '#' and what follows it is never sent"],
-    ['"http://a/b c"', '2000 ASCII characters without blanks'],
-    ['http://a/' . 'x' x 2000, 'at most 2000 ASCII char'],
-) {
-    my($value, $why) = @$_;
-    refused("SSEHook $value", $why);
-    refused("SSEHook $value", 'is not allowed: ');
-}
-refused("SSEHook http://caf\xc3\xa9/", 'ASCII characters without blanks');
-refused("SSEHook $hook \"\"", "SSEHook: an argument is empty ('')");
-refused('SSEHook', 'SSEHook takes at least one argument, http(s)://host/path');
-refused_in_limit("SSEHook $hook", 'SSEHook cannot stand in <Limit>');
-
-# SSEHookField
-passes("SSEHookField $_") for 'none', 'remote %{REMOTE_ADDR}', 'a.b-c_1 "text"',
-    "a b\nSSEHookField b c", 'cookie "%{HTTP_COOKIE}"';
-refused("SSEHookField $_ x", "SSEHookField: '$_' is not allowed; allowed is a "
-        . 'name of 1 to 64 letters, digits')
-    for 'a:b', 'x' x 65, '%{x}', 'a/b';
-refused('SSEHookField remote', "SSEHookField: 'remote' has no expression; a");
-refused("SSEHookField a b\nSSEHookField a c",
-        "SSEHookField: the field 'a' is here twice", 2);
-refused('SSEHookField a "%{NO_SUCH}"', "SSEHookField: '%{NO_SUCH}' is no "
-        . "expression: Variable 'NO_SUCH' does not exist");
-refused(join("\n", map { "SSEHookField f$_ x" } 1 .. 33),
-        "allowed is at most 32 fields", 33);
-refused('SSEHookField', 'SSEHookField takes 1-2 arguments, a name and an');
-refused_in_limit('SSEHookField a b', 'SSEHookField cannot stand in');
-
-# SSEHookSecret, SSEHookCA
-write_file("$dir/hook.key", "0123456789abcdef\n");
-write_file("$dir/empty.key", '');
-write_file("$dir/short.key", "0123456789abcde\n");
-my $files = qq(-keyout "$dir/ca.key" -out "$dir/hook.pem");
-my $made = qx{openssl req -x509 -nodes -newkey rsa:2048 -subj /CN=a $files 2>&1};
-BAIL_OUT("openssl makes no certificate: $made") if $?;
-for (['SSEHookSecret', 'hook.key'], ['SSEHookCA', 'hook.pem']) {
-    my($name, $file) = @$_;
-    passes("$name $_") for "$dir/$file", $file, 'none';
-    refused("$name $dir/absent.key", "$name: '$dir/absent.key' cannot be read: "
-            . 'No such file or directory');
-    refused("$name $dir/empty.key", "cannot be read: it is empty");
-    refused($name, "$name takes one argument, a file");
-    refused_in_limit("$name none", "$name cannot stand in");
-}
-
-for (['SSEHookSecret', 'short.key'], ['SSEHookCA', 'hook.key']) {
-    my($name, $file) = @$_;
-    my($status, $said) = httpd("$name $file", '-t');
-    ok $status == 256 && $said =~ /\Q$name: '$dir\/$file': /,
-        "refused: $name $file" or diag "exit status $status\n$said";
-}
-
-# SSEHookBatch
-passes("SSEHookBatch $_") for '1 0', '100 50ms', '1000 60s', '2 1';
-refused("SSEHookBatch $_ 1s", "SSEHookBatch: '$_' is not allowed; allowed is 1 "
-        . 'to 1000 calls in a request')
-    for qw(0 -1 1001 1k all);
-refused("SSEHookBatch 10 $_", "SSEHookBatch: '$_' is not allowed; allowed is 0 "
-        . "to 60s as the wait: $time")
-    for qw(61s -1 1m soon);
-refused("SSEHookBatch 10", 'SSEHookBatch takes two arguments, a count and');
-refused_in_limit('SSEHookBatch 1 0', 'SSEHookBatch cannot stand in');
-
-# SSEHookConnections, SSEHookQueue
-passes("SSEHookConnections $_") for qw(1 8 256);
-refused("SSEHookConnections $_", "SSEHookConnections: '$_' is not allowed; "
-        . 'allowed is 1 to 256 connections')
-    for qw(0 257 -1 many);
-passes("SSEHookQueue $_") for '10', '100000 256m', '1000000000 1024g', '10 64k';
-refused("SSEHookQueue $_", "SSEHookQueue: '$_' is not allowed; allowed is 10 "
-        . 'to 1000000000 calls')
-    for qw(0 9 1k -1 1000000001);
-refused("SSEHookQueue 10 $_", "SSEHookQueue: '$_' is not allowed; allowed is "
-        . "64k to 1024g as the bytes: $size")
-    for qw(0 63k 1025g 1s);
-refused("<VirtualHost *:80>\n$_\n</VirtualHost>",
-        (split)[0] . ' cannot occur within <VirtualHost> section', 2)
-    for 'SSEHookConnections 1', 'SSEHookQueue 10';
-
 # SSENamespace
 passes("SSENamespace $_") for 'shop', 'www.Example.com', 'x' x 109, 'a:b/c';
 my $ns_allowed = ' is not allowed; allowed is a name of 1 to 109 ASCII '
@@ -555,7 +344,7 @@ my $all = join '', map { "    $_\n" } 'SSEChannel "%{REQUEST_URI}"',
     'SSEPublish On', 'SSEHistory 10 1h 1m', 'SSEReplay all', 'SSEHeartbeat 5s',
     'SSERetry 1s', 'SSEDeadPeer 10s', 'SSEHalfClose keep', 'SSEQueue 1m drop',
     'SSEMaxAge 1h', 'SSEMaxEventSize 1m', 'SSEAllowOrigin https://a.example',
-    'SSEAuthorize /auth.php all', 'SSETrustFilter my-filter', 'SSEWatch On', "SSEHook $hook",
+    'SSEAuthorize /auth.php all', 'SSETrustFilter my-filter', 'SSEWatch On', "SSEHook http://a/b",
     'SSEHookField a b', 'SSEHookSecret hook.key', 'SSEHookCA none',
     'SSEHookBatch 10 1s';
 passes($all, 'in the main server: all but none');
