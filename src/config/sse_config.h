@@ -185,6 +185,11 @@ int sse_conf_max_threads_http2(const server_rec *s, int threads);
 /** SSEMaxThreads as configured, for messages. */
 const char *sse_conf_max_threads_text(const server_rec *s, apr_pool_t *pool);
 
+/** Of a URL, in bytes; of calls in one request; of connections to a target. */
+#define SSE_HOOK_URL_MAX         2000
+#define SSE_HOOK_BATCH_MAX       1000
+#define SSE_HOOK_CONNECTIONS_MAX 256
+
 #define SSE_HOOK_CONNECTIONS 8 /**< the default */
 #define SSE_HOOK_QUEUE_COUNT 100000
 #define SSE_HOOK_QUEUE_BYTES (APR_UINT64_C(256) * 1024 * 1024)

@@ -18,11 +18,8 @@
 
 APLOG_USE_MODULE(sse);
 
-#define URL_MAX         2000
 #define FIELD_NAME_MAX  64
 #define FIELDS_MAX      32
-#define CONNECTIONS_MAX 256
-#define BATCH_MAX       1000
 #define BATCH_TIME_MAX  apr_time_from_sec(60)
 #define QUEUE_MIN       10
 #define QUEUE_BYTES_MIN (APR_INT64_C(64) * 1024)
@@ -67,10 +64,10 @@ static const char *check_url(const char *url, apr_pool_t *pool)
 
     for (p = url; *p > ' ' && *p < 0x7f; ++p) {
     }
-    if (*p || p - url > URL_MAX) {
+    if (*p || p - url > SSE_HOOK_URL_MAX) {
         return "it must be at most " APR_STRINGIFY(
-            URL_MAX) " ASCII characters without blanks, others "
-                     "percent-encoded";
+            SSE_HOOK_URL_MAX) " ASCII characters without blanks, others "
+                              "percent-encoded";
     }
     if (apr_uri_parse(pool, url, &uri) != APR_SUCCESS || !uri.scheme ||
         (ap_cstr_casecmp(uri.scheme, "http") &&
@@ -313,9 +310,11 @@ static const char *set_batch(cmd_parms *cmd, void *dir_conf, const char *count,
     if (wrong) {
         return wrong;
     }
-    if (!sse_values_count(count, &calls) || calls < 1 || calls > BATCH_MAX) {
+    if (!sse_values_count(count, &calls) || calls < 1 ||
+        calls > SSE_HOOK_BATCH_MAX) {
         return sse_directives_refuse(
-            cmd, count, "1 to " APR_STRINGIFY(BATCH_MAX) " calls in a request");
+            cmd, count,
+            "1 to " APR_STRINGIFY(SSE_HOOK_BATCH_MAX) " calls in a request");
     }
     if (!sse_values_time(time, &wait) || wait > BATCH_TIME_MAX) {
         return sse_directives_refuse(cmd, time,
@@ -335,9 +334,10 @@ static const char *set_connections(cmd_parms *cmd, void *dir_conf,
     if (wrong) {
         return wrong;
     }
-    if (!sse_values_count(arg, &n) || n < 1 || n > CONNECTIONS_MAX) {
+    if (!sse_values_count(arg, &n) || n < 1 || n > SSE_HOOK_CONNECTIONS_MAX) {
         return sse_directives_refuse(
-            cmd, arg, "1 to " APR_STRINGIFY(CONNECTIONS_MAX) " connections");
+            cmd, arg,
+            "1 to " APR_STRINGIFY(SSE_HOOK_CONNECTIONS_MAX) " connections");
     }
     sse_directives_server(cmd)->hook_connections = (int)n;
     return NULL;

@@ -27,17 +27,12 @@
 #include <apr_pools.h>
 #include <apr_time.h>
 
+#include "config/sse_config.h"
 #include "event/sse_event.h"
 
 /** Bytes of a key. */
 #define SSE_HOOK_KEY_MIN 16
 #define SSE_HOOK_KEY_MAX 4096
-/** Bytes of a URL. */
-#define SSE_HOOK_URL_MAX 2000
-/** Calls in one request. */
-#define SSE_HOOK_BATCH_MAX 1000
-/** Connections to one target. */
-#define SSE_HOOK_CONNECTIONS_MAX 256
 
 typedef struct {
     const char *url;          /**< http: or https: */
