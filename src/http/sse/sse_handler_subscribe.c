@@ -9,6 +9,7 @@
 #include "config/sse_config.h"
 #include "http/sse/sse_accept.h"
 #include "http/sse_cors.h"
+#include "http/sse_query.h"
 #include "http/sse_reply.h"
 #include "hub/sse_hub.h"
 #include "hub/sse_start.h"
@@ -20,46 +21,15 @@
 
 /* -- The id that the client has seen --------------------------------------- */
 
-static int is_id_name(const char *name, apr_size_t len)
-{
-    static const char *const names[] = {"last-event-id", "lastEventId",
-                                        "lastEventID", "last_event_id"};
-    apr_size_t i;
-
-    for (i = 0; i < sizeof(names) / sizeof(names[0]); ++i) {
-        if (strlen(names[i]) == len && !memcmp(names[i], name, len)) {
-            return 1;
-        }
-    }
-    return 0;
-}
-
-static const char *id_from_query(request_rec *r)
-{
-    const char *p = r->args, *end, *equals, *raw;
-    char *value;
-
-    for (; p && *p; p = *end ? end + 1 : end) {
-        end = p + strcspn(p, "&");
-        equals = memchr(p, '=', (apr_size_t)(end - p));
-        if (equals && equals + 1 < end &&
-            is_id_name(p, (apr_size_t)(equals - p))) {
-            raw = apr_pstrmemdup(r->pool, equals + 1,
-                                 (apr_size_t)(end - equals - 1));
-            value = apr_pstrdup(r->pool, raw);
-            /* Text that cannot be decoded is no id of ours: a gap. */
-            return ap_unescape_urlencoded(value) == OK ? value : raw;
-        }
-    }
-    return NULL;
-}
-
+/* Text that cannot be decoded is no id of ours: a gap. */
 static const char *last_event_id(request_rec *r)
 {
+    static const char *const names[] = {"last-event-id", "lastEventId",
+                                        "lastEventID", "last_event_id", NULL};
     const char *id = apr_table_get(r->headers_in, "Last-Event-ID");
 
     if (!id || !*id) {
-        id = id_from_query(r);
+        id = sse_query_value(r, names, NULL);
     }
     return id ? apr_pstrndup(r->pool, id, LAST_ID_MAX) : NULL;
 }
@@ -68,17 +38,7 @@ static const char *last_event_id(request_rec *r)
 
 static int asks_for_presence(const request_rec *r)
 {
-    static const char name[] = "presence";
-    const char *p = r->args, *end;
-
-    for (; p && *p; p = *end ? end + 1 : end) {
-        end = p + strcspn(p, "&");
-        if (strcspn(p, "=&") == sizeof(name) - 1 &&
-            !memcmp(p, name, sizeof(name) - 1)) {
-            return 1;
-        }
-    }
-    return 0;
+    return sse_query_has(r, "presence");
 }
 
 static int answer_no_presence(request_rec *r)

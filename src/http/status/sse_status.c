@@ -14,6 +14,7 @@
 
 #include "config/sse_config.h"
 #include "http/sse_front.h"
+#include "http/sse_query.h"
 #include "http/sse_reply.h"
 #include "hub/sse_hub.h"
 #include "hub/sse_presence.h"
@@ -22,22 +23,17 @@
 
 /* -- The handler ----------------------------------------------------------- */
 
-/* The first value of that name in the query, decoded; NULL: none. */
-static const char *from_query(request_rec *r, const char *name)
+/* What cannot be decoded, or is empty, is no name. @return NULL: not asked */
+static const char *asked_channel(const request_rec *r)
 {
-    const char *p = r->args, *end;
-    apr_size_t len = strlen(name);
-    char *value;
+    static const char *const names[] = {"channel", NULL};
+    int is_bad = 0;
+    const char *name = sse_query_value(r, names, &is_bad);
 
-    for (; p && *p; p = *end ? end + 1 : end) {
-        end = p + strcspn(p, "&");
-        if (!strncmp(p, name, len) && p[len] == '=') {
-            value = apr_pstrmemdup(r->pool, p + len + 1,
-                                   (apr_size_t)(end - p) - len - 1);
-            return ap_unescape_urlencoded(value) == OK ? value : "";
-        }
+    if (!name) {
+        return sse_query_has(r, names[0]) ? "" : NULL;
     }
-    return NULL;
+    return is_bad ? "" : name;
 }
 
 static int answer_channel(request_rec *r, const char *name)
@@ -73,7 +69,7 @@ static int answer_channel(request_rec *r, const char *name)
 
 static int answer(request_rec *r)
 {
-    const char *json, *channel = from_query(r, "channel");
+    const char *json, *channel = asked_channel(r);
 
     if (r->method_number != M_GET) {
         apr_table_setn(r->err_headers_out, "Allow", "GET, HEAD");
