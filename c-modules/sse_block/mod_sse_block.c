@@ -50,7 +50,8 @@ static int is_told(callback_t *cb)
 }
 
 /* Registers one callback where reg is given, waits for "wait" milliseconds or
- * until it is told; then read, write or size say how to go on. */
+ * until it is told; then read, write or size say how to go on, and stall for how
+ * long the handler stays when its response is out. */
 static int block_handler(request_rec *r)
 {
     char key[TEXT_MAX] = "-";
@@ -83,6 +84,11 @@ static int block_handler(request_rec *r)
     }
     for (size = number(r, "size", 2); size > 0; size -= 10000) {
         ap_rprintf(r, "%*s", size < 10000 ? size : 10000, "ok");
+    }
+    if (number(r, "stall", 0)) {
+        ap_finalize_request_protocol(r);
+        pause_msec(number(r, "stall", 0));
+        note(key, "stalled aborted=%d", r->connection->aborted);
     }
     if (number(r, "late", 0)) {
         register_one(r, "late", SSE_ON_ANY);

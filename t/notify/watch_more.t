@@ -24,7 +24,7 @@ write_files('close/file/one' => 'x', 'close/file/big' => 'x' x $million,
 my @ways = (['plain'], ['TLS', module => 'mod_sse_ssl']);
 my @each = (\&other_handlers, \&aborting, \&leaving_midway);
 my $h2 = have_module('mod_http2') && !have_apache_mpm('prefork');
-plan tests => 26 * @ways + 12 + ($h2 ? 9 : 0),
+plan tests => 26 * @ways + 12 + ($h2 ? 12 : 0),
     need_module('mod_sse', 'mod_sse_close', 'mod_sse_block', 'mod_ssl',
                 'mod_proxy_http');
 
@@ -216,6 +216,12 @@ sub http2 {
     my $id = $conn->get(url('/close/file/big', my $k = key()));
     is($conn->wait_end($id, slowly(5)) && length $conn->body($id), $million,
        'a file');
+    is(ends($k), '1 1 complete', '11: complete');
+    $id = $conn->get(url('/close/block/watched/x', $k = key(), reg => 1,
+                         stall => 300));
+    is($conn->wait_end($id, slowly(5)) && $conn->body($id), 'ok',
+       'a thread that stays behind its response');
+    is(told($k, 'stalled')->{aborted}, 1, 'whose connection is aborted');
     is(ends($k), '1 1 complete', '11: complete');
     $conn->get(url('/close/block/watched/x', $k = key(), reg => 1,
                    wait => 20_000));
