@@ -50,8 +50,8 @@ static int is_told(callback_t *cb)
 }
 
 /* Registers one callback where reg is given, waits for "wait" milliseconds or
- * until it is told; then read, write or size say how to go on, and stall for how
- * long the handler stays when its response is out. */
+ * until it is told; then read, write or size say how to go on, and stall for
+ * how long the handler stays when its response is out. */
 static int block_handler(request_rec *r)
 {
     char key[TEXT_MAX] = "-";

@@ -104,7 +104,7 @@ typedef int sse_store_stay_fn(int by);
  *  no lock held. */
 typedef void sse_store_announce_fn(void);
 
-/** What a channel's key has behind its owner's NUL.  Its bytes are the key's. */
+/** The name in a channel's key, behind its owner's NUL; not a copy. */
 sse_slice_t sse_store_name(sse_slice_t channel);
 
 /** One event to append. */

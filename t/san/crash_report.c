@@ -34,6 +34,7 @@ static const int signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
 
 static sigaction_fn real;
 static const char *path; /* without the process's number; NULL: no reports */
+static pid_t reporting;  /* the thread that reports; atomic */
 
 static int is_crash(int signum)
 {
@@ -47,7 +48,8 @@ static int is_crash(int signum)
     return 0;
 }
 
-static void on_crash(int signum)
+/* Where the stack is followed this may crash itself. */
+static void report(int signum)
 {
     void *frames[FRAMES];
     char text[512];
@@ -60,7 +62,24 @@ static void on_crash(int signum)
         backtrace_symbols_fd(frames, n, fd);
         close(fd);
     }
-    raise(signum); /* SA_RESETHAND: by default, when this returns */
+}
+
+/* What has gone wrong makes several threads crash, at once: the first one ends
+ * the process, when it has reported. */
+static void on_crash(int signum)
+{
+    pid_t self = gettid(), none = 0;
+
+    if (__atomic_compare_exchange_n(&reporting, &none, self, 0,
+                                    __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+        report(signum);
+    } else if (none != self) {
+        for (;;) {
+            pause();
+        }
+    }
+    signal(signum, SIG_DFL);
+    raise(signum);
 }
 
 int sigaction(int signum, const struct sigaction *act, struct sigaction *old)
@@ -81,7 +100,7 @@ __attribute__((constructor)) static void begin(void)
     backtrace(frames, 1); /* loads what it needs */
     memset(&act, 0, sizeof(act));
     act.sa_handler = on_crash;
-    act.sa_flags = (int)SA_RESETHAND;
+    act.sa_flags = SA_NODEFER; /* a crash in report() */
     for (i = 0; i < SIGNALS; ++i) {
         real(signals[i], &act, NULL);
     }
