@@ -287,7 +287,9 @@ sub complaints {
         qr/exit signal|:(?:error|crit|alert|emerg)\]|sse:warn\]|Assertion/);
     # A child that stops at once closes its threads' sockets under them.
     @lines = grep { !/\(9\)Bad file descriptor: AH03092/ } @lines;
-    @lines = map { /child pid (\d+) exit signal/ ? crash($1, $_) : $_ } @lines;
+    @lines = map {
+        /child pid (\d+) exit signal/ ? $self->crash($1, $_) : $_
+    } @lines;
     # httpd's own words where threads and children are few, as here.
     @lines = grep { !/AH0016[12]|AH0028[678]|AH00484|AH03490|AH10159/ } @lines;
     # A sanitizer makes a child miss the time that a stop gives it.
@@ -295,11 +297,13 @@ sub complaints {
     return @lines;
 }
 
-# The line that tells of a crash, and the report; nothing when it is httpd's own.
+# The line that tells of a crash, the report, and what libraries have said, who
+# know no log; nothing when it is httpd's own.
 sub crash {
-    my($pid, $line) = @_;
+    my($self, $pid, $line) = @_;
 
-    return is_httpds_own_crash($pid) ? () : ($line, crash_report($pid));
+    return is_httpds_own_crash($pid)
+        ? () : ($line, crash_report($pid), $self->lines(qr{^(?!\[\w{3} \w{3} )}));
 }
 
 sub DESTROY {

@@ -17,24 +17,31 @@ use lib qw(t/lib);
 use SSETest;
 use SSETestHook;
 use SSETestHttpd;
+use SSETestServer qw(stream_pid);
 use SSETestWait;
 
-plan tests => 23, need_module('mod_sse');
+plan tests => 26, need_module('mod_sse');
 
 my $hook = SSETestHook->new;
 my $url = $hook->url;
+# It wants to be told of openings only.
+my $opened = SSETestHook->new;
+my $opened_url = $opened->url;
 my $httpd = SSETestHttpd->new(conf => <<"EOI");
 <Location "/told/">
     SetHandler sse
     SSEHook $url open close
 </Location>
+<Location "/opened/">
+    SetHandler sse
+    SSEHook $opened_url open
+</Location>
 EOI
 
-
 sub open_streams {
-    my $n = shift;
+    my($n, $path) = (@_, '/told/x');
 
-    my @new = map { open_stream('/told/x', port => $httpd->port) } 1 .. $n;
+    my @new = map { open_stream($path, port => $httpd->port) } 1 .. $n;
     $_->head for @new;
     return @new;
 }
@@ -73,10 +80,14 @@ sub queues { return scalar(() = glob "$httpd->{store}/hooks.*") }
 ok t_cmp($httpd->start, 1, 'an httpd of its own');
 
 # A child.
+my @opened = open_streams(12, '/opened/x');
+ok t_cmp($opened->wait_count(12, type => 'open'), 1, 'who wants openings has them');
 my @streams = open_streams(12);
 ok t_cmp($hook->wait_count(12, type => 'open'), 1, 'twelve openings are told');
-my $pid = $httpd->kill_child;
-ok t_cmp(eventually(sub { !-e "/proc/$pid" }, 20), 1, 'a child is killed');
+my %pids = map { stream_pid(($_->told)[0]{stream}) => 1 } $opened, $hook;
+kill KILL => keys %pids;
+ok t_cmp(eventually(sub { !grep { -e "/proc/$_" } keys %pids }, 20), 1,
+         'a child is killed');
 my $reaped = time;
 # The kernel has closed its connections.
 my @ended = grep { $_->wait_end(0.02) } @streams;
@@ -90,6 +101,9 @@ ok t_cmp(scalar told(type => 'close', reason => 'crash'), scalar @ended,
 $_->close for @streams;
 ok t_cmp($hook->wait_count(12, type => 'close'), 1, 'the others: client');
 ok t_cmp(counts(), 'open=12 close=12', 'each once');
+ok t_cmp(scalar(grep { $_->wait_end(0.02) } @opened) > 0, 1,
+         'so have some of whose ends nobody wants to be told');
+$_->close for @opened;
 
 # A graceful restart, with the target down: a child that leaves does not wait
 # for it, and another one sends what it has left.
@@ -131,3 +145,5 @@ ok t_cmp($hook->wait_count(30, type => 'close', unique => 1), 1,
 ok t_cmp(wrong(), '', 'each open has its close, once, in order');
 ok t_cmp($httpd->stop, 1, 'it stops');
 ok t_cmp(queues(), 0, 'and leaves no queue');
+ok t_cmp(scalar $opened->told(unique => 1), 12,
+         'who wanted openings was told of nothing else');

@@ -53,13 +53,13 @@ static void report(int signum)
 {
     void *frames[FRAMES];
     char text[512];
-    int fd, n = backtrace(frames, FRAMES);
+    int fd;
 
     snprintf(text, sizeof(text), "%s.%d", path, (int)getpid());
     fd = open(text, O_WRONLY | O_CREAT | O_APPEND, 0644);
     if (fd >= 0) {
         dprintf(fd, "signal %d\n", signum);
-        backtrace_symbols_fd(frames, n, fd);
+        backtrace_symbols_fd(frames, backtrace(frames, FRAMES), fd);
         close(fd);
     }
 }
