@@ -163,6 +163,17 @@ sub wait_for {
     return $self->read_until(sub { $self->body($id) =~ $re }, $timeout);
 }
 
+# The same of a long body's last bytes, so many.
+sub wait_for_tail {
+    my($self, $id, $bytes, $re, $timeout) = @_;
+
+    my $stream = $self->{streams}{$id};
+    return $self->read_until(sub {
+        my $body = \$stream->{body};
+        substr($$body, length $$body > $bytes ? -$bytes : 0) =~ $re;
+    }, $timeout);
+}
+
 sub wait_end {
     my($self, $id, $timeout) = @_;
 

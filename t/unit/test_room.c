@@ -30,21 +30,6 @@ static int is_filled(const sse_room_t *room, apr_size_t to)
     return 1;
 }
 
-/* Pages of ours in memory, as the kernel says. */
-static long resident(void)
-{
-    FILE *file = fopen("/proc/self/statm", "r");
-    long all, pages = -1;
-
-    if (file) {
-        if (fscanf(file, "%ld %ld", &all, &pages) != 2) {
-            pages = -1;
-        }
-        fclose(file);
-    }
-    return pages;
-}
-
 /* Over the size at which it is mapped, and on from there. */
 static void test_grow(void)
 {
@@ -89,6 +74,21 @@ static void test_double(void)
 /* With a sanitizer all is malloc()'s, which keeps what was freed, and ends the
  * process over a size that cannot be had. */
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+/* Pages of ours in memory, as the kernel says. */
+static long resident(void)
+{
+    FILE *file = fopen("/proc/self/statm", "r");
+    long all, pages = -1;
+
+    if (file) {
+        if (fscanf(file, "%ld %ld", &all, &pages) != 2) {
+            pages = -1;
+        }
+        fclose(file);
+    }
+    return pages;
+}
+
 static void test_refused(void)
 {
     sse_room_t room = {NULL, 0};
