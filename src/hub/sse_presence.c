@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "hub/sse_presence_private.h"
 #include "loop/sse_complain.h"
@@ -32,7 +33,7 @@ APLOG_USE_MODULE(sse);
  * not all do. */
 #define OTHERS_MSEC 100
 /* Before others join the worker looks whether a child is dying, of whose end
- * the parent has not told yet: as often as it takes one part of its time. */
+ * the parent has not told yet: as often as that takes one part of a CPU. */
 #define CLAIM_PART 20
 /* And once in so long at least. */
 #define CLAIM_PAUSE apr_time_from_sec(1)
@@ -397,9 +398,20 @@ static int is_time_to_claim(apr_time_t now)
     return now >= self.claim_at || self.claim_at - now > CLAIM_PAUSE;
 }
 
+/* For how long this thread has run.  That the machine was busy with others must
+ * not make it look less often. */
+static apr_interval_time_t cpu_time(void)
+{
+    struct timespec ran;
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ran);
+    return apr_time_from_sec(ran.tv_sec) + ran.tv_nsec / 1000;
+}
+
+/* @param took of cpu_time() */
 static apr_time_t next_claim(apr_time_t now, apr_interval_time_t took)
 {
-    apr_interval_time_t pause = (CLAIM_PART + 1) * (took > 0 ? took : 0);
+    apr_interval_time_t pause = (CLAIM_PART + 1) * took;
 
     return now + (pause < CLAIM_PAUSE ? pause : CLAIM_PAUSE);
 }
@@ -409,6 +421,7 @@ static apr_time_t next_claim(apr_time_t now, apr_interval_time_t took)
 static apr_status_t look_after_others(void)
 {
     apr_time_t due = 0, now = apr_time_now();
+    apr_interval_time_t began;
     int must_claim, must_look;
     apr_status_t rv = APR_SUCCESS;
 
@@ -422,8 +435,9 @@ static apr_status_t look_after_others(void)
     }
     pthread_mutex_unlock(&self.lock);
     if (must_claim) {
+        began = cpu_time();
         rv = sse_presence_claim(self.store, self.server);
-        self.claim_at = next_claim(now, apr_time_now() - now);
+        self.claim_at = next_claim(now, cpu_time() - began);
     }
     if (rv == APR_SUCCESS && must_look) {
         rv = sse_presence_expire(self.store, &due);
