@@ -14,7 +14,7 @@ use warnings FATAL => 'all';
 
 use Exporter 'import';
 
-our @EXPORT = qw(crash_report first_lines is_httpds_own_crash);
+our @EXPORT = qw(crash_report first_lines is_httpds_own_crash library_lines);
 
 # Of a file: enough to see what it tells.
 sub first_lines {
@@ -36,6 +36,10 @@ sub crash_report {
     return map { -e ? first_lines($_) : () }
         glob "$logs/san.{asan,tsan,crash}.$pid";
 }
+
+# Of a log's lines, what libraries have said, who know no log and may have ended
+# the process.
+sub library_lines { return grep { !/^\[\w{3} \w{3} / } @_ }
 
 # Whether it is httpd's own way to stop at once that has crashed: the main thread
 # of a child closes the connections that its other threads are serving, and so

@@ -297,13 +297,13 @@ sub complaints {
     return @lines;
 }
 
-# The line that tells of a crash, the report, and what libraries have said, who
-# know no log; nothing when it is httpd's own.
+# The line that tells of a crash, the report, and what libraries have said;
+# nothing when it is httpd's own.
 sub crash {
     my($self, $pid, $line) = @_;
 
-    return is_httpds_own_crash($pid)
-        ? () : ($line, crash_report($pid), $self->lines(qr{^(?!\[\w{3} \w{3} )}));
+    return () if is_httpds_own_crash($pid);
+    return ($line, crash_report($pid), library_lines($self->lines(qr/^/)));
 }
 
 sub DESTROY {

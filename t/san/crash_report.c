@@ -73,7 +73,8 @@ static void on_crash(int signum)
     if (__atomic_compare_exchange_n(&reporting, &none, self, 0,
                                     __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
         report(signum);
-    } else if (none != self) {
+    }
+    else if (none != self) {
         for (;;) {
             pause();
         }
