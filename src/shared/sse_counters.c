@@ -12,7 +12,7 @@
 #include "shared/sse_shared.h"
 
 /* To be raised if the structures change. */
-#define LAYOUT 4
+#define LAYOUT 5
 
 typedef struct {
     pid_t pid;                         /* atomic; 0: free */
@@ -100,7 +100,9 @@ int sse_counters_is_alive(pid_t pid, apr_time_t born)
 static int is_gauge(int number)
 {
     return number == SSE_COUNTER_STREAMS || number == SSE_COUNTER_STALLED ||
-           number == SSE_COUNTER_THREADS || number == SSE_COUNTER_HOOKS_WAITING;
+           number == SSE_COUNTER_THREADS ||
+           number == SSE_COUNTER_HOOKS_WAITING ||
+           number == SSE_COUNTER_COMMANDS;
 }
 
 void sse_counters_leave(pid_t pid)

@@ -39,6 +39,8 @@ typedef enum {
     SSE_COUNTER_HOOKS_SENT,    /**< of them, taken by their targets */
     SSE_COUNTER_HOOKS_FAILED,  /**< given up: refused, or not taken in time */
     SSE_COUNTER_HOOKS_DROPPED, /**< not sent: no room to wait, or no target */
+    SSE_COUNTER_POLLS,         /**< long polls that were answered */
+    SSE_COUNTER_COMMANDS,      /**< gauge: programs of sse-exec that run */
     SSE_COUNTERS
 } sse_counter_e;
 
