@@ -384,6 +384,43 @@ apr_status_t sse_store_presence_due(sse_store_t *store, apr_time_t now, int max,
                : APR_ENOTIMPL;
 }
 
+/* -- What there is --------------------------------------------------------- */
+
+apr_status_t sse_store_channels(sse_store_t *store, sse_slice_t prefix,
+                                sse_slice_t after, int max,
+                                sse_store_channel_fn *fn, void *baton,
+                                int *more)
+{
+    *more = 0;
+    if (!store->provider->channels) {
+        return APR_ENOTIMPL;
+    }
+    return prefix.len <= SSE_STORE_KEY_MAX && after.len <= SSE_STORE_KEY_MAX
+               ? store->provider->channels(store, prefix, after, max, fn, baton,
+                                           more)
+               : APR_EINVAL;
+}
+
+apr_status_t sse_store_channel(sse_store_t *store, sse_slice_t key,
+                               sse_store_channel_t *channel)
+{
+    memset(channel, 0, sizeof(*channel));
+    channel->channel = key;
+    if (!store->provider->channel) {
+        return APR_ENOTIMPL;
+    }
+    return sse_store_are_keys(&key, 1)
+               ? store->provider->channel(store, key, channel)
+               : APR_EINVAL;
+}
+
+apr_status_t sse_store_sizes(sse_store_t *store, sse_store_sizes_t *sizes)
+{
+    memset(sizes, 0, sizeof(*sizes));
+    return store->provider->sizes ? store->provider->sizes(store, sizes)
+                                  : APR_ENOTIMPL;
+}
+
 /* -- Words ----------------------------------------------------------------- */
 
 const char *sse_store_report(sse_store_t *store)

@@ -174,6 +174,33 @@ typedef apr_status_t sse_store_member_fn(void *baton,
                                          const sse_presence_member_t *member);
 typedef apr_status_t sse_store_owner_fn(void *baton, sse_slice_t owner);
 
+/** A channel that the store has events of, or members on.  Times are those of
+ *  the machine's clock. */
+typedef struct {
+    sse_slice_t channel; /**< its key; lives until the callback returns */
+    apr_uint64_t events; /**< in its history */
+    apr_uint64_t bytes;  /**< of their data and event names */
+    sse_id_t first;      /**< the oldest of them; 0: none */
+    sse_id_t last;       /**< the newest event, kept or not; 0: none is known */
+    apr_time_t first_time;
+    apr_time_t last_time;
+    apr_uint64_t streams; /**< members */
+    apr_uint64_t users;   /**< distinct users among them */
+} sse_store_channel_t;
+
+/** As sse_store_fn. */
+typedef apr_status_t sse_store_channel_fn(void *baton,
+                                          const sse_store_channel_t *channel);
+
+/** How large a store is. */
+typedef struct {
+    apr_uint64_t bytes;    /**< that are taken */
+    apr_uint64_t limit;    /**< from which on the oldest events are evicted */
+    apr_uint64_t size;     /**< that it may have in all */
+    apr_uint64_t channels; /**< that it has a record of */
+    apr_uint64_t events;   /**< in histories */
+} sse_store_sizes_t;
+
 /** How an id that a subscriber has seen relates to its channels' histories. */
 typedef struct {
     sse_id_t last;   /**< the store's newest id; origin when it is empty */
@@ -343,6 +370,32 @@ apr_status_t sse_store_presence_of(sse_store_t *store, sse_slice_t owner,
 /** At most max members whose time of grace is over, the longest first. */
 apr_status_t sse_store_presence_due(sse_store_t *store, apr_time_t now, int max,
                                     sse_store_member_fn *fn, void *baton);
+
+/* -- A child: what there is, for those who watch it ------------------------ */
+
+/**
+ * Channels whose keys begin with prefix, in the order of their bytes, in one
+ * snapshot.  Costs what is given, however many others there are.
+ * @param after empty, or the key after which they begin
+ * @param max of them; 0: none
+ * @param more out: there is one after these
+ * @return or what fn returned; APR_ENOTIMPL: this provider does not know;
+ *         likewise below
+ */
+apr_status_t sse_store_channels(sse_store_t *store, sse_slice_t prefix,
+                                sse_slice_t after, int max,
+                                sse_store_channel_fn *fn, void *baton,
+                                int *more);
+
+/** The same of one channel; all zero, but for its key, where nothing is known
+ *  of it. */
+apr_status_t sse_store_channel(sse_store_t *store, sse_slice_t key,
+                               sse_store_channel_t *channel);
+
+/** Costs the same however large the store is. */
+apr_status_t sse_store_sizes(sse_store_t *store, sse_store_sizes_t *sizes);
+
+/* -- A child: the rest ----------------------------------------------------- */
 
 /** Do a bounded piece of housekeeping: remove events over their age, records
  *  that have lingered, empty channels, dead readers.  Each child calls it every

@@ -133,6 +133,21 @@ struct sse_store_provider_t {
     /** Members whose time is over. */
     apr_status_t (*members_due)(sse_store_t *store, apr_time_t now, int max,
                                 sse_store_member_fn *fn, void *baton);
+
+    /* What there is, for sse-status.  NULL: this provider does not know.
+     * Readers, as above. */
+
+    /** Channels by the beginning of their keys. */
+    apr_status_t (*channels)(sse_store_t *store, sse_slice_t prefix,
+                             sse_slice_t after, int max,
+                             sse_store_channel_fn *fn, void *baton, int *more);
+
+    /** One channel; *channel has its key, and zeros. */
+    apr_status_t (*channel)(sse_store_t *store, sse_slice_t key,
+                            sse_store_channel_t *channel);
+
+    /** How large it is. */
+    apr_status_t (*sizes)(sse_store_t *store, sse_store_sizes_t *sizes);
 };
 
 /** Whether these can be keys of channels. */

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "store/lmdb/sse_lmdb_channels.h"
 #include "store/lmdb/sse_lmdb_inspect.h"
 #include "store/lmdb/sse_lmdb_presence.h"
 
@@ -258,190 +259,48 @@ sse_inspect_e sse_inspect_stat(sse_inspect_t *in, sse_inspect_stat_t *stat)
 /* Channels copied from a snapshot. */
 typedef struct {
     int count;
-    int more;
+    apr_time_t until;
     struct {
         sse_inspect_channel_t channel;
         char key[SSE_STORE_KEY_MAX];
     } items[CHANNELS_AT_ONCE];
 } channels_t;
 
-/* Events over their age were not removed yet: count the others. */
-static int count_from(sse_lmdb_t *store, MDB_txn *txn, apr_uint64_t number,
-                      sse_inspect_channel_t *out)
+/* @return APR_EOF: that is enough of this snapshot */
+static apr_status_t channel_take(void *baton, const sse_store_channel_t *from)
 {
-    MDB_cursor_op op = MDB_SET_RANGE;
-    sse_lmdb_entry_t entry;
-    sse_id_t id = out->first;
-    MDB_cursor *cursor;
-    int rc = mdb_cursor_open(txn, store->db[SSE_DB_INDEX], &cursor);
+    channels_t *to = baton;
+    sse_inspect_channel_t *out;
 
-    if (rc) {
-        return rc;
+    if (to->count == CHANNELS_AT_ONCE ||
+        (to->count && apr_time_now() >= to->until)) {
+        return APR_EOF;
     }
-    out->count = out->bytes = 0;
-    for (; !(rc = sse_lmdb_entry_seek(cursor, op, number, &id, &entry));
-         op = MDB_NEXT) {
-        out->count++;
-        out->bytes += entry.bytes;
-    }
-    mdb_cursor_close(cursor);
-    return rc == MDB_NOTFOUND ? 0 : rc;
-}
-
-/* What its record says. */
-static int record_take(sse_lmdb_t *store, MDB_txn *txn, apr_time_t now,
-                       const MDB_val *val, sse_inspect_channel_t *out)
-{
-    sse_lmdb_channel_t channel;
-    int rc;
-
-    if (val->mv_size != sizeof(channel)) {
-        return MDB_CORRUPTED;
-    }
-    memcpy(&channel, val->mv_data, sizeof(channel));
-    out->count = channel.count;
-    out->bytes = channel.bytes;
-    out->last = channel.last;
-    out->last_time = channel.last_time;
-    /* From the store's time to that of the machine's clock. */
-    out->last_time += apr_time_now() - now;
-    rc = sse_lmdb_first_kept(store, txn, &channel, now, &out->first);
-    if (rc) {
-        return rc == MDB_NOTFOUND ? MDB_CORRUPTED : rc;
-    }
-    if (!out->first) {
-        out->count = out->bytes = 0;
-    }
-    else if (out->first != channel.first) {
-        rc = count_from(store, txn, channel.number, out);
-    }
-    return rc;
-}
-
-static int presence_take(const MDB_val *val, sse_inspect_channel_t *out)
-{
-    sse_lmdb_presence_t on;
-
-    if (val->mv_size != sizeof(on)) {
-        return MDB_CORRUPTED;
-    }
-    memcpy(&on, val->mv_data, sizeof(on));
-    out->members = on.streams;
-    return 0;
-}
-
-/* A walk through one of the two databases that have channels. */
-typedef struct {
-    MDB_cursor *cursor; /* or NULL */
-    MDB_val key, val;
-    int rc; /* MDB_NOTFOUND: at its end */
-} walk_t;
-
-static void walk_begin(walk_t *walk, MDB_txn *txn, MDB_dbi db, sse_slice_t from,
-                       int after)
-{
-    walk->cursor = NULL;
-    walk->key = (MDB_val){from.len, (void *)from.ptr};
-    walk->rc = db ? mdb_cursor_open(txn, db, &walk->cursor) : MDB_NOTFOUND;
-    if (walk->rc) {
-        return;
-    }
-    walk->rc = after ? sse_lmdb_after(walk->cursor, from.ptr, from.len,
-                                      &walk->key, &walk->val)
-                     : mdb_cursor_get(walk->cursor, &walk->key, &walk->val,
-                                      from.len ? MDB_SET_RANGE : MDB_FIRST);
-}
-
-static void walk_next(walk_t *walk)
-{
-    walk->rc = mdb_cursor_get(walk->cursor, &walk->key, &walk->val, MDB_NEXT);
-}
-
-static void walk_end(walk_t *walk)
-{
-    if (walk->cursor) {
-        mdb_cursor_close(walk->cursor);
-    }
-}
-
-/* Channels in the order of their keys. @return below 0: a's is the first */
-static int compare(sse_lmdb_t *store, MDB_txn *txn, const walk_t *a,
-                   const walk_t *b)
-{
-    return a->rc   ? 1
-           : b->rc ? -1
-                   : mdb_cmp(txn, store->db[SSE_DB_CHANNELS], &a->key, &b->key);
-}
-
-/* The channel that comes next in any of the two. */
-static int channel_take(sse_lmdb_t *store, MDB_txn *txn, apr_time_t now,
-                        walk_t *records, walk_t *presence, channels_t *to)
-{
-    sse_inspect_channel_t *out = &to->items[to->count].channel;
-    char *copy = to->items[to->count].key;
-    int order = compare(store, txn, records, presence), rc = 0;
-    const MDB_val *key = order > 0 ? &presence->key : &records->key;
-
-    if (!key->mv_size || key->mv_size > SSE_STORE_KEY_MAX) {
-        return MDB_CORRUPTED;
-    }
-    memset(out, 0, sizeof(*out));
-    memcpy(copy, key->mv_data, key->mv_size);
-    out->key = (sse_slice_t){copy, key->mv_size};
-    if (order <= 0) {
-        rc = record_take(store, txn, now, &records->val, out);
-        walk_next(records);
-    }
-    if (!rc && order >= 0) {
-        rc = presence_take(&presence->val, out);
-        walk_next(presence);
-    }
+    out = &to->items[to->count].channel;
+    memcpy(to->items[to->count].key, from->channel.ptr, from->channel.len);
+    out->key = (sse_slice_t){to->items[to->count].key, from->channel.len};
+    out->count = from->events;
+    out->bytes = from->bytes;
+    out->first = from->first;
+    out->last = from->last;
+    out->last_time = from->last_time;
+    out->members = from->streams;
     ++to->count;
-    return rc;
-}
-
-/* @return an error, or 0 */
-static int channels_take(sse_lmdb_t *store, MDB_txn *txn, apr_time_t now,
-                         walk_t *records, walk_t *presence, channels_t *to)
-{
-    apr_time_t until = apr_time_now() + SSE_INSPECT_MOMENT;
-    int rc;
-
-    while (!records->rc || !presence->rc) {
-        if (to->count == CHANNELS_AT_ONCE ||
-            (to->count && apr_time_now() >= until)) {
-            to->more = 1;
-            return 0;
-        }
-        if ((rc = channel_take(store, txn, now, records, presence, to))) {
-            return rc;
-        }
-    }
-    return records->rc != MDB_NOTFOUND    ? records->rc
-           : presence->rc != MDB_NOTFOUND ? presence->rc
-                                          : 0;
+    return APR_SUCCESS;
 }
 
 /* The channels from this key on, or after it. */
 static int channels_read(sse_lmdb_t *store, sse_slice_t from, int after,
-                         channels_t *to)
+                         channels_t *to, int *more)
 {
-    sse_lmdb_state_t state;
-    walk_t records, presence;
-    MDB_txn *txn;
-    int rc = sse_lmdb_read_begin(store, &txn, &state);
+    sse_lmdb_walk_t walk = {from, after, APR_UINT64_MAX};
+    apr_status_t stopped;
+    int rc;
 
-    to->count = to->more = 0;
-    if (rc) {
-        return rc;
-    }
-    walk_begin(&records, txn, store->db[SSE_DB_CHANNELS], from, after);
-    walk_begin(&presence, txn, store->db[SSE_DB_PRESENCE], from, after);
-    rc = channels_take(store, txn, sse_lmdb_now(store, &state), &records,
-                       &presence, to);
-    walk_end(&presence);
-    walk_end(&records);
-    sse_lmdb_read_end(store, txn);
+    to->count = 0;
+    to->until = apr_time_now() + SSE_INSPECT_MOMENT;
+    rc = sse_lmdb_channels_walk(store, &walk, channel_take, to, &stopped);
+    *more = !rc && stopped == APR_EOF;
     return rc;
 }
 
@@ -450,26 +309,26 @@ sse_inspect_e sse_inspect_channels(sse_inspect_t *in, sse_slice_t from,
 {
     channels_t *some = malloc(sizeof(*some));
     char last[SSE_STORE_KEY_MAX];
-    int i, after = 0, rc;
+    int i, after = 0, more, rc;
 
     if (!some) {
         return sse_inspect_fail(in, ENOMEM, "channels");
     }
     do {
-        rc = channels_read(in->store, from, after, some);
+        rc = channels_read(in->store, from, after, some, &more);
         for (i = 0; i < some->count && !rc; ++i) {
             if (fn(baton, &some->items[i].channel)) {
-                some->more = 0;
+                more = 0;
                 break;
             }
         }
-        if (!rc && some->more) {
+        if (!rc && more) {
             from = some->items[some->count - 1].channel.key;
             memcpy(last, from.ptr, from.len);
             from.ptr = last;
             after = 1;
         }
-    } while (!rc && some->more);
+    } while (!rc && more);
     free(some);
     return rc ? sse_inspect_fail(in, rc, "channels") : SSE_INSPECT_OK;
 }

@@ -11,6 +11,7 @@
 #include <apr_shm.h>
 #include <apr_strings.h>
 
+#include "store/lmdb/sse_lmdb_channels.h"
 #include "store/lmdb/sse_lmdb_presence.h"
 
 /* Its settings: docs/directives.md, SSEStore. */
@@ -252,4 +253,7 @@ const sse_store_provider_t sse_store_lmdb = {
     sse_lmdb_owners,
     sse_lmdb_members_of,
     sse_lmdb_members_due,
+    sse_lmdb_channels,
+    sse_lmdb_channel,
+    sse_lmdb_sizes,
 };
