@@ -54,6 +54,7 @@ UNIT_OBJS  := $(LIB_OBJS) $(addprefix $(builddir)/obj/src/,stream/sse_queue.o \
                 http/sse/sse_accept.o http/sse_grant.o hub/sse_channels.o \
                 hub/sse_presence_json.o hub/sse_presence_text.o \
                 stream/wait/sse_h2_frames.o shared/sse_quota.o \
+                shared/sse_histogram.o \
                 notify/sse_listeners.o $(addprefix notify/webhook/,\
                 sse_hook_letter.o sse_hook_outbox.o sse_hook_retry.o \
                 sse_hook_signature.o sse_hook_target.o sse_hook_transfer.o)) \

@@ -155,9 +155,14 @@ static int refuse(request_rec *r, const sse_quota_want_t *want)
         [SSE_QUOTA_HOST] = "SSEMaxStreams",
         [SSE_QUOTA_PROCESS] = "SSEMaxThreads",
         [SSE_QUOTA_SERVER] = "SSEMaxStreams"};
+    static const sse_counter_e counters[] = {
+        [SSE_QUOTA_CLIENT] = SSE_COUNTER_REFUSED_CLIENT,
+        [SSE_QUOTA_HOST] = SSE_COUNTER_REFUSED_HOST,
+        [SSE_QUOTA_PROCESS] = SSE_COUNTER_REFUSED_THREADS,
+        [SSE_QUOTA_SERVER] = SSE_COUNTER_REFUSED_SERVER};
 
     apr_table_setn(r->notes, "sse-refused", directives[want->key.kind]);
-    sse_counters_add(SSE_COUNTER_REFUSED, 1);
+    sse_counters_add(counters[want->key.kind], 1);
     apr_table_setn(r->err_headers_out, "Retry-After", SSE_RETRY_AFTER);
     return want->key.kind == SSE_QUOTA_CLIENT ? HTTP_TOO_MANY_REQUESTS
                                               : HTTP_SERVICE_UNAVAILABLE;

@@ -10,7 +10,6 @@
 
 #include "notify/sse_notify.h"
 #include "sse_atomic.h"
-#include "shared/sse_counters.h"
 
 /* How long, when the server ends a stream, what waits has to be written; when
  * the child stops at once; and a thread has to leave the write it is in. */
@@ -345,7 +344,7 @@ static void on_told(sse_task_t *task)
 {
     sse_stream_t *stream = sse_owner_of(task, sse_stream_t, told_task);
 
-    sse_counters_add(SSE_COUNTER_STREAMS, -1);
+    sse_stream_count_closed(stream);
     sse_limits_give_back(&stream->claim);
     sse_callbacks_finish(stream->callbacks, &stream->free_task);
 }

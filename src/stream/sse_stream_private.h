@@ -87,6 +87,7 @@ struct sse_stream_t {
     const sse_source_t *source;    /* const */
     void *source_baton;            /* const */
     const sse_drive_t *drive;      /* atomic; const once attached */
+    int gauge;                     /* const: what counts it while it is open */
     struct sse_async_conn_t *conn; /* const; asynchronous drive only */
     sse_notes_t *notes;            /* const; the values: lock */
     sse_callbacks_t *callbacks;    /* const; holds a reference */
@@ -169,6 +170,13 @@ void sse_stream_written(sse_stream_t *stream);
 
 /** loop: the connection does not take what waits. */
 void sse_stream_stuck(sse_stream_t *stream);
+
+/* sse_stream_count.c */
+
+/** It is open: count it.  Its request's thread. */
+void sse_stream_count_opened(sse_stream_t *stream);
+/** Its end has been told.  loop. */
+void sse_stream_count_closed(sse_stream_t *stream);
 
 /* sse_stream_slow.c: loop */
 

@@ -144,7 +144,7 @@ static sse_thread_e note(request_rec *r, const sse_thread_t *thread)
         sse_counters_add(SSE_COUNTER_POLLED, 1);
     }
     else {
-        sse_counters_add(SSE_COUNTER_REFUSED, 1);
+        sse_counters_add(SSE_COUNTER_REFUSED_THREADS, 1);
         apr_table_setn(r->notes, "sse-refused", "SSEMaxThreads");
     }
     complain(r, thread);

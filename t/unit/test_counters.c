@@ -20,6 +20,8 @@
 #include "tap.h"
 
 #define SLOTS 4
+/* Any but a crash. */
+#define REASON 3
 
 /* -- httpd's part ---------------------------------------------------------- */
 
@@ -141,7 +143,21 @@ static char read_byte(int fd)
     return read(fd, &byte, 1) == 1 ? byte : 0;
 }
 
-/* Where streams are counted: one, of two that were opened. */
+/* What each child counts. */
+static void count(void)
+{
+    sse_counters_add(SSE_COUNTER_OPENED, 2);
+    sse_counters_add(SSE_COUNTER_CLOSED + REASON, 1);
+    sse_counters_add(SSE_COUNTER_STREAMS_ASYNC, 1);
+    sse_counters_add(SSE_COUNTER_DELIVERED_BYTES, APR_INT64_C(5000000000));
+    sse_counters_add(SSE_COUNTER_REFUSED_HOST, 1);
+    sse_counters_add(SSE_COUNTER_REFUSED_COMMANDS, 2);
+    sse_counters_set(SSE_COUNTER_HOOKS_WAITING, 3);
+    sse_counters_observe(SSE_HISTOGRAM_CLOSE, 60 * 1000);
+    sse_counters_observe(SSE_HISTOGRAM_CLOSE, 70 * 1000);
+}
+
+/* One stream is open, of two that were opened. */
 static child_t start(apr_time_t born)
 {
     child_t child = {0};
@@ -160,8 +176,7 @@ static child_t start(apr_time_t born)
         child.complains = !child.entered && sse_counters_may_complain();
         write_byte(said[1], child.entered ? '1' : '0');
         write_byte(said[1], child.complains ? '1' : '0');
-        sse_counters_add(SSE_COUNTER_OPENED, 2);
-        sse_counters_add(SSE_COUNTER_STREAMS, 1);
+        count();
         write_byte(said[1], '.');
         _exit(read(stop[0], &byte, 1) != 0);
     }
@@ -190,18 +205,66 @@ static int is_alive(const child_t *child)
 
 static child_t children[SLOTS + 3];
 
+static long long number(int which)
+{
+    sse_board_t board;
+
+    sse_counters_read(&board);
+    return (long long)board.numbers[which];
+}
+
+/* What children have counted, of whom some are gone. */
+static void is_board(int living, int gone)
+{
+    sse_board_t board;
+    const sse_histogram_t *close = &board.histograms[SSE_HISTOGRAM_CLOSE];
+    long long all = living + gone;
+
+    sse_counters_read(&board);
+    is_num(board.numbers[SSE_COUNTER_OPENED], 2 * all, "opened");
+    is_num(board.numbers[SSE_COUNTER_CLOSED + REASON], all, "closed");
+    is_num(board.numbers[SSE_COUNTER_CLOSED + SSE_COUNTER_CRASH], gone,
+           "closed by a crash");
+    is_num(board.numbers[SSE_COUNTER_STREAMS], living, "open");
+    is_num(board.numbers[SSE_COUNTER_STREAMS_ASYNC], living, "by drive");
+    is_num(board.numbers[SSE_COUNTER_HOOKS_WAITING], 3 * living, "a gauge");
+    is_num(board.numbers[SSE_COUNTER_REFUSED], 3 * all, "refused");
+    is_num(board.numbers[SSE_COUNTER_DELIVERED_BYTES], 5000000000LL * all,
+           "a large number");
+    is_num(close->counts[2], 2 * all, "times");
+    is_num(close->sum, 130 * 1000 * all, "their sum");
+    is_num(sse_counters_sum(SSE_COUNTER_OPENED), 2 * all, "a number alone");
+}
+
+static void note_streams(void *baton, pid_t pid, apr_uint64_t streams)
+{
+    long long *all = baton;
+
+    *all += (long long)streams;
+}
+
+static long long streams_of_each(void)
+{
+    long long all = 0;
+
+    sse_counters_each(note_streams, &all);
+    return all;
+}
+
 static void test_slots(void)
 {
     int i, n = 0;
 
     ok(!sse_counters_is_alive(getpid(), 1), "no board, nobody");
+    is_num(number(SSE_COUNTER_OPENED), 0, "and nothing");
     is_num(sse_counters_prepare(process, SLOTS), APR_SUCCESS, "a board");
     for (i = 0; i < SLOTS; ++i) {
         children[i] = start(1000 + i);
         n += children[i].entered && is_alive(&children[i]);
     }
     is_num(n, SLOTS, "as many children as there are slots");
-    is_num(sse_counters_sum(SSE_COUNTER_STREAMS), SLOTS, "are counted");
+    is_board(SLOTS, 0);
+    is_num(streams_of_each(), SLOTS, "the open ones of each child");
     ok(!sse_counters_is_alive(children[0].pid, 7), "a pid alone is no child");
 
     for (i = SLOTS; i < SLOTS + 2; ++i) {
@@ -211,20 +274,21 @@ static void test_slots(void)
     }
     ok(children[SLOTS].complains && !children[SLOTS + 1].complains,
        "the first of them says so");
-    is_num(sse_counters_sum(SSE_COUNTER_STREAMS), SLOTS,
-           "and they do not count");
+    is_num(number(SSE_COUNTER_STREAMS), SLOTS, "and they do not count");
 
     stop(&children[1]);
     ok(is_alive(&children[1]), "one has ended, the parent does not know yet");
     sse_counters_leave(children[1].pid);
     ok(!is_alive(&children[1]), "and now it does");
-    is_num(sse_counters_sum(SSE_COUNTER_STREAMS), SLOTS - 1,
-           "its stream is gone");
-    is_num(sse_counters_sum(SSE_COUNTER_OPENED), 2 * SLOTS,
-           "its openings are not");
+    is_board(SLOTS - 1, 1);
+    is_num(streams_of_each(), SLOTS - 1, "the open ones of each child");
+    sse_counters_leave(children[1].pid);
+    is_board(SLOTS - 1, 1);
     children[SLOTS + 2] = start(2000);
     ok(children[SLOTS + 2].entered && is_alive(&children[SLOTS + 2]),
        "the next one has its slot");
+    is_board(SLOTS, 1);
+    is_num(streams_of_each(), SLOTS, "the open ones of each child");
 }
 
 static void test_restart(void)
@@ -239,7 +303,7 @@ static void test_restart(void)
 
     is_num(sse_counters_prepare(process, SLOTS * 2), APR_SUCCESS,
            "another version");
-    is_num(sse_counters_sum(SSE_COUNTER_OPENED), 0, "counts anew");
+    is_num(number(SSE_COUNTER_OPENED), 0, "counts anew");
     ok(is_alive(&children[0]), "older children live all the same");
     late = start(apr_time_now());
     ok(late.entered && is_alive(&late), "a newer one has a slot");

@@ -70,6 +70,7 @@ static int answer_channel(request_rec *r, const char *name)
 static int answer(request_rec *r)
 {
     const char *json, *channel = asked_channel(r);
+    sse_board_t board;
 
     if (r->method_number != M_GET) {
         apr_table_setn(r->err_headers_out, "Allow", "GET, HEAD");
@@ -79,6 +80,7 @@ static int answer(request_rec *r)
     if (channel) {
         return answer_channel(r, channel);
     }
+    sse_counters_read(&board);
     json = apr_psprintf(
         r->pool,
         "{\"streams\":%" APR_UINT64_T_FMT ",\"opened\":%" APR_UINT64_T_FMT
@@ -90,20 +92,16 @@ static int answer(request_rec *r)
         ",\"hooks\":{\"waiting\":%" APR_UINT64_T_FMT
         ",\"sent\":%" APR_UINT64_T_FMT ",\"failed\":%" APR_UINT64_T_FMT
         ",\"dropped\":%" APR_UINT64_T_FMT "}}",
-        sse_counters_sum(SSE_COUNTER_STREAMS),
-        sse_counters_sum(SSE_COUNTER_OPENED),
-        sse_counters_sum(SSE_COUNTER_EVENTS),
-        sse_counters_sum(SSE_COUNTER_REFUSED),
+        board.numbers[SSE_COUNTER_STREAMS], board.numbers[SSE_COUNTER_OPENED],
+        board.numbers[SSE_COUNTER_EVENTS], board.numbers[SSE_COUNTER_REFUSED],
         sse_conf_max_streams(ap_server_conf),
-        sse_counters_sum(SSE_COUNTER_THREADS),
-        sse_counters_sum(SSE_COUNTER_POLLED),
-        sse_counters_sum(SSE_COUNTER_ASKED),
-        sse_counters_sum(SSE_COUNTER_ASK_DENIED),
-        sse_counters_sum(SSE_COUNTER_ASK_FAILED),
-        sse_counters_sum(SSE_COUNTER_HOOKS_WAITING),
-        sse_counters_sum(SSE_COUNTER_HOOKS_SENT),
-        sse_counters_sum(SSE_COUNTER_HOOKS_FAILED),
-        sse_counters_sum(SSE_COUNTER_HOOKS_DROPPED));
+        board.numbers[SSE_COUNTER_THREADS], board.numbers[SSE_COUNTER_POLLED],
+        board.numbers[SSE_COUNTER_ASKED], board.numbers[SSE_COUNTER_ASK_DENIED],
+        board.numbers[SSE_COUNTER_ASK_FAILED],
+        board.numbers[SSE_COUNTER_HOOKS_WAITING],
+        board.numbers[SSE_COUNTER_HOOKS_SENT],
+        board.numbers[SSE_COUNTER_HOOKS_FAILED],
+        board.numbers[SSE_COUNTER_HOOKS_DROPPED]);
     return sse_reply_json(r, HTTP_OK, json, strlen(json));
 }
 
@@ -119,16 +117,18 @@ static void print_child(void *r, pid_t pid, apr_uint64_t streams)
 /* For programs: one name and value a line. */
 static void print_short(request_rec *r)
 {
-    ap_rprintf(r,
-               "SSEStreams: %" APR_UINT64_T_FMT "\n"
-               "SSEOpened: %" APR_UINT64_T_FMT "\n"
-               "SSEPublished: %" APR_UINT64_T_FMT "\n"
-               "SSERefused: %" APR_UINT64_T_FMT "\n"
-               "SSEStreamsByPID:",
-               sse_counters_sum(SSE_COUNTER_STREAMS),
-               sse_counters_sum(SSE_COUNTER_OPENED),
-               sse_counters_sum(SSE_COUNTER_EVENTS),
-               sse_counters_sum(SSE_COUNTER_REFUSED));
+    sse_board_t board;
+
+    sse_counters_read(&board);
+    ap_rprintf(
+        r,
+        "SSEStreams: %" APR_UINT64_T_FMT "\n"
+        "SSEOpened: %" APR_UINT64_T_FMT "\n"
+        "SSEPublished: %" APR_UINT64_T_FMT "\n"
+        "SSERefused: %" APR_UINT64_T_FMT "\n"
+        "SSEStreamsByPID:",
+        board.numbers[SSE_COUNTER_STREAMS], board.numbers[SSE_COUNTER_OPENED],
+        board.numbers[SSE_COUNTER_EVENTS], board.numbers[SSE_COUNTER_REFUSED]);
     sse_counters_each(print_child, r);
     ap_rputs("\n", r);
 }
@@ -143,17 +143,19 @@ static void print_row(void *r, pid_t pid, apr_uint64_t streams)
 
 static void print_page(request_rec *r, int has_tables)
 {
-    ap_rprintf(r,
-               "<hr />\n<h2>Server-Sent Events</h2>\n"
-               "<dl><dt>%" APR_UINT64_T_FMT " streams open (those that take no "
-               "thread are not among the workers above)</dt>\n"
-               "<dt>%" APR_UINT64_T_FMT " opened, %" APR_UINT64_T_FMT
-               " refused, %" APR_UINT64_T_FMT
-               " events published since the server was started</dt></dl>\n",
-               sse_counters_sum(SSE_COUNTER_STREAMS),
-               sse_counters_sum(SSE_COUNTER_OPENED),
-               sse_counters_sum(SSE_COUNTER_REFUSED),
-               sse_counters_sum(SSE_COUNTER_EVENTS));
+    sse_board_t board;
+
+    sse_counters_read(&board);
+    ap_rprintf(
+        r,
+        "<hr />\n<h2>Server-Sent Events</h2>\n"
+        "<dl><dt>%" APR_UINT64_T_FMT " streams open (those that take no "
+        "thread are not among the workers above)</dt>\n"
+        "<dt>%" APR_UINT64_T_FMT " opened, %" APR_UINT64_T_FMT
+        " refused, %" APR_UINT64_T_FMT
+        " events published since the server was started</dt></dl>\n",
+        board.numbers[SSE_COUNTER_STREAMS], board.numbers[SSE_COUNTER_OPENED],
+        board.numbers[SSE_COUNTER_REFUSED], board.numbers[SSE_COUNTER_EVENTS]);
     if (has_tables) {
         ap_rputs("<table border=\"0\"><tr><th>PID</th><th>Streams</th></tr>\n",
                  r);

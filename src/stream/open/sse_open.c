@@ -173,8 +173,7 @@ static int run(sse_stream_t *stream, int is_open)
     request_rec *r = stream->r;
 
     sse_leave_count_up();
-    sse_counters_add(SSE_COUNTER_STREAMS, 1);
-    sse_counters_add(SSE_COUNTER_OPENED, 1);
+    sse_stream_count_opened(stream);
     if (!is_open) {
         sse_listeners_opened(stream, r);
     }
@@ -215,7 +214,7 @@ static int reserve_threads(request_rec *r, const sse_stream_plan_t *plan)
                       "systemd's unit, RLIMIT_NPROC of the user, the cgroup's "
                       "pids.max). Not logged again for a minute");
     }
-    sse_counters_add(SSE_COUNTER_REFUSED, 1);
+    sse_counters_add(SSE_COUNTER_REFUSED_CALLBACKS, 1);
     apr_table_setn(r->err_headers_out, "Retry-After", SSE_RETRY_AFTER);
     apr_table_setn(r->notes, "sse-refused", "callbacks");
     return HTTP_SERVICE_UNAVAILABLE;
