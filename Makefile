@@ -197,6 +197,10 @@ $(builddir)/unit/test_hook_json: \
 
 $(builddir)/unit/test_workers: $(builddir)/obj/src/loop/sse_workers.o
 
+$(builddir)/unit/test_exec_parser: $(addprefix $(builddir)/obj/src/exec/,\
+                             sse_exec_parser.o sse_exec_lines.o \
+                             sse_exec_blocks.o)
+
 $(builddir)/unit/test_log: $(addprefix $(builddir)/obj/src/loop/,sse_log.o \
                              sse_workers.o)
 
