@@ -85,6 +85,8 @@ void *sse_conf_merge_server(apr_pool_t *pool, void *base, void *add)
     conf->hook_secrets = vhost->hook_secrets;
     conf->hook_cas = vhost->hook_cas;
     conf->hook_events = vhost->hook_events;
+    conf->command_max = vhost->command_max;
+    conf->has_command = vhost->has_command;
     return conf;
 }
 
@@ -214,6 +216,25 @@ const char *sse_conf_hook_names(const server_rec *main_server,
         wrong = wrong ? wrong : each_name(conf->hook_urls, url, baton);
     }
     return wrong;
+}
+
+int sse_conf_command_max(const server_rec *s)
+{
+    int max = sse_conf_server(s)->command_max;
+
+    return max || s->is_virtual ? max : SSE_COMMAND_MAX;
+}
+
+int sse_conf_has_commands(const server_rec *main_server)
+{
+    const server_rec *s;
+
+    for (s = main_server; s; s = s->next) {
+        if (sse_conf_server(s)->has_command) {
+            return 1;
+        }
+    }
+    return 0;
 }
 
 const sse_dir_conf_t *sse_conf_server_dir(const server_rec *s)

@@ -67,6 +67,12 @@ typedef struct {
     sse_complaint_t *complaint; /**< of its log lines */
 } sse_ask_conf_t;
 
+/** SSECommand. */
+typedef struct {
+    const char *program;      /**< an absolute path; NULL: none */
+    apr_array_header_t *args; /**< of const ap_expr_info_t * */
+} sse_command_t;
+
 /** An int member that is not set.  Not -1, which is SSE_REPLAY_ALL. */
 #define SSE_UNSET (-2)
 
@@ -99,7 +105,11 @@ typedef struct {
     X(apr_interval_time_t, hook_batch_time, SSE_UNSET, 0)                      \
     X(int, presence, SSE_UNSET, SSE_PRESENCE_OFF)                              \
     X(int, presence_grace_all, SSE_UNSET, 0)                                   \
-    X(apr_interval_time_t, presence_grace, SSE_UNSET, apr_time_from_sec(5))
+    X(apr_interval_time_t, presence_grace, SSE_UNSET, apr_time_from_sec(5))    \
+    X(const sse_command_t *, command, NULL, NULL)                              \
+    X(int, command_format, SSE_UNSET, 0)                                       \
+    X(int, command_share, SSE_UNSET, 0)                                        \
+    X(apr_interval_time_t, command_linger, SSE_UNSET, apr_time_from_sec(10))
 
 extern const sse_history_t sse_default_history; /* 1000 events, 1h, 16m */
 
@@ -109,7 +119,8 @@ extern const sse_history_t sse_default_history; /* 1000 events, 1h, 16m */
  *  read; empty or NULL: none.  filters: of const char *, of SSETrustFilter.
  *  watch: sse_watch_mode_e.  hooks: of sse_hook_conf_t, hook_fields: of
  *  sse_hook_field_t; empty or NULL: none.  hook_secret, hook_ca: an absolute
- *  path; empty or NULL: none.  presence: sse_presence_mode_e. */
+ *  path; empty or NULL: none.  presence: sse_presence_mode_e.
+ *  command_format: the index of the directive's word. */
 typedef struct {
 #define SSE_MEMBER(type, name, unset, fallback) type name;
     SSE_DIR_MEMBERS(SSE_MEMBER)
@@ -141,6 +152,8 @@ typedef struct {
      *  this host and all its locations; NULL: nothing. */
     apr_array_header_t *hook_urls, *hook_secrets, *hook_cas;
     apr_uint32_t hook_events; /**< sse_hook_e: of any SSEHook of this host */
+    int command_max;          /**< SSECommandMax; 0: not set; not inherited */
+    int has_command; /**< this host or one of its locations has SSECommand */
 } sse_server_conf_t;
 
 /** The longest namespace, so that it and a channel fit a store's key, also with
@@ -213,6 +226,17 @@ typedef const char *sse_conf_hook_fn(void *baton, const char *name);
 const char *sse_conf_hook_names(const server_rec *main_server,
                                 sse_conf_hook_fn *url, sse_conf_hook_fn *secret,
                                 sse_conf_hook_fn *ca, void *baton);
+
+#define SSE_COMMAND_MAX 100 /**< the default */
+/** What may be configured. */
+#define SSE_COMMAND_MAX_MOST 100000
+
+/** SSECommandMax as this host has it, which is not inherited; 0: not set, but
+ *  the main server's is the default then. */
+int sse_conf_command_max(const server_rec *s);
+
+/** Whether SSECommand names a program anywhere. */
+int sse_conf_has_commands(const server_rec *main_server);
 
 /** The host's own settings (those of no location), for events that a C module
  *  publishes. */

@@ -37,6 +37,7 @@ __attribute__((constructor)) static void join_all(void)
     join(sse_directives_limits, &n);
     join(sse_directives_hooks, &n);
     join(sse_directives_presence, &n);
+    join(sse_directives_exec, &n);
 }
 
 /* The directives have all override bits only to give this message, which says

@@ -27,6 +27,7 @@ extern const command_rec sse_directives_streams[];
 extern const command_rec sse_directives_limits[];
 extern const command_rec sse_directives_hooks[];
 extern const command_rec sse_directives_presence[];
+extern const command_rec sse_directives_exec[];
 
 /** All of them, for the module record. */
 extern command_rec sse_directives[];

@@ -137,6 +137,10 @@ my %said_by = (
     SSEHookCA => [hook_ca => as_word(NULL => 'none')],
     SSEHookBatch => [hook_batch => \&as_count,
                      hook_batch_time => sub { $_[0] }],
+    SSECommand => [command => as_word(NULL => 'none')],
+    SSECommandFormat => [command_format => as_word(0 => 'lines')],
+    SSECommandShare => [command_share => as_word(0 => 'Off')],
+    SSECommandLinger => [command_linger => \&as_time],
     SSEHistory => [history => as_word('&sse_default_history' => join ' ',
         as_count($history[0]), as_time($history[1]), as_size($history[2]))],
 );
@@ -158,6 +162,7 @@ for my $name (sort keys %said_by) {
 ($default{SSEMaxStreams}) = $header =~ /#define SSE_MAX_STREAMS (\d+)/;
 ($default{SSEMaxThreads}) =
     map { "$_%" } $header =~ /#define SSE_MAX_THREADS_PERCENT (\d+)/;
+($default{SSECommandMax}) = $header =~ /#define SSE_COMMAND_MAX (\d+)/;
 ($default{SSEHookConnections}) =
     $header =~ /#define SSE_HOOK_CONNECTIONS (\d+)/;
 my($hook_bytes) = $header =~ /#define SSE_HOOK_QUEUE_BYTES \((.*)\)/;
