@@ -152,11 +152,17 @@ static apr_status_t open_hub(child_t *child, apr_pool_t *pool)
     return rv;
 }
 
+static void on_turn(apr_uint64_t nsec)
+{
+    sse_counters_observe(SSE_HISTOGRAM_LAG, nsec);
+}
+
 /* The parts that have handles on the loop. */
 static void init_parts(child_t *child, apr_pool_t *pool)
 {
     apr_status_t rv;
 
+    sse_loop_on_turn(child->loop, on_turn);
     sse_signals_init(!query(AP_MPMQ_IS_THREADED));
     sse_leave_init(child->loop, !query(AP_MPMQ_IS_THREADED));
     sse_open_init(child->loop, query(AP_MPMQ_IS_ASYNC));

@@ -5,6 +5,7 @@
 #include "hub/sse_formats.h"
 
 #include <stdlib.h>
+#include <uv.h>
 
 #define SLOTS 1024
 /* As much as one turn of the hub gives; a larger event is cached alone. */
@@ -27,7 +28,7 @@ static sse_formatted_t *formatted_in(sse_formats_t *formats,
 {
     sse_formatted_t *formatted;
 
-    SLIST_FOREACH(formatted, formats, link)
+    SLIST_FOREACH(formatted, &formats->list, link)
     {
         if (formatted->format == format) {
             return formatted;
@@ -38,7 +39,7 @@ static sse_formatted_t *formatted_in(sse_formats_t *formats,
         abort();
     }
     formatted->format = format;
-    SLIST_INSERT_HEAD(formats, formatted, link);
+    SLIST_INSERT_HEAD(&formats->list, formatted, link);
     return formatted;
 }
 
@@ -65,6 +66,26 @@ static void keep(sse_formatted_t *formatted, unsigned int slot, sse_buf_t *buf,
     formatted->bytes += buf->len;
 }
 
+void sse_formats_set_time(sse_formats_t *formats, apr_time_t now)
+{
+    formats->offset = (apr_int64_t)uv_hrtime() - now * 1000;
+    formats->knows_time = 1;
+}
+
+/* Not before the machine was started, and not in the future: the times of a
+ * store that follows the machine's clock (after a boot whose number cannot be
+ * read, say) may be either when that is set. */
+static apr_uint64_t appended(const sse_formats_t *formats, apr_time_t time)
+{
+    apr_int64_t ticks = time * 1000 + formats->offset;
+    apr_uint64_t now = uv_hrtime();
+
+    if (!formats->knows_time || ticks < 0) {
+        return 0;
+    }
+    return (apr_uint64_t)ticks < now ? (apr_uint64_t)ticks : now;
+}
+
 sse_buf_t *sse_formats_get(sse_formats_t *formats, const sse_format_t *format,
                            const sse_record_t *record)
 {
@@ -77,6 +98,7 @@ sse_buf_t *sse_formats_get(sse_formats_t *formats, const sse_format_t *format,
         return sse_buf_acquire(buf);
     }
     buf = format->event(record);
+    buf->appended = appended(formats, record->time);
     keep(formatted, slot, buf, record->time);
     return buf;
 }
@@ -86,8 +108,8 @@ void sse_formats_clear(sse_formats_t *formats)
     sse_formatted_t *formatted;
     unsigned int slot;
 
-    while ((formatted = SLIST_FIRST(formats)) != NULL) {
-        SLIST_REMOVE_HEAD(formats, link);
+    while ((formatted = SLIST_FIRST(&formats->list)) != NULL) {
+        SLIST_REMOVE_HEAD(&formats->list, link);
         for (slot = 0; slot < SLOTS; ++slot) {
             empty(formatted, slot);
         }

@@ -22,6 +22,8 @@ APLOG_USE_MODULE(sse);
  * than a burst, other channels' events would wait until all of it is written to
  * all of its streams. */
 #define TURN_BYTES (4 * 1024 * 1024)
+/* How often the store is asked for its time, while something is read. */
+#define TIME_MSEC 1000
 /* Between two rounds of the store's housekeeping by a child. */
 #define TIDY_MSEC 5000
 
@@ -167,12 +169,26 @@ void sse_hub_complain(sse_hub_t *hub, apr_status_t rv, const char *what)
     }
 }
 
+/* Both clocks run at the same speed, but for one that is set. */
+void sse_hub_know_time(sse_hub_t *hub)
+{
+    apr_uint64_t now = sse_loop_now(hub->loop);
+    apr_time_t time;
+
+    if ((!hub->formats.knows_time || now - hub->timed_at >= TIME_MSEC) &&
+        sse_store_now(hub->store, &time) == APR_SUCCESS) {
+        sse_formats_set_time(&hub->formats, time);
+        hub->timed_at = now;
+    }
+}
+
 static void turn(sse_hub_t *hub)
 {
     sse_id_t next, last;
     int missing;
     apr_status_t rv;
 
+    sse_hub_know_time(hub);
     hub->turn_bytes = 0;
     rv = sse_store_follow(hub->store, hub->position, TURN_RECORDS, on_record,
                           hub, &next, &missing);

@@ -26,6 +26,7 @@ struct sse_hub_t {
                                   while nobody is subscribed */
     int has_skipped;           /* loop: subscriptions may have a gap to tell */
     sse_formats_t formats;     /* loop */
+    apr_uint64_t timed_at;     /* loop: when they were told the store's time */
     apr_size_t turn_bytes;     /* loop: pushed in this turn */
     sse_complaint_t complaint; /* of a store that cannot be read */
     sse_broadcast_t broadcast; /* loop: listens while anybody subscribes */
@@ -41,6 +42,10 @@ struct sse_hub_t {
 
 /** Log, once a minute, that the store cannot be read. */
 void sse_hub_complain(sse_hub_t *hub, apr_status_t rv, const char *what);
+
+/** What is formatted from now on is to know when it was appended.  Not while
+ *  the store is being read. */
+void sse_hub_know_time(sse_hub_t *hub);
 
 /** An id that was read from the store before, or the store's newest if that is
  *  lower: the store has gone back (lost its newest events, or an earlier copy

@@ -76,6 +76,7 @@ apr_status_t sse_publish_append(const sse_publisher_t *by, sse_append_t *items,
 {
     sse_hub_t *hub = sse_hub();
     apr_status_t rv;
+    apr_size_t bytes = 0;
     int i, added = 0;
 
     /* On prefork a signal handler would end the process at once, with the store
@@ -86,10 +87,14 @@ apr_status_t sse_publish_append(const sse_publisher_t *by, sse_append_t *items,
 
     note_outcome(hub, rv);
     for (i = 0; rv == APR_SUCCESS && i < n; ++i) {
-        added += !items[i].duplicate;
+        if (!items[i].duplicate) {
+            ++added;
+            bytes += items[i].fields.data.len;
+        }
     }
     if (added) {
         sse_counters_add(SSE_COUNTER_EVENTS, added);
+        sse_counters_add(SSE_COUNTER_PUBLISHED_BYTES, (apr_int64_t)bytes);
         sse_listeners_published(by, items, n);
     }
     return rv;

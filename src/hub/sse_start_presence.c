@@ -12,6 +12,7 @@
 #include "config/sse_config.h"
 #include "hub/sse_presence.h"
 #include "hub/sse_subscription_private.h"
+#include "shared/sse_counters.h"
 
 void sse_start_join(const sse_stream_plan_t *plan, request_rec *r)
 {
@@ -117,6 +118,7 @@ static apr_status_t begin(snapshot_t *snapshot, const sse_slice_t *channels,
     apr_status_t rv = read_all(snapshot, channels);
 
     if (rv == APR_SUCCESS) {
+        sse_counters_add(SSE_COUNTER_GAPS, start->lost != NULL);
         start->first = join_parts(snapshot, start->lost);
         start->since = snapshot->lasts;
         start->after = start->upto = snapshot->from;

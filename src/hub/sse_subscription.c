@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "shared/sse_counters.h"
+
 /* Records of the log that are looked through at a time. */
 #define PASSED_RECORDS 4096
 
@@ -153,6 +155,7 @@ void sse_subscription_push_gap(sse_subscription_t *sub, sse_id_t oldest,
     }
     apr_snprintf(after, sizeof(after), "%" APR_UINT64_T_FMT, sub->gap);
     buf = sse_stream_format(sub->stream)->gap(&gap);
+    sse_counters_add(SSE_COUNTER_GAPS, 1);
     sub->gap = 0;
     free(sub->lost);
     sub->lost = NULL;

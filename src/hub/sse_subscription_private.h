@@ -93,7 +93,7 @@ typedef struct {
     sse_subscription_t *sub;
     sse_queue_t found;
     apr_time_t stale; /* events before that are left out until one is not */
-    int has_skipped;  /* some were left out */
+    int skipped;      /* so many were left out */
 } sse_reading_t;
 
 void sse_reading_keep(sse_reading_t *reading, const sse_record_t *record);

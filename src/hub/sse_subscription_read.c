@@ -8,6 +8,8 @@
 
 #include <stdlib.h>
 
+#include "shared/sse_counters.h"
+
 /* A piece: as much as goes to the core filter at once (sse_async_write.c).
  * With 64 KB reading is no faster, and live events of other streams take twice
  * the time. */
@@ -45,7 +47,7 @@ static int is_stale(sse_reading_t *reading, const sse_record_t *record)
         sub->is_skipping = 1;
         reading->stale = stale_before(sub, 1);
     }
-    reading->has_skipped = 1;
+    ++reading->skipped;
     return 1;
 }
 
@@ -135,6 +137,7 @@ static apr_status_t read_log(sse_reading_t *reading, sse_id_t *next, int *gap)
         return APR_SUCCESS;
     }
     sse_queue_clear(&reading->found);
+    reading->skipped = 0;
     *gap = 0;
     sse_subscription_transit(sub, SSE_SUB_HISTORY);
     sub->upto = hub->position;
@@ -247,13 +250,17 @@ static void on_drained(sse_stream_t *stream, void *baton)
         return;
     }
     if (!is_caught_up(sub)) {
+        sse_hub_know_time(sub->hub);
         rv = read_piece(&reading, &next, &gap);
         if (rv != APR_SUCCESS) {
             sse_reading_fail(&reading, rv);
             return;
         }
-        if (gap || reading.has_skipped) {
+        if (gap || reading.skipped) {
             sse_subscription_owe_gap(sub, from);
+        }
+        if (reading.skipped) {
+            sse_counters_add(SSE_COUNTER_DROPPED, reading.skipped);
         }
         sub->after = next;
         found = sse_reading_push(&reading) != 0;

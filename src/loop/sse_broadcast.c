@@ -36,6 +36,7 @@ static void on_poll(uv_poll_t *handle, int status, int events)
     sse_broadcast_t *broadcast = sse_owner_of(handle, sse_broadcast_t, poll);
     struct epoll_event event;
 
+    sse_loop_begin_turn(broadcast->loop);
     while (epoll_wait(broadcast->epoll, &event, 1, 0) < 0 && errno == EINTR) {
     }
     broadcast->fn(broadcast);
@@ -46,6 +47,7 @@ apr_status_t sse_broadcast_open(sse_broadcast_t *broadcast, sse_loop_t *loop,
 {
     int err;
 
+    broadcast->loop = loop;
     broadcast->fn = fn;
     broadcast->fd = fd;
     broadcast->is_listening = 0;

@@ -26,6 +26,7 @@ typedef void sse_broadcast_fn(sse_broadcast_t *broadcast);
 
 /** A child's end of a broadcast; part of its owner. */
 struct sse_broadcast_t {
+    sse_loop_t *loop;     /* const */
     uv_poll_t poll;       /* loop */
     sse_broadcast_fn *fn; /* const */
     int fd;               /* const */

@@ -16,6 +16,10 @@ typedef STAILQ_HEAD(task_list_t, sse_task_t) task_list_t;
 struct sse_loop_t {
     uv_loop_t uv;
     uv_async_t wakeup;
+    uv_prepare_t before_wait;
+    uv_check_t after_wait;
+    void (*on_turn)(apr_uint64_t nsec); /* const once it runs */
+    apr_uint64_t turn_began;            /* loop: uv_hrtime(); 0: it waits */
     apr_thread_t *thread;
     void (*urgent)(void *);
     void *urgent_baton;
@@ -48,6 +52,7 @@ static void on_wakeup(uv_async_t *handle)
 {
     sse_loop_t *loop = handle->data;
 
+    sse_loop_begin_turn(loop);
     if (__atomic_exchange_n(&loop->urged, 0, __ATOMIC_ACQ_REL) &&
         loop->urgent) {
         loop->urgent(loop->urgent_baton);
@@ -137,6 +142,47 @@ int sse_loop_post(sse_loop_t *loop, sse_task_t *task)
     }
     return added;
 }
+
+/* -- How long turns are ---------------------------------------------------- */
+
+/* libuv tells nobody when its wait has ended but the callbacks of what it has
+ * waited for.  (With UV_METRICS_IDLE_TIME it would, and make a system call more
+ * in each turn.)  A turn ends when it is about to wait again; what has no
+ * descriptor, the timers, runs in between. */
+
+void sse_loop_begin_turn(sse_loop_t *loop)
+{
+    if (!loop->turn_began && loop->on_turn) {
+        loop->turn_began = uv_hrtime();
+    }
+}
+
+static void on_after_wait(uv_check_t *check)
+{
+    sse_loop_begin_turn(check->data);
+}
+
+static void on_before_wait(uv_prepare_t *prepare)
+{
+    sse_loop_t *loop = prepare->data;
+
+    if (loop->turn_began) {
+        loop->on_turn(uv_hrtime() - loop->turn_began);
+        loop->turn_began = 0;
+    }
+}
+
+void sse_loop_on_turn(sse_loop_t *loop, void (*fn)(apr_uint64_t nsec))
+{
+    loop->on_turn = fn;
+    loop->before_wait.data = loop->after_wait.data = loop;
+    uv_prepare_init(&loop->uv, &loop->before_wait);
+    uv_check_init(&loop->uv, &loop->after_wait);
+    uv_prepare_start(&loop->before_wait, on_before_wait);
+    uv_check_start(&loop->after_wait, on_after_wait);
+}
+
+/* -- Other threads --------------------------------------------------------- */
 
 void sse_loop_on_urgent(sse_loop_t *loop, void (*fn)(void *), void *baton)
 {

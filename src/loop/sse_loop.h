@@ -64,6 +64,15 @@ int sse_loop_is_gone(const sse_loop_t *loop);
 void sse_loop_on_urgent(sse_loop_t *loop, void (*fn)(void *), void *baton);
 void sse_loop_urge(sse_loop_t *loop);
 
+/** Have fn told, before the loop waits again, how long this turn has kept it
+ *  from looking for what became ready meanwhile: nanoseconds.  Before it is
+ *  started. */
+void sse_loop_on_turn(sse_loop_t *loop, void (*fn)(apr_uint64_t nsec));
+
+/** loop: a callback for a descriptor begins, maybe the turn's first one.  What
+ *  runs before is not in what sse_loop_on_turn() is told. */
+void sse_loop_begin_turn(sse_loop_t *loop);
+
 /** This turn's time, in milliseconds of the loop's clock. */
 apr_uint64_t sse_loop_now(sse_loop_t *loop);
 

@@ -92,6 +92,7 @@ static void on_poll(uv_poll_t *handle, int status, int events)
 {
     sse_peer_t *peer = handle->data;
 
+    sse_loop_begin_turn(peer->loop);
     /* libuv reports a mere error as whatever is watched for. */
     if (status < 0 ||
         ((!events || (events & (UV_DISCONNECT | UV_PRIORITIZED))) &&
@@ -129,6 +130,7 @@ apr_status_t sse_peer_open(sse_peer_t *peer, sse_loop_t *loop, int fd,
         return -err;
     }
     peer->poll.data = peer;
+    peer->loop = loop;
     peer->events = events;
     peer->fd = fd;
     peer->is_own = 0;

@@ -42,7 +42,8 @@ typedef struct {
 
 /** Part of its owner. */
 struct sse_peer_t {
-    uv_poll_t poll; /* loop: */
+    sse_loop_t *loop; /* const */
+    uv_poll_t poll;   /* loop: */
     const sse_peer_events_t *events;
     int fd;
     int is_own;    /* const: on_closed closes the descriptor */

@@ -10,6 +10,7 @@
 #include "loop/sse_workers.h"
 #include "notify/sse_callbacks.h"
 #include "notify/sse_crash.h"
+#include "shared/sse_counters.h"
 
 /* -- The C hooks of mod_sse.h as a listener -------------------------------- */
 
@@ -88,6 +89,14 @@ typedef struct {
     sse_ending_t ending;
 } told_t;
 
+/* Its listeners are called now, or would be. */
+static void count(const sse_ending_t *ending)
+{
+    if (ending->seen) {
+        sse_counters_observe(SSE_HISTOGRAM_CLOSE, uv_hrtime() - ending->seen);
+    }
+}
+
 /* It points into the ending, which was copied. */
 static void set_last_event_id(sse_ending_t *ending)
 {
@@ -104,6 +113,7 @@ static void tell(sse_job_t *job)
     told_t *told = (told_t *)(void *)job;
     sse_ending_t *ending = &told->ending;
 
+    count(ending);
     set_last_event_id(ending);
     sse_listeners_closed(&ending->ended);
     sse_loop_post(ending->loop, ending->done);
@@ -124,6 +134,7 @@ int sse_notify_end(sse_ending_t *ending)
 
     set_last_event_id(ending);
     if (!sse_listeners_want_end(&ending->ended)) {
+        count(ending);
         free(ending->last_event_text);
         return 0;
     }

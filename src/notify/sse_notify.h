@@ -30,6 +30,8 @@ typedef struct {
     sse_task_t *done;       /**< posted to the loop when all have been told; the
                            request is whole until then */
     sse_loop_t *loop;
+    apr_uint64_t seen; /**< when it was known, as of uv_hrtime(); 0: how long
+                            it takes to be told is not counted */
 } sse_ending_t;
 
 /** register_hooks: add this part's own listeners. */

@@ -216,6 +216,13 @@ apr_status_t sse_store_last(sse_store_t *store, sse_id_t *id)
     return store->provider->last(store, id);
 }
 
+apr_status_t sse_store_now(sse_store_t *store, apr_time_t *now)
+{
+    *now = apr_time_now();
+    return store->provider->now ? store->provider->now(store, now)
+                                : APR_SUCCESS;
+}
+
 apr_status_t sse_store_look(sse_store_t *store, const sse_slice_t *channels,
                             int n, sse_id_t after, sse_position_t *position)
 {

@@ -307,6 +307,10 @@ apr_status_t sse_store_presence_change(sse_store_t *store,
 /** The newest id; the origin if nothing was appended yet. */
 apr_status_t sse_store_last(sse_store_t *store, sse_id_t *id);
 
+/** The time that an event appended now would have: ages are differences to it.
+ *  A store's time need not be the clock's. */
+apr_status_t sse_store_now(sse_store_t *store, apr_time_t *now);
+
 /** The position of a subscriber to these channels whose last id is "after", in
  *  one snapshot. */
 apr_status_t sse_store_look(sse_store_t *store, const sse_slice_t *channels,

@@ -73,6 +73,10 @@ struct sse_store_provider_t {
     /** The newest id. */
     apr_status_t (*last)(sse_store_t *store, sse_id_t *id);
 
+    /** NULL: the clock's time.  Else the time that records appended now would
+     *  have. */
+    apr_status_t (*now)(sse_store_t *store, apr_time_t *now);
+
     /** A subscriber's position. */
     apr_status_t (*look)(sse_store_t *store, const sse_slice_t *channels, int n,
                          sse_id_t after, sse_position_t *position);

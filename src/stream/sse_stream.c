@@ -30,7 +30,8 @@ sse_stream_t *sse_stream_acquire(sse_stream_t *stream)
 void sse_stream_release(sse_stream_t *stream)
 {
     if (sse_atomic_sub(&stream->refs, 1) == 0) {
-        sse_queue_clear(&stream->queue);
+        sse_stream_drop_queue(stream, 1);
+        sse_stream_drop_times(stream);
         sse_callbacks_release(stream->callbacks);
         free(stream->begun.text);
         free(stream->sent.text);
@@ -227,6 +228,7 @@ static apr_status_t end(sse_stream_t *stream, sse_close_reason_e reason,
     }
     stream->status = status;
     stream->closed = apr_time_now();
+    stream->seen = uv_hrtime();
     if (sse_reason_drains(reason)) {
         last = stream->format->goodbye(retry, upto, 0);
     }
@@ -283,6 +285,9 @@ static const struct {
 static void transit(sse_stream_t *stream, sse_phase_e to)
 {
     if (phases[to].after & 1u << stream->phase) {
+        if (stream->phase == SSE_PHASE_DRAINING) {
+            stream->seen = uv_hrtime();
+        }
         stream->phase = to;
         phases[to].begin(stream);
     }
@@ -363,6 +368,7 @@ static void tell(sse_stream_t *stream)
     ending.ended.was_opened = 1;
     ending.done = &stream->told_task;
     ending.loop = stream->loop;
+    ending.seen = stream->seen;
     if (!sse_notify_end(&ending)) {
         on_told(&stream->told_task);
     }
@@ -377,6 +383,8 @@ static void let_go(sse_stream_t *stream)
 {
     uv_close((uv_handle_t *)&stream->timer, on_timer_closed);
     sse_streams_remove(stream);
+    /* A thread may still be in a write, and knows what it has taken. */
+    sse_stream_drop_queue(stream, !stream->drive->is_blocking);
     sse_leave_let_go();
     stream->drive->finish(stream);
 }

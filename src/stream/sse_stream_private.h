@@ -73,6 +73,15 @@ typedef struct {
     char *text;  /* instead, malloc'ed: an application's own id */
 } sse_sent_t;
 
+/** When the events that are in flight were appended, those from before the
+ *  stream began left out. */
+typedef struct {
+    apr_uint32_t n;
+    apr_uint32_t size; /* of more */
+    apr_uint64_t first;
+    apr_uint64_t *more; /* malloc'ed; NULL: there is no other */
+} sse_times_t;
+
 struct sse_stream_t {
     apr_uint32_t refs; /* atomic; malloc'ed, freed with the last one */
     int reason;        /* atomic; sse_close_reason_e; set once */
@@ -97,6 +106,7 @@ struct sse_stream_t {
     sse_job_t ready_job, log_job;
     int log_late; /* loop, then whoever ends the request: it logs the end */
     apr_time_t opened;       /* const */
+    apr_uint64_t began;      /* const: uv_hrtime() then */
     sse_quota_claim_t claim; /* loop, once attached: what limits count */
     int polls;               /* loop, once attached: it ends when all that
                                    is due has been sent */
@@ -106,6 +116,8 @@ struct sse_stream_t {
 
     apr_status_t status; /* whoever ended it; read by the loop afterwards */
     apr_time_t closed;   /* likewise */
+    apr_uint64_t seen;   /* likewise: uv_hrtime() then, or, if the server has
+                            ended it, when all that waited was written */
 
     pthread_mutex_t lock;
     sse_queue_t queue;    /* lock */
@@ -115,8 +127,9 @@ struct sse_stream_t {
 
     apr_bucket_brigade *bb;   /* writer: the one brigade, in r->pool */
     apr_bucket_brigade *rest; /* writer: of HTTP/2, what follows a piece */
-    sse_sent_t begun; /* writer, under lock: what is in flight included */
-    sse_sent_t sent;  /* likewise: what has been written out */
+    sse_sent_t begun;  /* writer, under lock: what is in flight included */
+    sse_sent_t sent;   /* likewise: what has been written out */
+    sse_times_t times; /* writer */
 
     int is_dead; /* atomic: nothing more can be written */
 
@@ -158,6 +171,10 @@ void sse_stream_moved(sse_stream_t *stream);
 /** writer: what was taken has been written (is_out), or given up. */
 void sse_stream_wrote(sse_stream_t *stream, int is_out);
 
+/** Whoever has ended it: nothing of what waits will be written.
+ *  @param is_last nor is anything in flight */
+void sse_stream_drop_queue(sse_stream_t *stream, int is_last);
+
 /** Any thread: post one of its tasks, with a reference that the task drops. */
 void sse_stream_post(sse_stream_t *stream, sse_task_t *task);
 
@@ -177,6 +194,14 @@ void sse_stream_stuck(sse_stream_t *stream);
 void sse_stream_count_opened(sse_stream_t *stream);
 /** Its end has been told.  loop. */
 void sse_stream_count_closed(sse_stream_t *stream);
+/** writer: this is in flight from now on. */
+void sse_stream_count_begun(sse_stream_t *stream, const sse_buf_t *buf);
+/** writer: what was in flight has been written out: so many events and
+ *  bytes. */
+void sse_stream_count_written(sse_stream_t *stream, apr_uint64_t events,
+                              apr_off_t bytes);
+/** writer: nothing is in flight. */
+void sse_stream_drop_times(sse_stream_t *stream);
 
 /* sse_stream_slow.c: loop */
 

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "sse_atomic.h"
+#include "shared/sse_counters.h"
 
 /* How much is taken at a time to be written. */
 #define TAKE_BYTES (64 * 1024)
@@ -32,6 +33,7 @@ static int is_full(const sse_stream_t *stream, const sse_buf_t *buf)
 static void enqueue(sse_stream_t *stream, sse_buf_t *buf)
 {
     sse_queue_add(&stream->queue, sse_buf_acquire(buf));
+    sse_counters_add(SSE_COUNTER_QUEUE_BYTES, (apr_int64_t)buf->len);
     pthread_cond_signal(&stream->cond);
 }
 
@@ -89,6 +91,7 @@ static void append(sse_stream_t *stream, apr_bucket_brigade *bb, sse_buf_t *buf)
 
     begun->events += buf->events;
     begun->bytes += buf->len;
+    sse_stream_count_begun(stream, buf);
     if (buf->id || buf->id_len) {
         begun->id = buf->id;
         free(begun->text);
@@ -114,6 +117,20 @@ apr_size_t sse_stream_take(sse_stream_t *stream, apr_bucket_brigade *bb)
     return taken;
 }
 
+static void uncount(apr_size_t bytes)
+{
+    if (bytes) {
+        sse_counters_add(SSE_COUNTER_QUEUE_BYTES, -(apr_int64_t)bytes);
+    }
+}
+
+/* Under the lock: nothing is in flight. */
+static void land(sse_stream_t *stream)
+{
+    uncount(stream->in_flight);
+    stream->in_flight = 0;
+}
+
 /* Under the lock. */
 static void count_sent(sse_stream_t *stream)
 {
@@ -136,12 +153,32 @@ void sse_stream_moved(sse_stream_t *stream)
 
 void sse_stream_wrote(sse_stream_t *stream, int is_out)
 {
+    apr_uint64_t events = 0;
+    apr_off_t bytes = 0;
+
     pthread_mutex_lock(&stream->lock);
-    stream->in_flight = 0;
+    land(stream);
     ++stream->moved;
     stream->has_written = 1;
     if (is_out) {
+        events = stream->begun.events - stream->sent.events;
+        bytes = stream->begun.bytes - stream->sent.bytes;
         count_sent(stream);
+    }
+    pthread_mutex_unlock(&stream->lock);
+    if (is_out) {
+        sse_stream_count_written(stream, events, bytes);
+    }
+    sse_stream_drop_times(stream);
+}
+
+void sse_stream_drop_queue(sse_stream_t *stream, int is_last)
+{
+    pthread_mutex_lock(&stream->lock);
+    uncount(stream->queue.bytes);
+    sse_queue_clear(&stream->queue);
+    if (is_last) {
+        land(stream);
     }
     pthread_mutex_unlock(&stream->lock);
 }

@@ -27,6 +27,7 @@
 #include "loop/sse_log.h"
 #include "loop/sse_broadcast.h"
 #include "loop/sse_workers.h"
+#include "shared/sse_counters.h"
 #include "store.h"
 #include "store/sse_store_provider.h"
 
@@ -78,6 +79,22 @@ static inline int run_tasks(void)
 }
 
 uv_loop_t *sse_loop_uv(sse_loop_t *loop) { return NULL; }
+
+apr_uint64_t sse_loop_now(sse_loop_t *loop) { return 0; }
+
+uint64_t uv_hrtime(void)
+{
+    static uint64_t ticks = 1000 * 1000;
+
+    return ++ticks;
+}
+
+static apr_int64_t counted[SSE_COUNTERS];
+
+void sse_counters_add(sse_counter_e number, apr_int64_t by)
+{
+    counted[number] += by;
+}
 
 int uv_timer_init(uv_loop_t *loop, uv_timer_t *timer) { return 0; }
 

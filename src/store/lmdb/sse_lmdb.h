@@ -514,6 +514,7 @@ apr_status_t sse_lmdb_forget(sse_store_t *store, sse_slice_t channel,
 
 /* sse_lmdb_read.c */
 apr_status_t sse_lmdb_last(sse_store_t *store, sse_id_t *id);
+apr_status_t sse_lmdb_time(sse_store_t *store, apr_time_t *now);
 apr_status_t sse_lmdb_look(sse_store_t *store, const sse_slice_t *channels,
                            int n, sse_id_t after, sse_position_t *position);
 apr_status_t sse_lmdb_follow(sse_store_t *store, sse_id_t after, int max,

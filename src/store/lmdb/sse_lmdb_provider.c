@@ -239,6 +239,7 @@ const sse_store_provider_t sse_store_lmdb = {
     sse_lmdb_append,
     sse_lmdb_forget,
     sse_lmdb_last,
+    sse_lmdb_time,
     sse_lmdb_look,
     sse_lmdb_tail,
     sse_lmdb_history,

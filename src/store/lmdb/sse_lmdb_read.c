@@ -20,6 +20,20 @@ apr_status_t sse_lmdb_last(sse_store_t *base, sse_id_t *id)
     return sse_lmdb_status(rc);
 }
 
+apr_status_t sse_lmdb_time(sse_store_t *base, apr_time_t *now)
+{
+    sse_lmdb_t *store = (sse_lmdb_t *)base;
+    sse_lmdb_state_t state;
+    MDB_txn *txn;
+    int rc = sse_lmdb_read_begin(store, &txn, &state);
+
+    if (!rc) {
+        *now = sse_lmdb_now(store, &state);
+        sse_lmdb_read_end(store, txn);
+    }
+    return sse_lmdb_status(rc);
+}
+
 /* The channel's first entry from that id on. */
 static int seek(MDB_cursor *cursor, apr_uint64_t channel, sse_id_t from,
                 sse_id_t *id, sse_lmdb_entry_t *entry)

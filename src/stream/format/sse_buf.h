@@ -21,9 +21,11 @@
 #include "store/sse_store.h"
 
 typedef struct {
-    apr_uint32_t refs; /* atomic; starts at 1, the maker's */
-    sse_id_t id;       /* the event's id; 0: none of the store's */
-    int events;        /* events in it; 0: comments or retry only */
+    apr_uint32_t refs;     /* atomic; starts at 1, the maker's */
+    sse_id_t id;           /* the event's id; 0: none of the store's */
+    int events;            /* events in it; 0: comments or retry only */
+    apr_uint64_t appended; /* when, as of uv_hrtime(); 0: not known, or none of
+                              the store's */
     apr_size_t len;
     apr_size_t id_len; /* an application's own id, behind the data */
     char data[];

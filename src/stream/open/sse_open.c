@@ -150,6 +150,7 @@ static sse_stream_t *create(request_rec *r, const sse_stream_plan_t *plan,
     stream->can_poll = plan->can_poll;
     stream->ready_baton = plan->ready_baton;
     stream->opened = apr_time_now();
+    stream->began = uv_hrtime();
     stream->claim = *claim;
     pthread_mutex_init(&stream->lock, NULL);
     pthread_cond_init(&stream->cond, NULL);
