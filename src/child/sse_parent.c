@@ -15,6 +15,7 @@
 #include "config/sse_hosts.h"
 #include "config/sse_mpm.h"
 #include "http/sse_front.h"
+#include "http/status/sse_status.h"
 #include "loop/sse_broadcast.h"
 #include "notify/webhook/sse_hook.h"
 #include "shared/sse_counters.h"
@@ -114,6 +115,7 @@ int sse_parent_post_config(apr_pool_t *pconf, apr_pool_t *plog,
         /* The command that starts the server still waits for its status. */
         return test_store(ptemp, s);
     }
+    sse_status_started();
     sse_mpm_read();
     sse_mpm_warn(s, sse_front_is_hub, ptemp);
     sse_hosts_tell(s, sse_front_is_hub, ptemp);

@@ -17,7 +17,7 @@ use SSETestHttpd;
 
 use constant STREAMS => 6;
 
-plan tests => 4 + 2 + 3 + 2 + 1, need_module('mod_sse', 'mod_status');
+plan tests => 4 + 2 + 3 + 2 + 3 + 1, need_module('mod_sse', 'mod_status');
 
 my $httpd = SSETestHttpd->new(modules => ['status'], conf => <<'EOI');
 <Location "/server-status">
@@ -59,6 +59,13 @@ publish('/c/1', 'x', @port);
 my %after = auto();
 ok t_cmp("$after{SSEOpened} $after{SSEPublished} $after{SSERefused}",
          STREAMS . ' 1 0', 'what there was is counted');
+my @more = qw(Delivered Dropped Gaps Polls Threads QueueBytes Commands
+    HooksWaiting StoreBytes StoreSize StoreChannels);
+ok t_cmp(join(' ', grep { ($after{"SSE$_"} // '') !~ /^\d+$/ } @more), '',
+         'and more');
+ok t_cmp("$after{SSEStoreSize} $after{SSEStoreChannels}", 256 * 2**20 . ' 1',
+         'the store');
+ok t_cmp($after{SSEStoreBytes} > 0, 1, 'has something in it');
 ok t_cmp(join('', $httpd->complaints(qr/AH00484|AH10159/)), '',
          'nothing is wrong in the log');
 

@@ -4,16 +4,25 @@
 
 /**
  * @file sse_status.h
- * The handler "sse-status": a summary of the server as JSON.
+ * The handler "sse-status": what is going on, for people (a page), programs
+ * (JSON), and monitors (metrics).
  *
- * Threads: the request's.
+ * Threads: the request's, but as stated.
  */
 
 #ifndef SSE_STATUS_H
 #define SSE_STATUS_H
 
+#include "store/sse_store.h"
+
 /** register_hooks: the front end "sse-status", and the block in mod_status'
  *  pages. */
 void sse_status_register(void);
+
+/** post_config: the server has started, unless it had before. */
+void sse_status_started(void);
+
+/** child_init: the store that it tells of. */
+void sse_status_init(sse_store_t *store);
 
 #endif /* SSE_STATUS_H */
