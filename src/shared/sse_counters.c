@@ -198,8 +198,14 @@ void sse_counters_set(sse_counter_e number, apr_uint64_t value)
 
 void sse_counters_observe(sse_histogram_e which, apr_uint64_t nsec)
 {
+    sse_counters_observe_many(which, sse_histogram_index(nsec), 1, nsec);
+}
+
+void sse_counters_observe_many(sse_histogram_e which, int index,
+                               apr_uint64_t many, apr_uint64_t sum)
+{
     if (mine) {
-        sse_histogram_add(&mine->histograms[which], nsec);
+        sse_histogram_add(&mine->histograms[which], index, many, sum);
     }
 }
 

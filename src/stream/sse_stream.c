@@ -135,6 +135,9 @@ void sse_stream_written(sse_stream_t *stream)
 
 void sse_stream_stuck(sse_stream_t *stream)
 {
+    pthread_mutex_lock(&stream->lock);
+    sse_stream_count_waiting(stream);
+    pthread_mutex_unlock(&stream->lock);
     if (stream->phase == SSE_PHASE_OPEN && sse_slow_watch(stream)) {
         sse_stream_arm(stream);
     }

@@ -45,6 +45,19 @@ void sse_stream_count_closed(sse_stream_t *stream)
 
 /* -- What they send -------------------------------------------------------- */
 
+/* What is written at once never gets there: it waits for the loop, and not for
+ * its client.  From when it does not go out, what comes is added. */
+void sse_stream_count_waiting(sse_stream_t *stream)
+{
+    apr_size_t waits = stream->queue.bytes + stream->in_flight;
+
+    if (waits != stream->gauged) {
+        sse_counters_add(SSE_COUNTER_QUEUE_BYTES,
+                         (apr_int64_t)waits - (apr_int64_t)stream->gauged);
+        stream->gauged = waits;
+    }
+}
+
 /* Most writes have one event; a burst's may have thousands. */
 static void add_time(sse_times_t *times, apr_uint64_t time)
 {
@@ -73,22 +86,45 @@ void sse_stream_count_begun(sse_stream_t *stream, const sse_buf_t *buf)
     }
 }
 
-/* One addition for each number, however many events; times one by one. */
+static apr_uint64_t took(const sse_times_t *times, apr_uint32_t i,
+                         apr_uint64_t now)
+{
+    apr_uint64_t since = i ? times->more[i - 1] : times->first;
+
+    return now > since ? now - since : 0;
+}
+
+/* What was appended together took about as long: one addition for each row of
+ * them with the same bounds. */
+static void count_times(const sse_times_t *times)
+{
+    apr_uint64_t now = uv_hrtime(), nsec, sum = 0, many = 0;
+    int index = -1, same;
+    apr_uint32_t i;
+
+    for (i = 0; i < times->n; ++i) {
+        nsec = took(times, i, now);
+        same = sse_histogram_index(nsec);
+        if (same != index && many) {
+            sse_counters_observe_many(SSE_HISTOGRAM_DELIVERY, index, many, sum);
+            many = sum = 0;
+        }
+        index = same;
+        sum += nsec;
+        ++many;
+    }
+    sse_counters_observe_many(SSE_HISTOGRAM_DELIVERY, index, many, sum);
+}
+
 void sse_stream_count_written(sse_stream_t *stream, apr_uint64_t events,
                               apr_off_t bytes)
 {
-    const sse_times_t *times = &stream->times;
-    apr_uint64_t now = times->n ? uv_hrtime() : 0, time;
-    apr_uint32_t i;
-
     sse_counters_add(SSE_COUNTER_DELIVERED_BYTES, bytes);
     if (events) {
         sse_counters_add(SSE_COUNTER_DELIVERED, (apr_int64_t)events);
     }
-    for (i = 0; i < times->n; ++i) {
-        time = i ? times->more[i - 1] : times->first;
-        sse_counters_observe(SSE_HISTOGRAM_DELIVERY,
-                             now > time ? now - time : 0);
+    if (stream->times.n) {
+        count_times(&stream->times);
     }
 }
 

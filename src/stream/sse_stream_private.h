@@ -122,6 +122,7 @@ struct sse_stream_t {
     pthread_mutex_t lock;
     sse_queue_t queue;    /* lock */
     apr_size_t in_flight; /* lock: taken by the writer, not yet written out */
+    apr_size_t gauged;    /* lock: of both, what the gauge of all has */
     apr_uint64_t moved;   /* lock: pieces that were written out */
     int has_written;      /* lock: since the last look */
 
@@ -194,6 +195,8 @@ void sse_stream_stuck(sse_stream_t *stream);
 void sse_stream_count_opened(sse_stream_t *stream);
 /** Its end has been told.  loop. */
 void sse_stream_count_closed(sse_stream_t *stream);
+/** Under its lock: set what the gauge of all children has of what waits. */
+void sse_stream_count_waiting(sse_stream_t *stream);
 /** writer: this is in flight from now on. */
 void sse_stream_count_begun(sse_stream_t *stream, const sse_buf_t *buf);
 /** writer: what was in flight has been written out: so many events and

@@ -14,7 +14,6 @@
 #include <string.h>
 
 #include "sse_atomic.h"
-#include "shared/sse_counters.h"
 
 /* How much is taken at a time to be written. */
 #define TAKE_BYTES (64 * 1024)
@@ -33,7 +32,9 @@ static int is_full(const sse_stream_t *stream, const sse_buf_t *buf)
 static void enqueue(sse_stream_t *stream, sse_buf_t *buf)
 {
     sse_queue_add(&stream->queue, sse_buf_acquire(buf));
-    sse_counters_add(SSE_COUNTER_QUEUE_BYTES, (apr_int64_t)buf->len);
+    if (stream->gauged) {
+        sse_stream_count_waiting(stream);
+    }
     pthread_cond_signal(&stream->cond);
 }
 
@@ -113,22 +114,11 @@ apr_size_t sse_stream_take(sse_stream_t *stream, apr_bucket_brigade *bb)
         append(stream, bb, buf);
     }
     stream->in_flight += taken;
+    if (taken && stream->drive->is_blocking) {
+        sse_stream_count_waiting(stream); /* a thread may hang in the write */
+    }
     pthread_mutex_unlock(&stream->lock);
     return taken;
-}
-
-static void uncount(apr_size_t bytes)
-{
-    if (bytes) {
-        sse_counters_add(SSE_COUNTER_QUEUE_BYTES, -(apr_int64_t)bytes);
-    }
-}
-
-/* Under the lock: nothing is in flight. */
-static void land(sse_stream_t *stream)
-{
-    uncount(stream->in_flight);
-    stream->in_flight = 0;
 }
 
 /* Under the lock. */
@@ -157,7 +147,10 @@ void sse_stream_wrote(sse_stream_t *stream, int is_out)
     apr_off_t bytes = 0;
 
     pthread_mutex_lock(&stream->lock);
-    land(stream);
+    stream->in_flight = 0;
+    if (stream->gauged) {
+        sse_stream_count_waiting(stream);
+    }
     ++stream->moved;
     stream->has_written = 1;
     if (is_out) {
@@ -175,10 +168,10 @@ void sse_stream_wrote(sse_stream_t *stream, int is_out)
 void sse_stream_drop_queue(sse_stream_t *stream, int is_last)
 {
     pthread_mutex_lock(&stream->lock);
-    uncount(stream->queue.bytes);
     sse_queue_clear(&stream->queue);
     if (is_last) {
-        land(stream);
+        stream->in_flight = 0;
     }
+    sse_stream_count_waiting(stream);
     pthread_mutex_unlock(&stream->lock);
 }

@@ -42,10 +42,12 @@ static sse_histogram_t shared;
 
 static void *add(void *baton)
 {
+    apr_uint64_t nsec;
     int i;
 
     for (i = 0; i < TIMES; ++i) {
-        sse_histogram_add(&shared, (apr_uint64_t)i % 4 * 40 * 1000);
+        nsec = (apr_uint64_t)i % 4 * 40 * 1000;
+        sse_histogram_add(&shared, sse_histogram_index(nsec), 1, nsec);
     }
     return NULL;
 }

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+# mod_sse: Server-Sent Events for Apache httpd.
+#
+# Clients that do not read: what waits for them is counted, and gone when it
+# waits no more, however that comes; what they miss is counted.
+
+use strict;
+use warnings FATAL => 'all';
+
+use FindBin ();
+use lib "$FindBin::Bin/../lib";
+
+use Apache::Test;
+use Apache::TestUtil;
+use SSETest;
+use SSETestHttpd;
+use SSETestNumbers;
+use SSETestServer qw(subscribe);
+use Time::HiRes qw(sleep);
+
+use constant SIZE => 60_000;
+# More than sockets take: they grow to some megabytes.
+use constant MANY => 200;
+
+my $httpd = SSETestHttpd->new(conf => <<'EOI');
+SSEMaxEventSize 64k
+<Location "/c/short">
+    SSEQueue 64k close 1s
+</Location>
+<Location "/c/drop">
+    SSEQueue 64k drop 2s
+</Location>
+EOI
+my @port = (port => $httpd->port);
+my @tests = (\&reads_late, \&resets, \&too_slow, \&killed, \&drops, \&gap);
+plan tests => 1 + 7 + 3 + 4 + 4 + 7 + 3 + 1, need_module('mod_sse');
+ok t_cmp($httpd->start, 1, 'an httpd of its own');
+$_->() for @tests;
+ok t_cmp(join('', $httpd->complaints(qr/exit signal Killed/)), '',
+         'nothing is wrong in the log');
+
+sub now { return numbers(@port) }
+
+sub since { return grown(@_, @port) }
+
+# One that reads nothing: its socket is full, and so is its queue.
+sub stuck {
+    my($name) = @_;
+
+    my $stream = subscribe("/c/$name", @port, rcvbuf => 4096);
+    fill_up($name);
+    ok t_cmp(eventually { now()->{queue_bytes} > 0 }, 1, "$name: it waits");
+    return $stream;
+}
+
+# A stream of events, in few requests.
+sub fill_up {
+    my($name) = @_;
+
+    my $body = ('data: ' . 'x' x SIZE . "\n\n") x 10;
+    my @type = ('Content-Type' => 'text/event-stream');
+    publish("/c/$name", $body, @port, @type) for 1 .. MANY / 10;
+}
+
+sub nothing_waits {
+    my($name) = @_;
+
+    ok t_cmp(eventually { now()->{queue_bytes} == 0 }, 1,
+             "$name: nothing waits");
+}
+
+sub gone {
+    my($name) = @_;
+
+    ok t_cmp(eventually { now()->{streams} == 0 }, 1, "$name: it is gone");
+}
+
+sub reads_late {
+    my $before = now();
+    my $stream = stuck('late');
+    ok t_cmp(since($before, 'delivered') < MANY, 1,
+             'late: not all is delivered');
+    my $got = grep { $stream->next_event(10) } 1 .. MANY;
+    ok t_cmp($got, MANY, 'late: it reads all');
+    nothing_waits('late');
+    ok t_cmp(since($before, 'delivered'), MANY, 'late: all was delivered');
+    ok t_cmp(since($before, 'delivery'), MANY,
+             'late: how long it took is known of each');
+    $stream->close;
+    gone('late');
+}
+
+sub resets {
+    my $stream = stuck('reset');
+    $stream->reset;
+    gone('reset');
+    nothing_waits('reset');
+}
+
+sub too_slow {
+    my $before = now();
+    my $stream = stuck('short');
+    gone('short');
+    nothing_waits('short');
+    ok t_cmp(since($before, 'closed/slow-client'), 1,
+             'short: it was too slow');
+    $stream->close;
+}
+
+sub killed {
+    my $before = now();
+    my $stream = stuck('killed');
+    my($child) = grep { $_->{streams} } @{ now()->{children} };
+    kill KILL => $child->{pid};
+    gone('killed');
+    nothing_waits('killed');
+    ok t_cmp(since($before, 'closed/crash'), 1, 'killed: by a crash');
+    $stream->close;
+}
+
+# What was left out, and the gap that tells of it.
+sub drops {
+    my $before = now();
+    my $stream = stuck('drop');
+    sleep 2.5; # what waits is old
+    my $last = publish('/c/drop', 'new', @port)->json->{id};
+    my($got, $gaps) = (0, 0);
+    while (my $event = $stream->next_event(10)) {
+        ++(($event->{event} // '') eq 'sse-gap' ? $gaps : $got);
+        last if ($event->{id} // '') eq $last;
+    }
+    ok t_cmp($got < MANY, 1, "drop: $got came");
+    ok t_cmp(since($before, 'dropped'), MANY + 1 - $got,
+             'drop: the others were dropped');
+    ok t_cmp(since($before, 'gaps'), $gaps, 'drop: gaps told');
+    nothing_waits('drop');
+    ok t_cmp(eventually { since($before, 'delivered') == $got + $gaps }, 1,
+             'drop: what came was delivered');
+    $stream->close;
+    gone('drop');
+}
+
+sub gap {
+    my $before = now();
+    my $stream = subscribe('/c/gap', @port,
+                           headers => { 'Last-Event-ID' => 'what is this' });
+    my $event = $stream->next_event(10);
+    ok t_cmp($event->{event}, 'sse-gap', 'gap: it is told');
+    ok t_cmp(since($before, 'gaps'), 1, 'gap: once');
+    $stream->close;
+    gone('gap');
+}
