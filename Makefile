@@ -60,7 +60,8 @@ UNIT_OBJS  := $(LIB_OBJS) $(addprefix $(builddir)/obj/src/,stream/sse_queue.o \
                 sse_hook_signature.o sse_hook_target.o sse_hook_transfer.o)) \
               $(addprefix $(builddir)/obj/src/notify/webhook/sse_hook_,claim.o \
                 opens.o queue.o record.o segment.o spool.o sweep.o) \
-              $(addprefix $(builddir)/obj/src/exec/sse_exec_,wire.o)
+              $(addprefix $(builddir)/obj/src/exec/sse_exec_,wire.o spawn.o orphans.o \
+                loop.o run.o table.o share.o)
 UNIT_SRCS  := $(wildcard t/unit/test_*.c)
 UNIT_PROGS := $(UNIT_SRCS:t/unit/%.c=$(builddir)/unit/%)
 CONF_TESTS := $(wildcard t/config/*.pl t/install.pl t/examples/*.pl)
