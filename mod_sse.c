@@ -19,6 +19,7 @@
 #include "api/sse_api.h"
 #include "config/sse_config.h"
 #include "config/sse_directives.h"
+#include "exec/sse_exec_supervisor.h"
 #include "http/sse_ask.h"
 #include "http/sse_body.h"
 #include "http/sse_front.h"
@@ -56,6 +57,7 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_child_init(sse_child_init, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_stopping(sse_child_stopping, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_status(sse_parent_child_ended, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_monitor(sse_exec_supervisor_monitor, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_post_read_request(sse_leave_count_request, NULL, NULL,
                               APR_HOOK_REALLY_FIRST);
     register_rewrite();

@@ -10,6 +10,7 @@
 
 #include "child/sse_parent.h"
 #include "config/sse_config.h"
+#include "exec/sse_exec_supervisor.h"
 #include "http/status/sse_status.h"
 #include "hub/sse_hub.h"
 #include "hub/sse_presence.h"
@@ -211,6 +212,7 @@ void sse_child_init(apr_pool_t *pchild, server_rec *s)
     apr_status_t rv;
 
     child->server = s;
+    sse_exec_supervisor_forget();
     enter_counters(child);
     sse_workers_init(sse_conf_callback_threads(s));
     rv = sse_loop_create(&child->loop);

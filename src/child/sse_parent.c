@@ -14,6 +14,7 @@
 #include "config/sse_config.h"
 #include "config/sse_hosts.h"
 #include "config/sse_mpm.h"
+#include "exec/sse_exec_supervisor.h"
 #include "http/sse_front.h"
 #include "http/status/sse_status.h"
 #include "loop/sse_broadcast.h"
@@ -106,10 +107,27 @@ int sse_parent_check_config(apr_pool_t *pconf, apr_pool_t *plog,
     return status;
 }
 
+/* As with the store, a restart goes on without. */
+static int prepare_programs(apr_pool_t *pconf, server_rec *s)
+{
+    apr_status_t rv =
+        sse_exec_supervisor_prepare(pconf, s, sse_conf_has_commands(s));
+
+    if (rv == APR_SUCCESS) {
+        return OK;
+    }
+    ap_log_error(APLOG_MARK, APLOG_ERR, rv, s,
+                 "SSECommand: cannot start the supervisor of programs: see the "
+                 "server's limits on processes and descriptors");
+    return ap_state_query(AP_SQ_CONFIG_GEN) > 1 ? OK
+                                                : HTTP_INTERNAL_SERVER_ERROR;
+}
+
 int sse_parent_post_config(apr_pool_t *pconf, apr_pool_t *plog,
                            apr_pool_t *ptemp, server_rec *s)
 {
     apr_status_t rv;
+    int status;
 
     if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG) {
         /* The command that starts the server still waits for its status. */
@@ -136,7 +154,8 @@ int sse_parent_post_config(apr_pool_t *pconf, apr_pool_t *plog,
                      "shared memory): see the server's limits");
         return HTTP_INTERNAL_SERVER_ERROR;
     }
-    return prepare_store(pconf, s);
+    status = prepare_store(pconf, s);
+    return status == OK ? prepare_programs(pconf, s) : status;
 }
 
 void sse_parent_child_ended(server_rec *s, pid_t pid, ap_generation_t gen,

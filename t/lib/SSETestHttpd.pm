@@ -137,7 +137,8 @@ sub pid {
     return $pid =~ /^(\d+)/ && is_alive($1) ? $1 : 0;
 }
 
-# Its children, without those that are dead and not waited for yet.
+# Its children, without those that are dead and not waited for yet, and without
+# the supervisor of programs.
 sub children {
     my $parent = shift->pid or return ();
 
@@ -146,7 +147,7 @@ sub children {
         open my $fh, '<', $file or next;
         my $line = <$fh> // '';
         push @pids, $1 if $line =~ /^(\d+) \(.*\) [^ZX] (\d+) /s
-            && $2 == $parent;
+            && $2 == $parent && $line !~ /^\d+ \(sse-programs\) /;
     }
     return @pids;
 }
