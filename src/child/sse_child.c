@@ -143,7 +143,7 @@ static apr_status_t open_hub(child_t *child, apr_pool_t *pool)
     sse_ended_init(child->server, child->loop, parent->ended, child->born,
                    child->is_counted);
     sse_presence_init(store, child->loop, child->server);
-    sse_status_init(store);
+    sse_status_init(store, child->loop);
     sse_crash_init(child->server, sse_store_private_dir(parent->conf), pool);
     sse_hook_init(child->server, sse_store_private_dir(parent->conf), pool);
     rv = sse_hub_create(&child->hub, child->loop, store, parent->appended,

@@ -10,6 +10,7 @@
 #include "http/sse/sse_accept.h"
 #include "http/sse_cors.h"
 #include "http/sse_query.h"
+#include "http/sse_refusal.h"
 #include "http/sse_reply.h"
 #include "hub/sse_hub.h"
 #include "hub/sse_start.h"
@@ -63,44 +64,6 @@ static const char *names_of(request_rec *r, const apr_array_header_t *channels)
     return names;
 }
 
-static int answer_misdirected(request_rec *r)
-{
-    return sse_reply_error(r, HTTP_MISDIRECTED_REQUEST,
-                           "this host has no HTTP/2, and the connection is "
-                           "another host's; make one to this host");
-}
-
-static int answer_full(request_rec *r, const char *why)
-{
-    if (!strncmp(why, "SSE", 3)) {
-        return sse_reply_error(r, HTTP_SERVICE_UNAVAILABLE,
-                               "the limit on open streams (%s) is reached; "
-                               "try again later",
-                               why);
-    }
-    return sse_reply_error(r, HTTP_SERVICE_UNAVAILABLE,
-                           "the server has no thread for the callbacks of "
-                           "another stream; try again later");
-}
-
-/* @param rv of sse_open_run(): only if it refused is there surely still a
- *        request */
-static int answer_refused(request_rec *r, int rv)
-{
-    switch (rv) {
-    case HTTP_SERVICE_UNAVAILABLE:
-        return answer_full(r, apr_table_get(r->notes, "sse-refused"));
-    case HTTP_TOO_MANY_REQUESTS:
-        return sse_reply_error(r, rv,
-                               "this address has as many streams open as it "
-                               "may (SSEMaxStreamsPerClient); close one first");
-    case HTTP_MISDIRECTED_REQUEST:
-        return answer_misdirected(r);
-    default:
-        return rv;
-    }
-}
-
 static int answer_unavailable(request_rec *r, const char *why)
 {
     apr_table_setn(r->err_headers_out, "Retry-After", "10");
@@ -150,7 +113,7 @@ static int subscribe(request_rec *r, const apr_array_header_t *channels,
     limit_age(&plan.opts.max_age, grant);
     plan.channels = names_of(r, channels);
     plan.can_poll = 1;
-    return answer_refused(r, sse_open_run(r, &plan));
+    return sse_refusal_answer(r, sse_open_run(r, &plan));
 }
 
 /* @return DECLINED: there is room */
@@ -158,7 +121,7 @@ static int look_at_limits(request_rec *r)
 {
     int rv = sse_conf_ask_subscribe(r) ? sse_limits_look(r) : OK;
 
-    return rv == OK ? DECLINED : answer_refused(r, rv);
+    return rv == OK ? DECLINED : sse_refusal_answer(r, rv);
 }
 
 /* Before the application is asked: whether that is of any use.
@@ -170,7 +133,7 @@ static int check_room(request_rec *r)
                                      "server; its error log says why");
     }
     if (sse_open_is_misdirected(r)) {
-        return answer_misdirected(r);
+        return sse_refusal_answer(r, HTTP_MISDIRECTED_REQUEST);
     }
     return r->header_only ? DECLINED : look_at_limits(r);
 }

@@ -6,72 +6,26 @@
 
 #include <httpd.h>
 #include <apr_optional_hooks.h>
-#include <apr_strings.h>
 #include <mod_status.h>
 #include <string.h>
 
-#include "config/sse_config.h"
 #include "http/sse/sse_accept.h"
 #include "http/sse_front.h"
 #include "http/sse_query.h"
 #include "http/sse_reply.h"
-#include "hub/sse_hub.h"
-#include "hub/sse_presence.h"
-#include "hub/sse_start.h"
+#include "http/status/sse_status_channels.h"
+#include "http/status/sse_status_live.h"
 #include "http/status/sse_status_metrics.h"
+#include "http/status/sse_status_page.h"
 #include "http/status/sse_status_server.h"
-
-/* -- One channel ----------------------------------------------------------- */
-
-/* What cannot be decoded, or is empty, is no name. @return NULL: not asked */
-static const char *asked_channel(const request_rec *r)
-{
-    static const char *const names[] = {"channel", NULL};
-    int is_bad = 0;
-    const char *name = sse_query_value(r, names, &is_bad);
-
-    if (!name) {
-        return sse_query_has(r, names[0]) ? "" : NULL;
-    }
-    return is_bad ? "" : name;
-}
-
-static int answer_channel(request_rec *r, const char *name)
-{
-    sse_room_t room = {0};
-    sse_slice_t key, json;
-    sse_id_t last;
-    apr_status_t rv;
-    int status;
-
-    if (!sse_hub_key(r->server, name, r->pool, &key)) {
-        return sse_reply_error(r, HTTP_BAD_REQUEST,
-                               "a channel's name must be 1 to %d bytes of "
-                               "UTF-8 without control characters",
-                               SSE_CHANNEL_MAX);
-    }
-    rv = sse_hub()
-             ? sse_start_complain(sse_hub(), sse_presence_document(
-                                                 key, 1, &room, &json, &last))
-             : APR_ENOTIMPL; /* which was logged as the child began */
-    if (rv == APR_SUCCESS) {
-        status = sse_reply_json(
-            r, HTTP_OK, apr_pstrmemdup(r->pool, json.ptr, json.len), json.len);
-    }
-    else {
-        status = sse_reply_error(r, HTTP_SERVICE_UNAVAILABLE,
-                                 "the event store cannot tell who is on a "
-                                 "channel; the server's error log says why");
-    }
-    sse_room_free(&room);
-    return status;
-}
 
 /* -- What the client wants ------------------------------------------------- */
 
 typedef enum {
     FORMAT_UNKNOWN,
     FORMAT_JSON,
+    FORMAT_PAGE,
+    FORMAT_STREAM,
     FORMAT_OPEN,   /* OpenMetrics */
     FORMAT_CLASSIC /* what Prometheus had before */
 } format_e;
@@ -81,6 +35,8 @@ static const struct {
     format_e format;
     const char *type, *subtype;
 } types[] = {{FORMAT_JSON, "application", "json"},
+             {FORMAT_PAGE, "text", "html"},
+             {FORMAT_STREAM, "text", "event-stream"},
              {FORMAT_OPEN, "application", "openmetrics-text"},
              {FORMAT_CLASSIC, "text", "plain"}};
 
@@ -118,6 +74,8 @@ static format_e choose(const request_rec *r)
         return sse_query_has(r, names[0]) ? FORMAT_UNKNOWN : by_accept(accept);
     }
     return !strcmp(name, "json")      ? FORMAT_JSON
+           : !strcmp(name, "html")    ? FORMAT_PAGE
+           : !strcmp(name, "stream")  ? FORMAT_STREAM
            : !strcmp(name, "metrics") ? which_metrics(accept)
                                       : FORMAT_UNKNOWN;
 }
@@ -126,24 +84,38 @@ static format_e choose(const request_rec *r)
 
 static int answer_numbers(request_rec *r, format_e format)
 {
+    int is_classic = format == FORMAT_CLASSIC;
     sse_text_t text = {.pool = r->pool};
     sse_status_t status;
 
     sse_status_read(&status, r->pool);
+    if (format == FORMAT_PAGE) {
+        return sse_status_page(r, &status);
+    }
     if (format == FORMAT_JSON) {
         sse_status_json(&status, &text);
         return sse_reply_json(r, HTTP_OK, text.ptr, text.len);
     }
-    sse_status_metrics(&status, format == FORMAT_CLASSIC, &text);
+    sse_status_metrics(&status, is_classic, &text);
     return sse_reply_body(r, HTTP_OK,
-                          format == FORMAT_CLASSIC ? SSE_METRICS_CLASSIC
-                                                   : SSE_METRICS_OPEN,
+                          is_classic ? SSE_METRICS_CLASSIC : SSE_METRICS_OPEN,
                           text.ptr, text.len);
+}
+
+/* What Accept says besides these two does not matter, as the query says what is
+ * wanted. */
+static int answer_channels(request_rec *r, format_e format)
+{
+    if (format != FORMAT_JSON && format != FORMAT_PAGE &&
+        sse_query_has(r, "format")) {
+        return sse_reply_error(r, HTTP_BAD_REQUEST,
+                               "channels are shown as json or html");
+    }
+    return sse_status_channels(r, format == FORMAT_PAGE);
 }
 
 static int answer(request_rec *r)
 {
-    const char *channel = asked_channel(r);
     format_e format = choose(r);
 
     apr_table_mergen(r->err_headers_out, "Vary", "Accept");
@@ -154,13 +126,21 @@ static int answer(request_rec *r)
     }
     if (format == FORMAT_UNKNOWN) {
         return sse_reply_error(r, HTTP_BAD_REQUEST,
-                               "this format is not known: json and metrics "
-                               "are");
+                               "this format is not known: html, json, metrics "
+                               "and stream are");
     }
-    return channel ? answer_channel(r, channel) : answer_numbers(r, format);
+    if (sse_status_asks_for_channels(r)) {
+        return answer_channels(r, format);
+    }
+    return format == FORMAT_STREAM ? sse_status_live(r)
+                                   : answer_numbers(r, format);
 }
 
-void sse_status_init(sse_store_t *store) { sse_status_use_store(store); }
+void sse_status_init(sse_store_t *store, sse_loop_t *loop)
+{
+    sse_status_use_store(store);
+    sse_status_live_init(loop);
+}
 
 void sse_status_register(void)
 {

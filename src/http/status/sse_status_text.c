@@ -88,7 +88,7 @@ void sse_text_json(sse_text_t *text, sse_slice_t value)
         if (c == '"' || c == '\\') {
             sse_text_add(text, "\\%c", c);
         }
-        else if (c < 0x20 || c == 0x7f) {
+        else if (c < 0x20 || c == 0x7f || strchr("<>&'", c)) {
             sse_text_add(text, "\\u%04x", c);
         }
         else {
