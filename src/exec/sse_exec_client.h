@@ -45,9 +45,11 @@ typedef struct {
 
 struct sse_exec_program_t {
     const sse_exec_program_events_t *events; /**< const: its owner's */
-    apr_uint64_t id;                         /**< the connection's */
-    int is_shared;                           /**< the connection's */
-    LIST_ENTRY(sse_exec_program_t) link;     /**< the connection's */
+    apr_uint64_t id; /**< loop: the connection's; 0: not known to it */
+    int is_shared;   /**< loop */
+    int runs;        /**< loop: it is counted (SSE_COUNTER_COMMANDS) */
+    struct sse_exec_call_t *call; /**< loop: its start awaits an answer */
+    LIST_ENTRY(sse_exec_program_t) link; /**< loop: those with an id */
 };
 
 /** child_init, before the loop is started. */
@@ -55,14 +57,16 @@ void sse_exec_client_init(sse_loop_t *loop, server_rec *s);
 
 /** Request thread: blocks until it has been started or joined, 10 s at most.
  *  @param fds out: output and errors of a program of its own, the caller's to
- *         close
+ *         close; -1: it was not started
  *  @param answer out: STARTED, JOINED, or FAILED with why
- *  @return APR_SUCCESS: see answer; an error: there is no answer */
+ *  @return APR_SUCCESS: see answer; E2BIG: the order is too large; another
+ *          error: there is no answer, as the supervisor is away.  Unless it was
+ *          started or joined, the program is not known to the connection */
 apr_status_t sse_exec_client_start(sse_exec_program_t *program,
                                    const sse_exec_order_t *order, int is_shared,
                                    int fds[2], sse_exec_message_t *answer);
 
-/** Loop: SSE_EXEC_STOP. */
+/** Loop: SSE_EXEC_STOP.  Nothing if the program is not known (any more). */
 void sse_exec_client_stop(sse_exec_program_t *program);
 
 /** Loop: SSE_EXEC_RETURN.  @param rest len bytes; 0: none */
