@@ -20,6 +20,7 @@
 #include "config/sse_config.h"
 #include "config/sse_directives.h"
 #include "exec/sse_exec_supervisor.h"
+#include "http/exec/sse_exec_handler.h"
 #include "http/sse_ask.h"
 #include "http/sse_body.h"
 #include "http/sse_front.h"
@@ -79,6 +80,7 @@ static void register_hooks(apr_pool_t *p)
     sse_body_register();
     sse_ask_register();
     sse_handler_register();
+    sse_exec_handler_register();
     sse_status_register();
     sse_notify_register();
     sse_hook_register();

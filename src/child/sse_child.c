@@ -10,6 +10,8 @@
 
 #include "child/sse_parent.h"
 #include "config/sse_config.h"
+#include "exec/sse_exec_client.h"
+#include "exec/sse_exec_stream.h"
 #include "exec/sse_exec_supervisor.h"
 #include "http/status/sse_status.h"
 #include "hub/sse_hub.h"
@@ -170,6 +172,8 @@ static void init_parts(child_t *child, apr_pool_t *pool)
     sse_leave_init(child->loop, !query(AP_MPMQ_IS_THREADED));
     sse_open_init(child->loop, query(AP_MPMQ_IS_ASYNC));
     sse_watcher_init(child->loop);
+    sse_exec_client_init(child->loop, child->server);
+    sse_exec_stream_init(child->loop);
     rv = open_hub(child, pool);
     if (rv != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_CRIT, rv, child->server,

@@ -69,8 +69,9 @@ typedef struct {
 
 /** SSECommand. */
 typedef struct {
-    const char *program;      /**< an absolute path; NULL: none */
-    apr_array_header_t *args; /**< of const ap_expr_info_t * */
+    const char *program;        /**< an absolute path; NULL: none */
+    apr_array_header_t *args;   /**< of const ap_expr_info_t * */
+    sse_complaint_t *complaint; /**< of its log lines */
 } sse_command_t;
 
 /** An int member that is not set.  Not -1, which is SSE_REPLAY_ALL. */

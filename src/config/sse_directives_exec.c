@@ -114,6 +114,7 @@ static const char *set_command(cmd_parms *cmd, void *dir_conf, const char *args)
         return apr_psprintf(cmd->pool, "%s takes %d arguments at most",
                             cmd->cmd->name, ARGS_MAX);
     }
+    command->complaint = apr_pcalloc(cmd->pool, sizeof(*command->complaint));
     wrong = add_args(cmd, words, command);
     if (!wrong) {
         look_at_program(cmd, command->program);

@@ -51,8 +51,7 @@ void sse_limits_ended(pid_t pid)
 
 /* -- What has a limit ------------------------------------------------------ */
 
-/* By name, as pointers and line numbers change with a restart. */
-static const char *host_name(request_rec *r)
+const char *sse_limits_host(request_rec *r)
 {
     const server_rec *s = r->server;
 
@@ -86,7 +85,7 @@ static int wants_of(request_rec *r, sse_quota_want_t *wants)
         n += add_want(&wants[n], SSE_QUOTA_CLIENT, client_name(r), per_client);
     }
     if (in_host) {
-        n += add_want(&wants[n], SSE_QUOTA_HOST, host_name(r), in_host);
+        n += add_want(&wants[n], SSE_QUOTA_HOST, sse_limits_host(r), in_host);
     }
     if (!sse_mpm()->is_threaded) {
         n += add_want(&wants[n], SSE_QUOTA_PROCESS, "",

@@ -59,6 +59,10 @@ int sse_limits_take(request_rec *r, sse_quota_claim_t *claim);
  *  @return as sse_limits_take() */
 int sse_limits_look(request_rec *r);
 
+/** The request's virtual host, for counting: by name, as pointers and line
+ *  numbers change with a restart.  In r->pool. */
+const char *sse_limits_host(request_rec *r);
+
 /** Release it.  Any thread; never waits. */
 void sse_limits_give_back(sse_quota_claim_t *claim);
 

@@ -75,7 +75,7 @@ int sse_reason_drains(sse_close_reason_e reason)
 {
     return reason == SSE_CLOSE_MAX_AGE || reason == SSE_CLOSE_SERVER ||
            reason == SSE_CLOSE_SHUTDOWN || reason == SSE_CLOSE_STOP ||
-           reason == SSE_CLOSE_POLL;
+           reason == SSE_CLOSE_POLL || reason == SSE_CLOSE_COMPLETE;
 }
 
 void sse_stream_post(sse_stream_t *stream, sse_task_t *task)

@@ -77,6 +77,10 @@ typedef struct {
                               come back with; 0: its own */
     int can_poll;        /**< the client misses nothing if the stream ends and
                               it comes back with the last id */
+    /** NULL, or called by the request's thread when there is room for the
+     *  stream, before its head is sent.  @return OK; else what sse_open_run()
+     *  is to return, and no stream opens; DONE: it has been answered */
+    int (*begin)(request_rec *r, void *baton);
     sse_ready_fn *ready; /**< called on a worker once it is open; or NULL */
     void *ready_baton;
 } sse_stream_plan_t;

@@ -49,4 +49,30 @@ int sse_handler_channels(request_rec *r, apr_array_header_t **channels);
 int sse_handler_authorize(request_rec *r, sse_authorize_e what,
                           apr_array_header_t **channels, sse_grant_t *grant);
 
+/* -- For other front ends whose streams have channels ---------------------- */
+
+/** What has to be done once it is sure who may subscribe to what.
+ *  @return OK, or what the handler is to return: it has been answered */
+typedef int sse_handler_before_fn(request_rec *r,
+                                  const apr_array_header_t *channels);
+
+/** GET and HEAD as sse_handler_subscribe(), but before a client is subscribed
+ *  (not by HEAD), this is done. @return what the handler returns */
+int sse_handler_subscribe_after(request_rec *r, sse_handler_before_fn *before);
+
+/** The id that the client has seen, any text, or NULL. */
+const char *sse_handler_last_id(request_rec *r);
+
+/** The channels' names, with a blank between them. */
+const char *sse_handler_names(request_rec *r,
+                              const apr_array_header_t *channels);
+
+/** Their keys, in r->pool. */
+sse_slice_t *sse_handler_keys(request_rec *r,
+                              const apr_array_header_t *channels);
+
+/** SSEMaxAge, or what the application says, if that is less. */
+void sse_handler_limit_age(apr_interval_time_t *max_age,
+                           const sse_grant_t *grant);
+
 #endif /* SSE_HANDLER_H */

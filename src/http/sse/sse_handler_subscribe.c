@@ -23,7 +23,7 @@
 /* -- The id that the client has seen --------------------------------------- */
 
 /* Text that cannot be decoded is no id of ours: a gap. */
-static const char *last_event_id(request_rec *r)
+const char *sse_handler_last_id(request_rec *r)
 {
     static const char *const names[] = {"last-event-id", "lastEventId",
                                         "lastEventID", "last_event_id", NULL};
@@ -51,7 +51,8 @@ static int answer_no_presence(request_rec *r)
 
 /* -- The request ----------------------------------------------------------- */
 
-static const char *names_of(request_rec *r, const apr_array_header_t *channels)
+const char *sse_handler_names(request_rec *r,
+                              const apr_array_header_t *channels)
 {
     const char *names = APR_ARRAY_IDX(channels, 0, sse_channel_t).name;
     int i;
@@ -62,6 +63,19 @@ static const char *names_of(request_rec *r, const apr_array_header_t *channels)
                         APR_ARRAY_IDX(channels, i, sse_channel_t).name, NULL);
     }
     return names;
+}
+
+sse_slice_t *sse_handler_keys(request_rec *r,
+                              const apr_array_header_t *channels)
+{
+    sse_slice_t *keys =
+        apr_palloc(r->pool, (apr_size_t)channels->nelts * sizeof(*keys));
+    int i;
+
+    for (i = 0; i < channels->nelts; ++i) {
+        keys[i] = APR_ARRAY_IDX(channels, i, sse_channel_t).key;
+    }
+    return keys;
 }
 
 static int answer_unavailable(request_rec *r, const char *why)
@@ -76,17 +90,18 @@ static apr_status_t make_plan(request_rec *r, sse_stream_plan_t *plan,
     apr_status_t rv;
 
     if (asks_for_presence(r)) {
-        return sse_start_presence(plan, keys, n, last_event_id(r));
+        return sse_start_presence(plan, keys, n, sse_handler_last_id(r));
     }
-    rv = sse_start_plan(plan, keys, n, last_event_id(r), sse_conf_replay(r));
+    rv = sse_start_plan(plan, keys, n, sse_handler_last_id(r),
+                        sse_conf_replay(r));
     if (rv == APR_SUCCESS) {
         sse_start_join(plan, r);
     }
     return rv;
 }
 
-/* SSEMaxAge, or what the application says, if that is less. */
-static void limit_age(apr_interval_time_t *max_age, const sse_grant_t *grant)
+void sse_handler_limit_age(apr_interval_time_t *max_age,
+                           const sse_grant_t *grant)
 {
     if (grant->max_age && (!*max_age || grant->max_age < *max_age)) {
         *max_age = grant->max_age;
@@ -97,21 +112,16 @@ static int subscribe(request_rec *r, const apr_array_header_t *channels,
                      const sse_grant_t *grant)
 {
     sse_stream_plan_t plan = {0};
-    sse_slice_t *keys;
-    int i;
+    sse_slice_t *keys = sse_handler_keys(r, channels);
 
-    keys = apr_palloc(r->pool, (apr_size_t)channels->nelts * sizeof(*keys));
-    for (i = 0; i < channels->nelts; ++i) {
-        keys[i] = APR_ARRAY_IDX(channels, i, sse_channel_t).key;
-    }
     plan.format = &sse_format_sse;
     if (make_plan(r, &plan, keys, channels->nelts) != APR_SUCCESS) {
         return answer_unavailable(r, "the event store cannot be read now; try "
                                      "again");
     }
     sse_open_opts(r, &plan.opts);
-    limit_age(&plan.opts.max_age, grant);
-    plan.channels = names_of(r, channels);
+    sse_handler_limit_age(&plan.opts.max_age, grant);
+    plan.channels = sse_handler_names(r, channels);
     plan.can_poll = 1;
     return sse_refusal_answer(r, sse_open_run(r, &plan));
 }
@@ -139,6 +149,11 @@ static int check_room(request_rec *r)
 }
 
 int sse_handler_subscribe(request_rec *r)
+{
+    return sse_handler_subscribe_after(r, NULL);
+}
+
+int sse_handler_subscribe_after(request_rec *r, sse_handler_before_fn *before)
 {
     const char *accept = apr_table_get(r->headers_in, "Accept");
     apr_array_header_t *channels;
@@ -170,5 +185,6 @@ int sse_handler_subscribe(request_rec *r)
         sse_open_head(r, &sse_format_sse);
         return OK;
     }
-    return subscribe(r, channels, &grant);
+    rv = before ? before(r, channels) : OK;
+    return rv == OK ? subscribe(r, channels, &grant) : rv;
 }

@@ -260,6 +260,20 @@ static sse_thread_e take_thread(request_rec *r, const sse_stream_plan_t *plan,
                             thread);
 }
 
+/* What its source needs besides, now that it is sure to open. */
+static int begin(request_rec *r, const sse_stream_plan_t *plan,
+                 sse_quota_claim_t *claim, sse_thread_t *thread)
+{
+    int rv = plan->begin ? plan->begin(r, plan->baton) : OK;
+
+    if (rv != OK) {
+        sse_limits_give_back(claim);
+        sse_threads_give_back(thread, 0);
+        plan->source->on_ended(NULL, plan->baton);
+    }
+    return rv;
+}
+
 /* @return OK, or the status to answer with; DONE: it has been answered */
 static int take(request_rec *r, const sse_stream_plan_t *plan,
                 sse_quota_claim_t *claim, sse_thread_t *thread)
@@ -285,7 +299,7 @@ static int take(request_rec *r, const sse_stream_plan_t *plan,
         apr_table_setn(r->err_headers_out, "Retry-After", SSE_RETRY_AFTER);
         return HTTP_SERVICE_UNAVAILABLE;
     default:
-        return OK;
+        return begin(r, plan, claim, thread);
     }
 }
 
