@@ -162,11 +162,11 @@ static int answer_broken(request_rec *r, apr_status_t error, int is_dir)
     const sse_command_t *command = sse_conf_command(r);
     const char *what = "the program cannot be run";
 
-    if (is_dir) {
-        what = "the program's directory cannot be entered";
-    }
-    else if (error == ENOENT) {
+    if (error == ENOENT) {
         what = "the program, or its interpreter, is not there";
+    }
+    else if (is_dir) {
+        what = "the program's directory cannot be entered";
     }
     else if (error == EACCES) {
         what = "the server's user may not execute the program";

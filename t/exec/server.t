@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+# mod_sse: Server-Sent Events for Apache httpd.
+#
+# sse-exec: limits, restarts, children that are killed, the server's stop: no
+# program is left.
+
+use strict;
+use warnings FATAL => 'all';
+
+use File::Basename qw(dirname);
+use Time::HiRes qw(sleep);
+
+use Apache::Test qw(-withtestmore);
+
+use lib dirname(__FILE__) . '/../lib';
+use SSETest;
+use SSETestExec;
+use SSETestHttpd;
+use SSETestServer qw(process_state is_alive);
+
+plan tests => 43;
+
+my $act = program('act');
+my $piece = 'x' x 8_000; # an expression has a limit of its own
+my $long = '%{env:PIECE}' x 18;
+my $many = join ' ', 1 .. 9_999;
+my $httpd = SSETestHttpd->new(conf => <<"EOI");
+LogFormat "%r %>s close=%{sse-close}n refused=%{sse-refused}n" exec
+CustomLog "${\ Apache::Test::vars('t_logs') }/own_access" exec
+SSECommandMax 4
+<Location "/run">
+    SetHandler sse-exec
+    SSECommand $act "%{QUERY_STRING}"
+</Location>
+<Location "/many">
+    SetHandler sse-exec
+    SSECommand $act "show=1" $many
+</Location>
+<Location "/large">
+    SetEnv PIECE $piece
+    SetHandler sse-exec
+    SSECommand $act "show=1" "$long"
+</Location>
+<Location "/missing">
+    SetHandler sse-exec
+    SSECommand /no/such/program
+</Location>
+<Location "/directory">
+    SetHandler sse-exec
+    SSECommand /usr/bin
+</Location>
+EOI
+ok $httpd->start, 'a server starts where a program is missing';
+ok $httpd->lines(qr{SSECommand /no/such/program \(\S+:\d+\): the program is not there; requests}),
+    'but warns of it';
+ok $httpd->lines(qr{SSECommand /usr/bin \(\S+:\d+\): that is no file}),
+    'and of one that is none';
+
+# A stream whose program has begun; some children may be about to leave.
+sub run {
+    my($mark, @steps) = @_;
+
+    my $stream = act({ path => '/run', port => $httpd->port }, @steps,
+                     "say=$mark", 'wait=1');
+    my $event = $stream->next_event;
+    return $event && $event->{data} eq $mark ? $stream : undef;
+}
+
+# Of the process that starts programs, and httpd's.
+sub zombies {
+    return grep { process_state($_) eq 'Z' } all_processes();
+}
+
+sub all_processes {
+    my %parent;
+    for my $file (glob '/proc/[0-9]*/stat') {
+        open my $fh, '<', $file or next;
+        $parent{$1} = $2 if (<$fh> // '') =~ /^(\d+) \(.*\) \S (\d+) /s;
+    }
+    my @all = my @new = $httpd->pid;
+    while (@new) {
+        my %is_new = map { $_ => 1 } @new;
+        push @all, @new = grep { $is_new{ $parent{$_} } } keys %parent;
+    }
+    return @all;
+}
+
+sub access {
+    my($re) = @_;
+
+    open my $fh, '<', Apache::Test::vars('t_logs') . '/own_access' or return;
+    return scalar grep { $_ =~ $re } <$fh>;
+}
+
+# --- arguments
+
+my $event = open_stream('/many', port => $httpd->port)->next_event;
+is scalar(() = $event->{data} =~ /"(\d+)"/g), 9_999 + 3,
+    '10,000 arguments come whole' or diag substr $event->{data}, 0, 300;
+my $answer = request('GET', '/large', port => $httpd->port);
+is $answer->code, 500, 'an argument that is larger than the system allows: 500';
+like $answer->json->{error}, qr/larger than the system allows/, 'in words';
+
+# --- SSECommandMax
+
+my @marks = map { mark() } 1 .. 4;
+my @streams = map { run($_) } @marks;
+is scalar(grep { $_ } @streams), 4, 'as many programs as SSECommandMax';
+$answer = request('GET', '/run?say=x', port => $httpd->port);
+is $answer->code, 503, 'one more: 503';
+is $answer->header('retry-after'), 10, 'with Retry-After';
+like $answer->json->{error}, qr/\(SSECommandMax\) is reached/, 'in words';
+ok eventually { $httpd->lines(qr/SSECommandMax 4: that many programs run/) },
+    'the log says so';
+ok eventually { access(qr/503 close=- refused=SSECommandMax/) },
+    'and the note sse-refused';
+my $metrics = sub { request('GET', '/status?format=metrics',
+                            port => $httpd->port)->body };
+like $metrics->(), qr/^modsse_commands 4$/m, 'four programs are counted';
+like $metrics->(), qr/^modsse_refused_total\{limit="commands"\} 1$/m,
+    'and one refusal';
+(shift @streams)->close;
+ok ends(shift @marks), 'when one has ended';
+my $mark = mark();
+my $stream;
+ok eventually { $stream = run($mark) }, 'there is room for another one';
+push @marks, $mark;
+push @streams, $stream;
+is scalar(zombies()), 0, 'there are no zombies';
+
+# --- a graceful restart
+
+ok $httpd->restart('USR1'), 'a graceful restart';
+ok !(grep { !$_->wait_end(10) } @streams), 'ends the streams';
+ok ends($_), 'and a program' for @marks;
+ok eventually { access(qr/close=shutdown/) == 4 }, 'the log says shutdown';
+ok eventually { $metrics->() =~ /^modsse_commands 0$/m }, 'none is counted';
+$mark = mark();
+ok eventually { $stream = run($mark) }, 'the new children start programs';
+$stream->close;
+ok ends($mark), 'and end them';
+
+# --- children that are killed
+
+@marks = map { mark() } 1 .. 4;
+@streams = map { my $mark = $_; eventually { run($mark) } } @marks;
+is scalar(grep { $_ } @streams), 4, 'programs of some children';
+ok eventually(sub { $httpd->kill_child; $streams[0]->wait_end(0.5) }, 60),
+    'a child with one of them is killed';
+my @over = grep { $streams[$_]->wait_end(1) } 0 .. $#streams;
+ok !(grep { !ends($marks[$_]) } @over), 'what ran for it is ended';
+my @left = grep { !$streams[$_]->is_ended } 0 .. $#streams;
+is scalar(grep { running($marks[$_]) } @left), scalar(@left),
+    'what runs for others runs on';
+$_->close for @streams;
+ok ends($_) for @marks;
+ok eventually { $metrics->() =~ /^modsse_commands 0$/m }, 'none is counted';
+is scalar(zombies()), 0, 'there are no zombies';
+
+# --- the server stops
+
+$mark = mark();
+ok eventually { $stream = run($mark, 'ignore=1', 'keep=60') },
+    'a program that ignores SIGTERM, with a child';
+ok $httpd->stop, 'the server stops';
+ok ends($mark, 20), 'and nothing is left';
