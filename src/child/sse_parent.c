@@ -11,6 +11,7 @@
 #include <unistd.h>
 #include <unixd.h>
 
+#include "config/sse_commands.h"
 #include "config/sse_config.h"
 #include "config/sse_hosts.h"
 #include "config/sse_mpm.h"
@@ -102,6 +103,7 @@ int sse_parent_check_config(apr_pool_t *pconf, apr_pool_t *plog,
     }
     if (status == OK &&
         ap_state_query(AP_SQ_RUN_MODE) == AP_SQ_RM_CONFIG_TEST) {
+        sse_commands_warn(s, ptemp);
         status = test_store(ptemp, s);
     }
     return status;
@@ -137,6 +139,7 @@ int sse_parent_post_config(apr_pool_t *pconf, apr_pool_t *plog,
     sse_mpm_read();
     sse_mpm_warn(s, sse_front_is_hub, ptemp);
     sse_hosts_tell(s, sse_front_is_hub, ptemp);
+    sse_commands_warn(s, ptemp);
     /* As old as the server, so that children of two generations wake each
      * other. */
     parent.appended = sse_broadcast_make("sse_broadcast_appended");

@@ -86,7 +86,7 @@ void *sse_conf_merge_server(apr_pool_t *pool, void *base, void *add)
     conf->hook_cas = vhost->hook_cas;
     conf->hook_events = vhost->hook_events;
     conf->command_max = vhost->command_max;
-    conf->has_command = vhost->has_command;
+    conf->commands = vhost->commands;
     return conf;
 }
 
@@ -225,12 +225,17 @@ int sse_conf_command_max(const server_rec *s)
     return max || s->is_virtual ? max : SSE_COMMAND_MAX;
 }
 
+const apr_array_header_t *sse_conf_commands(const server_rec *s)
+{
+    return sse_conf_server(s)->commands;
+}
+
 int sse_conf_has_commands(const server_rec *main_server)
 {
     const server_rec *s;
 
     for (s = main_server; s; s = s->next) {
-        if (sse_conf_server(s)->has_command) {
+        if (sse_conf_commands(s)) {
             return 1;
         }
     }

@@ -72,6 +72,8 @@ typedef struct {
     const char *program;        /**< an absolute path; NULL: none */
     apr_array_header_t *args;   /**< of const ap_expr_info_t * */
     sse_complaint_t *complaint; /**< of its log lines */
+    const char *file;           /**< where it is configured */
+    int line;
 } sse_command_t;
 
 /** An int member that is not set.  Not -1, which is SSE_REPLAY_ALL. */
@@ -154,7 +156,9 @@ typedef struct {
     apr_array_header_t *hook_urls, *hook_secrets, *hook_cas;
     apr_uint32_t hook_events; /**< sse_hook_e: of any SSEHook of this host */
     int command_max;          /**< SSECommandMax; 0: not set; not inherited */
-    int has_command; /**< this host or one of its locations has SSECommand */
+    /** SSECommand of this host and its locations, of const sse_command_t *;
+     *  NULL: none. */
+    apr_array_header_t *commands;
 } sse_server_conf_t;
 
 /** The longest namespace, so that it and a channel fit a store's key, also with
@@ -235,6 +239,10 @@ const char *sse_conf_hook_names(const server_rec *main_server,
 /** SSECommandMax as this host has it, which is not inherited; 0: not set, but
  *  the main server's is the default then. */
 int sse_conf_command_max(const server_rec *s);
+
+/** What SSECommand names in this host and its locations, of
+ *  const sse_command_t *; NULL: nothing. */
+const apr_array_header_t *sse_conf_commands(const server_rec *s);
 
 /** Whether SSECommand names a program anywhere. */
 int sse_conf_has_commands(const server_rec *main_server);

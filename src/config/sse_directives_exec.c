@@ -7,16 +7,10 @@
 #include <limits.h>
 #include <stddef.h>
 
-#include <apr_file_info.h>
 #include <apr_strings.h>
-#include <httpd.h>
-#include <http_core.h>
-#include <http_log.h>
 
 #include "config/sse_directives.h"
 #include "config/sse_values.h"
-
-APLOG_USE_MODULE(sse);
 
 #define ARGS_MAX    10000
 #define LINGER_MAX  apr_time_from_sec(24 * 60 * 60)
@@ -40,33 +34,18 @@ static const char *check(const cmd_parms *cmd)
 
 /* -- SSECommand ------------------------------------------------------------ */
 
-/* The first reading of the configuration at a start is followed by another. */
-static int is_read_again(void)
+static void keep(const cmd_parms *cmd, sse_command_t *command)
 {
-    return ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG &&
-           ap_state_query(AP_SQ_RUN_MODE) == AP_SQ_RM_NORMAL;
-}
+    sse_server_conf_t *conf = sse_directives_server(cmd);
 
-/* It may come later (a disk that is mounted, a package that is updated). */
-static void look_at_program(const cmd_parms *cmd, const char *program)
-{
-    apr_int32_t wanted = APR_FINFO_TYPE | APR_FINFO_PROT;
-    apr_int32_t any = APR_UEXECUTE | APR_GEXECUTE | APR_WEXECUTE;
-    apr_finfo_t info;
-    apr_status_t rv = apr_stat(&info, program, wanted, cmd->temp_pool);
-
-    if (is_read_again() || (rv == APR_SUCCESS && info.filetype == APR_REG &&
-                            (info.protection & any))) {
-        return;
+    command->complaint = apr_pcalloc(cmd->pool, sizeof(*command->complaint));
+    command->file = cmd->directive->filename;
+    command->line = cmd->directive->line_num;
+    if (!conf->commands) {
+        conf->commands =
+            apr_array_make(cmd->pool, 4, sizeof(const sse_command_t *));
     }
-    ap_log_error(APLOG_MARK, APLOG_WARNING, rv, cmd->server,
-                 "%s %s (%s:%d): %s; requests are answered 500 until it can be "
-                 "run",
-                 cmd->cmd->name, program, cmd->directive->filename,
-                 cmd->directive->line_num,
-                 rv != APR_SUCCESS          ? "the program is not there"
-                 : info.filetype != APR_REG ? "that is no file"
-                                            : "the file is not executable");
+    APR_ARRAY_PUSH(conf->commands, const sse_command_t *) = command;
 }
 
 static const char *add_args(const cmd_parms *cmd,
@@ -114,12 +93,10 @@ static const char *set_command(cmd_parms *cmd, void *dir_conf, const char *args)
         return apr_psprintf(cmd->pool, "%s takes %d arguments at most",
                             cmd->cmd->name, ARGS_MAX);
     }
-    command->complaint = apr_pcalloc(cmd->pool, sizeof(*command->complaint));
     wrong = add_args(cmd, words, command);
     if (!wrong) {
-        look_at_program(cmd, command->program);
+        keep(cmd, command);
         conf->command = command;
-        sse_directives_server(cmd)->has_command = 1;
     }
     return wrong;
 }
