@@ -72,10 +72,10 @@ typedef struct {
     const sse_slice_t *keys; /**< of the channels, until it has been opened */
     int n_keys;
     const sse_source_t *source;
-    void *baton;         /**< the source's */
-    sse_id_t now;        /**< the id that a client which is sent nothing may
+    void *baton;  /**< the source's */
+    sse_id_t now; /**< the id that a client which is sent nothing may
                               come back with; 0: its own */
-    int can_poll;        /**< the client misses nothing if the stream ends and
+    int can_poll; /**< the client misses nothing if the stream ends and
                               it comes back with the last id */
     /** NULL, or called by the request's thread when there is room for the
      *  stream, before its head is sent.  @return OK; else what sse_open_run()
