@@ -29,7 +29,7 @@ APLOG_USE_MODULE(sse);
 /* How often a prefork child looks whether it must leave: its signals are held
  * back while a stream is open. */
 #define STATE_POLL_MSEC 50
-/* Streams, connections of the loop, watched requests. */
+/* Streams, connections of the loop, watched requests, programs. */
 #define FNS_MOST 4
 
 static struct {

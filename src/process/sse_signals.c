@@ -7,38 +7,39 @@
 #include <mpm_common.h>
 #include <signal.h>
 
-static struct {
-    int is_forked;   /* const after child_init */
-    int depth;       /* the request thread's, of which there is one */
-    sigset_t before; /* likewise */
-} self;
+static int is_forked; /* const after child_init */
 
-void sse_signals_init(int is_forked) { self.is_forked = is_forked; }
+/* Of each thread: workers, which have all signals blocked anyway, publish,
+ * too. */
+static __thread int depth;
+static __thread sigset_t before_hold;
+
+void sse_signals_init(int forked) { is_forked = forked; }
 
 void sse_signals_hold(void)
 {
     sigset_t set;
 
-    if (!self.is_forked || self.depth++) {
+    if (!is_forked || depth++) {
         return;
     }
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGHUP);
     sigaddset(&set, AP_SIG_GRACEFUL);
-    pthread_sigmask(SIG_BLOCK, &set, &self.before);
+    pthread_sigmask(SIG_BLOCK, &set, &before_hold);
 }
 
 void sse_signals_let_go(void)
 {
-    if (self.depth && --self.depth == 0) {
-        pthread_sigmask(SIG_SETMASK, &self.before, NULL);
+    if (depth && --depth == 0) {
+        pthread_sigmask(SIG_SETMASK, &before_hold, NULL);
     }
 }
 
 void sse_signals_let_go_at_end(conn_rec *c)
 {
-    if (self.depth == 1 && sse_signals_pending() != SSE_SIGNAL_NONE) {
+    if (depth == 1 && sse_signals_pending() != SSE_SIGNAL_NONE) {
         c->keepalive = AP_CONN_CLOSE;
     }
     else {
@@ -48,8 +49,8 @@ void sse_signals_let_go_at_end(conn_rec *c)
 
 int sse_signals_close(conn_rec *c)
 {
-    if (self.depth) {
-        self.depth = 1;
+    if (depth) {
+        depth = 1;
         sse_signals_let_go();
     }
     return OK;
@@ -59,7 +60,7 @@ sse_signal_e sse_signals_pending(void)
 {
     sigset_t set;
 
-    if (!self.is_forked || sigpending(&set)) {
+    if (!is_forked || sigpending(&set)) {
         return SSE_SIGNAL_NONE;
     }
     if (sigismember(&set, SIGTERM) > 0 || sigismember(&set, SIGHUP) > 0) {
