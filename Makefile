@@ -14,7 +14,8 @@
 #                 T=t/unit/test_queue.c or T=t/config/errors.pl (MPM=, SAN=)
 # make check-unit check-conf check-fuzz check-valgrind test-browser lint
 # make bench      what it costs and how fast it is, in build/bench/results.txt
-#                 (SCENARIOS="idle close latency fanout publish long resume slow burst hooks authorize presence")
+#                 (SCENARIOS="idle close latency fanout publish long resume slow burst hooks authorize presence
+#                 programs_shared")
 # make bench-close  how soon a client's close is told
 # make bench-store  what the store costs by itself
 # make soak       restarts and crashes under load: nothing is lost
@@ -210,7 +211,12 @@ $(builddir)/unit/%: $(builddir)/obj/t/unit/%.o $(UNIT_OBJS)
 	$(call say,LD $@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(SANFLAGS) -o $@ $^ $(APU_LIBS) $(APR_LIBS) -llmdb \
-	    -ljansson -lcurl -lcrypto -lpthread
+	    -ljansson -lcurl -lcrypto $(LIBUV) -lpthread
+
+$(builddir)/unit/test_exec_shared: $(addprefix $(builddir)/obj/src/,\
+    loop/sse_loop.o loop/sse_workers.o $(addprefix exec/sse_exec_,shared.o \
+    shared_output.o intake.o output.o parser.o lines.o blocks.o))
+$(builddir)/unit/test_exec_shared: LIBUV = -luv
 
 # They have a loop and streams of their own.
 $(filter $(builddir)/unit/test_hub_%,$(UNIT_PROGS)): \

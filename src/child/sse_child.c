@@ -11,6 +11,7 @@
 #include "child/sse_parent.h"
 #include "config/sse_config.h"
 #include "exec/sse_exec_client.h"
+#include "exec/sse_exec_shared.h"
 #include "exec/sse_exec_stream.h"
 #include "exec/sse_exec_supervisor.h"
 #include "http/status/sse_status.h"
@@ -38,7 +39,9 @@ APLOG_USE_MODULE(sse);
 #define LOOP_WAIT apr_time_from_sec(1)
 /* and for callbacks that are still running. */
 #define WORKERS_WAIT apr_time_from_msec(500)
-#define STEP         apr_time_from_msec(2)
+/* for its programs' output to be returned, */
+#define PROGRAMS_WAIT apr_time_from_sec(2)
+#define STEP          apr_time_from_msec(2)
 
 typedef struct {
     sse_loop_t *loop;
@@ -50,11 +53,25 @@ typedef struct {
 
 static child_t *this_child; /* const after child_init */
 
+/* Else what was read of it, and not published, would be lost. */
+static void await_programs(void)
+{
+    apr_interval_time_t left = PROGRAMS_WAIT;
+
+    if (sse_exec_shared_is_busy() && sse_leave_how() == SSE_STAY) {
+        sse_leave_begin(SSE_LEAVE_GRACEFUL);
+    }
+    for (; left > 0 && sse_exec_shared_is_busy(); left -= STEP) {
+        apr_sleep(STEP);
+    }
+}
+
 /* Runs before anything that the loop uses goes with the pool. */
 static apr_status_t stop_loop(void *baton)
 {
     child_t *child = baton;
 
+    await_programs();
     if (!sse_loop_stop(child->loop, LOOP_WAIT)) {
         ap_log_error(APLOG_MARK, APLOG_DEBUG, 0, child->server,
                      "the event loop does not end; leaving without it");
@@ -80,6 +97,12 @@ static apr_status_t stop_loop(void *baton)
         ap_log_error(APLOG_MARK, APLOG_DEBUG, 0, child->server,
                      "the store takes long for who is on a channel; leaving "
                      "without it");
+        break;
+    case SSE_WORKERS_PROGRAMS:
+    case SSE_WORKERS_REJOIN:
+        ap_log_error(APLOG_MARK, APLOG_DEBUG, 0, child->server,
+                     "the store, or the supervisor of programs, takes long for "
+                     "a shared program; leaving without it");
         break;
     case SSE_WORKERS_OWN:
     default:
@@ -174,6 +197,7 @@ static void init_parts(child_t *child, apr_pool_t *pool)
     sse_watcher_init(child->loop);
     sse_exec_client_init(child->loop, child->server);
     sse_exec_stream_init(child->loop);
+    sse_exec_shared_init(child->loop);
     rv = open_hub(child, pool);
     if (rv != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_CRIT, rv, child->server,
@@ -249,7 +273,8 @@ void sse_child_stopping(apr_pool_t *pchild, int graceful)
     }
     sse_leave_begin(graceful ? SSE_LEAVE_GRACEFUL : SSE_LEAVE_AT_ONCE);
     /* Members that have not left by then are claimed by the next start. */
-    for (; left > 0 && (sse_leave_count() || sse_presence_is_busy());
+    for (; left > 0 && (sse_leave_count() || sse_presence_is_busy() ||
+                        sse_exec_shared_is_busy());
          left -= STEP) {
         apr_sleep(STEP);
     }

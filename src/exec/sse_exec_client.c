@@ -372,11 +372,13 @@ apr_status_t sse_exec_client_start(sse_exec_program_t *program,
 
 void sse_exec_client_stop(sse_exec_program_t *program)
 {
-    if (!program->id || !sse_exec_link_is_up()) {
+    if (!program->id) {
         return;
     }
-    sse_exec_link_add(SSE_EXEC_STOP, program->id, -1, 0);
-    sse_exec_link_flush();
+    if (sse_exec_link_is_up()) {
+        sse_exec_link_add(SSE_EXEC_STOP, program->id, -1, 0);
+        sse_exec_link_flush();
+    }
     if (program->is_shared) {
         forget(program);
     }
@@ -395,6 +397,16 @@ void sse_exec_client_return(sse_exec_program_t *program, const char *rest,
     }
     set_runs(program, 0);
     sse_exec_link_add(SSE_EXEC_RETURN, program->id, fd, fd >= 0);
+    sse_exec_link_flush();
+}
+
+void sse_exec_client_decline(sse_exec_program_t *program)
+{
+    if (!program->id || !sse_exec_link_is_up()) {
+        return;
+    }
+    set_runs(program, 0);
+    sse_exec_link_add(SSE_EXEC_DECLINE, program->id, -1, 0);
     sse_exec_link_flush();
 }
 

@@ -73,4 +73,8 @@ void sse_exec_client_stop(sse_exec_program_t *program);
 void sse_exec_client_return(sse_exec_program_t *program, const char *rest,
                             apr_size_t len);
 
+/** Loop: SSE_EXEC_DECLINE: the same, where nothing was read, whether on_own has
+ *  been called or not. */
+void sse_exec_client_decline(sse_exec_program_t *program);
+
 #endif /* SSE_EXEC_CLIENT_H */

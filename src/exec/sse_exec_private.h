@@ -76,7 +76,7 @@ struct sse_exec_program_rec_t {
     sse_exec_member_t *owner; /* who reads */
     int out, err;             /* the last run's */
     int rest;                 /* what the reader before has returned */
-    int how;                  /* sse_exec_own_e for the next owner */
+    int how;                  /* sse_exec_own_e for the owner, or the next */
     int is_replaced;          /* ended by us, to be started again at once */
     int pause;                /* before the next restart, ms */
     sse_exec_msec_t linger_at, start_at, started;
@@ -179,6 +179,9 @@ void sse_exec_share_stop(sse_exec_super_t *super,
 /* @param rest kept from now on; -1: none */
 void sse_exec_share_return(sse_exec_program_rec_t *program,
                            sse_exec_member_t *member, int rest);
+/* It has read nothing. */
+void sse_exec_share_decline(sse_exec_program_rec_t *program,
+                            sse_exec_member_t *member);
 void sse_exec_share_started(sse_exec_super_t *super,
                             sse_exec_program_rec_t *program);
 void sse_exec_share_failed(sse_exec_super_t *super,

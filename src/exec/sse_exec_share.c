@@ -61,9 +61,17 @@ static void give(sse_exec_program_rec_t *program)
     fds[1] = program->err;
     fds[2] = program->rest;
     program->owner = member;
-    program->how = SSE_EXEC_TORN;
     sse_exec_member_send(member, &message, fds, program->rest < 0 ? 2 : 3);
+}
+
+/* What the next one begins with. */
+static void release(sse_exec_program_rec_t *program, sse_exec_own_e how,
+                    int rest)
+{
+    program->owner = NULL;
+    program->how = how;
     sse_exec_close(&program->rest);
+    program->rest = rest;
 }
 
 void sse_exec_share_return(sse_exec_program_rec_t *program,
@@ -74,10 +82,18 @@ void sse_exec_share_return(sse_exec_program_rec_t *program,
         sse_exec_close(&rest);
         return;
     }
-    program->owner = NULL;
-    program->how = SSE_EXEC_RETURNED;
-    program->rest = rest;
+    release(program, SSE_EXEC_RETURNED, rest);
     give(program);
+}
+
+void sse_exec_share_decline(sse_exec_program_rec_t *program,
+                            sse_exec_member_t *member)
+{
+    member->has_returned = 1;
+    if (program->owner == member) {
+        program->owner = NULL;
+        give(program);
+    }
 }
 
 /* -- who has joined ------------------------------------------------------- */
@@ -181,7 +197,7 @@ void sse_exec_share_stop(sse_exec_super_t *super,
                          sse_exec_member_t *member)
 {
     if (program->owner == member) {
-        program->owner = NULL; /* it may have read half a line */
+        release(program, SSE_EXEC_TORN, -1); /* it may have read half a line */
     }
     TAILQ_REMOVE(&program->members, member, link);
     free(member);

@@ -275,6 +275,11 @@ void sse_exec_table_message(sse_exec_super_t *super, sse_exec_child_t *child,
         on_return(program, member, n == 1 ? fds[0] : -1);
         n = n == 1 ? 0 : n;
         break;
+    case SSE_EXEC_DECLINE:
+        if (member && program->is_shared) {
+            sse_exec_share_decline(program, member);
+        }
+        break;
     default:
         break;
     }

@@ -61,6 +61,9 @@ typedef enum {
                           has joined gets OWN; this one does not again.  An
                           owner that sends STOP or goes without RETURN may have
                           read half a line: the next one is told TORN */
+    SSE_EXEC_DECLINE, /**< the same, where it has read nothing: it was told OWN
+                          and did not begin, or OWN may be under way.  The next
+                          one is told what this one was */
 
     /* supervisor to child */
     SSE_EXEC_STARTED, /**< pid; fds: its output, its errors */

@@ -14,6 +14,8 @@
 #define IDLE_SEC 1
 /* Two, so that one may wait for its disk. */
 #define OWN_THREADS 2
+/* Likewise, for the store. */
+#define PROGRAMS_THREADS 2
 
 typedef struct {
     pthread_mutex_t lock; /* a leaf; taken with all signals blocked */
@@ -50,6 +52,8 @@ void sse_workers_init(int most)
     init(&kinds[SSE_WORKERS_OWN], OWN_THREADS);
     init(&kinds[SSE_WORKERS_LOG], 1);
     init(&kinds[SSE_WORKERS_PRESENCE], 1);
+    init(&kinds[SSE_WORKERS_PROGRAMS], PROGRAMS_THREADS);
+    init(&kinds[SSE_WORKERS_REJOIN], 1);
 }
 
 /* The signal handler that stops a prefork child takes the lock, too; and new

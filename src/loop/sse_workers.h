@@ -37,6 +37,8 @@ typedef enum {
                             that end, the store's housekeeping */
     SSE_WORKERS_LOG,   /**< the loop's log lines */
     SSE_WORKERS_PRESENCE, /**< who is on a channel, on its way to the store */
+    SSE_WORKERS_PROGRAMS, /**< what shared programs write, on its way there */
+    SSE_WORKERS_REJOIN,   /**< asking a new supervisor for them */
     SSE_WORKERS_KINDS
 } sse_workers_e;
 

@@ -10,14 +10,17 @@
 #include <http_request.h>
 
 #include "config/sse_config.h"
+#include "exec/sse_exec_shared.h"
 #include "exec/sse_exec_stream.h"
 #include "http/exec/sse_exec_order.h"
 #include "http/sse/sse_accept.h"
 #include "http/sse/sse_handler.h"
 #include "http/sse_cors.h"
 #include "http/sse_front.h"
+#include "http/sse_query.h"
 #include "http/sse_refusal.h"
 #include "http/sse_reply.h"
+#include "process/sse_leave.h"
 #include "stream/open/sse_open.h"
 #include "stream/sse_limits.h"
 
@@ -101,6 +104,41 @@ static int answer_alone(request_rec *r)
     return run(r, channels, &grant);
 }
 
+/* -- A program that subscribers share -------------------------------------- */
+
+/* It publishes to the first of the channels. */
+static int join(request_rec *r, const apr_array_header_t *channels,
+                const sse_channel_t *channel)
+{
+    sse_exec_shared_plan_t plan = {0};
+    sse_exec_message_t answer;
+    sse_exec_order_t order;
+    apr_status_t rv;
+
+    if (sse_exec_order_make(r, sse_handler_names(r, channels), NULL, 1,
+                            &order) != OK) {
+        return DONE;
+    }
+    order.key = channel->key.ptr;
+    order.key_len = channel->key.len;
+    plan.order = &order;
+    plan.name = channel->name;
+    plan.format = (sse_exec_format_e)sse_conf_command_format(r);
+    plan.max_event = (apr_size_t)sse_conf_max_event(r);
+    plan.history = sse_conf_history(r);
+    rv = sse_exec_shared_join(r, &plan, &answer);
+    return rv == APR_SUCCESS ? OK : sse_exec_order_failed(r, rv, &answer);
+}
+
+/* Who looks who is there needs no program, nor who is told to come back. */
+static int join_program(request_rec *r, const apr_array_header_t *channels)
+{
+    if (sse_query_has(r, "presence") || sse_leave_how() != SSE_STAY) {
+        return OK;
+    }
+    return join(r, channels, &APR_ARRAY_IDX(channels, 0, sse_channel_t));
+}
+
 /* -- The methods ----------------------------------------------------------- */
 
 static int answer_no_command(request_rec *r)
@@ -121,12 +159,13 @@ static int answer_no_command(request_rec *r)
 static int answer_get(request_rec *r)
 {
     const sse_command_t *command = sse_conf_command(r);
+    int has_program = command && command->program;
 
-    sse_cors_answer(r);
-    if (!command || !command->program) {
-        return answer_no_command(r);
+    if (has_program && sse_conf_command_share(r)) {
+        return sse_handler_subscribe_after(r, join_program);
     }
-    return answer_alone(r);
+    sse_cors_answer(r);
+    return has_program ? answer_alone(r) : answer_no_command(r);
 }
 
 static int answer_options(request_rec *r)
