@@ -18,12 +18,19 @@ static const struct {
     const char *name;
     void (*run)(const target_t *target);
 } scenarios[] = {
-    {"idle", scenario_idle},           {"close", scenario_close},
-    {"latency", scenario_latency},     {"fanout", scenario_fanout},
-    {"publish", scenario_publish},     {"long", scenario_long},
-    {"resume", scenario_resume},       {"slow", scenario_slow},
-    {"burst", scenario_burst},         {"hooks", scenario_hooks},
-    {"authorize", scenario_authorize}, {"presence", scenario_presence},
+    {"idle", scenario_idle},
+    {"close", scenario_close},
+    {"latency", scenario_latency},
+    {"fanout", scenario_fanout},
+    {"publish", scenario_publish},
+    {"long", scenario_long},
+    {"resume", scenario_resume},
+    {"slow", scenario_slow},
+    {"burst", scenario_burst},
+    {"hooks", scenario_hooks},
+    {"authorize", scenario_authorize},
+    {"presence", scenario_presence},
+    {"programs_shared", scenario_programs_shared},
 };
 
 void die(const char *format, ...)

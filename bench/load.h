@@ -170,6 +170,7 @@ void scenario_burst(const target_t *target);
 void scenario_hooks(const target_t *target);
 void scenario_authorize(const target_t *target);
 void scenario_presence(const target_t *target);
+void scenario_programs_shared(const target_t *target);
 
 /** The server's record of closes (load_close.c). */
 struct bench_close_log_t;
