@@ -52,7 +52,8 @@ LIB_OBJS   := $(filter $(builddir)/obj/src/event/% $(builddir)/obj/src/store/%,\
 # Others that need nothing of httpd to be linked.
 UNIT_OBJS  := $(LIB_OBJS) $(addprefix $(builddir)/obj/src/,stream/sse_queue.o \
                 stream/format/sse_buf.o stream/format/sse_format_sse.o \
-                http/sse/sse_accept.o http/sse_grant.o hub/sse_channels.o \
+                http/sse/sse_accept.o http/sse_grant.o \
+                http/status/sse_status_text.o hub/sse_channels.o \
                 hub/sse_presence_json.o hub/sse_presence_text.o \
                 stream/wait/sse_h2_frames.o shared/sse_quota.o \
                 shared/sse_histogram.o \

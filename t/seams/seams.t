@@ -23,7 +23,7 @@ my $numbers = "StartServers 1\nServerLimit 1\nThreadsPerChild 16\n"
 my($module) = $ENV{SSE_MODULE} =~ m{\A(.*)/};
 $module .= '/seams/mod_sse.so';
 
-plan tests => 31, need need_module('mod_sse'),
+plan tests => 36, need need_module('mod_sse'),
     { 'one MPM is enough' => ($ENV{SSE_MPM} || 'event') eq 'event' };
 
 my $httpd = SSETestHttpd->new(
@@ -104,6 +104,19 @@ logs(qr{seams: closed /c/x$}, 'the listener is told of the end');
 $stream->reset;
 logs(qr{seams: closed /seams/a$}, 'also of one that its client has ended');
 logs(qr{seams: last of /seams/a$}, 'and that the channel has no subscriber');
+
+# A store that knows neither its size nor its channels.
+my $status_json = request('GET', '/status', port => $port)->json;
+ok t_cmp(exists $status_json->{store} && !defined $status_json->{store}, 1,
+         'a size that is not known');
+ok t_cmp(request('GET', '/status?format=metrics', port => $port)->body
+             !~ /modsse_store_/, 1, 'is no metric');
+ok t_cmp(request('GET', '/status?format=html', port => $port)->body,
+         qr/data-of="store.bytes">\xe2\x80\x93</, 'and not on the page');
+ok t_cmp(request('GET', '/status?channels=', port => $port)->code, 501,
+         'channels are not listed');
+ok t_cmp(request('GET', '/status?channel=/c/x', port => $port)->json->{streams},
+         0, 'but one can be asked for who is on it');
 
 my @complaints = $httpd->complaints(qr/publishers are refused/);
 ok t_cmp("@complaints", '', 'nothing else is logged');

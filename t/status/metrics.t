@@ -53,7 +53,7 @@ my %types = (
     store_limit_bytes => 'gauge',
 );
 
-plan tests => 1 + 6 + @accepts + 4 + 5 + 6 + 5 + 3, need_module('mod_sse');
+plan tests => 1 + 6 + @accepts + 4 + 5 + 6 + 8 + 3, need_module('mod_sse');
 
 my $httpd = SSETestHttpd->new;
 ok t_cmp($httpd->start, 1, 'an httpd of its own');
@@ -111,7 +111,8 @@ my $now;
 ok t_cmp(eventually {
     $now = metrics();
     metric($now, 'modsse_closed_total{reason="client"}') == 1
-}, 1, 'a client that has left is counted');
+        && metric($now, 'modsse_delivered_total') == 1
+}, 1, 'and is counted, as is a client that has left');
 my($families, @faults) = read_metrics(scrape($open)->body);
 ok t_cmp(join("\n", @faults), '', 'OpenMetrics, to the letter');
 my($old, @old_faults) = read_metrics(scrape($classic)->body, 'classic');
@@ -128,6 +129,10 @@ $sum += $_->{value} for @{ $families->{modsse_streams}{samples} };
 ok t_cmp($sum, 2, 'open streams, by drive and protocol');
 ok t_cmp(metric($families, 'modsse_opened_total'), 3, 'opened ones');
 ok t_cmp(metric($families, 'modsse_published_total'), 2, 'published events');
+ok t_cmp(metric($families, 'modsse_published_bytes_total'), 9, 'their bytes');
+ok t_cmp(metric($families, 'modsse_delivery_seconds_count'), 1,
+         'how long a delivery took');
+ok t_cmp(metric($families, 'modsse_close_seconds_count') >= 1, 1, 'or an end');
 ok t_cmp(metric($families, 'modsse_store_channels'), 2, 'channels');
 ok t_cmp(join(' ', sort keys %{ $families->{modsse_refused}{samples}[0]{labels} }),
          'limit', 'no label says which channel');

@@ -238,15 +238,20 @@ static int answer_unavailable(request_rec *r, apr_status_t rv)
                            "error log says why");
 }
 
+/* What the store does not know is no trouble. */
+static apr_status_t complain(apr_status_t rv)
+{
+    return rv == APR_ENOTIMPL ? rv : sse_start_complain(sse_hub(), rv);
+}
+
 static apr_status_t walk(const asked_t *asked, list_t *list, int *more)
 {
     if (!sse_hub() || !sse_status_store()) {
         return APR_EGENERAL; /* which was logged as the child began */
     }
-    return sse_start_complain(
-        sse_hub(), sse_store_channels(sse_status_store(), asked->prefix_key,
-                                      asked->after_key, asked->limit,
-                                      on_channel, list, more));
+    return complain(sse_store_channels(sse_status_store(), asked->prefix_key,
+                                       asked->after_key, asked->limit,
+                                       on_channel, list, more));
 }
 
 static int list_as_json(request_rec *r, const asked_t *asked)
@@ -380,13 +385,13 @@ static apr_status_t read_one(request_rec *r, sse_slice_t key, one_t *one)
     }
     rv = read_presence(r, key, one);
     if (rv != APR_SUCCESS && rv != APR_ENOTIMPL) {
-        return sse_start_complain(sse_hub(), rv);
+        return complain(rv);
     }
     kept = sse_store_channel(sse_status_store(), key, &one->kept);
     one->has_kept = kept == APR_SUCCESS;
     return kept == APR_SUCCESS || (kept == APR_ENOTIMPL && rv == APR_SUCCESS)
                ? APR_SUCCESS
-               : sse_start_complain(sse_hub(), kept);
+               : complain(kept);
 }
 
 static int one_as_json(request_rec *r, const one_t *one)

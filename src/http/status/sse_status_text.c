@@ -133,7 +133,7 @@ void sse_text_query(sse_text_t *text, sse_slice_t value)
     for (i = 0; i < value.len; ++i) {
         unsigned char c = (unsigned char)value.ptr[i];
 
-        if (c < 0x80 && (apr_isalnum(c) || strchr("-._~/:", c))) {
+        if (c && c < 0x80 && (apr_isalnum(c) || strchr("-._~/:", c))) {
             sse_text_put(text, value.ptr + i, 1);
         }
         else {
