@@ -5,7 +5,8 @@
 /**
  * @file sse_json_text.h
  * JSON (RFC 8259) as the text that it is: whether it is valid, where the
- * members of an object lie, how a value is written without the blanks.
+ * members of an object lie, how a value is written without the blanks, and a
+ * text as a string.
  *
  * A tree of values takes up to a hundred times the memory of its text; here a
  * value is nothing but a slice of that.  What is accepted is what jansson
@@ -74,5 +75,12 @@ apr_size_t sse_json_unescape(char *text, apr_size_t len);
 /** Remove the blanks between the tokens of a valid value, in place.
  *  @return the bytes that are left */
 apr_size_t sse_json_compact(char *text, apr_size_t len);
+
+/** The room for sse_json_quote(): just that much where the text is UTF-8. */
+apr_size_t sse_json_quoted_size(sse_slice_t text);
+
+/** Write any bytes as a JSON string, quotes included; what is no UTF-8 is
+ *  replaced (U+FFFD).  @return the bytes written */
+apr_size_t sse_json_quote(sse_slice_t text, char *out);
 
 #endif /* SSE_JSON_TEXT_H */

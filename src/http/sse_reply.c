@@ -13,39 +13,16 @@
 #include <mod_core.h>
 #include <util_filter.h>
 
+#include "event/sse_json_text.h"
 #include "http/sse_cors.h"
 
 APLOG_USE_MODULE(sse);
 
-/* Write one byte of a JSON string. @return past the up to 6 bytes written */
-static char *escape(char *out, unsigned char c, int utf8)
-{
-    if (c == '"' || c == '\\') {
-        *out++ = '\\';
-        *out++ = (char)c;
-    }
-    else if (c < 0x20 || c == 0x7f) {
-        out += apr_snprintf(out, 7, "\\u%04x", c);
-    }
-    else {
-        *out++ = (c < 0x80 || utf8) ? (char)c : '?';
-    }
-    return out;
-}
-
 const char *sse_reply_quote(apr_pool_t *pool, sse_slice_t text)
 {
-    int utf8 = sse_utf8_valid(text.ptr, text.len);
-    char *quoted = apr_palloc(pool, 6 * text.len + 3);
-    char *out = quoted;
-    apr_size_t i;
+    char *quoted = apr_palloc(pool, sse_json_quoted_size(text) + 1);
 
-    *out++ = '"';
-    for (i = 0; i < text.len; ++i) {
-        out = escape(out, (unsigned char)text.ptr[i], utf8);
-    }
-    *out++ = '"';
-    *out = '\0';
+    quoted[sse_json_quote(text, quoted)] = '\0';
     return quoted;
 }
 

@@ -34,8 +34,7 @@ int sse_reply_body(request_rec *r, int status, const char *type,
 /** Answer without a body. @return OK */
 int sse_reply_empty(request_rec *r, int status);
 
-/** These bytes as a JSON string, quotes included.  Unless they are valid UTF-8,
- *  every byte above 0x7f becomes a question mark. */
+/** These bytes as a JSON string, see sse_json_quote(). */
 const char *sse_reply_quote(apr_pool_t *pool, sse_slice_t text);
 
 #endif /* SSE_REPLY_H */

@@ -146,7 +146,7 @@ static void test_publish(void)
     body_is(&call,
             "{\"type\":\"publish\",\"id\":\"7.publish\",\"time\":"
             "1796031234.000070" NOBODY ",\"event\":{\"id\":\"7\",\"event\":"
-            "\"message\",\"data\":\"a\\u000ab\\u0009\\\"\\\\\\u007f\"}}",
+            "\"message\",\"data\":\"a\\nb\\t\\\"\\\\\\u007f\"}}",
             "an event without a type");
     item.fields.event = sse_slice("note");
     item.fields.data = sse_slice("");

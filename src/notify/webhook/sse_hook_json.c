@@ -54,64 +54,14 @@ static void put_time(sse_hook_text_t *text, apr_time_t time)
     put_text(text, digits);
 }
 
-static void put_escaped(sse_hook_text_t *text, unsigned char c)
-{
-    char *out = room_for(text, 7);
-
-    if (c == '"' || c == '\\') {
-        out[0] = '\\';
-        out[1] = (char)c;
-        text->len += 2;
-    }
-    else {
-        text->len += (apr_size_t)apr_snprintf(out, 7, "\\u%04x", c);
-    }
-}
-
-/* The bytes at p that can stand in a string as they are. */
-static apr_size_t plain(const char *p, const char *end)
-{
-    const char *at = p;
-
-    while (at < end && (unsigned char)*at >= 0x20 && *at != '"' &&
-           *at != '\\' && *at != 0x7f) {
-        ++at;
-    }
-    return (apr_size_t)(at - p);
-}
-
-/* What is no UTF-8 is replaced. */
-static void put_repaired(sse_hook_text_t *text, const char *p, apr_size_t len)
-{
-    text->len += sse_utf8_replace(p, len, room_for(text, 3 * len));
-}
-
 static void put_string(sse_hook_text_t *text, sse_slice_t value)
 {
-    const char *p = value.ptr, *end = value.ptr + value.len;
-    int is_valid;
-    apr_size_t n;
-
-    if (!p) {
+    if (!value.ptr) {
         put_text(text, "null");
         return;
     }
-    is_valid = sse_utf8_valid(p, value.len);
-    put(text, "\"", 1);
-    while (p < end) {
-        n = plain(p, end);
-        if (is_valid) {
-            put(text, p, n);
-        }
-        else {
-            put_repaired(text, p, n);
-        }
-        p += n;
-        if (p < end) {
-            put_escaped(text, (unsigned char)*p++);
-        }
-    }
-    put(text, "\"", 1);
+    text->len +=
+        sse_json_quote(value, room_for(text, sse_json_quoted_size(value)));
 }
 
 /* ,"name": */
