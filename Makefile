@@ -51,8 +51,9 @@ LIB_OBJS   := $(filter $(builddir)/obj/src/event/% $(builddir)/obj/src/store/%,\
                 $(OBJS))
 # Others that need nothing of httpd to be linked.
 UNIT_OBJS  := $(LIB_OBJS) $(addprefix $(builddir)/obj/src/,stream/sse_queue.o \
-                stream/format/sse_buf.o stream/format/sse_format_sse.o \
-                http/sse/sse_accept.o http/sse_grant.o \
+                stream/format/sse_buf.o stream/format/sse_format_gap.o \
+                stream/format/sse_format_json.o stream/format/sse_format_sse.o \
+                http/sse/sse_prefer.o http/sse/sse_accept.o http/sse_grant.o \
                 http/status/sse_status_text.o hub/sse_channels.o \
                 hub/sse_presence_json.o hub/sse_presence_text.o \
                 stream/wait/sse_h2_frames.o shared/sse_quota.o \

@@ -55,8 +55,9 @@ typedef enum {
     SSE_CLOSE_STOP = 10,       /**< stop at once */
     SSE_CLOSE_CRASH = 11,      /**< the child died; another process tells */
     SSE_CLOSE_ERROR = 12,      /**< anything else: see the status */
-    SSE_CLOSE_POLL = 13 /**< SSEMaxThreads: all that was due was sent, and
-                                    the client comes again for more */
+    SSE_CLOSE_POLL = 13 /**< a long poll was answered; or, by SSEMaxThreads,
+                                    all that was due was sent: the client comes
+                                    again for more */
 } sse_close_reason_e;
 
 /** What is told of an end. */

@@ -95,6 +95,7 @@ typedef struct {
     X(int, queue_drop, SSE_UNSET, 0)                                           \
     X(apr_interval_time_t, queue_time, SSE_UNSET, apr_time_from_sec(30))       \
     X(apr_interval_time_t, max_age, SSE_UNSET, 0)                              \
+    X(apr_interval_time_t, poll_wait, SSE_UNSET, apr_time_from_sec(25))        \
     X(int, max_per_client, SSE_UNSET, 0)                                       \
     X(apr_off_t, max_event, SSE_UNSET, APR_INT64_C(64) * 1024)                 \
     X(apr_array_header_t *, origins, NULL, NULL)                               \

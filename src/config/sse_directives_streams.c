@@ -46,6 +46,10 @@ static const range_t range_max_age = SSE_TIME(
     max_age, apr_time_from_msec(100), apr_time_from_sec(365 * 24 * 3600),
     "0 (no limit) or 100ms to 8760h");
 
+static const range_t range_poll_wait =
+    SSE_TIME(poll_wait, apr_time_from_msec(100), apr_time_from_sec(3600),
+             "0 (polls do not wait) or 100ms to 1h");
+
 static const char *set_time(cmd_parms *cmd, void *dir_conf, const char *arg)
 {
     const range_t *range = cmd->info;
@@ -175,6 +179,9 @@ const command_rec sse_directives_streams[] = {
         "memory for one client, and what is done with one that is slow"),
     AP_INIT_TAKE1("SSEMaxAge", set_time, (void *)&range_max_age, SSE_ANYWHERE,
                   "a time such as 1h: a stream's longest life; 0 is no limit"),
+    AP_INIT_TAKE1("SSEPollWait", set_time, (void *)&range_poll_wait,
+                  SSE_ANYWHERE,
+                  "a time such as 25s: the longest that a long poll waits"),
     AP_INIT_RAW_ARGS("SSEAllowOrigin", set_origins, NULL, SSE_ANYWHERE,
                      "scheme://host[:port] or '*' (to read), once or more, or "
                      "none alone: whose pages may use this"),

@@ -63,7 +63,8 @@ void sse_cors_answer(request_rec *r)
     if (allowed == ALLOWED_LISTED) {
         apr_table_setn(headers, "Access-Control-Allow-Credentials", "true");
     }
-    apr_table_setn(headers, "Access-Control-Expose-Headers", "Retry-After");
+    apr_table_setn(headers, "Access-Control-Expose-Headers",
+                   "Retry-After, Preference-Applied");
 }
 
 void sse_cors_preflight(request_rec *r, const char *reading, const char *all)
@@ -82,7 +83,7 @@ void sse_cors_preflight(request_rec *r, const char *reading, const char *all)
                        allowed == ALLOWED_LISTED ? all : reading);
         apr_table_setn(headers, "Access-Control-Allow-Headers",
                        "Last-Event-ID, Content-Type, Idempotency-Key, "
-                       "Cache-Control");
+                       "Cache-Control, Prefer");
         apr_table_setn(headers, "Access-Control-Max-Age", "86400");
     }
 }

@@ -47,8 +47,9 @@ void sse_presence_init(sse_store_t *store, sse_loop_t *loop, server_rec *s);
 int sse_presence_is_known(void);
 
 /** Who the client of this request is.  Request thread.
+ *  @param is_poll it comes by long polls: between two it is away, and stays
  *  @return NULL: its streams are members of nothing; or a reference */
-sse_presence_who_t *sse_presence_who(request_rec *r);
+sse_presence_who_t *sse_presence_who(request_rec *r, int is_poll);
 void sse_presence_release(sse_presence_who_t *who); /**< any thread; or NULL */
 
 /** The stream is on that channel from now on.  loop.

@@ -83,16 +83,18 @@ static sse_slice_t find_person(request_rec *r, const char *user)
 
 /* -- What is kept with it -------------------------------------------------- */
 
-static void read_settings(request_rec *r, const char *route,
+static void read_settings(request_rec *r, const char *route, int is_poll,
                           sse_presence_settings_t *settings)
 {
     apr_interval_time_t retry = sse_conf_retry(r);
     apr_interval_time_t away =
         (retry < POLL_RETRY_MAX ? retry : POLL_RETRY_MAX) * 3 / 2 + POLL_TRAVEL;
+    apr_interval_time_t polls = is_poll ? sse_conf_poll_wait(r) / 2 : 0;
 
     settings->mode = (sse_presence_mode_e)sse_conf_presence(r);
     settings->grace = sse_conf_presence_grace(r);
     settings->grace_all = sse_conf_presence_grace_all(r);
+    away = away > polls ? away : polls;
     settings->poll_grace = settings->grace > away ? settings->grace : away;
     settings->history = *sse_conf_history(r);
     settings->route = sse_slice(route);
@@ -152,7 +154,7 @@ static int is_wanted(request_rec *r, const char **route)
     return sse_presence_is_known();
 }
 
-sse_presence_who_t *sse_presence_who(request_rec *r)
+sse_presence_who_t *sse_presence_who(request_rec *r, int is_poll)
 {
     sse_presence_settings_t settings;
     sse_slice_t text, person, name;
@@ -164,7 +166,7 @@ sse_presence_who_t *sse_presence_who(request_rec *r)
         return NULL;
     }
     user = find_user(r);
-    read_settings(r, route, &settings);
+    read_settings(r, route, is_poll, &settings);
     text = text_of(r, &settings);
     person = find_person(r, user);
     name = clean(user, USER_MAX, r->pool);

@@ -16,7 +16,7 @@
 
 void sse_start_join(const sse_stream_plan_t *plan, request_rec *r)
 {
-    sse_presence_who_t *who = sse_presence_who(r);
+    sse_presence_who_t *who = sse_presence_who(r, plan->poll.limit != 0);
 
     if (who) {
         sse_subscription_set_who(plan->baton, who);
@@ -34,10 +34,10 @@ typedef struct {
     sse_id_t from;     /* the least of these: what follows it is sent */
 } snapshot_t;
 
-static sse_buf_t *event_of(const sse_format_t *format, sse_slice_t json,
-                           sse_id_t id)
+static sse_buf_t *event_of(const sse_format_t *format, sse_slice_t channel,
+                           sse_slice_t json, sse_id_t id)
 {
-    sse_record_t record = {id, 0, SSE_RECORD_EVENT, {NULL, 0}, SSE_FIELDS_NONE};
+    sse_record_t record = {id, 0, SSE_RECORD_EVENT, channel, SSE_FIELDS_NONE};
 
     record.fields.event = sse_slice("presence");
     record.fields.data = json;
@@ -59,8 +59,9 @@ static apr_status_t read_channel(snapshot_t *snapshot, sse_slice_t channel,
         if (!i || snapshot->lasts[i] < snapshot->from) {
             snapshot->from = snapshot->lasts[i];
         }
-        snapshot->parts[i] = event_of(
-            snapshot->format, json, i == snapshot->n - 1 ? snapshot->from : 0);
+        snapshot->parts[i] =
+            event_of(snapshot->format, channel, json,
+                     i == snapshot->n - 1 ? snapshot->from : 0);
     }
     sse_room_free(&room);
     return rv;

@@ -74,7 +74,7 @@ static int add_want(sse_quota_want_t *want, sse_quota_kind_e kind,
 }
 
 /* @return how many */
-static int wants_of(request_rec *r, sse_quota_want_t *wants)
+static int wants_of(request_rec *r, int polls, sse_quota_want_t *wants)
 {
     int per_client = sse_conf_max_per_client(r);
     int in_server = sse_conf_max_streams(ap_server_conf);
@@ -87,7 +87,7 @@ static int wants_of(request_rec *r, sse_quota_want_t *wants)
     if (in_host) {
         n += add_want(&wants[n], SSE_QUOTA_HOST, sse_limits_host(r), in_host);
     }
-    if (!sse_mpm()->is_threaded) {
+    if (!sse_mpm()->is_threaded && !polls) {
         n += add_want(&wants[n], SSE_QUOTA_PROCESS, "",
                       sse_conf_max_threads(r->server, sse_mpm()->children));
     }
@@ -114,8 +114,9 @@ static void complain(request_rec *r, const sse_quota_want_t *want)
     else if (want->key.kind == SSE_QUOTA_PROCESS) {
         ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r,
                       "SSEMaxThreads %s: streams occupy %u of the server's %d "
-                      "processes; further ones are answered 503, so that the "
-                      "other processes can serve requests. Raise "
+                      "processes; further ones are answered 503, and long "
+                      "polls at once, so that the other processes can serve "
+                      "requests. Raise "
                       "MaxRequestWorkers, or use the event MPM, where streams "
                       "occupy none. Not logged again for a minute",
                       sse_conf_max_threads_text(r->server, r->pool),
@@ -176,10 +177,10 @@ static int turn_away(request_rec *r, const sse_quota_want_t *want)
     return refuse(r, want);
 }
 
-int sse_limits_look(request_rec *r)
+int sse_limits_look(request_rec *r, int polls)
 {
     sse_quota_want_t wants[SSE_QUOTA_KINDS];
-    int n = wants_of(r, wants), i;
+    int n = wants_of(r, polls, wants), i;
 
     for (i = 0; i < n; ++i) {
         if (sse_quota_count(quota, &wants[i].key) >= wants[i].limit) {
@@ -189,10 +190,11 @@ int sse_limits_look(request_rec *r)
     return OK;
 }
 
-int sse_limits_take(request_rec *r, sse_quota_claim_t *claim)
+static int take(request_rec *r, int polls, int *can_poll,
+                sse_quota_claim_t *claim)
 {
     sse_quota_want_t wants[SSE_QUOTA_KINDS];
-    int n = wants_of(r, wants), which = 0;
+    int n = wants_of(r, polls, wants), which = 0;
 
     memset(claim, 0, sizeof(*claim));
     if (!n) {
@@ -207,6 +209,9 @@ int sse_limits_take(request_rec *r, sse_quota_claim_t *claim)
         }
         return OK;
     case SSE_QUOTA_REFUSED:
+        if (wants[which].key.kind == SSE_QUOTA_PROCESS && *can_poll) {
+            return DECLINED;
+        }
         return turn_away(r, &wants[which]);
     case SSE_QUOTA_FULL:
     default:
@@ -215,6 +220,14 @@ int sse_limits_take(request_rec *r, sse_quota_claim_t *claim)
         }
         return refuse(r, &wants[which]);
     }
+}
+
+int sse_limits_take(request_rec *r, int *polls, sse_quota_claim_t *claim)
+{
+    int rv = take(r, 0, polls, claim);
+
+    *polls = rv == DECLINED;
+    return *polls ? take(r, 1, polls, claim) : rv;
 }
 
 void sse_limits_give_back(sse_quota_claim_t *claim)

@@ -45,6 +45,8 @@ void sse_limits_ended(pid_t pid);
 
 /**
  * Acquire what one more stream counts under.  Request thread.
+ * @param polls in: whether it can do with a process for a moment, so that
+ *        SSEMaxThreads does not hold; out: it has to
  * @param claim out: for sse_limits_give_back(), to be called once if this
  *        returns OK
  * @return OK; HTTP_SERVICE_UNAVAILABLE: SSEMaxStreams or SSEMaxThreads is
@@ -52,12 +54,13 @@ void sse_limits_ended(pid_t pid);
  *         refusal, Retry-After and the log note sse-refused are set, and the
  *         log says so
  */
-int sse_limits_take(request_rec *r, sse_quota_claim_t *claim);
+int sse_limits_take(request_rec *r, int *polls, sse_quota_claim_t *claim);
 
 /** The same answer without acquiring anything, for what is costly and comes
  *  before: one more stream may open at this moment.  Request thread.
+ *  @param polls as for sse_limits_take()
  *  @return as sse_limits_take() */
-int sse_limits_look(request_rec *r);
+int sse_limits_look(request_rec *r, int polls);
 
 /** The request's virtual host, for counting: by name, as pointers and line
  *  numbers change with a restart.  In r->pool. */

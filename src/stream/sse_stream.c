@@ -16,8 +16,6 @@
 #define DRAIN_MSEC      5000
 #define STOP_DRAIN_MSEC 500
 #define CUT_MSEC        500
-/* The longest that clients wait between two polls. */
-#define POLL_RETRY_MSEC 5000
 /* How often in SSEDeadPeer overdue acknowledgements are looked for. */
 #define ASKS_PER_TIME 8
 
@@ -143,6 +141,8 @@ void sse_stream_stuck(sse_stream_t *stream)
     }
 }
 
+static void on_timer(uv_timer_t *timer);
+
 /* @return whether it is dead */
 static int ask(sse_stream_t *stream, apr_uint64_t now)
 {
@@ -157,18 +157,32 @@ static int ask(sse_stream_t *stream, apr_uint64_t now)
     return 0;
 }
 
+/* A long poll's answer has the time that its client needs. */
+static void on_end_timer(sse_stream_t *stream)
+{
+    if (stream->phase == SSE_PHASE_DRAINING && sse_stream_is_long(stream) &&
+        sse_leave_how() == SSE_STAY && sse_slow_drains(stream)) {
+        uv_timer_start(&stream->timer, on_timer, DRAIN_MSEC, 0);
+    }
+    else {
+        sse_stream_cut_short(stream);
+    }
+}
+
 static void on_timer(uv_timer_t *timer)
 {
     sse_stream_t *stream = sse_owner_of(timer, sse_stream_t, timer);
     apr_uint64_t now = sse_loop_now(stream->loop);
 
     if (stream->phase >= SSE_PHASE_DRAINING) {
-        sse_stream_cut_short(stream);
+        on_end_timer(stream);
         return;
     }
     if (stream->deadline && now >= stream->deadline) {
-        sse_stream_dismiss(
-            stream, stream->polls ? SSE_CLOSE_POLL : SSE_CLOSE_MAX_AGE, 0);
+        sse_stream_dismiss(stream,
+                           stream->polls || !stream->is_age ? SSE_CLOSE_POLL
+                                                            : SSE_CLOSE_MAX_AGE,
+                           0);
         return;
     }
     if (stream->owed && now >= stream->ask_at && ask(stream, now)) {
@@ -224,8 +238,6 @@ static void on_timer_closed(uv_handle_t *handle)
 static apr_status_t end(sse_stream_t *stream, sse_close_reason_e reason,
                         apr_status_t status, apr_int64_t retry, sse_id_t upto)
 {
-    sse_buf_t *last = NULL;
-
     if (!sse_atomic_cas(&stream->reason, SSE_CLOSE_NONE, (int)reason)) {
         return APR_EOF;
     }
@@ -233,11 +245,7 @@ static apr_status_t end(sse_stream_t *stream, sse_close_reason_e reason,
     stream->closed = apr_time_now();
     stream->seen = uv_hrtime();
     if (sse_reason_drains(reason)) {
-        last = stream->format->goodbye(retry, upto, 0);
-    }
-    if (last) {
-        sse_stream_add_last(stream, last);
-        sse_buf_release(last);
+        sse_stream_add_last(stream, retry, upto);
     }
     sse_stream_post(stream, &stream->end_task);
     return APR_SUCCESS;
@@ -252,13 +260,13 @@ apr_status_t sse_stream_end(sse_stream_t *stream, sse_close_reason_e reason,
 void sse_stream_dismiss(sse_stream_t *stream, sse_close_reason_e reason,
                         sse_id_t upto)
 {
-    apr_int64_t retry = apr_time_as_msec(stream->opts.retry);
+    apr_int64_t retry = sse_stream_poll_retry(stream, reason);
 
-    if (reason == SSE_CLOSE_POLL && retry > POLL_RETRY_MSEC) {
-        retry = POLL_RETRY_MSEC;
+    if (retry) {
+        retry = retry / 2 + (apr_int64_t)((double)retry * sse_streams_spread());
     }
-    retry = retry / 2 + (apr_int64_t)((double)retry * sse_streams_spread());
-    end(stream, reason, APR_SUCCESS, retry, upto);
+    end(stream, reason, APR_SUCCESS, retry,
+        upto ? upto : sse_stream_poll_upto(stream));
 }
 
 /* -- Phases ---------------------------------------------------------------- */
@@ -362,6 +370,7 @@ static void tell(sse_stream_t *stream)
     sse_ending_t ending = {0};
 
     sse_leave_hold();
+    sse_stream_poll_count(stream);
     uv_timer_stop(&stream->timer);
     sse_peer_unprobe(sse_stream_fd(stream), &stream->probing);
     fill(stream, &ending);
@@ -446,7 +455,7 @@ void sse_stream_drained(sse_stream_t *stream)
     else if (stream->phase == SSE_PHASE_OPEN &&
              sse_stream_reason(stream) == SSE_CLOSE_NONE) {
         stream->source->on_drained(stream, stream->source_baton);
-        sse_stream_poll_drained(stream);
+        sse_stream_poll_look(stream);
     }
 }
 
@@ -477,6 +486,7 @@ static void set_deadline(sse_stream_t *stream)
         /* Up to a tenth earlier, so that not all end at the same time. */
         age -= (apr_uint64_t)((double)age / 10 * sse_streams_spread());
         stream->deadline = sse_loop_now(stream->loop) + age;
+        stream->is_age = 1;
     }
 }
 
@@ -514,9 +524,7 @@ static void open_up(sse_stream_t *stream)
     sse_stream_acquire(stream); /* the timer's */
     sse_streams_add(stream);
     set_deadline(stream);
-    if (stream->polls) {
-        sse_stream_poll_begin(stream);
-    }
+    sse_stream_poll_open(stream);
     rv = stream->drive->attach(stream);
     sse_stream_written(stream); /* the response's first bytes */
     if (rv != APR_SUCCESS) {
@@ -531,7 +539,7 @@ static void open_up(sse_stream_t *stream)
         stream->source->on_attached(stream, stream->source_baton);
         stream->drive->kick(stream);
         start_ready(stream);
-        sse_stream_poll_drained(stream);
+        sse_stream_poll_look(stream);
     }
     else if (stream->ended_early) {
         end_open(stream);

@@ -64,6 +64,14 @@ typedef struct {
     int half_keep;                  /**< a half-closed connection stays open */
 } sse_stream_opts_t;
 
+/** A long poll: a stream that ends once its client has something. */
+typedef struct {
+    apr_interval_time_t wait; /**< for that; 0: send what is due, and end */
+    apr_uint64_t limit;       /**< how many events; 0: it is no long poll */
+    const char *last; /**< the id that its client has given, any text, or NULL;
+                           lives as long as the request */
+} sse_poll_t;
+
 /** What a stream is made of; see sse_open_run(). */
 typedef struct {
     sse_stream_opts_t opts;
@@ -72,11 +80,12 @@ typedef struct {
     const sse_slice_t *keys; /**< of the channels, until it has been opened */
     int n_keys;
     const sse_source_t *source;
-    void *baton;  /**< the source's */
-    sse_id_t now; /**< the id that a client which is sent nothing may
+    void *baton;     /**< the source's */
+    sse_id_t now;    /**< the id that a client which is sent nothing may
                               come back with; 0: its own */
-    int can_poll; /**< the client misses nothing if the stream ends and
+    int can_poll;    /**< the client misses nothing if the stream ends and
                               it comes back with the last id */
+    sse_poll_t poll; /**< all zero: no long poll */
     /** NULL, or called by the request's thread when there is room for the
      *  stream, before its head is sent.  @return OK; else what sse_open_run()
      *  is to return, and no stream opens; DONE: it has been answered */
@@ -111,7 +120,8 @@ apr_status_t sse_stream_end(sse_stream_t *stream, sse_close_reason_e reason,
                             apr_status_t status);
 
 /** End the stream as others end: the client is told to come back after half to
- *  one and a half of SSERetry, so that not all come at the same time.  loop.
+ *  one and a half of SSERetry, so that not all come at the same time.  That of
+ *  a long poll is told so only where it would disturb by coming at once.  loop.
  *  @param upto the id to come back with; 0: the last one it was sent */
 void sse_stream_dismiss(sse_stream_t *stream, sse_close_reason_e reason,
                         sse_id_t upto);

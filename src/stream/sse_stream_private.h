@@ -112,6 +112,8 @@ struct sse_stream_t {
                                    is due has been sent */
     int can_poll;            /* const: the plan's */
     int yields;              /* its thread's: it ends so that others start */
+    sse_poll_t poll;         /* const: a long poll, where it has a limit */
+    char now[24];            /* const: the id where it began, or "" */
     int is_readying;         /* atomic: "ready" has not returned */
 
     apr_status_t status; /* whoever ended it; read by the loop afterwards */
@@ -125,6 +127,11 @@ struct sse_stream_t {
     apr_size_t gauged;    /* lock: of both, what the gauge of all has */
     apr_uint64_t moved;   /* lock: pieces that were written out */
     int has_written;      /* lock: since the last look */
+    apr_uint64_t queued;  /* lock: events, of all that ever were */
+    sse_id_t queued_id;   /* lock: the last id among them */
+    int is_held; /* lock: of a long poll: the waiting drive's thread is not to
+                    write before the loop has looked whether it ends here;
+                    see sse_stream_poll_look() */
 
     apr_bucket_brigade *bb;   /* writer: the one brigade, in r->pool */
     apr_bucket_brigade *rest; /* writer: of HTTP/2, what follows a piece */
@@ -138,9 +145,10 @@ struct sse_stream_t {
     sse_task_t attach_task, kick_task, end_task, told_task, free_task;
     sse_task_t poll_task;
 
-    apr_uint64_t written;  /* loop: its clock at the last write */
-    uv_timer_t timer;      /* loop: all that is due at some time */
-    apr_uint64_t deadline; /* loop: SSEMaxAge, or of draining; 0: none */
+    apr_uint64_t written;           /* loop: its clock at the last write */
+    uv_timer_t timer;               /* loop: all that is due at some time */
+    apr_uint64_t deadline;          /* loop: SSEMaxAge, or of a poll; 0: none */
+    int is_age;                     /* loop: it is SSEMaxAge's */
     TAILQ_ENTRY(sse_stream_t) link; /* loop: all streams of the child */
 
     sse_peer_probing_t probing; /* loop, once attached */
@@ -158,8 +166,14 @@ struct sse_stream_t {
     sse_task_t input_task;
 };
 
-/** Any thread: queue the last bytes of a stream that has ended. */
-void sse_stream_add_last(sse_stream_t *stream, sse_buf_t *buf);
+/** Under the lock: hold what comes next back, where it has to be. */
+void sse_stream_hold(sse_stream_t *stream);
+
+/** Any thread: queue the last bytes of a stream that has ended.
+ *  @param retry after how long to come back; 0: do not say
+ *  @param upto the id to come back with; 0: the last one it was sent */
+void sse_stream_add_last(sse_stream_t *stream, apr_int64_t retry,
+                         sse_id_t upto);
 
 /** writer: move some of the queue, oldest first, to the end of bb.  A little at
  *  a time: if the connection breaks, all of it counts as not sent.
@@ -215,6 +229,10 @@ int sse_slow_watch(sse_stream_t *stream);
  *  @return whether nothing has gone out for the queue's time */
 int sse_slow_look(sse_stream_t *stream, apr_uint64_t now);
 
+/** What an ended stream still has to write goes out, be it slowly: look again
+ *  in a few seconds.  @return 0: it does not, or not for the queue's time */
+int sse_slow_drains(sse_stream_t *stream);
+
 /** loop: do not wait for what an ended stream still has to write: tell its end
  *  now. */
 void sse_stream_cut_short(sse_stream_t *stream);
@@ -240,11 +258,23 @@ void sse_stream_arm(sse_stream_t *stream);
 
 /** The poll_task's. */
 void sse_stream_on_poll(sse_task_t *task);
-/** The stream polls from now on: set its deadline. */
-void sse_stream_poll_begin(sse_stream_t *stream);
-/** Nothing waits to be written, or "ready" has returned: a stream that polls
- *  may be complete. */
-void sse_stream_poll_drained(sse_stream_t *stream);
+/** It opens: where it polls, set its deadline. */
+void sse_stream_poll_open(sse_stream_t *stream);
+/** Something was queued or written, or "ready" has returned: a stream that
+ *  polls may be complete.  Before a long poll's queue is written, so that its
+ *  last bytes go with it. */
+void sse_stream_poll_look(sse_stream_t *stream);
+/** Where it stands, to come back with; 0: the last id it was sent. */
+sse_id_t sse_stream_poll_upto(sse_stream_t *stream);
+/** After how long its client is to come back; 0: as it likes. */
+apr_int64_t sse_stream_poll_retry(sse_stream_t *stream,
+                                  sse_close_reason_e reason);
+/** It has ended: count it, if that was an answer. */
+void sse_stream_poll_count(const sse_stream_t *stream);
+/** Whether it is a long poll.  Any thread. */
+int sse_stream_is_long(const sse_stream_t *stream);
+/** Its queue may be written now. */
+void sse_stream_let_out(sse_stream_t *stream);
 
 /* sse_streams.c: loop, but for sse_streams_init() */
 void sse_streams_init(sse_loop_t *loop); /* child_init */

@@ -35,7 +35,20 @@ static void enqueue(sse_stream_t *stream, sse_buf_t *buf)
     if (stream->gauged) {
         sse_stream_count_waiting(stream);
     }
-    pthread_cond_signal(&stream->cond);
+    stream->queued += (apr_uint64_t)buf->events;
+    if (buf->id) {
+        stream->queued_id = buf->id;
+    }
+    if (!stream->is_held) {
+        pthread_cond_signal(&stream->cond);
+    }
+}
+
+/* Under the lock.  What has no room in a poll is in the next one. */
+static int is_beyond(const sse_stream_t *stream, const sse_buf_t *buf)
+{
+    return stream->poll.limit && buf->events &&
+           stream->queued >= stream->poll.limit;
 }
 
 static apr_status_t add(sse_stream_t *stream, sse_buf_t *buf, sse_push_e how)
@@ -46,7 +59,8 @@ static apr_status_t add(sse_stream_t *stream, sse_buf_t *buf, sse_push_e how)
     if (sse_stream_reason(stream) != SSE_CLOSE_NONE) {
         rv = sse_stream_ended_status(stream);
     }
-    else if (how == SSE_PUSH_BOUNDED && is_full(stream, buf)) {
+    else if ((how == SSE_PUSH_BOUNDED && is_full(stream, buf)) ||
+             is_beyond(stream, buf)) {
         rv = APR_EAGAIN;
     }
     else {
@@ -67,10 +81,32 @@ apr_status_t sse_stream_push(sse_stream_t *stream, sse_buf_t *buf,
     return rv;
 }
 
-void sse_stream_add_last(sse_stream_t *stream, sse_buf_t *buf)
+void sse_stream_add_last(sse_stream_t *stream, apr_int64_t retry, sse_id_t upto)
+{
+    sse_goodbye_t how = {retry, upto, 0, stream->now, 0};
+    sse_buf_t *last;
+
+    if (stream->poll.last && *stream->poll.last) {
+        how.given = stream->poll.last;
+    }
+    pthread_mutex_lock(&stream->lock);
+    stream->is_held = 0;
+    how.sent = stream->queued_id;
+    last = stream->format->goodbye(&how);
+    if (last) {
+        enqueue(stream, last);
+        sse_buf_release(last);
+    }
+    pthread_mutex_unlock(&stream->lock);
+}
+
+void sse_stream_let_out(sse_stream_t *stream)
 {
     pthread_mutex_lock(&stream->lock);
-    enqueue(stream, buf);
+    if (stream->queue.count) {
+        stream->is_held = 0;
+        pthread_cond_signal(&stream->cond);
+    }
     pthread_mutex_unlock(&stream->lock);
 }
 
@@ -86,12 +122,18 @@ int sse_stream_is_drained(sse_stream_t *stream)
 
 /* -- Writing --------------------------------------------------------------- */
 
+/* The first element of a list has no separator in front. */
 static void append(sse_stream_t *stream, apr_bucket_brigade *bb, sse_buf_t *buf)
 {
     sse_sent_t *begun = &stream->begun;
+    apr_bucket *b = sse_buf_bucket(buf, bb->bucket_alloc);
+    apr_size_t skipped =
+        buf->events && !begun->events ? stream->format->separator : 0;
 
-    begun->events += buf->events;
-    begun->bytes += buf->len;
+    b->start += (apr_off_t)skipped;
+    b->length -= skipped;
+    begun->events += (apr_uint64_t)buf->events;
+    begun->bytes += (apr_off_t)b->length;
     sse_stream_count_begun(stream, buf);
     if (buf->id || buf->id_len) {
         begun->id = buf->id;
@@ -99,7 +141,14 @@ static void append(sse_stream_t *stream, apr_bucket_brigade *bb, sse_buf_t *buf)
         begun->text =
             buf->id ? NULL : strndup(buf->data + buf->len, buf->id_len);
     }
-    APR_BRIGADE_INSERT_TAIL(bb, sse_buf_bucket(buf, bb->bucket_alloc));
+    APR_BRIGADE_INSERT_TAIL(bb, b);
+}
+
+void sse_stream_hold(sse_stream_t *stream)
+{
+    stream->is_held = sse_stream_is_long(stream) &&
+                      stream->drive->is_blocking && !stream->queue.count &&
+                      sse_stream_reason(stream) == SSE_CLOSE_NONE;
 }
 
 apr_size_t sse_stream_take(sse_stream_t *stream, apr_bucket_brigade *bb)
@@ -108,7 +157,7 @@ apr_size_t sse_stream_take(sse_stream_t *stream, apr_bucket_brigade *bb)
     sse_buf_t *buf;
 
     pthread_mutex_lock(&stream->lock);
-    while (taken < TAKE_BYTES &&
+    while (!stream->is_held && taken < TAKE_BYTES &&
            (buf = sse_queue_take(&stream->queue)) != NULL) {
         taken += buf->len;
         append(stream, bb, buf);
@@ -117,6 +166,7 @@ apr_size_t sse_stream_take(sse_stream_t *stream, apr_bucket_brigade *bb)
     if (taken && stream->drive->is_blocking) {
         sse_stream_count_waiting(stream); /* a thread may hang in the write */
     }
+    sse_stream_hold(stream);
     pthread_mutex_unlock(&stream->lock);
     return taken;
 }

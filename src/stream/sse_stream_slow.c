@@ -22,6 +22,8 @@
 
 /* In the queue's time. */
 #define LOOKS_PER_TIME 8
+/* Where the queue has no time. */
+#define DRAINS_MSEC 30000
 
 /* A number that grows with everything that goes out. */
 static apr_uint64_t progress_of(sse_stream_t *stream)
@@ -84,4 +86,18 @@ int sse_slow_look(sse_stream_t *stream, apr_uint64_t now)
         slow->since = now;
     }
     return now - slow->since >= slow->limit;
+}
+
+int sse_slow_drains(sse_stream_t *stream)
+{
+    sse_slow_t *slow = &stream->slow;
+    apr_uint64_t time = (apr_uint64_t)apr_time_as_msec(stream->opts.queue_time);
+    apr_uint64_t now = sse_loop_now(stream->loop);
+    apr_uint64_t progress = progress_of(stream);
+
+    if (progress != slow->progress || !slow->since) {
+        slow->progress = progress;
+        slow->since = now;
+    }
+    return now - slow->since < (time ? time : DRAINS_MSEC);
 }

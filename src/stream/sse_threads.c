@@ -160,7 +160,7 @@ void sse_threads_init_conn(sse_threads_conn_t *conn)
 }
 
 sse_thread_e sse_threads_take(request_rec *r, sse_threads_conn_t *conn,
-                              int can_poll, sse_thread_t *thread)
+                              int can_poll, int is_long, sse_thread_t *thread)
 {
     memset(thread, 0, sizeof(*thread));
     thread->conn = conn;
@@ -168,6 +168,9 @@ sse_thread_e sse_threads_take(request_rec *r, sse_threads_conn_t *conn,
     thread->began = apr_time_now();
     pthread_mutex_lock(&all.lock);
     thread->what = conn ? take_http2(r->server, thread) : take_mpm(r->server);
+    if (thread->what == SSE_THREAD_REFUSED && is_long) {
+        thread->what = take_poll(r->server, can_poll);
+    }
     pthread_mutex_unlock(&all.lock);
     return note(r, thread);
 }

@@ -15,7 +15,8 @@
  * - of the requests that mod_http2 serves of a connection at a time: all but
  *   two.
  *
- * Beyond the share, a stream over HTTP/1.1 is answered 503.  Over HTTP/2 an
+ * Beyond the share, a stream over HTTP/1.1 is answered 503 (a long poll is
+ * answered with what is due).  Over HTTP/2 an
  * EventSource would give up for good; so the stream opens, is sent what is due,
  * and ends ("polls"): its client comes back after the time in "retry".  Such
  * streams hold threads only for a moment; when many come at once, they end
@@ -44,7 +45,7 @@ typedef enum {
     SSE_THREAD_HELD,   /**< for as long as the stream is open */
     SSE_THREAD_POLL,   /**< for a moment: end the stream when it has been sent
                             what is due */
-    SSE_THREAD_BUSY,   /**< HTTP/2: none; have the client come again */
+    SSE_THREAD_BUSY,   /**< none; have the client come again */
     SSE_THREAD_REFUSED /**< none: answer 503 */
 } sse_thread_e;
 
@@ -78,10 +79,11 @@ void sse_threads_init_conn(sse_threads_conn_t *conn);
  * @param conn of the primary connection with HTTP/2, else NULL
  * @param can_poll whether the client misses nothing by polling; if not, it is
  *        refused instead
+ * @param is_long whether it does so over HTTP/1.x, too
  * @param thread out: for sse_threads_give_back()
  */
 sse_thread_e sse_threads_take(request_rec *r, sse_threads_conn_t *conn,
-                              int can_poll, sse_thread_t *thread);
+                              int can_poll, int is_long, sse_thread_t *thread);
 
 /** The same, too late to refuse: take a thread, or else one for a moment.
  *  Request thread. */

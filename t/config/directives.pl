@@ -123,6 +123,7 @@ my %said_by = (
                  queue_drop => as_word(0 => 'close', 1 => 'drop'),
                  queue_time => \&as_time],
     SSEMaxAge => [max_age => \&as_time],
+    SSEPollWait => [poll_wait => \&as_time],
     SSEMaxStreamsPerClient => [max_per_client => \&as_count],
     SSEMaxEventSize => [max_event => \&as_size],
     SSEAllowOrigin => [origins => as_word(NULL => 'none')],

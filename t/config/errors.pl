@@ -29,6 +29,8 @@ for (
      [qw(0 0s 1 1000ms 30s 24h)], [qw(1ms 999ms 25h)]],
     ['SSEMaxAge', '0 (no limit) or 100ms to 8760h', 'a time such as 1h',
      [qw(0 100ms 1h 8760h)], [qw(1ms 8761h)]],
+    ['SSEPollWait', '0 (polls do not wait) or 100ms to 1h', 'a time such as 25s',
+     [qw(0 100ms 25 60mi 1h)], [qw(99ms 3601)]],
 ) {
     my($name, $allowed, $usage, $good, $bad) = @$_;
 
@@ -343,7 +345,7 @@ refused_in_limit('SSEStore lmdb', 'SSEStore not allowed in <Limit');
 my $all = join '', map { "    $_\n" } 'SSEChannel "%{REQUEST_URI}"',
     'SSEPublish On', 'SSEHistory 10 1h 1m', 'SSEReplay all', 'SSEHeartbeat 5s',
     'SSERetry 1s', 'SSEDeadPeer 10s', 'SSEHalfClose keep', 'SSEQueue 1m drop',
-    'SSEMaxAge 1h', 'SSEMaxEventSize 1m', 'SSEAllowOrigin https://a.example',
+    'SSEMaxAge 1h', 'SSEPollWait 1h', 'SSEMaxEventSize 1m', 'SSEAllowOrigin https://a.example',
     'SSEAuthorize /auth.php all', 'SSETrustFilter my-filter', 'SSEWatch On', "SSEHook http://a/b",
     'SSEHookField a b', 'SSEHookSecret hook.key', 'SSEHookCA none',
     'SSEHookBatch 10 1s';

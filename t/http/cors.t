@@ -64,7 +64,8 @@ my @publish = (
 );
 
 # What an answer says: method, path, Origin, status; then the value of
-# Access-Control-Allow-Origin, whether credentials are allowed, and Vary.
+# Access-Control-Allow-Origin, whether credentials are allowed, and Vary, which
+# has Accept as well where a stream or a long poll is asked for.
 my @answers = (
     ['GET', 'own/x', 'https://app.example', 200, undef, undef, undef],
     ['GET', 'cors/listed/x', undef, 200, undef, undef, 'Origin'],
@@ -147,6 +148,7 @@ for my $row (@publish) {
 
 for my $row (@answers) {
     my($method, $path, $origin, $status, $allow, $credentials, $vary) = @$row;
+    $vary = $vary ? "$vary,Accept" : 'Accept' if $method =~ /^(GET|HEAD)$/;
     my $headers = origin_headers($origin);
     my $stream = open_stream("/http/$path", method => $method, close => 1,
                              headers => $headers,
@@ -160,7 +162,8 @@ for my $row (@answers) {
              "$name: Allow-Credentials");
     ok t_cmp($stream->header('Vary'), $vary, "$name: Vary");
     ok t_cmp($stream->header('Access-Control-Expose-Headers'),
-             $allow && 'Retry-After', "$name: Expose-Headers");
+             $allow && 'Retry-After, Preference-Applied',
+             "$name: Expose-Headers");
     $stream->close;
 }
 
@@ -180,7 +183,7 @@ for my $row (@preflights) {
              "$name: Allow-Methods");
     ok t_cmp($answer->header('Access-Control-Allow-Headers'),
              $methods && 'Last-Event-ID, Content-Type, Idempotency-Key, '
-                         . 'Cache-Control',
+                         . 'Cache-Control, Prefer',
              "$name: Allow-Headers");
     ok t_cmp($answer->header('Access-Control-Max-Age'), $methods && 86400,
              "$name: Max-Age");

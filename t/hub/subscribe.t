@@ -31,8 +31,8 @@ my @accepted = (
 );
 my @refused = (
     'text/html', 'text', 'text/event-streams', 'text/event-stream;q=0',
-    'text/event-stream;Q=0.000', '*/*;q=0', 'text/event-stream;q=0, */*',
-    'text/*;q=0', 'application/*', [Accept => 'text/html', Accept => 'a/b'],
+    'text/event-stream;Q=0.000', '*/*;q=0', 'text/*;q=0',
+    'text/event-stream;q=0, */*, application/json;q=0', 'image/*', [Accept => 'text/html', Accept => 'a/b'],
 );
 
 my @tests = (
@@ -73,7 +73,7 @@ sub heads {
     ok t_cmp(\%headers,
              { 'content-type' => 'text/event-stream',
                'cache-control' => 'no-store', 'x-accel-buffering' => 'no',
-               'x-content-type-options' => 'nosniff',
+               'x-content-type-options' => 'nosniff', 'vary' => 'Accept',
                'transfer-encoding' => 'chunked' }, 'and exactly these headers');
 }
 

@@ -27,10 +27,10 @@ static sse_buf_t *gap(const sse_gap_t *missing)
     return sse_buf_text("gap\n");
 }
 
-static sse_buf_t *goodbye(apr_int64_t retry, sse_id_t upto, int is_whole)
+static sse_buf_t *goodbye(const sse_goodbye_t *how)
 {
     return sse_buf_text("end\n");
 }
 
-const sse_format_t seams_format = {"text/plain", headers, first,  event,
-                                   &heartbeat,   gap,     goodbye};
+const sse_format_t seams_format = {"text/plain", headers,    0,   first,
+                                   event,        &heartbeat, gap, goodbye};

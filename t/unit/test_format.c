@@ -80,9 +80,12 @@ static void test_around(void)
     is_text(sse->first(0), ":\n\n", "or else a comment");
     is_text(sse_buf_acquire(sse->heartbeat), ":\n\n", "the heartbeat");
     is_num(sse->heartbeat->refs, refs, "which is shared, and stays");
-    is_text(sse->goodbye(5, 7, 0), "id: 7\nretry: 5\n\n", "goodbye");
-    is_text(sse->goodbye(5, 0, 1), "retry: 5\n\n", "without an id");
-    ok(!sse->goodbye(0, 0, 0), "and nothing where there is nothing to say");
+    is_text(sse->goodbye(&(sse_goodbye_t){5, 7, 0, NULL, 0}),
+            "id: 7\nretry: 5\n\n", "goodbye");
+    is_text(sse->goodbye(&(sse_goodbye_t){5, 0, 4, "3", 1}), "retry: 5\n\n",
+            "without an id");
+    ok(!sse->goodbye(&(sse_goodbye_t){0, 0, 4, "3", 0}),
+       "and nothing where there is nothing to say");
 }
 
 static void test_gap(void)
@@ -127,15 +130,13 @@ static sse_buf_t *no_gap(const sse_gap_t *gap)
     return sse_buf_acquire(&nothing);
 }
 
-static sse_buf_t *no_goodbye(apr_int64_t retry, sse_id_t upto, int is_whole)
-{
-    return NULL;
-}
+static sse_buf_t *no_goodbye(const sse_goodbye_t *how) { return NULL; }
 
 static const char *const no_headers[] = {NULL};
 
-static const sse_format_t silent = {
-    "text/plain", no_headers, no_first, no_event, &nothing, no_gap, no_goodbye};
+static const sse_format_t silent = {"text/plain", no_headers, 0,
+                                    no_first,     no_event,   &nothing,
+                                    no_gap,       no_goodbye};
 
 static void test_silent(void)
 {

@@ -122,6 +122,7 @@ void ap_log_rerror_(const char *file, int line, int index, int level,
 NOTHING(int, presence)
 NOTHING(apr_interval_time_t, presence_grace)
 NOTHING(int, presence_grace_all)
+NOTHING(apr_interval_time_t, poll_wait)
 NOTHING(apr_interval_time_t, retry)
 NOTHING(const sse_history_t *, history)
 

@@ -89,7 +89,7 @@ static int answer_alone(request_rec *r)
     }
     rv = sse_open_is_misdirected(r) ? HTTP_MISDIRECTED_REQUEST
          : r->header_only           ? OK
-                                    : sse_limits_look(r);
+                                    : sse_limits_look(r, 0);
     if (rv != OK) {
         return sse_refusal_answer(r, rv);
     }

@@ -7,7 +7,7 @@
 #include <apr_strings.h>
 
 #include "config/sse_config.h"
-#include "http/sse/sse_accept.h"
+#include "http/sse/sse_poll.h"
 #include "http/sse_cors.h"
 #include "http/sse_query.h"
 #include "http/sse_refusal.h"
@@ -19,6 +19,12 @@
 
 /* Bytes of an id, which is untrusted text, that are looked at. */
 #define LAST_ID_MAX 256
+
+/* What a request asks for. */
+typedef struct {
+    const sse_format_t *format;
+    sse_poll_t poll; /* all zero: a stream */
+} asked_t;
 
 /* -- The id that the client has seen --------------------------------------- */
 
@@ -94,7 +100,8 @@ static apr_status_t make_plan(request_rec *r, sse_stream_plan_t *plan,
     }
     rv = sse_start_plan(plan, keys, n, sse_handler_last_id(r),
                         sse_conf_replay(r));
-    if (rv == APR_SUCCESS) {
+    /* Who only takes a look is not there. */
+    if (rv == APR_SUCCESS && (!plan->poll.limit || plan->poll.wait)) {
         sse_start_join(plan, r);
     }
     return rv;
@@ -109,12 +116,12 @@ void sse_handler_limit_age(apr_interval_time_t *max_age,
 }
 
 static int subscribe(request_rec *r, const apr_array_header_t *channels,
-                     const sse_grant_t *grant)
+                     const sse_grant_t *grant, const asked_t *asked)
 {
-    sse_stream_plan_t plan = {0};
+    sse_stream_plan_t plan = {.format = asked->format, .poll = asked->poll};
     sse_slice_t *keys = sse_handler_keys(r, channels);
 
-    plan.format = &sse_format_sse;
+    plan.poll.last = sse_handler_last_id(r);
     if (make_plan(r, &plan, keys, channels->nelts) != APR_SUCCESS) {
         return answer_unavailable(r, "the event store cannot be read now; try "
                                      "again");
@@ -127,16 +134,16 @@ static int subscribe(request_rec *r, const apr_array_header_t *channels,
 }
 
 /* @return DECLINED: there is room */
-static int look_at_limits(request_rec *r)
+static int look_at_limits(request_rec *r, int polls)
 {
-    int rv = sse_conf_ask_subscribe(r) ? sse_limits_look(r) : OK;
+    int rv = sse_conf_ask_subscribe(r) ? sse_limits_look(r, polls) : OK;
 
     return rv == OK ? DECLINED : sse_refusal_answer(r, rv);
 }
 
 /* Before the application is asked: whether that is of any use.
  * @return DECLINED: it is; else what the handler returns */
-static int check_room(request_rec *r)
+static int check_room(request_rec *r, const asked_t *asked)
 {
     if (!sse_hub()) {
         return answer_unavailable(r, "the event store is not open in this "
@@ -145,7 +152,24 @@ static int check_room(request_rec *r)
     if (sse_open_is_misdirected(r)) {
         return sse_refusal_answer(r, HTTP_MISDIRECTED_REQUEST);
     }
-    return r->header_only ? DECLINED : look_at_limits(r);
+    return r->header_only ? DECLINED
+                          : look_at_limits(r, asked->poll.limit != 0);
+}
+
+/* @return OK; DONE: it has been answered */
+static int read_request(request_rec *r, asked_t *asked)
+{
+    memset(asked, 0, sizeof(*asked));
+    asked->format = sse_poll_format(r);
+    if (!asked->format) {
+        sse_reply_error(r, HTTP_NOT_ACCEPTABLE,
+                        "this URL answers text/event-stream (a stream) and "
+                        "application/json (a long poll), and the request's "
+                        "Accept rules out both");
+        return DONE;
+    }
+    return asked->format == &sse_format_json ? sse_poll_read(r, &asked->poll)
+                                             : OK;
 }
 
 int sse_handler_subscribe(request_rec *r)
@@ -155,22 +179,21 @@ int sse_handler_subscribe(request_rec *r)
 
 int sse_handler_subscribe_after(request_rec *r, sse_handler_before_fn *before)
 {
-    const char *accept = apr_table_get(r->headers_in, "Accept");
     apr_array_header_t *channels;
+    asked_t asked;
     sse_grant_t grant;
     int rv;
 
     sse_cors_answer(r);
-    if (!sse_accept_quality(accept, "text", "event-stream")) {
-        return sse_reply_error(r, HTTP_NOT_ACCEPTABLE,
-                               "this URL answers text/event-stream only, which "
-                               "the request's Accept rules out");
+    apr_table_mergen(r->err_headers_out, "Vary", "Accept");
+    rv = read_request(r, &asked);
+    if (rv == OK) {
+        rv = sse_handler_channels(r, &channels);
     }
-    rv = sse_handler_channels(r, &channels);
     if (rv != OK) {
         return rv;
     }
-    rv = check_room(r);
+    rv = check_room(r, &asked);
     if (rv != DECLINED) {
         return rv;
     }
@@ -182,9 +205,9 @@ int sse_handler_subscribe_after(request_rec *r, sse_handler_before_fn *before)
         return rv;
     }
     if (r->header_only) {
-        sse_open_head(r, &sse_format_sse);
+        sse_open_head(r, asked.format);
         return OK;
     }
     rv = before ? before(r, channels) : OK;
-    return rv == OK ? subscribe(r, channels, &grant) : rv;
+    return rv == OK ? subscribe(r, channels, &grant, &asked) : rv;
 }

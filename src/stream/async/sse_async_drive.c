@@ -69,6 +69,7 @@ static void write_queue(sse_stream_t *stream)
 {
     int takes = 0;
 
+    sse_stream_poll_look(stream);
     while (sse_stream_take(stream, stream->bb)) {
         after_write(stream, pass(stream));
         if (!sse_async_is_flushed(stream->conn) || !is_writing(stream)) {

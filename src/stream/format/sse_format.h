@@ -9,9 +9,10 @@
  * about threads.
  *
  * Buffers are shared by all streams of a format, so a format keeps no state
- * between them.  For a list (a JSON array, say) "first" opens it, each event
- * ends with its separator, and "goodbye" is the last element and closes it.  A
- * response that the client or its network has cut off has no goodbye.
+ * between them.  For a list (JSON's array) "first" opens it, and "goodbye"
+ * closes it.  Each element begins with the separator, which the stream leaves
+ * out in front of its first one.  A response that the client or its network has
+ * cut off has no goodbye.
  *
  * Threads: tables are const and their functions have no state: any thread.
  */
@@ -31,11 +32,25 @@ typedef struct {
                             of the same gap again; 0: its id stays */
 } sse_gap_t;
 
+/** The end of a response. */
+typedef struct {
+    apr_int64_t retry; /**< after how long to come back; 0: do not say */
+    sse_id_t upto;     /**< the id to come back with; 0: the last one sent */
+    sse_id_t sent;     /**< that one; 0: none */
+    const char *given; /**< where there is neither: the id that the client
+                            gave, any text; NULL: none */
+    int is_whole;      /**< it is the whole body: neither "first" nor an event
+                            has been sent */
+} sse_goodbye_t;
+
 /** Functions return a reference for the caller.  Times are milliseconds. */
 typedef struct {
     const char *content_type;
     /** Response headers: name, value, ..., NULL. */
     const char *const *headers;
+    /** A list: how many bytes of a buffer that has events are the separator
+     *  from what is in front of it; 0: no list. */
+    apr_size_t separator;
     /** What is sent with the head, so that something leaves at once.
      *  @param retry after how long to come back; 0: the client's own choice */
     sse_buf_t *(*first)(apr_int64_t retry);
@@ -47,16 +62,23 @@ typedef struct {
     sse_buf_t *heartbeat;
     sse_buf_t *(*gap)(const sse_gap_t *gap);
     /** The last bytes of a response that the server ends.
-     *  @param retry after how long to come back; 0: do not say
-     *  @param upto the id to come back with; 0: the last one sent
-     *  @param is_whole it is the whole body: neither "first" nor an event has
-     *         been sent
      *  @return NULL, where is_whole is 0: there is nothing to say */
-    sse_buf_t *(*goodbye)(apr_int64_t retry, sse_id_t upto, int is_whole);
+    sse_buf_t *(*goodbye)(const sse_goodbye_t *goodbye);
 } sse_format_t;
 
 /** text/event-stream (WHATWG HTML, 9.2).  A gap is the event "sse-gap", whose
- *  data is {"after":"...","oldest":"..."}, or null for oldest. */
+ *  data is that of sse_format_gap_text(). */
 extern const sse_format_t sse_format_sse;
+
+/** application/json, one object for a long poll:
+ *  {"events":[{"id","channel","event","data"},...],"last":"...","retry":ms}.
+ *  "id" and "channel" are null where there is none, "retry" is left out where
+ *  nothing is said.  "last" is the id to come back with, always there; empty:
+ *  none.  A gap is an element, too; a heartbeat is white space. */
+extern const sse_format_t sse_format_json;
+
+/** The data of a gap, as text: {"after":"...","oldest":"..."}.  What may be
+ *  markup is escaped.  @return malloc'ed */
+char *sse_format_gap_text(const sse_gap_t *gap);
 
 #endif /* SSE_FORMAT_H */

@@ -6,58 +6,8 @@
 
 #include <apr_strings.h>
 #include <stdlib.h>
-#include <string.h>
 
 #define ID_TEXT 24
-
-/* Whether this byte may stand unescaped in a JSON string that somebody puts
- * into a page as it is.  Escaped are markup, the ends of attributes, and the
- * two characters that end a line of a script (U+2028 and U+2029, three
- * bytes). */
-static int is_plain(const unsigned char *p)
-{
-    return *p >= 0x20 && *p != 0x7f && !strchr("\"'\\<>&`", *p) &&
-           !(p[0] == 0xe2 && p[1] == 0x80 && (p[2] | 1) == 0xa9);
-}
-
-/* Write one character and move out on. @return how many bytes it had */
-static int put(char **out, const unsigned char *p)
-{
-    static const char hex[] = "0123456789abcdef";
-    unsigned int c = *p;
-    int shift, len = 1;
-
-    if (is_plain(p)) {
-        *(*out)++ = (char)c;
-        return 1;
-    }
-    if (c == 0xe2) {
-        c = 0x2000 + (p[2] & 0x3f);
-        len = 3;
-    }
-    *(*out)++ = '\\';
-    *(*out)++ = 'u';
-    for (shift = 12; shift >= 0; shift -= 4) {
-        *(*out)++ = hex[c >> shift & 15];
-    }
-    return len;
-}
-
-/* What the client gave, as a JSON string; it may not be UTF-8. */
-static char *put_given(char *out, const char *given)
-{
-    const unsigned char *p = (const unsigned char *)given;
-
-    if (!sse_utf8_valid(given, strlen(given))) {
-        p = (const unsigned char *)"(not UTF-8)";
-    }
-    *out++ = '"';
-    while (*p) {
-        p += put(&out, p);
-    }
-    *out++ = '"';
-    return out;
-}
 
 static sse_buf_t *event(const sse_record_t *record)
 {
@@ -76,41 +26,31 @@ static sse_buf_t *event(const sse_record_t *record)
 
 static sse_buf_t heartbeat = {.refs = 1, .len = 3, .data = ":\n\n"};
 
-static sse_buf_t *goodbye(apr_int64_t retry, sse_id_t upto, int is_whole)
+/* @return NULL: there is nothing to write */
+static sse_buf_t *fields_of(apr_int64_t retry, sse_id_t id)
 {
-    sse_record_t record = {.id = upto, .fields = SSE_FIELDS_NONE};
+    sse_record_t record = {.id = id, .fields = SSE_FIELDS_NONE};
 
     record.fields.retry = retry ? retry : -1;
-    return retry || upto ? event(&record) : NULL;
+    return retry || id ? event(&record) : NULL;
+}
+
+static sse_buf_t *goodbye(const sse_goodbye_t *how)
+{
+    return fields_of(how->retry, how->upto);
 }
 
 static sse_buf_t *first(apr_int64_t retry)
 {
-    return retry ? goodbye(retry, 0, 0) : sse_buf_acquire(&heartbeat);
+    return retry ? fields_of(retry, 0) : sse_buf_acquire(&heartbeat);
 }
 
 static sse_buf_t *gap(const sse_gap_t *what)
 {
-    static const char before[] = "{\"after\":", between[] = ",\"oldest\":";
     sse_record_t record = {.id = what->id, .fields = SSE_FIELDS_NONE};
-    apr_size_t size = sizeof(before) + sizeof(between) +
-                      6 * strlen(what->after) + 48 + ID_TEXT;
-    char *text = malloc(size), *out = text;
+    char *text = sse_format_gap_text(what);
     sse_buf_t *buf;
 
-    if (!text) {
-        abort(); /* out of memory */
-    }
-    out = apr_cpystrn(out, before, sizeof(before));
-    out = put_given(out, what->after);
-    out = apr_cpystrn(out, between, sizeof(between));
-    if (what->oldest) {
-        apr_snprintf(out, ID_TEXT + 4, "\"%" APR_UINT64_T_FMT "\"}",
-                     what->oldest);
-    }
-    else {
-        apr_cpystrn(out, "null}", ID_TEXT);
-    }
     record.fields.event = sse_slice("sse-gap");
     record.fields.data = sse_slice(text);
     buf = event(&record);
@@ -124,4 +64,4 @@ static const char *const headers[] = {
     "X-Content-Type-Options", "nosniff", NULL};
 
 const sse_format_t sse_format_sse = {
-    "text/event-stream", headers, first, event, &heartbeat, gap, goodbye};
+    "text/event-stream", headers, 0, first, event, &heartbeat, gap, goodbye};

@@ -4,6 +4,7 @@
 
 #include "stream/open/sse_open.h"
 
+#include <apr_strings.h>
 #include <http_log.h>
 #include <http_protocol.h>
 #include <stdlib.h>
@@ -148,6 +149,11 @@ static sse_stream_t *create(request_rec *r, const sse_stream_plan_t *plan,
     stream->source_baton = plan->baton;
     stream->ready = plan->ready;
     stream->can_poll = plan->can_poll;
+    stream->poll = plan->poll;
+    if (plan->now) {
+        apr_snprintf(stream->now, sizeof(stream->now), "%" APR_UINT64_T_FMT,
+                     plan->now);
+    }
     stream->ready_baton = plan->ready_baton;
     stream->opened = apr_time_now();
     stream->began = uv_hrtime();
@@ -239,10 +245,12 @@ int sse_open_is_misdirected(request_rec *r)
 static int send_away(request_rec *r, const sse_stream_plan_t *plan,
                      apr_int64_t retry, sse_id_t upto)
 {
+    sse_goodbye_t how = {retry, upto, 0, plan->poll.last, 1};
+
     plan->source->on_ended(NULL, plan->baton);
     sse_open_head(r, plan->format);
     r->connection->keepalive = AP_CONN_CLOSE;
-    send_buf(r, plan->format->goodbye(retry, upto, 1));
+    send_buf(r, plan->format->goodbye(&how));
     return OK;
 }
 
@@ -257,7 +265,7 @@ static sse_thread_e take_thread(request_rec *r, const sse_stream_plan_t *plan,
         return SSE_THREAD_NONE;
     }
     return sse_threads_take(r, record ? &record->threads : NULL, plan->can_poll,
-                            thread);
+                            plan->poll.limit != 0, thread);
 }
 
 /* What its source needs besides, now that it is sure to open. */
@@ -276,12 +284,13 @@ static int begin(request_rec *r, const sse_stream_plan_t *plan,
 
 /* @return OK, or the status to answer with; DONE: it has been answered */
 static int take(request_rec *r, const sse_stream_plan_t *plan,
-                sse_quota_claim_t *claim, sse_thread_t *thread)
+                sse_quota_claim_t *claim, sse_thread_t *thread, int *polls)
 {
     int rv = reserve_threads(r, plan);
 
     if (rv == OK) {
-        rv = sse_limits_take(r, claim);
+        *polls = plan->poll.limit != 0;
+        rv = sse_limits_take(r, polls, claim);
     }
     if (rv != OK) {
         plan->source->on_ended(NULL, plan->baton);
@@ -305,7 +314,7 @@ static int take(request_rec *r, const sse_stream_plan_t *plan,
 
 /* Filters may have come or gone with the head.  The stream keeps what was taken
  * if it does occupy a thread. */
-static void settle_thread(sse_stream_t *stream, sse_thread_t *thread)
+static void settle_thread(sse_stream_t *stream, sse_thread_t *thread, int polls)
 {
     if (stream->drive == &sse_async_drive) {
         sse_threads_give_back(thread, 0);
@@ -314,7 +323,7 @@ static void settle_thread(sse_stream_t *stream, sse_thread_t *thread)
     if (thread->what == SSE_THREAD_NONE) {
         sse_threads_force(stream->r, thread);
     }
-    stream->polls = stream->yields = thread->what == SSE_THREAD_POLL;
+    stream->polls = stream->yields = polls || thread->what == SSE_THREAD_POLL;
     sse_threads_bind(thread, stream);
 }
 
@@ -330,12 +339,12 @@ static int is_reset(conn_rec *c)
 /* Once the loop owns the request it may be destroyed at any time. */
 static int open_stream(request_rec *r, const sse_stream_plan_t *plan,
                        const sse_quota_claim_t *claim, sse_thread_t *thread,
-                       int is_open)
+                       int is_open, int polls)
 {
     sse_stream_t *stream = create(r, plan, claim);
     int rv;
 
-    settle_thread(stream, thread);
+    settle_thread(stream, thread, polls);
     sse_peer_probe(sse_stream_fd(stream), plan->opts.dead_peer,
                    r->connection->master ? NULL : &stream->probing);
     rv = run(stream, is_open);
@@ -350,19 +359,20 @@ static int start(request_rec *r, const sse_stream_plan_t *plan)
     sse_thread_t thread;
     sse_quota_claim_t claim;
     sse_buf_t *first;
-    int is_open, rv;
+    int is_open, polls, rv;
 
     if (is_gone(r, plan, sse_conn_fd(r->connection))) {
         return give_up(r, plan);
     }
     if (sse_leave_how() != SSE_STAY) {
-        return send_away(r, plan, LEAVING_RETRY_MSEC, 0);
+        return send_away(r, plan, LEAVING_RETRY_MSEC,
+                         plan->poll.limit ? plan->now : 0);
     }
     if (sse_open_is_misdirected(r)) {
         plan->source->on_ended(NULL, plan->baton);
         return HTTP_MISDIRECTED_REQUEST;
     }
-    rv = take(r, plan, &claim, &thread);
+    rv = take(r, plan, &claim, &thread, &polls);
     if (rv != OK) {
         return rv == DONE ? OK : rv;
     }
@@ -374,7 +384,7 @@ static int start(request_rec *r, const sse_stream_plan_t *plan)
         sse_threads_give_back(&thread, is_reset(r->connection));
         return give_up(r, plan);
     }
-    return open_stream(r, plan, &claim, &thread, is_open);
+    return open_stream(r, plan, &claim, &thread, is_open, polls);
 }
 
 /* From here on a stop leaves all ends to the loop.  The request may have been

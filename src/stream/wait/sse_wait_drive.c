@@ -91,8 +91,14 @@ static apr_status_t wait_attach(sse_stream_t *stream)
     return rv;
 }
 
-/* sse_stream_push() has signalled already. */
-static void wait_kick(sse_stream_t *stream) {}
+/* sse_stream_push() has signalled already; but a long poll's thread waits until
+ * the loop knows whether it ends here. */
+static void wait_kick(sse_stream_t *stream)
+{
+    if (sse_stream_is_long(stream)) {
+        sse_stream_poke(stream);
+    }
+}
 
 /* The thread may hang in a write to a client that does not read. */
 static int wait_cut(sse_stream_t *stream)
@@ -133,6 +139,10 @@ static void on_drained(sse_task_t *task)
     pthread_mutex_unlock(&stream->lock);
     if (has_written) {
         sse_stream_written(stream);
+    }
+    if (stream->phase >= SSE_PHASE_OPEN) {
+        sse_stream_poll_look(stream);
+        sse_stream_let_out(stream);
     }
     if (sse_stream_is_drained(stream)) {
         sse_stream_drained(stream);
@@ -261,10 +271,11 @@ static void wait_until_finished(sse_stream_t *stream)
     int look;
 
     pthread_mutex_lock(&stream->lock);
+    sse_stream_hold(stream);
     while (!stream->finished) {
         look = stream->check_input;
         stream->check_input = 0;
-        if (!look && !stream->queue.count) {
+        if (!look && (!stream->queue.count || stream->is_held)) {
             wait_more(stream);
             continue;
         }
