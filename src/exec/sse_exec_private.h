@@ -69,8 +69,9 @@ struct sse_exec_member_t {
 struct sse_exec_program_rec_t {
     TAILQ_ENTRY(sse_exec_program_rec_t) link;
     TAILQ_HEAD(, sse_exec_member_t) members; /* not shared: one, or none */
-    sse_exec_order_t *order;                 /* the newest */
-    sse_exec_run_t *run; /* NULL: it does not run (shared: for now) */
+    sse_exec_order_t *order;                 /* by which it was started last */
+    sse_exec_order_t *newer; /* shared: of who has joined since, or NULL */
+    sse_exec_run_t *run;     /* NULL: it does not run (shared: for now) */
     int is_shared;
     /* shared: */
     sse_exec_member_t *owner; /* who reads */
@@ -189,7 +190,8 @@ void sse_exec_share_failed(sse_exec_super_t *super,
                            apr_status_t error);
 void sse_exec_share_exited(sse_exec_super_t *super,
                            sse_exec_program_rec_t *program, int status);
-void sse_exec_share_free(sse_exec_program_rec_t *program);
+/* The last run's output. */
+void sse_exec_share_close(sse_exec_program_rec_t *program);
 void sse_exec_share_tick(sse_exec_super_t *super);
 void sse_exec_share_next(const sse_exec_super_t *super, sse_exec_msec_t *next);
 

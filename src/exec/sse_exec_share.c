@@ -14,7 +14,7 @@ void sse_exec_share_init(sse_exec_program_rec_t *program)
     program->out = program->err = program->rest = -1;
 }
 
-void sse_exec_share_free(sse_exec_program_rec_t *program)
+void sse_exec_share_close(sse_exec_program_rec_t *program)
 {
     sse_exec_close(&program->out);
     sse_exec_close(&program->err);
@@ -138,6 +138,12 @@ static int differ(const char *const *a, const char *const *b)
     return *a || *b;
 }
 
+static const sse_exec_order_t *
+newest_order(const sse_exec_program_rec_t *program)
+{
+    return program->newer ? program->newer : program->order;
+}
+
 /* A restart of httpd has changed what is to run. */
 static int is_other(const sse_exec_order_t *old, const sse_exec_order_t *new)
 {
@@ -148,7 +154,9 @@ static int is_other(const sse_exec_order_t *old, const sse_exec_order_t *new)
 static void take_order(sse_exec_super_t *super, sse_exec_program_rec_t *program,
                        sse_exec_order_t *order)
 {
-    if (order->generation < program->order->generation) {
+    const sse_exec_order_t *newest = newest_order(program);
+
+    if (order->generation < newest->generation) {
         free(order); /* of a child that is about to leave */
         return;
     }
@@ -161,8 +169,8 @@ static void take_order(sse_exec_super_t *super, sse_exec_program_rec_t *program,
             program->start_at = super->now;
         }
     }
-    free(program->order);
-    program->order = order;
+    free(program->newer);
+    program->newer = order;
 }
 
 void sse_exec_share_join(sse_exec_super_t *super,
@@ -189,7 +197,7 @@ static void after_last(sse_exec_super_t *super, sse_exec_program_rec_t *program)
         return;
     }
     program->linger_at =
-        super->now + apr_time_as_msec(program->order->linger) + 1;
+        super->now + apr_time_as_msec(newest_order(program)->linger) + 1;
 }
 
 void sse_exec_share_stop(sse_exec_super_t *super,
@@ -337,7 +345,12 @@ static void start_again(sse_exec_super_t *super,
         TAILQ_INSERT_HEAD(&program->members, program->owner, link);
         program->owner = NULL;
     }
-    sse_exec_share_free(program);
+    sse_exec_share_close(program);
+    if (program->newer) {
+        free(program->order);
+        program->order = program->newer;
+        program->newer = NULL;
+    }
     if (!sse_exec_run_start(super, program, &error)) {
         sse_exec_share_failed(super, program, SSE_EXEC_WHY_FORK, error);
     }

@@ -76,8 +76,9 @@ void sse_exec_table_remove(sse_exec_super_t *super,
         free(member);
     }
     TAILQ_REMOVE(&super->programs, program, link);
-    sse_exec_share_free(program);
+    sse_exec_share_close(program);
     free(program->order);
+    free(program->newer);
     free(program);
 }
 

@@ -28,6 +28,7 @@
 #include <unistd.h>
 
 #include "exec/sse_exec_loop.h"
+#include "exec/sse_exec_spawn.h"
 #include "exec/sse_exec_wire.h"
 #include "tap.h"
 
@@ -84,10 +85,13 @@ static inline supervisor_t supervisor_on(const int door[2])
     if (supervisor.pid == 0) {
         sigset_t all;
 
-        close(door[1]);
+        if (door[0] != 3) {
+            dup2(door[0], 3);
+        }
+        sse_exec_spawn_close_from(4); /* the test's ends of connections */
         sigfillset(&all);
         sigprocmask(SIG_SETMASK, &all, NULL);
-        sse_exec_loop_run(door[0], parent, &quick);
+        sse_exec_loop_run(3, parent, &quick);
         _exit(0);
     }
     return supervisor;
