@@ -30,6 +30,7 @@ static const struct {
     {"hooks", scenario_hooks},
     {"authorize", scenario_authorize},
     {"presence", scenario_presence},
+    {"scrape", scenario_scrape},
     {"programs_shared", scenario_programs_shared},
 };
 

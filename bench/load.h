@@ -41,7 +41,9 @@ struct subs_t {
     void (*on_events)(sub_t *sub, uint64_t more);
 };
 
-/** Returns when all heads have come. @param fields more header lines, or "" */
+/** Returns when all heads have come.
+ *  @param path where it ends with a slash, each one's number follows
+ *  @param fields more header lines, or "" */
 void subs_open(subs_t *subs, int n, const char *path, const char *fields);
 void subs_close(subs_t *subs);
 /** Reads until all have had this many events together. @return 0: time-out */
@@ -170,6 +172,7 @@ void scenario_burst(const target_t *target);
 void scenario_hooks(const target_t *target);
 void scenario_authorize(const target_t *target);
 void scenario_presence(const target_t *target);
+void scenario_scrape(const target_t *target);
 void scenario_programs_shared(const target_t *target);
 
 /** The server's record of closes (load_close.c). */

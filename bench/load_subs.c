@@ -97,15 +97,24 @@ static void on_reply(conn_t *conn)
 
 static const conn_events_t sub_events = {on_head, on_body, on_reply, on_gone};
 
+static int write_request(char *to, size_t size, const char *path, int i,
+                         const char *fields)
+{
+    char number[16] = "";
+
+    if (path[strlen(path) - 1] == '/') {
+        snprintf(number, sizeof(number), "%d", i);
+    }
+    return snprintf(to, size, "GET %s%s HTTP/1.1\r\nHost: localhost\r\n%s\r\n",
+                    path, number, fields);
+}
+
 void subs_open(subs_t *subs, int n, const char *path, const char *fields)
 {
     uint64_t until = now_ns() + OPEN_TIMEOUT;
     char request[512];
     int len, i = 0;
 
-    len =
-        snprintf(request, sizeof(request),
-                 "GET %s HTTP/1.1\r\nHost: localhost\r\n%s\r\n", path, fields);
     subs->subs = calloc((size_t)n, sizeof(*subs->subs));
     if (!subs->subs) {
         die("out of memory");
@@ -116,6 +125,7 @@ void subs_open(subs_t *subs, int n, const char *path, const char *fields)
             sub_t *sub = &subs->subs[i];
 
             sub->all = subs;
+            len = write_request(request, sizeof(request), path, i, fields);
             net_open(&sub->conn, &sub_events, sub);
             net_send(&sub->conn, request, (size_t)len);
             if (sub->conn.out_len) {

@@ -6,7 +6,7 @@
 #
 #   bench/run.sh [SCENARIO ...]    idle close latency fanout publish long resume
 #                                  slow burst hooks authorize presence
-#                                  programs_shared
+#                                  scrape programs_shared
 #
 # HTTPD: the program.  LIBEXECDIR: its modules.  What is printed is also kept in
 # build/bench/results.txt.
@@ -82,7 +82,7 @@ scenario() {
     hook_port=
     case $1 in
     hooks) target_start; start 1 ;;
-    idle|close|long|resume|slow|burst|authorize) start 1 ;;
+    idle|close|long|resume|slow|burst|authorize|scrape) start 1 ;;
     latency|fanout|publish|presence|programs_shared) start 2 ;;
     *) die "there is no scenario $1" ;;
     esac
@@ -106,7 +106,7 @@ all() {
 }
 
 [ $# -gt 0 ] || set -- idle close latency fanout publish long resume \
-    slow burst hooks authorize presence programs_shared
+    slow burst hooks authorize presence scrape programs_shared
 rm -f "$run/out"
 mkfifo "$run/out" || exit 1
 tee "$results" <"$run/out" &
