@@ -198,14 +198,14 @@ void sse_counters_set(sse_counter_e number, apr_uint64_t value)
 
 void sse_counters_observe(sse_histogram_e which, apr_uint64_t nsec)
 {
-    sse_counters_observe_many(which, sse_histogram_index(nsec), 1, nsec);
+    sse_counters_observe_many(which, nsec, 1);
 }
 
-void sse_counters_observe_many(sse_histogram_e which, int index,
-                               apr_uint64_t many, apr_uint64_t sum)
+void sse_counters_observe_many(sse_histogram_e which, apr_uint64_t nsec,
+                               apr_uint64_t many)
 {
     if (mine) {
-        sse_histogram_add(&mine->histograms[which], index, many, sum);
+        sse_histogram_add(&mine->histograms[which], nsec, many);
     }
 }
 

@@ -119,10 +119,9 @@ void sse_counters_set(sse_counter_e number, apr_uint64_t value);
 /** Count a time.  Any thread. */
 void sse_counters_observe(sse_histogram_e which, apr_uint64_t nsec);
 
-/** Count so many times of the same sse_histogram_index(). Any thread.
- *  @param sum of them */
-void sse_counters_observe_many(sse_histogram_e which, int index,
-                               apr_uint64_t many, apr_uint64_t sum);
+/** The same for many that took as long. */
+void sse_counters_observe_many(sse_histogram_e which, apr_uint64_t nsec,
+                               apr_uint64_t many);
 
 /** Read everything in one pass; counters and histograms include children that
  *  have ended.  Streams that open and close meanwhile may be in some numbers

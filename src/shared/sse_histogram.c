@@ -26,11 +26,11 @@ int sse_histogram_index(apr_uint64_t nsec)
     return low;
 }
 
-void sse_histogram_add(sse_histogram_t *histogram, int index, apr_uint64_t many,
-                       apr_uint64_t sum)
+void sse_histogram_add(sse_histogram_t *histogram, apr_uint64_t nsec,
+                       apr_uint64_t many)
 {
-    sse_atomic_add(&histogram->counts[index], many);
-    sse_atomic_add(&histogram->sum, sum);
+    sse_atomic_add(&histogram->counts[sse_histogram_index(nsec)], many);
+    sse_atomic_add(&histogram->sum, nsec * many);
 }
 
 void sse_histogram_merge(sse_histogram_t *into, const sse_histogram_t *from)

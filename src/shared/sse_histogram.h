@@ -44,9 +44,9 @@ typedef struct {
 /** The index in counts of a time in nanoseconds. */
 int sse_histogram_index(apr_uint64_t nsec);
 
-/** Count so many times of that index. @param sum of them, nanoseconds */
-void sse_histogram_add(sse_histogram_t *histogram, int index, apr_uint64_t many,
-                       apr_uint64_t sum);
+/** Count many that took so long. */
+void sse_histogram_add(sse_histogram_t *histogram, apr_uint64_t nsec,
+                       apr_uint64_t many);
 
 /** Add what another one has.  The other one may be in use; this one not. */
 void sse_histogram_merge(sse_histogram_t *into, const sse_histogram_t *from);

@@ -58,23 +58,29 @@ void sse_stream_count_waiting(sse_stream_t *stream)
     }
 }
 
-/* Most writes have one event; a burst's may have thousands. */
+static sse_time_t *time_at(sse_times_t *times, apr_uint32_t i)
+{
+    return i ? &times->more[i - 1] : &times->first;
+}
+
+/* Most writes have one event, or those of one batch, which were appended at the
+ * same time.  What has waited may have thousands. */
 static void add_time(sse_times_t *times, apr_uint64_t time)
 {
-    if (!times->n) {
-        times->first = time;
+    sse_time_t *last = times->n ? time_at(times, times->n - 1) : NULL;
+
+    if (last && last->time == time) {
+        ++last->events;
+        return;
     }
-    else if (times->n > times->size) {
+    if (times->n > times->size) {
         times->size = times->size ? times->size * 2 : 16;
-        times->more = realloc(times->more, times->size * sizeof(time));
+        times->more = realloc(times->more, times->size * sizeof(*times->more));
         if (!times->more) {
             abort();
         }
     }
-    if (times->n) {
-        times->more[times->n - 1] = time;
-    }
-    ++times->n;
+    *time_at(times, times->n++) = (sse_time_t){time, 1};
 }
 
 /* What was appended before the stream was there is its history: how long ago
@@ -86,34 +92,17 @@ void sse_stream_count_begun(sse_stream_t *stream, const sse_buf_t *buf)
     }
 }
 
-static apr_uint64_t took(const sse_times_t *times, apr_uint32_t i,
-                         apr_uint64_t now)
+static void count_times(sse_times_t *times)
 {
-    apr_uint64_t since = i ? times->more[i - 1] : times->first;
-
-    return now > since ? now - since : 0;
-}
-
-/* What was appended together took about as long: one addition for each row of
- * them with the same bounds. */
-static void count_times(const sse_times_t *times)
-{
-    apr_uint64_t now = uv_hrtime(), nsec, sum = 0, many = 0;
-    int index = -1, same;
+    apr_uint64_t now = uv_hrtime(), nsec;
+    const sse_time_t *time;
     apr_uint32_t i;
 
     for (i = 0; i < times->n; ++i) {
-        nsec = took(times, i, now);
-        same = sse_histogram_index(nsec);
-        if (same != index && many) {
-            sse_counters_observe_many(SSE_HISTOGRAM_DELIVERY, index, many, sum);
-            many = sum = 0;
-        }
-        index = same;
-        sum += nsec;
-        ++many;
+        time = time_at(times, i);
+        nsec = now > time->time ? now - time->time : 0;
+        sse_counters_observe_many(SSE_HISTOGRAM_DELIVERY, nsec, time->events);
     }
-    sse_counters_observe_many(SSE_HISTOGRAM_DELIVERY, index, many, sum);
 }
 
 void sse_stream_count_written(sse_stream_t *stream, apr_uint64_t events,

@@ -73,13 +73,19 @@ typedef struct {
     char *text;  /* instead, malloc'ed: an application's own id */
 } sse_sent_t;
 
+/** So many events were appended then, as of uv_hrtime(). */
+typedef struct {
+    apr_uint64_t time;
+    apr_uint64_t events;
+} sse_time_t;
+
 /** When the events that are in flight were appended, those from before the
  *  stream began left out. */
 typedef struct {
     apr_uint32_t n;
     apr_uint32_t size; /* of more */
-    apr_uint64_t first;
-    apr_uint64_t *more; /* malloc'ed; NULL: there is no other */
+    sse_time_t first;
+    sse_time_t *more; /* malloc'ed; NULL: there is no other */
 } sse_times_t;
 
 struct sse_stream_t {

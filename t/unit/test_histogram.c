@@ -47,7 +47,7 @@ static void *add(void *baton)
 
     for (i = 0; i < TIMES; ++i) {
         nsec = (apr_uint64_t)i % 4 * 40 * 1000;
-        sse_histogram_add(&shared, sse_histogram_index(nsec), 1, nsec);
+        sse_histogram_add(&shared, nsec, 1);
     }
     return NULL;
 }
@@ -74,6 +74,10 @@ static void test_threads(void)
     is_num(sum.sum, THREADS * (TIMES / 4) * 240LL * 1000, "their sum");
     sse_histogram_merge(&sum, &shared);
     is_num(sum.counts[3], THREADS * TIMES / 2, "two, added up");
+    sse_histogram_add(&sum, 20 * APR_INT64_C(1000000000), 3);
+    is_num(sum.counts[SSE_HISTOGRAM_BOUNDS], 3, "many, above all bounds");
+    is_num(sum.sum, THREADS * (TIMES / 2) * 240LL * 1000 + 60000000000LL,
+           "and their sum");
 }
 
 int main(void)
