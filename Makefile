@@ -5,8 +5,9 @@
 # make test       install what is missing, build, run every test   (PORT=8529)
 #
 # make            build/mod_sse.so and build/sse-store
-# make install    put them where apxs says, with mod_sse.h, and sse.load and
-#                 sse.conf in mods-available or extra (DESTDIR=, CONFDIR=)
+# make install    put them where apxs says, with mod_sse.h, sse-publish, and
+#                 sse.load and sse.conf in mods-available or extra (DESTDIR=,
+#                 CONFDIR=)
 # make check      one Apache::Test run: MPM=event|worker|prefork,
 #                 SAN=address,undefined|thread, TESTS=t/http/basic.t,
 #                 ARGS=-verbose
@@ -77,6 +78,7 @@ APXS_CPPFLAGS   = $(call ask,APXS_CPPFLAGS,$(APXS) -q CPPFLAGS EXTRA_CPPFLAGS \
                     | tr ';' ' ')
 INCLUDEDIR      = $(call ask,INCLUDEDIR,$(APXS) -q INCLUDEDIR)
 APR_INCLUDEDIR  = $(call ask,APR_INCLUDEDIR,$(APXS) -q APR_INCLUDEDIR)
+BINDIR          = $(call ask,BINDIR,$(APXS) -q BINDIR)
 SBINDIR         = $(call ask,SBINDIR,$(APXS) -q SBINDIR)
 LIBEXECDIR      = $(call ask,LIBEXECDIR,$(APXS) -q LIBEXECDIR)
 SYSCONFDIR      = $(call ask,SYSCONFDIR,$(APXS) -q SYSCONFDIR)
@@ -135,7 +137,7 @@ need-apxs:
 
 install: all
 	@SO="$(SO)" TOOL="$(TOOL)" LIBEXECDIR="$(LIBEXECDIR)" \
-	 SBINDIR="$(SBINDIR)" INCLUDEDIR="$(INCLUDEDIR)" \
+	 BINDIR="$(BINDIR)" SBINDIR="$(SBINDIR)" INCLUDEDIR="$(INCLUDEDIR)" \
 	 SYSCONFDIR="$(SYSCONFDIR)" CONFDIR="$(CONFDIR)" DESTDIR="$(DESTDIR)" \
 	    scripts/install.sh
 
@@ -252,7 +254,8 @@ check-fuzz: build/fuzz/fuzz_reader build/fuzz/fuzz_json
 test-browser: all
 	@scripts/browser.sh
 	@PORT="$(PORT)" LIBEXECDIR="$(LIBEXECDIR)" prove -f -o --exec node \
-	    t/browser/demo.mjs t/browser/examples.mjs t/browser/status.mjs
+	    t/browser/demo.mjs t/browser/examples.mjs t/browser/shared.mjs \
+	    t/browser/status.mjs
 
 lint:
 	@MAKE="$(MAKE)" SSE_CPPFLAGS="$(SSE_CPPFLAGS)" prove -f -o --exec sh \

@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 # mod_sse: Server-Sent Events for Apache httpd.
 #
-# "make install": the module, its header, sse-store, and the configuration that
-# loads it; nothing is enabled.
+# "make install": the module, its header, sse-store, sse-publish, and the
+# configuration that loads it; nothing is enabled.
 #   SO, TOOL    what was built
-#   LIBEXECDIR, SBINDIR, INCLUDEDIR, SYSCONFDIR   what apxs says
+#   LIBEXECDIR, BINDIR, SBINDIR, INCLUDEDIR, SYSCONFDIR   what apxs says
 #   CONFDIR     where sse.load and sse.conf go
 #   DESTDIR     in front of all of these, for packages
 
@@ -32,6 +32,8 @@ put() {
 
 put 644 "$SO" "$LIBEXECDIR/mod_sse.so"
 put 755 "$TOOL" "$SBINDIR/sse-store"
+# For every user's scripts, and so not where administrators' programs are.
+put 755 contrib/sse-publish "$BINDIR/sse-publish"
 put 644 mod_sse.h "$INCLUDEDIR/mod_sse.h"
 
 load=$(mktemp)

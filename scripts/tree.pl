@@ -67,7 +67,7 @@ sub is_there {
 my $made = qr{^t/(?:TEST|logs|state|htdocs|conf/[\w.]+\.conf)(?:/|$)};
 # Stands for a name.
 my $any = qr{/X/|/X$|NAME|TOPIC};
-my $top = qr{src|t|docs|scripts|bench|support|conf|c-modules|htdocs|\.ci};
+my $top = qr{src|t|docs|scripts|bench|support|conf|contrib|c-modules|htdocs|\.ci};
 my $path = qr~(?<![\w./\\\$\@}"-])((?:$top)/[\w./*\[\]{},-]+)~;
 my $ours = qr{(?:sse|test|fuzz|load|client|soak|mod_sse|mod_bench|bench)_};
 my $ends = qr{\.(?:\[ch\]|[cht]|pl|pm|sh)};

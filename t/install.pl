@@ -23,7 +23,7 @@ my $top = abs_path(dirname(__FILE__) . '/..');
 my $dest = tempdir('sse-install-XXXXXX', TMPDIR => 1, CLEANUP => 1);
 my $apxs = $ENV{APXS} || 'apxs';
 my %dir = map { chomp(my $dir = qx{$apxs -q $_}); ($_ => $dir) }
-    qw(LIBEXECDIR SBINDIR INCLUDEDIR SYSCONFDIR);
+    qw(LIBEXECDIR BINDIR SBINDIR INCLUDEDIR SYSCONFDIR);
 
 # Other words of this make are not that one's.
 delete @ENV{qw(MAKEFLAGS MFLAGS MAKELEVEL DESTDIR CONFDIR)};
@@ -68,6 +68,7 @@ sub spew {
 my $available = "$dir{SYSCONFDIR}/mods-available";
 my %want = ("$dir{LIBEXECDIR}/mod_sse.so" => '644',
             "$dir{SBINDIR}/sse-store" => '755',
+            "$dir{BINDIR}/sse-publish" => '755',
             "$dir{INCLUDEDIR}/mod_sse.h" => '644');
 make_install("DESTDIR='$dest/a'", "CONFDIR=$available");
 is_deeply(files("$dest/a"),
@@ -85,7 +86,8 @@ is(slurp("$dest/c/opt/httpd/conf/extra/sse.load"),
    "LoadModule sse_module /opt/httpd/modules/mod_sse.so\n",
    'sse.load names the module where it is');
 my $said = make_install("CONFDIR='$dest/d/conf/extra'", "LIBEXECDIR='$dest/d/m'",
-                        "SBINDIR='$dest/d/s'", "INCLUDEDIR='$dest/d/i'");
+                        "BINDIR='$dest/d/b'", "SBINDIR='$dest/d/s'",
+                        "INCLUDEDIR='$dest/d/i'");
 like($said, qr{Include "\Q$dest\E/d/conf/extra/sse.load"}, 'how to load it');
 
 # -- httpd takes it as it is
