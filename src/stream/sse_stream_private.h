@@ -139,6 +139,8 @@ struct sse_stream_t {
                     write before the loop has looked whether it ends here;
                     see sse_stream_poll_look() */
 
+    int is_over;              /* lock: the response's last bytes were queued */
+    int has_last;             /* writer: they are in what was taken */
     apr_bucket_brigade *bb;   /* writer: the one brigade, in r->pool */
     apr_bucket_brigade *rest; /* writer: of HTTP/2, what follows a piece */
     sse_sent_t begun;  /* writer, under lock: what is in flight included */

@@ -95,6 +95,7 @@ void sse_stream_add_last(sse_stream_t *stream, apr_int64_t retry, sse_id_t upto)
     last = stream->format->goodbye(&how);
     if (last) {
         enqueue(stream, last);
+        stream->is_over = 1;
         sse_buf_release(last);
     }
     pthread_mutex_unlock(&stream->lock);
@@ -163,6 +164,7 @@ apr_size_t sse_stream_take(sse_stream_t *stream, apr_bucket_brigade *bb)
         append(stream, bb, buf);
     }
     stream->in_flight += taken;
+    stream->has_last = stream->is_over && !stream->queue.count;
     if (taken && stream->drive->is_blocking) {
         sse_stream_count_waiting(stream); /* a thread may hang in the write */
     }

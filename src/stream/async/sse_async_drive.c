@@ -50,14 +50,17 @@ static void after_write(sse_stream_t *stream, apr_status_t rv)
     }
 }
 
-/* Write what was taken from the queue. */
+/* Write what was taken from the queue.  With the last of it the response ends,
+ * so that the last chunk is in the same write; an EOS flushes, too. */
 static apr_status_t pass(sse_stream_t *stream)
 {
     apr_bucket_brigade *bb = stream->bb;
     apr_status_t rv;
 
     sse_stream_written(stream);
-    APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_flush_create(bb->bucket_alloc));
+    APR_BRIGADE_INSERT_TAIL(
+        bb, stream->has_last ? apr_bucket_eos_create(bb->bucket_alloc)
+                             : apr_bucket_flush_create(bb->bucket_alloc));
     rv = ap_pass_brigade(stream->r->output_filters, bb);
     apr_brigade_cleanup(bb);
     return rv == APR_SUCCESS ? sse_async_write(stream->conn) : rv;

@@ -255,12 +255,15 @@ void sse_async_flush(sse_async_conn_t *conn)
     }
 }
 
-/* Worker. */
+/* Worker.  Mostly all was written, and the request can end here. */
 static void finish_stream(sse_async_conn_t *conn)
 {
     sse_async_end_request(conn->stream);
     if (conn->c->aborted) {
         sse_async_prepare_close(conn);
+    }
+    else if (sse_async_at_request_end(conn)) {
+        end_request(conn);
     }
 }
 
