@@ -325,7 +325,8 @@ sub several {
         qw(poll-a poll-b poll-a);
     my $answer = ask('/poll/several', id => $last);
     ok t_cmp([map { [@$_{qw(id channel data)}] } @{ $answer->{events} }],
-             [[$ids[0], 'poll-a', 'to poll-a'], [$ids[1], 'poll-b', 'to poll-b'],
+             [[$ids[0], 'poll-a', 'to poll-a'],
+              [$ids[1], 'poll-b', 'to poll-b'],
               [$ids[2], 'poll-a', 'to poll-a']],
              'several channels, in order');
 }
@@ -352,7 +353,7 @@ sub aged {
     my $path = "/poll/aged/$$";
     my $stream = poll($path);
     ok t_cmp(answer($stream)->{events}, [], 'SSEMaxAge ends it in good order');
-    ok t_cmp(access_line(qr/channel=\Q$path\E /), qr/close=max-age /, 'as such');
+    ok t_cmp(access_line(qr/channel=\Q$path\E /), qr/close=max-age /, 'so');
     $stream->close;
 }
 
