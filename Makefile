@@ -16,7 +16,7 @@
 # make check-unit check-conf check-fuzz check-valgrind test-browser lint
 # make bench      what it costs and how fast it is, in build/bench/results.txt
 #                 (SCENARIOS="idle close latency fanout publish long resume slow burst hooks authorize presence
-#                 scrape programs_shared")
+#                 scrape programs programs_shared")
 # make bench-close  how soon a client's close is told
 # make bench-store  what the store costs by itself
 # make soak       restarts and crashes under load: nothing is lost

@@ -31,6 +31,7 @@ static const struct {
     {"authorize", scenario_authorize},
     {"presence", scenario_presence},
     {"scrape", scenario_scrape},
+    {"programs", scenario_programs},
     {"programs_shared", scenario_programs_shared},
 };
 

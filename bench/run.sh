@@ -6,7 +6,7 @@
 #
 #   bench/run.sh [SCENARIO ...]    idle close latency fanout publish long resume
 #                                  slow burst hooks authorize presence
-#                                  scrape programs_shared
+#                                  scrape programs programs_shared
 #
 # HTTPD: the program.  LIBEXECDIR: its modules.  What is printed is also kept in
 # build/bench/results.txt.
@@ -54,6 +54,7 @@ launch() {
     httpd_launch bench/httpd.conf SSE_PORT="$port" \
         SSE_BENCH_SO="$PWD/build/bench/mod_bench_close.so" \
         ${hook_port:+SSE_HOOK_PORT="$hook_port"} \
+        ${programs:+SSE_PROGRAMS="$programs"} \
         SSE_CHILDREN="$children" SSE_THREADS="$((children * 16))"
 }
 
@@ -80,10 +81,13 @@ complaints() {
 
 scenario() {
     hook_port=
+    programs=
     case $1 in
+    programs) programs=on; start 1 ;;
+    programs_shared) programs=on; start 2 ;;
     hooks) target_start; start 1 ;;
     idle|close|long|resume|slow|burst|authorize|scrape) start 1 ;;
-    latency|fanout|publish|presence|programs_shared) start 2 ;;
+    latency|fanout|publish|presence) start 2 ;;
     *) die "there is no scenario $1" ;;
     esac
     "$load" "$1" "$port" "$pid" "$run/closes" "$run/hooks" || failed=1
@@ -106,7 +110,7 @@ all() {
 }
 
 [ $# -gt 0 ] || set -- idle close latency fanout publish long resume \
-    slow burst hooks authorize presence scrape programs_shared
+    slow burst hooks authorize presence scrape programs programs_shared
 rm -f "$run/out"
 mkfifo "$run/out" || exit 1
 tee "$results" <"$run/out" &
