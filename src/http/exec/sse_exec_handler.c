@@ -80,6 +80,7 @@ static int answer_alone(request_rec *r)
     sse_grant_t grant;
     int rv;
 
+    apr_table_mergen(r->err_headers_out, "Vary", "Accept");
     if (!sse_accept_quality(accept, "text", "event-stream")) {
         return answer_unacceptable(r);
     }
