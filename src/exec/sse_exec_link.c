@@ -211,6 +211,7 @@ static void on_ready(uv_poll_t *poll, int status, int events)
 {
     int n = TURN_MOST;
 
+    sse_loop_begin_turn(here.loop);
     while (n-- && take_one()) {
     }
     sse_exec_link_flush();

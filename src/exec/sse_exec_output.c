@@ -41,8 +41,10 @@ static int is_empty(const sse_exec_output_t *output)
 static void on_readable(uv_poll_t *poll, int status, int events)
 {
     sse_exec_output_t *output = sse_owner_of(poll, sse_exec_output_t, poll);
-    ssize_t n = read(output->fd, bytes, sizeof(bytes));
+    ssize_t n;
 
+    sse_loop_begin_turn(output->loop);
+    n = read(output->fd, bytes, sizeof(bytes));
     if (n > 0) {
         output->events->on_bytes(output, bytes, (apr_size_t)n);
     }
@@ -68,6 +70,7 @@ apr_status_t sse_exec_output_open(sse_exec_output_t *output, sse_loop_t *loop,
     if (err) {
         return err;
     }
+    output->loop = loop;
     output->fd = fd;
     output->events = events;
     output->is_paused = output->drains = output->has_ended = 0;

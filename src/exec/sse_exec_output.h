@@ -39,6 +39,7 @@ typedef struct {
 } sse_exec_output_events_t;
 
 struct sse_exec_output_t {
+    sse_loop_t *loop; /* const */
     uv_poll_t poll;
     int fd; /* -1: closed */
     const sse_exec_output_events_t *events;

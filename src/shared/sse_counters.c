@@ -184,14 +184,14 @@ void sse_counters_leave(pid_t pid)
 
 void sse_counters_add(sse_counter_e number, apr_int64_t by)
 {
-    if (mine) {
+    if (mine && number < SSE_COUNTER_KINDS) {
         sse_atomic_add(&mine->numbers[number], by);
     }
 }
 
 void sse_counters_set(sse_counter_e number, apr_uint64_t value)
 {
-    if (mine) {
+    if (mine && number < SSE_COUNTER_KINDS) {
         sse_atomic_store(&mine->numbers[number], (apr_int64_t)value);
     }
 }

@@ -146,7 +146,6 @@ static int answer_limit(request_rec *r, const sse_exec_message_t *answer)
                       "carry more. Not logged again for a minute",
                       (int)answer->value);
     }
-    sse_counters_add(SSE_COUNTER_REFUSED, 1);
     sse_counters_add(SSE_COUNTER_REFUSED_COMMANDS, 1);
     apr_table_setn(r->notes, "sse-refused", "SSECommandMax");
     apr_table_setn(r->err_headers_out, "Retry-After", SSE_RETRY_AFTER);
