@@ -33,6 +33,7 @@ static const struct {
     {"scrape", scenario_scrape},
     {"programs", scenario_programs},
     {"programs_shared", scenario_programs_shared},
+    {"poll", scenario_poll},
 };
 
 void die(const char *format, ...)

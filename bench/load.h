@@ -175,6 +175,7 @@ void scenario_presence(const target_t *target);
 void scenario_scrape(const target_t *target);
 void scenario_programs(const target_t *target);
 void scenario_programs_shared(const target_t *target);
+void scenario_poll(const target_t *target);
 
 /** The server's record of closes (load_close.c). */
 struct bench_close_log_t;

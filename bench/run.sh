@@ -6,7 +6,7 @@
 #
 #   bench/run.sh [SCENARIO ...]    idle close latency fanout publish long resume
 #                                  slow burst hooks authorize presence
-#                                  scrape programs programs_shared
+#                                  poll scrape programs programs_shared
 #
 # HTTPD: the program.  LIBEXECDIR: its modules.  What is printed is also kept in
 # build/bench/results.txt.
@@ -50,11 +50,12 @@ target_stop() {
 
 launch() {
     rm -rf "$run/store" "$run/error_log" "$run/closes"
+    printf '%100s\n' file >"$run/small.txt"
     port=$("$load" port) || exit 1
     httpd_launch bench/httpd.conf SSE_PORT="$port" \
         SSE_BENCH_SO="$PWD/build/bench/mod_bench_close.so" \
         ${hook_port:+SSE_HOOK_PORT="$hook_port"} \
-        ${programs:+SSE_PROGRAMS="$programs"} \
+        ${programs:+SSE_PROGRAMS="$programs"} ${no_hook:+SSE_NO_HOOK=1} \
         SSE_CHILDREN="$children" SSE_THREADS="$((children * 16))"
 }
 
@@ -82,11 +83,13 @@ complaints() {
 scenario() {
     hook_port=
     programs=
+    no_hook=
+    [ "$1" != poll ] || no_hook=1
     case $1 in
     programs) programs=on; start 1 ;;
     programs_shared) programs=on; start 2 ;;
     hooks) target_start; start 1 ;;
-    idle|close|long|resume|slow|burst|authorize|scrape) start 1 ;;
+    idle|close|long|resume|slow|burst|authorize|poll|scrape) start 1 ;;
     latency|fanout|publish|presence) start 2 ;;
     *) die "there is no scenario $1" ;;
     esac
@@ -110,7 +113,7 @@ all() {
 }
 
 [ $# -gt 0 ] || set -- idle close latency fanout publish long resume \
-    slow burst hooks authorize presence scrape programs programs_shared
+    slow burst hooks authorize presence poll scrape programs programs_shared
 rm -f "$run/out"
 mkfifo "$run/out" || exit 1
 tee "$results" <"$run/out" &
