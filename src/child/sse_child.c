@@ -35,13 +35,14 @@ APLOG_USE_MODULE(sse);
 /* How long a child that stops at once waits until the ends of its streams have
  * been told, */
 #define STOP_WAIT apr_time_from_sec(2)
+/* for its programs' output to be returned: what is under way to a store that
+ * does not answer comes back after 5 s, */
+#define PROGRAMS_WAIT apr_time_from_sec(6)
 /* for its loop to leave, */
 #define LOOP_WAIT apr_time_from_sec(1)
 /* and for callbacks that are still running. */
 #define WORKERS_WAIT apr_time_from_msec(500)
-/* for its programs' output to be returned, */
-#define PROGRAMS_WAIT apr_time_from_sec(2)
-#define STEP          apr_time_from_msec(2)
+#define STEP         apr_time_from_msec(2)
 
 typedef struct {
     sse_loop_t *loop;
@@ -60,6 +61,9 @@ static void await_programs(void)
 
     if (sse_exec_shared_is_busy() && sse_leave_how() == SSE_STAY) {
         sse_leave_begin(SSE_LEAVE_GRACEFUL);
+    }
+    if (sse_leave_how() == SSE_LEAVE_AT_ONCE) {
+        left = 0; /* it has waited */
     }
     for (; left > 0 && sse_exec_shared_is_busy(); left -= STEP) {
         apr_sleep(STEP);

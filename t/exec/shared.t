@@ -24,8 +24,8 @@ my $clients = $mpm eq 'prefork' ? 20 : 50;
 
 my @paths;
 my @tests = (\&one_for_all, \&resumed, \&lingers, \&taken_by_hand, \&events,
-             \&ends_by_itself, \&of_a_channel, \&floods);
-plan tests => 50, need_module('mod_sse');
+             \&polled, \&ends_by_itself, \&of_a_channel, \&floods);
+plan tests => 56, need_module('mod_sse');
 $_->() for @tests;
 ok no_streams();
 ok eventually { !grep { running_pids($_) } @paths };
@@ -142,6 +142,24 @@ sub events {
     $stream->close;
 }
 
+sub polled {
+    my $path = new_path('hand');
+    my %json = (Accept => 'application/json');
+
+    my $now = request('GET', $path, headers => { %json, Prefer => 'wait=0' });
+    ok t_cmp($now->code, 200, 'a long poll');
+    ok t_cmp(scalar @{ $now->json->{events} }, 0);
+    hand($path, "by poll\n");
+    my $poll = request('GET', $path,
+                       headers => { %json,
+                                    'Last-Event-ID' => $now->json->{last} });
+    my($event) = @{ $poll->json->{events} };
+    ok t_cmp($event->{data}, 'by poll');
+    ok t_cmp($event->{channel}, $path);
+    ok t_cmp($event->{id}, $poll->json->{last});
+    ok t_cmp(scalar(feed_pids($path)), 1, 'of one process');
+}
+
 sub ends_by_itself {
     my $path = new_path('end');
 
@@ -159,7 +177,7 @@ sub ends_by_itself {
     $stream->close;
     sleep 1.5;
     my $n = feed_pids($path);
-    sleep 3;
+    sleep 2;
     ok t_cmp(scalar(feed_pids($path)), $n, 'for nobody it is not');
 }
 
