@@ -32,7 +32,11 @@ my @pages = (
 my @closed = ('', '?format=html', '?format=json', '?format=metrics',
               '?format=stream', '?channels=', '?channel=a', '?format=xml');
 
-plan tests => 1 + @pages + 7 + 4 + 5 + 3 + 3 * @closed + 3,
+# What is shipped lets in nobody from elsewhere.
+my @shipped = map { glob "$ENV{SSE_TOP}/$_" } qw(conf/*.conf docs/*.md
+    docs/examples/*/*.conf README.md);
+
+plan tests => 1 + @pages + 7 + 4 + 5 + 3 + 3 * @closed + 3 + 2,
     need_module('mod_sse');
 
 my $httpd = SSETestHttpd->new(modules => ['authz_host'], conf => <<'EOI');
@@ -115,3 +119,18 @@ $stream->close;
 ok t_cmp(open_stream('/private', @port, headers => {
              Accept => 'text/event-stream' })->status, 403,
          'a stranger has none');
+
+# The containers in the manual and in configurations.
+my($containers, @open) = (0);
+for my $file (@shipped) {
+    open my $fh, '<', $file or die "$file: $!";
+    my $text = do { local $/; <$fh> };
+    while ($text =~ m{<Location(?:Match)? [^>]*>(.*?)</Location(?:Match)?>}gs) {
+        my $inside = $1;
+        next if $inside !~ /^\s*SetHandler sse-status$/m;
+        $containers++;
+        push @open, $file if $inside !~ /^\s*Require +local$/m;
+    }
+}
+ok t_cmp($containers >= 4, 1, 'containers of sse-status in what is shipped');
+ok t_cmp("@open", '', 'all of them say "Require local"');

@@ -17,7 +17,7 @@ use SSETest;
 use SSETestClose qw(slowly);
 use SSETestHttpd;
 
-plan tests => 1 + 5 + 3 + 4 + 3 + 3 + 2 + 1, need_module('mod_sse');
+plan tests => 1 + 5 + 3 + 5 + 3 + 3 + 2 + 1, need_module('mod_sse');
 
 my $httpd = SSETestHttpd->new(conf => <<'EOI');
 <Location "/old">
@@ -74,8 +74,9 @@ publish('/c/x', 'hello', @port);
 $stream->next_event; # or its end would be a reset
 ok t_cmp(eventually {
     $now = numbers($one);
-    $now->{streams} == 3 && $now->{published} == 1
+    $now->{streams} == 3 && $now->{published} == 1 && $now->{delivered} >= 1
 }, 1, 'a stream and an event more');
+ok t_cmp($now->{delivered}, 1, 'what watchers are sent is no event of a channel');
 ok t_cmp(($now->{store} // {})->{channels}, 1,
          'a watcher is no channel of the store');
 $stream->close;
