@@ -33,10 +33,8 @@ static void test_json(apr_pool_t *pool)
 {
     is_made(pool, sse_text_json, "", "\"\"", "JSON: nothing");
     is_made(pool, sse_text_json, "a\"b\\c", "\"a\\\"b\\\\c\"", "quotes");
-    is_made(pool, sse_text_json, "\n\x7f\x01", "\"\\u000a\\u007f\\u0001\"",
+    is_made(pool, sse_text_json, "\n\x7f\x01", "\"\\n\\u007f\\u0001\"",
             "control characters");
-    is_made(pool, sse_text_json, "</script>&'",
-            "\"\\u003c/script\\u003e\\u0026\\u0027\"", "markup");
     is_made(pool, sse_text_json, "J\xc3\xb6rg", "\"J\xc3\xb6rg\"", "UTF-8");
     is_made(pool, sse_text_json, "J\xf6rg", "\"J\xef\xbf\xbdrg\"",
             "what is none is replaced");

@@ -8,6 +8,8 @@
 #include <apr_strings.h>
 #include <string.h>
 
+#include "event/sse_json_text.h"
+
 #define FIRST_SIZE 8192
 
 static void make_room(sse_text_t *text, apr_size_t len)
@@ -78,24 +80,9 @@ static sse_slice_t valid_utf8(const sse_text_t *text, sse_slice_t value)
 
 void sse_text_json(sse_text_t *text, sse_slice_t value)
 {
-    apr_size_t i;
-
-    value = valid_utf8(text, value);
-    put_string(text, "\"");
-    for (i = 0; i < value.len; ++i) {
-        unsigned char c = (unsigned char)value.ptr[i];
-
-        if (c == '"' || c == '\\') {
-            sse_text_add(text, "\\%c", c);
-        }
-        else if (c < 0x20 || c == 0x7f || strchr("<>&'", c)) {
-            sse_text_add(text, "\\u%04x", c);
-        }
-        else {
-            sse_text_put(text, value.ptr + i, 1);
-        }
-    }
-    put_string(text, "\"");
+    make_room(text, sse_json_quoted_size(value));
+    text->len += sse_json_quote(value, text->ptr + text->len);
+    text->ptr[text->len] = '\0';
 }
 
 void sse_text_html(sse_text_t *text, sse_slice_t value)

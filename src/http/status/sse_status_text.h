@@ -30,8 +30,7 @@ void sse_text_add(sse_text_t *text, const char *format, ...)
 /** Add these bytes. */
 void sse_text_put(sse_text_t *text, const char *bytes, apr_size_t len);
 
-/** Add it as a JSON string, with quotes; what is no UTF-8 is replaced.  Markup
- *  is escaped, too. */
+/** Add it as a JSON string, with quotes; what is no UTF-8 is replaced. */
 void sse_text_json(sse_text_t *text, sse_slice_t value);
 
 /** Add it so that a browser shows it, in text and in attributes. */
