@@ -18,13 +18,14 @@ use POSIX ();
 use SSETest;
 use SSETestClose;
 use SSETestHttpd;
+use SSETestNumbers;
 use Time::HiRes qw(sleep time);
 
 use constant READY => 6;
 
 my $has_prlimit = !system 'prlimit --version >/dev/null 2>&1';
 my $prefork = have_apache_mpm('prefork');
-plan tests => 1 + 4 + 3 + ($prefork ? 6 : 7) + 6 + 1,
+plan tests => 1 + 5 + 3 + ($prefork ? 6 : 7) + 6 + 1,
     need need_module('mod_sse', 'mod_sse_close'),
         { 'prlimit(1) is missing' => sub { $has_prlimit } };
 
@@ -156,6 +157,8 @@ sub no_thread_at_first {
              'no thread for ready functions: and told when to come back');
     my $said = eventually(sub { (lines(qr/cannot create a thread for callbacks/))[0] });
     ok t_cmp($said, qr/TasksMax/, 'no thread for ready functions: logged');
+    ok t_cmp(numbers(@port)->{refused_by}{callbacks}, 1,
+             'no thread for ready functions: counted');
     threads();
     my $ready = key();
     my $stream = get('/app', $ready);

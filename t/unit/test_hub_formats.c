@@ -116,6 +116,41 @@ static void test_large(void)
     end();
 }
 
+/* When an event was appended, by its time in the store.
+ * @return us since then; -1: not known */
+static long long age_of(sse_formats_t *formats, apr_time_t time)
+{
+    static sse_id_t id;
+    sse_record_t record = {.id = ++id, .time = time, .fields = SSE_FIELDS_NONE};
+    sse_buf_t *buf = sse_formats_get(formats, &sse_format_sse, &record);
+    apr_uint64_t now = uv_hrtime();
+    long long age = (long long)(now - buf->appended) / 1000;
+
+    if (!buf->appended) {
+        age = -1;
+    }
+    sse_buf_release(buf);
+    return age;
+}
+
+static void test_time(void)
+{
+    sse_formats_t formats = {.knows_time = 0};
+    apr_time_t now = apr_time_from_sec(1000000);
+
+    is_num(age_of(&formats, now), -1, "times mean nothing at first");
+    sse_formats_set_time(&formats, now);
+    is_num(age_of(&formats, now), 0, "appended now");
+    is_num(age_of(&formats, now - 700), 700, "and before");
+    is_num(age_of(&formats, now + 5000), 0, "nothing is from the future");
+    is_num(age_of(&formats, now - apr_time_from_sec(9)), -1,
+           "what is from before the machine's start has no such time");
+    sse_formats_set_time(&formats, now - apr_time_from_sec(500));
+    is_num(age_of(&formats, now - apr_time_from_sec(500) - 300), 300,
+           "the store's clock was set back");
+    sse_formats_clear(&formats);
+}
+
 static void test_gap(void)
 {
     sse_stream_t stream;
@@ -139,5 +174,6 @@ int main(void)
     test_both();
     test_large();
     test_gap();
+    test_time();
     return test_end();
 }
