@@ -28,7 +28,7 @@ my $httpd = SSETestHttpd->new(conf => $programs);
 my $conf = $httpd->{conf};
 
 my @tests = (\&starts, \&restarts, \&killed, \&unneeded, \&stopped, \&abandoned);
-plan tests => 28, need_module('mod_sse');
+plan tests => 29, need_module('mod_sse');
 $_->() for @tests;
 ok t_cmp([$httpd->complaints(qr/supervisor of programs has ended|AH00052/)],
          [], 'nothing else in the log');
@@ -164,10 +164,8 @@ sub stopped {
 sub abandoned {
     ok $httpd->start;
     my $pid = one_supervisor();
-    my @all = ($httpd->pid, grep { $_ != $pid } $httpd->children);
-    kill KILL => @all;
+    ok $httpd->kill_all;
     ok t_cmp(eventually { !is_alive($pid) }, 1,
              'the server is killed: it ends by itself');
-    eventually { !grep { is_alive($_) } @all };
-    ok t_cmp([supervisors()], [], 'none is left');
+    ok t_cmp(eventually { !$httpd->left_over }, 1, 'nothing is left');
 }
