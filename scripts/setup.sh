@@ -46,7 +46,7 @@ test  npm                       npm       fetches playwright-core
 test  ca-certificates           -         for npm
 test  util-linux                setpriv   sanitizers without address layout
 test  iproute2                  ip        clients that vanish, in a network namespace
-test  procps                    ps        what a server's processes take
+test  procps                    ps        what a server's processes take; vmstat for the guide
 test  php-fpm                   -         applications in PHP, as sites run them
 test  php-cli                   php       the guide's examples in PHP, by themselves
 test  python3                   -         applications in Python

@@ -16,7 +16,7 @@ import { eventually, freePort, is, ok, openBrowser, run, top } from "./lib.mjs";
 
 const MODULES = ["mpm_event", "unixd", "log_config", "authz_core", "authz_host",
     "dir", "env", "mime", "proxy", "proxy_fcgi", "proxy_http"];
-const SITES = ["notify", "online", "chat", "job"];
+const SITES = ["notify", "online", "chat", "job", "tabs"];
 
 /* Where the children of a server that root has started can read. */
 const dir = fs.mkdtempSync(path.join(os.tmpdir(), "mod_sse-examples."));
@@ -40,6 +40,10 @@ const said = (name) => fs.readFileSync(path.join(dir, `${name}.log`), "utf8");
 function site(name, values) {
     const from = path.join(top, "docs/examples");
     fs.cpSync(path.join(from, name), path.join(dir, name), { recursive: true });
+    if (name === "tabs") {
+        fs.copyFileSync(path.join(top, "contrib/shared-eventsource.js"),
+                        path.join(dir, name, "www/shared-eventsource.js"));
+    }
     const own = path.join(from, name, "site.conf");
     const conf = fs.readFileSync(fs.existsSync(own) ? own
                                  : path.join(from, "site.conf"), "utf8");
@@ -198,6 +202,32 @@ async function job(browser, url) {
     is(running(), "", "its user has left, and it is gone");
 }
 
+async function tabs(browser, url, hub) {
+    const context = await browser.newContext();
+    const pages = [await context.newPage(), await context.newPage()];
+    for (const page of pages) {
+        page.problems = [];
+        page.on("pageerror", (error) => page.problems.push(String(error)));
+        await page.goto(url);
+    }
+    /* A page does not tell when its stream is open. */
+    const seen = (page) => page.locator("#news li").count();
+    await eventually(async () => {
+        await fetch(`http://${hub}/events/news`, { method: "POST",
+            headers: { "Content-Type": "text/plain" }, body: "soon" });
+        return await seen(pages[0]) && await seen(pages[1]);
+    });
+    await fetch(`http://${hub}/events/news`, { method: "POST",
+        headers: { "Content-Type": "text/plain" }, body: "<b>last</b>" });
+    for (const page of pages) {
+        await shows(page, "#news li:first-child", "<b>last</b>",
+                    "tabs: each page has the news");
+    }
+    is(pages.map((page) => page.problems.join()).join(), ",",
+       "no error in the pages");
+    await context.close();
+}
+
 async function main() {
     const first = Number(process.env.PORT);
     const free = [];
@@ -210,9 +240,10 @@ async function main() {
             return;
         }
         browser = await openBrowser();
-        const tests = { notify, online, chat, job };
+        const tests = { notify, online, chat, job, tabs };
         for (const name of SITES) {
-            await tests[name](browser, `http://${name}.localhost:${free[0]}/`);
+            await tests[name](browser, `http://${name}.localhost:${free[0]}/`,
+                              `127.0.0.1:${free[7]}`);
         }
     }
     finally {

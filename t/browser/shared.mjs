@@ -167,6 +167,11 @@ async function test(browser, how) {
        Array(TABS).fill("1 open").join("|"), `${how}: ${TABS} tabs are open`);
     await hasStreams(1, "and have one connection");
 
+    /* Nothing has come yet, and so no id, when the first one leads no more. */
+    if (how === "locks") {
+        await new Promise((resolve) => setTimeout(resolve, 300));
+        await pages.shift().close();
+    }
     const want = [];
     for (let n = 0; n < 30; ++n) {
         want.push(await publish(n % 2 ? "note" : "message", `event ${n}`));
