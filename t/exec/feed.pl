@@ -6,7 +6,7 @@
 # DIRECTORY, in a file that is named like NAME, and writes
 #
 #   count   a number, from 1 on, each 5 ms
-#   steady  the same
+#   steady, limited  the same
 #   events  the same as events of the type "tick"
 #   hand    what a test writes to the pipe DIRECTORY/NAME.pipe
 #   end     two lines, the second without its end, and exits with 3
@@ -26,7 +26,7 @@ sysopen my $pids, "$dir/$name.pids", O_WRONLY | O_APPEND | O_CREAT or die $!;
 syswrite $pids, "$$\n";
 $| = 1;
 
-if ($what eq 'count' || $what eq 'steady') {
+if ($what =~ /^(?:count|steady|limited)$/) {
     for (my $n = 1; ; ++$n) {
         print "$n\n";
         sleep 0.005;

@@ -24,8 +24,8 @@ my $clients = $mpm eq 'prefork' ? 20 : 50;
 
 my @paths;
 my @tests = (\&one_for_all, \&resumed, \&lingers, \&taken_by_hand, \&events,
-             \&polled, \&ends_by_itself, \&of_a_channel, \&floods);
-plan tests => 56, need_module('mod_sse');
+             \&polled, \&refused, \&ends_by_itself, \&of_a_channel, \&floods);
+plan tests => 60, need_module('mod_sse');
 $_->() for @tests;
 ok no_streams();
 ok eventually { !grep { running_pids($_) } @paths };
@@ -158,6 +158,17 @@ sub polled {
     ok t_cmp($event->{channel}, $path);
     ok t_cmp($event->{id}, $poll->json->{last});
     ok t_cmp(scalar(feed_pids($path)), 1, 'of one process');
+}
+
+sub refused {
+    my($path, $other) = map { new_path('limited') } 1 .. 2;
+
+    my $stream = subscribe($path);
+    ok t_cmp(request('GET', $other)->code, 429);
+    ok t_cmp(request('GET', $path)->code, 429);
+    ok t_cmp(scalar(() = feed_pids($other)), 0, 'who gets no stream starts nothing');
+    ok t_cmp(scalar(numbers_of($stream, 10)), 10);
+    $stream->close;
 }
 
 sub ends_by_itself {

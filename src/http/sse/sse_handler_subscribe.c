@@ -134,16 +134,18 @@ static int subscribe(request_rec *r, const apr_array_header_t *channels,
 }
 
 /* @return DECLINED: there is room */
-static int look_at_limits(request_rec *r, int polls)
+static int look_at_limits(request_rec *r, int polls, int is_costly)
 {
-    int rv = sse_conf_ask_subscribe(r) ? sse_limits_look(r, polls) : OK;
+    int rv =
+        is_costly || sse_conf_ask_subscribe(r) ? sse_limits_look(r, polls) : OK;
 
     return rv == OK ? DECLINED : sse_refusal_answer(r, rv);
 }
 
-/* Before the application is asked: whether that is of any use.
+/* Before the application is asked, or something as costly is done: whether that
+ * is of any use.
  * @return DECLINED: it is; else what the handler returns */
-static int check_room(request_rec *r, const asked_t *asked)
+static int check_room(request_rec *r, const asked_t *asked, int is_costly)
 {
     if (!sse_hub()) {
         return answer_unavailable(r, "the event store is not open in this "
@@ -152,8 +154,9 @@ static int check_room(request_rec *r, const asked_t *asked)
     if (sse_open_is_misdirected(r)) {
         return sse_refusal_answer(r, HTTP_MISDIRECTED_REQUEST);
     }
-    return r->header_only ? DECLINED
-                          : look_at_limits(r, asked->poll.limit != 0);
+    return r->header_only
+               ? DECLINED
+               : look_at_limits(r, asked->poll.limit != 0, is_costly);
 }
 
 /* @return OK; DONE: it has been answered */
@@ -193,7 +196,7 @@ int sse_handler_subscribe_after(request_rec *r, sse_handler_before_fn *before)
     if (rv != OK) {
         return rv;
     }
-    rv = check_room(r, &asked);
+    rv = check_room(r, &asked, before != NULL);
     if (rv != DECLINED) {
         return rv;
     }
