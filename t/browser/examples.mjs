@@ -16,7 +16,7 @@ import { eventually, freePort, is, ok, openBrowser, run, top } from "./lib.mjs";
 
 const MODULES = ["mpm_event", "unixd", "log_config", "authz_core", "authz_host",
     "dir", "env", "mime", "proxy", "proxy_fcgi", "proxy_http"];
-const SITES = ["notify", "online", "chat", "job", "tabs"];
+const SITES = ["notify", "online", "chat", "job", "tabs", "live"];
 
 /* Where the children of a server that root has started can read. */
 const dir = fs.mkdtempSync(path.join(os.tmpdir(), "mod_sse-examples."));
@@ -91,7 +91,9 @@ ${user ? `User ${user}\nGroup ${user}\n` : ""}
 Listen 127.0.0.1:${port(0)}
 SSEStore lmdb dir=${dir}/run/store size=64m
 ${SITES.map((name, n) => site(name, {
-        PORT: port(0), PHP: socket, JOBS: hub(1), HUB: hub(n === 3 ? 2 : 3 + n),
+        PORT: port(0), PHP: socket, JOBS: name === "live" ? dir : hub(1),
+        LOG: `${dir}/live.log`, JOURNALCTL: "/bin/true", VIEWERS: "127.0.0.1",
+        HUB: hub(n === 3 ? 2 : 3 + n),
     })).join("")}`);
     fs.chmodSync(dir, 0o755);
     execFileSync("chmod", ["-R", "a+rX", ...SITES.map((one) => `${dir}/${one}`)]);
@@ -228,6 +230,29 @@ async function tabs(browser, url, hub) {
     await context.close();
 }
 
+async function live(browser, url) {
+    const page = await (await browser.newContext()).newPage();
+    page.problems = [];
+    page.on("pageerror", (error) => page.problems.push(String(error)));
+    fs.writeFileSync(path.join(dir, "live.log"), "<i>one</i>\n");
+    await page.goto(url);
+    await shows(page, "#lines", "<i>one</i>\n", "live: the log, as text");
+    fs.appendFileSync(path.join(dir, "live.log"), "two\n");
+    await shows(page, "#lines", "<i>one</i>\ntwo\n", "a new line of it");
+    await page.click("text=nightly");
+    await shows(page, "#state", "connected", "the job");
+    fs.writeFileSync(path.join(dir, "nightly"), "10 begin\n100 done\n");
+    await shows(page, "#lines", "10 begin\n100 done\n", "its progress");
+    is(await page.locator("#progress").evaluate((bar) => bar.value), 100,
+       "as a bar");
+    await page.click("text=Machine");
+    await eventually(async () =>
+        /CPU/.test(await page.locator("#lines").textContent()));
+    ok(/^CPU \d+ %, \d+ running, \d+ MB free\n/.test(
+        await page.locator("#lines").textContent()), "numbers of the machine");
+    await closeAll(page);
+}
+
 async function main() {
     const first = Number(process.env.PORT);
     const free = [];
@@ -240,7 +265,7 @@ async function main() {
             return;
         }
         browser = await openBrowser();
-        const tests = { notify, online, chat, job, tabs };
+        const tests = { notify, online, chat, job, tabs, live };
         for (const name of SITES) {
             await tests[name](browser, `http://${name}.localhost:${free[0]}/`,
                               `127.0.0.1:${free[7]}`);
