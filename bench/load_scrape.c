@@ -212,6 +212,7 @@ void scenario_scrape(const target_t *target)
         scrape(&children, &asker, paths[i]);
     }
     subs_close(&subs);
+    net_wait(3 * SEC); /* the server has many ends to see to */
     net_close(&asker.conn);
     free(asker.body);
 }
