@@ -220,7 +220,9 @@ $(builddir)/unit/%: $(builddir)/obj/t/unit/%.o $(UNIT_OBJS)
 $(builddir)/unit/test_exec_shared: $(addprefix $(builddir)/obj/src/,\
     loop/sse_loop.o loop/sse_workers.o $(addprefix exec/sse_exec_,shared.o \
     shared_output.o intake.o output.o parser.o lines.o blocks.o))
-$(builddir)/unit/test_exec_shared: LIBUV = -luv
+$(builddir)/unit/test_exec_output: $(addprefix $(builddir)/obj/src/exec/,\
+                             sse_exec_output.o sse_exec_errors.o)
+$(builddir)/unit/test_exec_shared $(builddir)/unit/test_exec_output: LIBUV = -luv
 
 # They have a loop and streams of their own.
 $(filter $(builddir)/unit/test_hub_%,$(UNIT_PROGS)): \
