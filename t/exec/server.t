@@ -18,15 +18,25 @@ use SSETestExec;
 use SSETestHttpd;
 use SSETestServer qw(process_state is_alive);
 
-plan tests => 40;
+plan tests => 42;
 
 my $act = program('act');
 my $piece = 'x' x 8_000; # an expression has a limit of its own
 my $long = '%{env:PIECE}' x 18;
 my $many = join ' ', 1 .. 9_999;
+my $docs = Apache::Test::vars('t_state') . "/docs-$$";
+mkdir $docs or die "$docs: $!";
+open my $htaccess, '>', "$docs/.htaccess" or die "$docs: $!";
+print $htaccess "SSECommand $act\n";
+close $htaccess;
 my $httpd = SSETestHttpd->new(conf => <<"EOI");
 LogFormat "%r %>s close=%{sse-close}n refused=%{sse-refused}n" exec
 CustomLog "${\ Apache::Test::vars('t_logs') }/own_access" exec
+DocumentRoot "$docs"
+<Directory "$docs">
+    AllowOverrideList SSECommand
+    SetHandler sse-exec
+</Directory>
 SSECommandMax 4
 <Location "/run">
     SetHandler sse-exec
@@ -66,6 +76,11 @@ sub run {
     my $event = $stream->next_event;
     return $event && $event->{data} eq $mark ? $stream : undef;
 }
+
+is request('GET', '/x', port => $httpd->port)->code, 500,
+    'an .htaccess file has no programs run';
+ok eventually { $httpd->lines(qr/SSECommand cannot stand in \.htaccess/) },
+    'which the log says';
 
 # Of the process that starts programs, and httpd's.
 sub zombies {
