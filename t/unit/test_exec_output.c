@@ -34,6 +34,8 @@ module sse_module;
 static sse_loop_t loop;
 static server_rec server;
 
+void sse_loop_begin_turn(sse_loop_t *of) {}
+
 uv_loop_t *sse_loop_uv(sse_loop_t *of) { return &of->uv; }
 
 static struct {
