@@ -25,15 +25,15 @@ my $piece = 'x' x 8_000; # an expression has a limit of its own
 my $long = '%{env:PIECE}' x 18;
 my $many = join ' ', 1 .. 9_999;
 my $docs = Apache::Test::vars('t_state') . "/docs-$$";
-mkdir $docs or die "$docs: $!";
-open my $htaccess, '>', "$docs/.htaccess" or die "$docs: $!";
+mkdir $_ or die "$_: $!" for $docs, "$docs/theirs";
+open my $htaccess, '>', "$docs/theirs/.htaccess" or die "$docs: $!";
 print $htaccess "SSECommand $act\n";
 close $htaccess;
 my $httpd = SSETestHttpd->new(conf => <<"EOI");
 LogFormat "%r %>s close=%{sse-close}n refused=%{sse-refused}n" exec
 CustomLog "${\ Apache::Test::vars('t_logs') }/own_access" exec
 DocumentRoot "$docs"
-<Directory "$docs">
+<Directory "$docs/theirs">
     AllowOverrideList SSECommand
     SetHandler sse-exec
 </Directory>
@@ -77,7 +77,7 @@ sub run {
     return $event && $event->{data} eq $mark ? $stream : undef;
 }
 
-is request('GET', '/x', port => $httpd->port)->code, 500,
+is request('GET', '/theirs/x', port => $httpd->port)->code, 500,
     'an .htaccess file has no programs run';
 ok eventually { $httpd->lines(qr/SSECommand cannot stand in \.htaccess/) },
     'which the log says';
