@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #define SUBSCRIBERS 1000
-#define ROUNDS      400
+#define ROUNDS      300
 #define WARM_UP     20
 #define PAUSE       (10 * MSEC)
 #define MOST_MSEC   20
@@ -120,8 +120,9 @@ static void write_and_await(int fd, subs_t *subs)
     }
 }
 
-static void rounds(int fd, subs_t *subs)
+static void rounds(int fd, subs_t *subs, const proc_children_t *children)
 {
+    uint64_t cpu = proc_cpu(children);
     samples_t receipts = {0}, lasts = {0};
     int i;
 
@@ -133,6 +134,8 @@ static void rounds(int fd, subs_t *subs)
                     (double)(round_now.last - round_now.written) / MSEC);
     }
     round_now.receipts = NULL;
+    cpu = proc_cpu(children) - cpu;
+    figure("the server's CPU per line", (double)cpu / ROUNDS / MSEC, "ms");
     figure("a line to its receipt, median", samples_at(&receipts, 0.5), "ms");
     figure("a line to its receipt, p99", samples_at(&receipts, 0.99), "ms");
     figure("a line to the last one's receipt, median", samples_at(&lasts, 0.5),
@@ -147,6 +150,7 @@ static void rounds(int fd, subs_t *subs)
 
 void scenario_programs_shared(const target_t *target)
 {
+    proc_children_t children;
     subs_t subs = {0};
     char name[512];
     int fd = make_pipe(target, name, sizeof(name)), i;
@@ -159,7 +163,8 @@ void scenario_programs_shared(const target_t *target)
         write_and_await(fd, &subs);
     }
     figure_most("processes", count_programs(name), "", 1);
-    rounds(fd, &subs);
+    proc_children(target->parent, &children);
+    rounds(fd, &subs, &children);
     subs_close(&subs);
     await_end(name);
     close(fd);
