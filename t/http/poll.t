@@ -20,9 +20,9 @@ my $mpm = $ENV{SSE_MPM} || 'event';
 my @tests = (\&chosen, \&head, \&answers_event, \&keepalive, \&at_once,
              \&waits, \&limits, \&between_polls, \&one_write, \&exactness,
              \&gaps, \&several, \&replay, \&heartbeat, \&aged, \&deleted,
-             \&client_gone, \&pipelined, \&large, \&burst, \&data_as_is,
-             \&presence_channel, \&other_origin);
-plan tests => 92, need_module('mod_sse', 'mod_ssl');
+             \&client_gone, \&pipelined, \&large, \&slow_client, \&burst,
+             \&data_as_is, \&presence_channel, \&other_origin);
+plan tests => 94, need_module('mod_sse', 'mod_ssl');
 $_->() for @tests;
 
 sub path { return "/poll/$_[0]-$$" }
@@ -406,6 +406,22 @@ sub large {
     publish($path, $text);
     ok t_cmp(answer($stream, 30)->{events}[0]{data} eq $text, 1,
              'an event of ' . length($text) . ' bytes');
+    $stream->close;
+}
+
+# A client that takes nothing for longer than an ended stream would have: its
+# answer waits for it.
+sub slow_client {
+    my $path = "/poll/large/slow-$$";
+    my $stream = poll($path, rcvbuf => 32768);
+    waiting($stream);
+    my $text = 'z' x 12_000_000;
+    publish($path, $text);
+    sleep 7;
+    ok t_cmp([access_lines(qr/ channel=\Q$path\E /)], [],
+             'it is not over while the client sleeps');
+    ok t_cmp((answer($stream, 60)->{events}[0]{data} // '') eq $text, 1,
+             'and then the client has all of it');
     $stream->close;
 }
 
