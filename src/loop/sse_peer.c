@@ -232,21 +232,10 @@ static int is_probed_by(int fd, int seconds)
 
 /* TCP_RTO_MAX_MS bounds the time between retransmissions, so that a peer which
  * had stopped reading long before it vanished is found in time, too. */
-void sse_peer_probe(int fd, apr_interval_time_t timeout,
-                    sse_peer_probing_t *had)
+static void save_and_set(int fd, int seconds, sse_peer_probing_t *had)
 {
-    int seconds = (int)apr_time_sec(timeout + APR_USEC_PER_SEC - 1);
-
-    if (!timeout || fd < 0) {
-        return;
-    }
-    if (!had) {
-        if (!is_probed_by(fd, seconds)) {
-            set_probing(fd, seconds);
-        }
-        return;
-    }
     had->is_set = 1;
+    had->seconds = seconds;
     had->keepalive = get(fd, SOL_SOCKET, SO_KEEPALIVE);
     had->idle = get(fd, IPPROTO_TCP, TCP_KEEPIDLE);
     had->interval = get(fd, IPPROTO_TCP, TCP_KEEPINTVL);
@@ -255,6 +244,29 @@ void sse_peer_probe(int fd, apr_interval_time_t timeout,
     set_probing(fd, seconds);
     set(fd, IPPROTO_TCP, TCP_RTO_MAX_MS,
         at_most(at_least(seconds * 250, RTO_MAX_LEAST), RTO_MAX_MOST));
+}
+
+void sse_peer_probe(int fd, apr_interval_time_t timeout,
+                    sse_peer_probing_t *had)
+{
+    int seconds = (int)apr_time_sec(timeout + APR_USEC_PER_SEC - 1);
+
+    if (fd < 0) {
+        return;
+    }
+    if (!had) {
+        if (timeout && !is_probed_by(fd, seconds)) {
+            set_probing(fd, seconds);
+        }
+        return;
+    }
+    if (had->is_set && had->seconds == seconds) {
+        return;
+    }
+    sse_peer_unprobe(fd, had);
+    if (timeout) {
+        save_and_set(fd, seconds, had);
+    }
 }
 
 void sse_peer_unprobe(int fd, sse_peer_probing_t *had)

@@ -76,14 +76,16 @@ void sse_peer_close(sse_peer_t *peer);
 
 /** The options of a socket before sse_peer_probe(). */
 typedef struct {
-    int is_set; /* whether they were changed */
+    int is_set;  /* whether they were changed */
+    int seconds; /* for this time-out */
     int keepalive, idle, interval, count, rto_max;
 } sse_peer_probing_t;
 
 /** Have the kernel probe a silent peer, and end the connection if the peer does
  *  not answer within the time-out.
  *  @param timeout 0: leave it to the kernel's defaults
- *  @param had out: for sse_peer_unprobe(); NULL: several streams share the
+ *  @param had in and out, for sse_peer_unprobe(): nothing is to do where the
+ *         stream before has left them set; NULL: several streams share the
  *         connection; the shortest time-out holds, for good */
 void sse_peer_probe(int fd, apr_interval_time_t timeout,
                     sse_peer_probing_t *had);

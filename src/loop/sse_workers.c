@@ -16,6 +16,8 @@
 #define OWN_THREADS 2
 /* Likewise, for the store. */
 #define PROGRAMS_THREADS 2
+/* So many jobs wait for each other. */
+#define SOON_MOST 32
 
 typedef struct {
     pthread_mutex_t lock; /* a leaf; taken with all signals blocked */
@@ -29,6 +31,12 @@ typedef struct {
 } workers_t;
 
 static workers_t kinds[SSE_WORKERS_KINDS];
+
+/* Posted soon. */
+static struct {
+    STAILQ_HEAD(, sse_job_t) jobs; /* loop */
+    int n;                         /* atomic, set by the loop */
+} soon = {STAILQ_HEAD_INITIALIZER(soon.jobs), 0};
 
 static void init(workers_t *workers, int most)
 {
@@ -191,6 +199,35 @@ apr_status_t sse_workers_try(sse_workers_e kind, sse_job_t *job)
     return add(&kinds[kind], job, 0);
 }
 
+void sse_workers_do_soon(sse_job_t *job)
+{
+    STAILQ_INSERT_TAIL(&soon.jobs, job, link);
+    if (sse_atomic_add(&soon.n, 1) >= SOON_MOST) {
+        sse_workers_flush();
+    }
+}
+
+void sse_workers_flush(void)
+{
+    workers_t *workers = &kinds[SSE_WORKERS_OWN];
+    int n = sse_atomic_load(&soon.n);
+    sigset_t before;
+
+    if (!n) {
+        return;
+    }
+    lock(workers, &before);
+    while (workers->queued + n > workers->idle &&
+           workers->threads < workers->most && !start(workers)) {
+    }
+    STAILQ_CONCAT(&workers->jobs, &soon.jobs);
+    workers->queued += n;
+    sse_atomic_store(&soon.n, 0);
+    n > 1 ? pthread_cond_broadcast(&workers->cond)
+          : pthread_cond_signal(&workers->cond);
+    unlock(workers, &before);
+}
+
 /* -- The end --------------------------------------------------------------- */
 
 static sse_workers_e find_busy(void)
@@ -203,6 +240,9 @@ static sse_workers_e find_busy(void)
         lock(&kinds[kind], &before);
         busy = kinds[kind].queued || kinds[kind].threads > kinds[kind].idle;
         unlock(&kinds[kind], &before);
+    }
+    if (!busy && sse_atomic_load(&soon.n)) {
+        return SSE_WORKERS_OWN;
     }
     return busy ? (sse_workers_e)kind : SSE_WORKERS_NONE;
 }

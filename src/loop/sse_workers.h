@@ -15,7 +15,7 @@
  * (apr_thread_pool makes none while one is idle, even if that one has been
  * given a job already, so that the second of two jobs waits for the first.)
  *
- * Threads: any, but for sse_workers_finish().  The pools' threads have all
+ * Threads: any, but for what is marked.  The pools' threads have all
  * signals blocked.
  */
 
@@ -61,7 +61,15 @@ apr_status_t sse_workers_reserve(sse_workers_e kind);
 /** Run the job on a thread of a reserved kind, in the order of posting. */
 void sse_workers_do(sse_workers_e kind, sse_job_t *job);
 
-/** The same, reserved or not.
+/** The same for SSE_WORKERS_OWN and from the loop, where many may come in one
+ *  turn, as at the end of ten thousand long polls: to wake a thread for each
+ *  costs more than the job.  So it waits for a few more, or for
+ *  sse_workers_flush(). */
+void sse_workers_do_soon(sse_job_t *job);
+/** loop: before it waits. */
+void sse_workers_flush(void);
+
+/** As sse_workers_do(), reserved or not.
  *  @return an error: there is no thread, and the job will not run */
 apr_status_t sse_workers_try(sse_workers_e kind, sse_job_t *job);
 

@@ -14,6 +14,7 @@
 
 #include <httpd.h>
 
+#include "loop/sse_peer.h"
 #include "stream/sse_threads.h"
 
 struct sse_async_conn_t;
@@ -24,6 +25,7 @@ typedef struct {
     struct sse_async_conn_t *async; /**< the connection's owner's; NULL: it has
                                          had no asynchronous stream */
     sse_threads_conn_t threads;     /**< HTTP/2; see there */
+    sse_peer_probing_t probing;     /**< the stream's; what its socket had */
     struct sse_h2_conn_t *h2;       /**< the requests on a connection that has
                                          spoken HTTP/2 from its first byte; else
                                          NULL */

@@ -365,6 +365,14 @@ static void on_told(sse_task_t *task)
     sse_callbacks_finish(stream->callbacks, &stream->free_task);
 }
 
+/* Who polls comes again, to be probed as before. */
+static void stop_probing(sse_stream_t *stream)
+{
+    if (stream->probing && sse_stream_reason(stream) != SSE_CLOSE_POLL) {
+        sse_peer_unprobe(sse_stream_fd(stream), stream->probing);
+    }
+}
+
 static void tell(sse_stream_t *stream)
 {
     sse_ending_t ending = {0};
@@ -372,7 +380,7 @@ static void tell(sse_stream_t *stream)
     sse_leave_hold();
     sse_stream_poll_count(stream);
     uv_timer_stop(&stream->timer);
-    sse_peer_unprobe(sse_stream_fd(stream), &stream->probing);
+    stop_probing(stream);
     fill(stream, &ending);
     sse_stream_log_end(stream);
     ending.ended.stream = stream;

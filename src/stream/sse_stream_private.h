@@ -159,11 +159,12 @@ struct sse_stream_t {
     int is_age;                     /* loop: it is SSEMaxAge's */
     TAILQ_ENTRY(sse_stream_t) link; /* loop: all streams of the child */
 
-    sse_peer_probing_t probing; /* loop, once attached */
-    int owed;                   /* loop: the client may owe an answer */
-    apr_uint64_t ask_at;        /* loop: when to look for it */
-    apr_uint64_t silent_since;  /* loop: see sse_peer_ask() */
-    sse_slow_t slow;            /* loop */
+    sse_peer_probing_t *probing; /* loop, once attached: the connection's; NULL:
+                                    it is shared */
+    int owed;                    /* loop: the client may owe an answer */
+    apr_uint64_t ask_at;         /* loop: when to look for it */
+    apr_uint64_t silent_since;   /* loop: see sse_peer_ask() */
+    sse_slow_t slow;             /* loop */
 
     /* The waiting drive. */
     sse_peer_t peer;     /* loop */

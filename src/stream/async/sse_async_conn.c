@@ -119,7 +119,7 @@ void sse_async_work(sse_async_conn_t *conn,
         sse_peer_want(&conn->peer, UV_READABLE | UV_WRITABLE, 0);
     }
     conn->job.run = run_work;
-    sse_workers_do(SSE_WORKERS_OWN, &conn->job);
+    sse_workers_do_soon(&conn->job);
 }
 
 static void on_worked(sse_task_t *task)

@@ -345,8 +345,10 @@ static int open_stream(request_rec *r, const sse_stream_plan_t *plan,
     int rv;
 
     settle_thread(stream, thread, polls);
+    stream->probing =
+        r->connection->master ? NULL : &sse_conn_record(r->connection)->probing;
     sse_peer_probe(sse_stream_fd(stream), plan->opts.dead_peer,
-                   r->connection->master ? NULL : &stream->probing);
+                   stream->probing);
     rv = run(stream, is_open);
     if (thread->what != SSE_THREAD_NONE) {
         sse_threads_give_back(thread, is_reset(r->connection));
