@@ -50,7 +50,8 @@ typedef enum {
     SSE_CLOSE_SLOW_CLIENT = 5, /**< took nothing for SSEQueue's time */
     SSE_CLOSE_MAX_AGE = 6,     /**< SSEMaxAge */
     SSE_CLOSE_SERVER = 7,      /**< the application, or a deleted channel */
-    SSE_CLOSE_COMPLETE = 8,    /**< a watched response ended normally */
+    SSE_CLOSE_COMPLETE = 8,    /**< a watched response ended normally, or the
+                                    program whose output a stream was */
     SSE_CLOSE_SHUTDOWN = 9,    /**< graceful stop or restart */
     SSE_CLOSE_STOP = 10,       /**< stop at once */
     SSE_CLOSE_CRASH = 11,      /**< the child died; another process tells */

@@ -9,15 +9,17 @@
  * One of two drives writes: asynchronous (event MPM, HTTP/1.x: the loop owns
  * the connection) or waiting (all else: the handler's own thread waits and
  * writes, the loop only watches).  A stream knows nothing of channels: its
- * source (a subscription) is called when it may feed the stream, or must stop.
+ * source (a subscription, or the output of a program) is called when it may
+ * feed the stream, or must stop.
  *
  * Life: made by sse_open_run().  Reference-counted: the drive holds one
  * reference until the request is released, each open libuv handle another.  The
  * request is valid until all listeners have been told of the end.
  *
- * Queue: SSEQueue bounds what waits.  A source whose push is refused reads on
- * from the store when on_drained() comes.  A stream ends not because much
- * waits, but because none of it goes out (sse_stream_slow.c).
+ * Queue: SSEQueue bounds what waits.  A source whose push is refused goes on
+ * when on_drained() comes: a subscription reads the store, a program's output
+ * its pipe.  A stream ends not because much waits, but because none of it goes
+ * out (sse_stream_slow.c).
  *
  * End: whoever sets the reason, by one compare-and-swap, has ended the stream.
  * The loop then stops feeding it, writes what waits if the reason allows that,

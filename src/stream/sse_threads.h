@@ -16,11 +16,10 @@
  *   two.
  *
  * Beyond the share, a stream over HTTP/1.1 is answered 503 (a long poll is
- * answered with what is due).  Over HTTP/2 an
- * EventSource would give up for good; so the stream opens, is sent what is due,
- * and ends ("polls"): its client comes back after the time in "retry".  Such
- * streams hold threads only for a moment; when many come at once, they end
- * before they open.
+ * answered with what is due).  Over HTTP/2 an EventSource would give up for
+ * good; so the stream opens, is sent what is due, and ends ("polls"): its
+ * client comes back after the time in "retry".  Such streams hold threads only
+ * for a moment; when many come at once, they end before they open.
  *
  * When a client has left streams, which it can only do by resetting them,
  * mod_http2 serves fewer requests of its connection at a time.  No call says
