@@ -6,10 +6,11 @@
  *     const events = new SharedEventSource("/events/news");
  *     events.onmessage = (event) => show(event.data);
  *     events.addEventListener("sse-gap", () => location.reload());
- * It is in a SharedWorker; without one, in the tab that has a Web Lock, which
- * tells the others by BroadcastChannel; when it goes, another one resumes from
- * the last id.  With neither, each tab has its own.  The site itself must serve
- * this file.  A tab that joins later gets what comes then, and no replay. */
+ * It is in a SharedWorker; where there is none, in the tab that has a Web Lock,
+ * which tells the others by BroadcastChannel; when that tab goes, another one
+ * resumes from the last id.  With neither (without TLS there are no locks) each
+ * tab has its own.  The site itself must serve this file.  A tab that joins
+ * later gets what comes then, and no replay. */
 
 const OPEN = 1, CLOSED = 2, STATES = { CONNECTING: 0, OPEN, CLOSED };
 
