@@ -196,8 +196,11 @@ sub repeats {
 }
 
 # What takes its time while other things are tested.
+my $due; # what /date asks to wait for
+
 sub begin {
-    my $date = POSIX::strftime('%a, %d %b %Y %H:%M:%S GMT', gmtime(time + 3));
+    $due = int(time) + 3;
+    my $date = POSIX::strftime('%a, %d %b %Y %H:%M:%S GMT', gmtime $due);
 
     $hook->answer(path => '/later', status => 429, times => 1,
                   headers => { 'Retry-After' => 2 });
@@ -214,7 +217,8 @@ sub retry_after {
     for my $path ('/later', '/date') {
         $hook->wait_for(sub { $hook->told(path => $path) >= 2 });
         my @calls = map { $_->{call} } $hook->told(path => $path);
-        my $gap = @calls > 1 ? $calls[1]{time} - $calls[0]{time} : 0;
+        my $since = $path eq '/date' ? $due - 2 : $calls[0]{time};
+        my $gap = @calls > 1 ? $calls[1]{time} - $since : 0;
         ok t_cmp($gap >= 1.4, 1, "Retry-After, $path: $gap s");
         ok t_cmp(scalar(@calls), 2, 'and once more');
     }
