@@ -1,5 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0
- * mod_sse: Server-Sent Events for Apache httpd.
+/* SPDX-License-Identifier: Apache-2.0.  mod_sse: Server-Sent Events for httpd.
  * EventSource, but all tabs of a site share one connection: over HTTP/1.1 a
  * browser has six for a site, and with six tabs on streams no page loads.
  *     import { SharedEventSource } from "/shared-eventsource.js";
@@ -8,9 +7,8 @@
  *     events.addEventListener("sse-gap", () => location.reload());
  * It is in a SharedWorker; where there is none, in the tab that has a Web Lock,
  * which tells the others by BroadcastChannel; when that tab goes, another one
- * resumes from the last id.  With neither (without TLS there are no locks) each
- * tab has its own.  The site itself must serve this file.  A tab that joins
- * later gets what comes then, and no replay. */
+ * resumes.  With neither (no locks without TLS) each tab has its own.  The site
+ * itself must serve this file.  A tab that joins later gets no replay. */
 
 const OPEN = 1, CLOSED = 2, STATES = { CONNECTING: 0, OPEN, CLOSED };
 
@@ -83,8 +81,9 @@ function byLocks(where, types, take) {
         told.state === CLOSED || channel.postMessage(told); /* it may unload */
         hear(told);
         /* So that another one can go on before the first event has come. */
-        told.state === OPEN && !id && locks && fetch(where.url,
-            { headers: { Accept: "application/json", Prefer: "wait=0" } })
+        told.state === OPEN && !id && locks && fetch(where.url, {
+            credentials: where.withCredentials ? "include" : "same-origin",
+            headers: { Accept: "application/json", Prefer: "wait=0" } })
             .then((answer) => answer.json()).then(({ last }) =>
                 channel.postMessage({ first: id ||= last })).catch(() => {});
     };

@@ -12,10 +12,11 @@
  *                            [{ data: "one" }, { data: "two", event: "story" }]);
  *     await hub.delete("/events/news");
  *
- * What fails for the moment (no connection, no answer, 429, 5xx) is tried again
- * until `patience` milliseconds are over, each time with the same idempotency
- * key: an event whose answer was lost is not published a second time.  What then
- * still fails, and what the server refuses, rejects with a PublishError.
+ * What fails for the moment (no connection, no answer, 408, 425, 429, 5xx) is
+ * tried again until `patience` milliseconds are over, each time with the same
+ * idempotency key: an event whose answer was lost is not published a second
+ * time.  What then still fails, and what the server refuses, rejects with a
+ * PublishError.
  *
  * Connections are kept.  Calls that are not awaited may overtake each other.
  * (It is not fetch(): that of Node 20 may never settle when a connection is

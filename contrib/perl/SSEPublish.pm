@@ -33,12 +33,12 @@ SSEPublish - publish events to mod_sse; needs nothing but Perl 5.14 or newer
 
 =head1 DESCRIPTION
 
-What fails for the moment (no connection, no answer, 429, 5xx) is tried again
-until the time C<patience> is over, each time with the same idempotency key: an
-event whose answer was lost is not published a second time.  What then still
-fails, and what the server refuses, dies with an SSEPublish::Error, an object
-with status (0: there was no answer), message (what the server said), and
-attempts (how often it was asked).
+What fails for the moment (no connection, no answer, 408, 425, 429, 5xx) is
+tried again until the time C<patience> is over, each time with the same
+idempotency key: an event whose answer was lost is not published a second time.
+What then still fails, and what the server refuses, dies with an
+SSEPublish::Error, an object with status (0: there was no answer), message (what
+the server said), and attempts (how often it was asked).
 
 Texts are strings of characters, not of bytes: decode what you have read.
 An object keeps its connection.  After a fork each process needs its own.

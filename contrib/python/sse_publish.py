@@ -10,10 +10,10 @@
                                        {"data": "two", "event": "story"}])
     hub.delete("/events/news")
 
-What fails for the moment (no connection, no answer, 429, 5xx) is tried again
-until `patience` seconds are over, each time with the same idempotency key: an
-event whose answer was lost is not published a second time.  What then still
-fails, and what the server refuses, is a PublishError.
+What fails for the moment (no connection, no answer, 408, 425, 429, 5xx) is
+tried again until `patience` seconds are over, each time with the same
+idempotency key: an event whose answer was lost is not published a second time.
+What then still fails, and what the server refuses, is a PublishError.
 
 A Publisher keeps its connection.  Threads need one each.
 """
