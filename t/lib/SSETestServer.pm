@@ -82,7 +82,7 @@ sub streams_of {
     return $streams;
 }
 
-# The server's children, of whatever generation.
+# Its children, of whatever generation; not the supervisor of programs.
 sub server_children {
     my $server = server_pid();
     my @pids;
@@ -90,7 +90,8 @@ sub server_children {
     for my $file (glob '/proc/[0-9]*/stat') {
         open my $fh, '<', $file or next; # it has ended
         my $stat = <$fh> // '';
-        push @pids, $1 if $stat =~ /^(\d+) \(.*\) \S (\d+)/ && $2 == $server;
+        push @pids, $1 if $stat =~ /^(\d+) \(.*\) \S (\d+)/ && $2 == $server
+            && $stat !~ /^\d+ \(sse-programs\) /; # which outlives restarts
     }
     return @pids;
 }
