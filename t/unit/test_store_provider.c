@@ -186,9 +186,25 @@ static const char *answer(apr_status_t status)
 }
 
 static const sse_store_provider_t null_provider = {
-    "null", configure, prepare, test, remark,  private_dir, open_null, append,
-    forget, last,      look,    tail, history, follow,      tidy,      limit,
-    report, advice,    answer,  NULL, NULL,    NULL,        NULL,      NULL,
+    .name = "null",
+    .configure = configure,
+    .prepare = prepare,
+    .test = test,
+    .remark = remark,
+    .private_dir = private_dir,
+    .open = open_null,
+    .append = append,
+    .forget = forget,
+    .last = last,
+    .look = look,
+    .tail = tail,
+    .history = history,
+    .follow = follow,
+    .tidy = tidy,
+    .limit = limit,
+    .report = report,
+    .advice = advice,
+    .answer = answer,
 };
 
 /* A provider that is only added: before the configuration is read. */
