@@ -12,8 +12,9 @@
 
 APLOG_USE_MODULE(sse);
 
-/* Lines that may wait, and the length of each. */
-#define LINES_MOST 16
+/* Lines that may wait, and the length of each.  Some programs of sse-exec may
+ * have ten to say at the same moment. */
+#define LINES_MOST 64
 #define TEXT_MOST  1000
 
 typedef struct line_t {

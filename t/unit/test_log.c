@@ -95,7 +95,7 @@ static void test_order(void)
     is_num(log_file.lines, 10, "ten are written");
 }
 
-/* One is being written, 15 wait. */
+/* One is being written, 63 wait. */
 static void test_stuck(void)
 {
     apr_time_t began;
@@ -107,18 +107,18 @@ static void test_stuck(void)
         apr_sleep(1000);
     }
     began = apr_time_now();
-    for (i = 12; i <= 60; ++i) {
+    for (i = 12; i <= 210; ++i) {
         say(i);
     }
     ok(apr_time_now() - began < apr_time_from_sec(5), "nobody waits");
     ok(!sse_log_is_done(), "all of them do");
     sse_atomic_store(&log_file.is_stuck, 0);
     ok(is_done(), "until the log takes them");
-    is_num(log_file.lines, 10 + 16 + 1, "sixteen, and how many there were");
-    is_num(log_file.dropped, 50 - 16, "as it was");
-    say(61);
+    is_num(log_file.lines, 10 + 64 + 1, "64, and how many there were");
+    is_num(log_file.dropped, 200 - 64, "as it was");
+    say(211);
     ok(is_done(), "then all is as before");
-    is_num(log_file.lines, 28, "one more line");
+    is_num(log_file.lines, 76, "one more line");
 }
 
 int main(void)
