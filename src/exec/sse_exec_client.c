@@ -203,7 +203,8 @@ static void take_exit(sse_exec_program_t *program,
     else {
         forget(program);
     }
-    program->events->on_exited(program, (int)message->value, message->value2);
+    program->events->on_exited(program, (int)message->value, message->value2,
+                               message->error);
 }
 
 static void take_output(sse_exec_program_t *program,

@@ -36,9 +36,10 @@ typedef struct {
     void (*on_own)(sse_exec_program_t *program, int out, int err, int value,
                    int rest);
     /** Its first process has ended.  status: as of waitpid().
-     *  restart_msec: a shared one is started again after that */
+     *  restart_msec: a shared one is started again after that.
+     *  error: it had ended before, and could not be started again; or 0 */
     void (*on_exited)(sse_exec_program_t *program, int status,
-                      apr_int64_t restart_msec);
+                      apr_int64_t restart_msec, apr_status_t error);
     /** The supervisor has died, and with it the program. */
     void (*on_lost)(sse_exec_program_t *program);
 } sse_exec_program_events_t;

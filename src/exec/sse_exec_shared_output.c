@@ -475,12 +475,25 @@ static void tell_exited(sse_exec_shared_t *shared, int status,
               (double)restart_msec / 1000);
 }
 
+static void tell_not_started(sse_exec_shared_t *shared, apr_status_t error,
+                             apr_int64_t restart_msec)
+{
+    sse_log_later(APLOG_MARK, APLOG_ERR, error, shared->server,
+                  "the program %s of the channel %s cannot be started again; "
+                  "it is tried again in %.1f s while somebody subscribes",
+                  PROGRAM(shared), shared->plan.name,
+                  (double)restart_msec / 1000);
+}
+
 static void on_exited(sse_exec_program_t *program, int status,
-                      apr_int64_t restart_msec)
+                      apr_int64_t restart_msec, apr_status_t error)
 {
     sse_exec_shared_t *shared = owner(program);
 
-    if (shared->is_owner) {
+    if (error) {
+        tell_not_started(shared, error, restart_msec);
+    }
+    else if (shared->is_owner) {
         tell_exited(shared, status, restart_msec);
     }
     shared->is_exited = 1;

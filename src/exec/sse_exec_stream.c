@@ -254,7 +254,7 @@ static void read_rest(sse_exec_stream_t *self)
 }
 
 static void on_exited(sse_exec_program_t *program, int status,
-                      apr_int64_t restart_msec)
+                      apr_int64_t restart_msec, apr_status_t error)
 {
     sse_exec_stream_t *self = sse_owner_of(program, sse_exec_stream_t, program);
 
@@ -271,7 +271,7 @@ static void on_lost(sse_exec_program_t *program)
     sse_exec_stream_t *self = sse_owner_of(program, sse_exec_stream_t, program);
 
     self->is_lost = 1;
-    on_exited(program, 0, 0);
+    on_exited(program, 0, 0, 0);
 }
 
 static const sse_exec_program_events_t program_events = {NULL, on_exited,

@@ -302,7 +302,14 @@ static void do_exit(void *baton)
 {
     sse_exec_program_t *ended = baton;
 
-    ended->events->on_exited(ended, 3 << 8, 1000);
+    ended->events->on_exited(ended, 3 << 8, 1000, 0);
+}
+
+static void do_exit_again(void *baton)
+{
+    sse_exec_program_t *ended = baton;
+
+    ended->events->on_exited(ended, 127 << 8, 2000, ENOENT);
 }
 
 static void do_lose(void *baton)

@@ -197,6 +197,9 @@ static void test_exit(void)
     on_loop(do_exit, get_program());
     ok(BECOMES(strstr(logged, "ended by itself") != NULL), "the log tells");
     ok(!sse_exec_shared_is_busy(), "there is nothing to return");
+    on_loop(do_exit_again, get_program());
+    ok(BECOMES(strstr(logged, "cannot be started again") != NULL),
+       "and that it cannot be started again, though nobody reads it");
     next = give(SSE_EXEC_FRESH, NULL);
     put(next, "b\n");
     PUBLISHED("a|last|b|", "the next one is read");
