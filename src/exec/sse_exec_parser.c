@@ -65,7 +65,12 @@ void sse_exec_parser_feed(sse_exec_parser_t *parser, const char *buf,
     parser->fed += len;
 }
 
-void sse_exec_parser_skip(sse_exec_parser_t *parser) { parser->skips = 1; }
+/* What was read before may have ended within a line: an end of a line that
+ * comes first is that one's, and no empty line. */
+void sse_exec_parser_skip(sse_exec_parser_t *parser)
+{
+    parser->skips = parser->is_within = 1;
+}
 
 void sse_exec_parser_finish(sse_exec_parser_t *parser)
 {

@@ -253,6 +253,13 @@ static void test_skip(void)
     feed(parser, "a: torn\ndata: x\n\ndata: whole\n\n", 31, 3);
     ok(!strcmp(got.text, "||whole;"), "a torn event is skipped");
     sse_exec_parser_destroy(parser);
+
+    clear(&got);
+    parser = sse_exec_parser_create(SSE_EXEC_EVENTS, 100, &events, &got);
+    sse_exec_parser_skip(parser);
+    feed(parser, "\ndata: half\n\ndata: whole\n\n", 28, 3);
+    ok(!strcmp(got.text, "||whole;"), "also where it is torn at a line's end");
+    sse_exec_parser_destroy(parser);
 }
 
 /* 10 MB without an end of a line. */
