@@ -206,15 +206,25 @@ static int answer_away(request_rec *r, apr_status_t error)
                       "SSECommand %s cannot be started now, and its requests "
                       "are answered 503: %s. Not logged again for a minute",
                       sse_conf_command(r)->program,
-                      error ? "see the limits on processes (TasksMax of "
-                              "systemd's unit, RLIMIT_NPROC of the user, the "
-                              "cgroup's pids.max), descriptors and memory"
+                      error ? "see the limits on processes and threads "
+                              "(TasksMax of systemd's unit, RLIMIT_NPROC of "
+                              "the user, the cgroup's pids.max), descriptors "
+                              "and memory"
                             : "the process that starts programs is away");
     }
     apr_table_setn(r->err_headers_out, "Retry-After", SSE_RETRY_AFTER);
     sse_reply_error(r, HTTP_SERVICE_UNAVAILABLE,
                     "the program cannot be started now; try again");
     return DONE;
+}
+
+/* What was wanting here, and not that somebody answers. */
+static apr_status_t shortage(apr_status_t rv)
+{
+    return rv == EAGAIN || rv == EMFILE || rv == ENFILE || rv == ENOMEM ||
+                   rv == ENOBUFS
+               ? rv
+               : 0;
 }
 
 int sse_exec_order_failed(request_rec *r, apr_status_t rv,
@@ -234,6 +244,6 @@ int sse_exec_order_failed(request_rec *r, apr_status_t rv,
     case SSE_EXEC_WHY_FORK:
         return answer_away(r, answer->error);
     default:
-        return answer_away(r, 0);
+        return answer_away(r, shortage(rv));
     }
 }
