@@ -300,6 +300,7 @@ static void tick(sse_exec_super_t *super, sse_exec_run_t *run)
     }
     else if (sse_exec_is_due(super, run->kill_at)) {
         kill(-run->spawn.pid, SIGKILL);
+        kill(run->spawn.pid, SIGKILL); /* it may have left its group */
         /* Once more should it not do, as with a debugger's. */
         run->kill_at = super->now + super->times->kill;
     }

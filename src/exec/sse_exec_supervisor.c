@@ -172,15 +172,19 @@ static int is_stopping(void)
            state == AP_MPMQ_STOPPING;
 }
 
+/* The MPM tells the bare number, of a signal or of an exit; APR, where it looks
+ * itself, what waitpid() says.  A supervisor that exits by itself says 0 or 1,
+ * and blocks the signal 1. */
 static void tell_death(int status)
 {
-    int is_signal = WIFSIGNALED(status);
+    int is_signal = status != 1 && WIFSIGNALED(status);
+    int exit_status = status == 1 ? 1 : WEXITSTATUS(status);
 
     ap_log_error(APLOG_MARK, APLOG_ERR, 0, server,
                  "the supervisor of programs has ended by %s %d, and with it "
                  "all programs of sse-exec; another one is started",
                  is_signal ? "signal" : "exit",
-                 is_signal ? WTERMSIG(status) : WEXITSTATUS(status));
+                 is_signal ? WTERMSIG(status) : exit_status);
 }
 
 static void on_death(int status)
@@ -323,10 +327,10 @@ apr_status_t sse_exec_supervisor_prepare(apr_pool_t *pconf, server_rec *s,
     }
     if (rv == APR_SUCCESS) {
         watch();
-        apr_pool_pre_cleanup_register(s->process->pool, kept, on_process_end);
-        apr_pool_cleanup_register(pconf, NULL, on_conf_end,
-                                  apr_pool_cleanup_null);
     }
+    /* Also where the monitor hook is to start it. */
+    apr_pool_pre_cleanup_register(s->process->pool, kept, on_process_end);
+    apr_pool_cleanup_register(pconf, NULL, on_conf_end, apr_pool_cleanup_null);
     return rv;
 }
 
