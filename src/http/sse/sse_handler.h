@@ -56,8 +56,9 @@ int sse_handler_authorize(request_rec *r, sse_authorize_e what,
 typedef int sse_handler_before_fn(request_rec *r,
                                   const apr_array_header_t *channels);
 
-/** GET and HEAD as sse_handler_subscribe(), but before a client is subscribed
- *  (not by HEAD), this is done. @return what the handler returns */
+/** GET and HEAD as sse_handler_subscribe(), but before a client's stream opens
+ *  (not by HEAD), this is done: what it publishes the client gets.
+ *  @return what the handler returns */
 int sse_handler_subscribe_after(request_rec *r, sse_handler_before_fn *before);
 
 /** The id that the client has seen, any text, or NULL. */

@@ -115,16 +115,25 @@ void sse_handler_limit_age(apr_interval_time_t *max_age,
     }
 }
 
+/* What comes before begins when it is settled from where on the client gets
+ * events: those that it brings about are among them. */
 static int subscribe(request_rec *r, const apr_array_header_t *channels,
-                     const sse_grant_t *grant, const asked_t *asked)
+                     const sse_grant_t *grant, const asked_t *asked,
+                     sse_handler_before_fn *before)
 {
     sse_stream_plan_t plan = {.format = asked->format, .poll = asked->poll};
     sse_slice_t *keys = sse_handler_keys(r, channels);
+    int rv;
 
     plan.poll.last = sse_handler_last_id(r);
     if (make_plan(r, &plan, keys, channels->nelts) != APR_SUCCESS) {
         return answer_unavailable(r, "the event store cannot be read now; try "
                                      "again");
+    }
+    rv = before ? before(r, channels) : OK;
+    if (rv != OK) {
+        plan.source->on_ended(NULL, plan.baton);
+        return rv;
     }
     sse_open_opts(r, &plan.opts);
     sse_handler_limit_age(&plan.opts.max_age, grant);
@@ -211,6 +220,5 @@ int sse_handler_subscribe_after(request_rec *r, sse_handler_before_fn *before)
         sse_open_head(r, asked.format);
         return OK;
     }
-    rv = before ? before(r, channels) : OK;
-    return rv == OK ? subscribe(r, channels, &grant, &asked) : rv;
+    return subscribe(r, channels, &grant, &asked, before);
 }
