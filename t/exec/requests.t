@@ -16,7 +16,7 @@ use lib dirname(__FILE__) . '/../lib';
 use SSETest;
 use SSETestExec;
 
-plan tests => 53;
+plan tests => 54;
 
 # What a program says of itself.
 sub shown {
@@ -67,6 +67,8 @@ $shown = shown('/exec/act?show=1');
 ok !exists $shown->{env}{SSE_LAST_EVENT_ID}, 'who has seen nothing has no id';
 $shown = shown('/exec/channel?show=1');
 is $shown->{env}{SSE_CHANNEL}, 'job one job-GET', 'SSEChannel names the channels';
+$shown = shown('/exec/of_all?show=1');
+is $shown->{env}{SSE_CHANNEL}, 'of all', 'one that is shared has its own alone';
 $shown = shown('/exec/act?show=1&last-event-id=7');
 is $shown->{env}{SSE_LAST_EVENT_ID}, 7, 'an id in the query';
 

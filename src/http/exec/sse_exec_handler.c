@@ -107,17 +107,16 @@ static int answer_alone(request_rec *r)
 
 /* -- A program that subscribers share -------------------------------------- */
 
-/* It publishes to the first of the channels. */
-static int join(request_rec *r, const apr_array_header_t *channels,
-                const sse_channel_t *channel)
+/* It is told of that channel only: which others a request has is that
+ * request's affair. */
+static int join(request_rec *r, const sse_channel_t *channel)
 {
     sse_exec_shared_plan_t plan = {0};
     sse_exec_message_t answer;
     sse_exec_order_t order;
     apr_status_t rv;
 
-    if (sse_exec_order_make(r, sse_handler_names(r, channels), NULL, 1,
-                            &order) != OK) {
+    if (sse_exec_order_make(r, channel->name, NULL, 1, &order) != OK) {
         return DONE;
     }
     order.key = channel->key.ptr;
@@ -131,13 +130,14 @@ static int join(request_rec *r, const apr_array_header_t *channels,
     return rv == APR_SUCCESS ? OK : sse_exec_order_failed(r, rv, &answer);
 }
 
-/* Who looks who is there needs no program, nor who is told to come back. */
+/* It publishes to the first of the channels.  Who looks who is there needs no
+ * program, nor who is told to come back. */
 static int join_program(request_rec *r, const apr_array_header_t *channels)
 {
     if (sse_query_has(r, "presence") || sse_leave_how() != SSE_STAY) {
         return OK;
     }
-    return join(r, channels, &APR_ARRAY_IDX(channels, 0, sse_channel_t));
+    return join(r, &APR_ARRAY_IDX(channels, 0, sse_channel_t));
 }
 
 /* -- The methods ----------------------------------------------------------- */
