@@ -37,9 +37,16 @@ struct sse_exec_stream_t {
                       have handles; -1 */
     sse_task_t drop_task;
 
+    /* const: presence */
+    sse_presence_who_t *who; /* NULL: its client is on no channel */
+    const sse_slice_t *keys; /* as long as the stream */
+    int n_keys;
+
     /* loop */
-    sse_stream_t *stream; /* NULL: not attached yet, or ended */
-    int is_dropped;       /* it has ended, or was never opened */
+    sse_stream_t *stream;           /* NULL: not attached yet, or ended */
+    int is_dropped;                 /* it has ended, or was never opened */
+    sse_presence_entry_t **entries; /* for each key, while it is open; or
+                                       NULL */
     end_e end;
     int status; /* as of waitpid() */
     int is_lost;
@@ -61,6 +68,7 @@ static void release(sse_exec_stream_t *self)
 {
     if (sse_atomic_sub(&self->refs, 1) == 0) {
         sse_exec_parser_destroy(self->parser);
+        sse_presence_release(self->who);
         sse_room_free(&self->batch);
         free(self->id);
         free(self->path);
@@ -277,6 +285,36 @@ static void on_lost(sse_exec_program_t *program)
 static const sse_exec_program_events_t program_events = {NULL, on_exited,
                                                          on_lost};
 
+/* -- Presence -------------------------------------------------------------- */
+
+static void come(sse_exec_stream_t *self)
+{
+    int i;
+
+    if (!self->who) {
+        return;
+    }
+    self->entries = calloc((apr_size_t)self->n_keys, sizeof(*self->entries));
+    if (!self->entries) {
+        abort();
+    }
+    for (i = 0; i < self->n_keys; ++i) {
+        self->entries[i] = sse_presence_join(
+            self->who, sse_stream_id(self->stream), self->keys[i]);
+    }
+}
+
+static void leave(sse_exec_stream_t *self)
+{
+    int i;
+
+    for (i = 0; self->entries && i < self->n_keys; ++i) {
+        sse_presence_leave(self->entries[i], sse_stream_reason(self->stream));
+    }
+    free(self->entries);
+    self->entries = NULL;
+}
+
 /* -- The source ------------------------------------------------------------ */
 
 static void close_fd(int *fd)
@@ -311,6 +349,7 @@ static void on_attached(sse_stream_t *stream, void *baton)
     sse_exec_stream_t *self = baton;
 
     self->stream = stream;
+    come(self);
     open_handles(self);
     if (self->end == EXITED) {
         read_rest(self);
@@ -367,6 +406,7 @@ static void on_ended(sse_stream_t *stream, void *baton)
     sse_exec_stream_t *self = baton;
 
     if (stream) {
+        leave(self);
         drop(self);
     }
     else {
@@ -398,6 +438,14 @@ sse_exec_stream_t *sse_exec_stream_create(server_rec *s,
     self->parser =
         sse_exec_parser_create(format, max_event, &parser_events, self);
     return self;
+}
+
+void sse_exec_stream_join(sse_exec_stream_t *self, sse_presence_who_t *who,
+                          const sse_slice_t *keys, int n)
+{
+    self->who = who;
+    self->keys = keys;
+    self->n_keys = n;
 }
 
 /* The program may end before this returns. */

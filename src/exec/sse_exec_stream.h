@@ -22,6 +22,7 @@
 
 #include "exec/sse_exec_client.h"
 #include "exec/sse_exec_parser.h"
+#include "hub/sse_presence.h"
 #include "stream/sse_stream.h"
 
 typedef struct sse_exec_stream_t sse_exec_stream_t;
@@ -36,6 +37,13 @@ sse_exec_stream_t *sse_exec_stream_create(server_rec *s,
                                           const sse_exec_order_t *order,
                                           sse_exec_format_e format,
                                           apr_size_t max_event);
+
+/** Request thread, before its stream is opened: while it is open its client is
+ *  on these channels.
+ *  @param who of sse_presence_who(), whose reference is taken over; or NULL
+ *  @param keys n of them, which live as long as the request */
+void sse_exec_stream_join(sse_exec_stream_t *self, sse_presence_who_t *who,
+                          const sse_slice_t *keys, int n);
 
 /** Request thread: start the program, before its stream is opened.
  *  @return as sse_exec_client_start() */

@@ -70,6 +70,8 @@ static int run(request_rec *r, const apr_array_header_t *channels,
     plan.baton = sse_exec_stream_create(
         r->server, &order, (sse_exec_format_e)sse_conf_command_format(r),
         (apr_size_t)sse_conf_max_event(r));
+    sse_exec_stream_join(plan.baton, sse_presence_who(r, 0), plan.keys,
+                         plan.n_keys);
     return sse_refusal_answer(r, sse_open_run(r, &plan));
 }
 
@@ -162,7 +164,8 @@ static int answer_get(request_rec *r)
     const sse_command_t *command = sse_conf_command(r);
     int has_program = command && command->program;
 
-    if (has_program && sse_conf_command_share(r)) {
+    if (has_program &&
+        (sse_conf_command_share(r) || sse_query_has(r, "presence"))) {
         return sse_handler_subscribe_after(r, join_program);
     }
     sse_cors_answer(r);
