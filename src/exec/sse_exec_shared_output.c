@@ -485,6 +485,7 @@ static void tell_not_started(sse_exec_shared_t *shared, apr_status_t error,
                   (double)restart_msec / 1000);
 }
 
+/* The supervisor waits before it starts again what it has not ended itself. */
 static void on_exited(sse_exec_program_t *program, int status,
                       apr_int64_t restart_msec, apr_status_t error)
 {
@@ -493,7 +494,7 @@ static void on_exited(sse_exec_program_t *program, int status,
     if (error) {
         tell_not_started(shared, error, restart_msec);
     }
-    else if (shared->is_owner) {
+    else if (shared->is_owner && restart_msec) {
         tell_exited(shared, status, restart_msec);
     }
     shared->is_exited = 1;

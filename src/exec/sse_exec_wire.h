@@ -77,7 +77,8 @@ typedef enum {
                            still have something: who reads it reads to its end.
                            A shared one: told to the child that has its output;
                            value2: ms until it is started again, when OWN comes
-                           with new descriptors; error: it could not be started
+                           with new descriptors (0: the supervisor has ended
+                           it, to start it anew); error: it could not be started
                            again, as execve() said (the status is that of exit
                            127) */
 } sse_exec_type_e;

@@ -20,6 +20,7 @@
 #include <apr_strings.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -303,6 +304,13 @@ static void do_exit(void *baton)
     sse_exec_program_t *ended = baton;
 
     ended->events->on_exited(ended, 3 << 8, 1000, 0);
+}
+
+static void do_end(void *baton)
+{
+    sse_exec_program_t *ended = baton;
+
+    ended->events->on_exited(ended, SIGTERM, 0, 0);
 }
 
 static void do_exit_again(void *baton)

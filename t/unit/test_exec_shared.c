@@ -204,7 +204,9 @@ static void test_exit(void)
     put(next, "b\n");
     PUBLISHED("a|last|b|", "the next one is read");
 
-    on_loop(do_exit, get_program());
+    LOCKED(logged[0] = 0);
+    on_loop(do_end, get_program());
+    ok(!strstr(logged, "by itself"), "who is started anew did not end itself");
     LOCKED(takes = SSE_STORE_EBUSY);
     put(next, "c\nd\n");
     out = give(SSE_EXEC_FRESH, NULL);
