@@ -24,6 +24,8 @@ APLOG_USE_MODULE(sse);
 /* When there is no supervisor: doubled each time, up to the most. */
 #define REJOIN_MSEC      1000
 #define REJOIN_MOST_MSEC 60000
+/* Outputs that wait to be read, each with two descriptors. */
+#define NEXT_MOST 8
 /* What another child may have left of an event, besides the largest one. */
 #define REST_MORE (1024 * 1024)
 
@@ -282,16 +284,43 @@ static void read_on(sse_exec_shared_t *shared)
 
 /* -- Giving it back -------------------------------------------------------- */
 
+static void forget_first(sse_exec_shared_t *shared)
+{
+    sse_exec_owned_t *owned = STAILQ_FIRST(&shared->next);
+
+    STAILQ_REMOVE_HEAD(&shared->next, link);
+    close_fd(owned->out);
+    close_fd(owned->err);
+    close_fd(owned->rest);
+    free(owned);
+}
+
 static void forget_next(sse_exec_shared_t *shared)
 {
-    sse_exec_owned_t *owned;
+    while (!STAILQ_EMPTY(&shared->next)) {
+        forget_first(shared);
+    }
+}
 
-    while ((owned = STAILQ_FIRST(&shared->next))) {
-        STAILQ_REMOVE_HEAD(&shared->next, link);
-        close_fd(owned->out);
-        close_fd(owned->err);
-        close_fd(owned->rest);
-        free(owned);
+/* A program that ends again and again, while the store takes nothing, must not
+ * take all descriptors. */
+static void make_room(sse_exec_shared_t *shared)
+{
+    static sse_complaint_t complaint;
+    const sse_exec_owned_t *owned;
+    int n = 0;
+
+    STAILQ_FOREACH(owned, &shared->next, link) { ++n; }
+    if (n < NEXT_MOST) {
+        return;
+    }
+    forget_first(shared);
+    if (sse_complain_is_due(&complaint)) {
+        LOG_LATER(shared, APLOG_WARNING,
+                  "%s (channel %s) has ended so often, while the event store "
+                  "takes nothing, that what it wrote the first times is left "
+                  "out.  Not logged again for a minute",
+                  PROGRAM(shared), shared->plan.name);
     }
 }
 
@@ -455,6 +484,7 @@ static void on_own(sse_exec_program_t *program, int out, int err, int value,
     owned->err = err;
     owned->rest = rest;
     owned->value = value;
+    make_room(shared);
     STAILQ_INSERT_TAIL(&shared->next, owned, link);
     shared->is_exited = shared->has_given_back = 0;
     set_owner(shared, 1);

@@ -183,6 +183,30 @@ static void test_store(void)
     close(out);
 }
 
+/* One is being read, and eight wait. */
+static void test_often(void)
+{
+    apr_pool_t *request;
+    char line[] = "a\n";
+    int out;
+
+    begin("it ends again and again, while the store takes nothing");
+    request = subscribe("often");
+    LOCKED(takes = SSE_STORE_EBUSY);
+    for (; *line <= 'm'; ++*line) {
+        out = give(SSE_EXEC_FRESH, NULL);
+        put(out, line);
+        close(out);
+        on_loop(do_exit, get_program());
+        ok(BECOMES(refused > 0), "the store takes nothing");
+    }
+    ok(BECOMES(strstr(logged, "has ended so often") != NULL), "the log tells");
+    LOCKED(takes = APR_SUCCESS);
+    PUBLISHED("a|f|g|h|i|j|k|l|m|", "of what it wrote the newest is kept");
+    apr_pool_destroy(request);
+    ok(BECOMES(stops == 1), "it is stopped");
+}
+
 static void test_exit(void)
 {
     apr_pool_t *request;
@@ -356,6 +380,7 @@ int main(void)
     test_output();
     test_taken_over();
     test_store();
+    test_often();
     test_exit();
     test_lost();
     test_other();
