@@ -5,7 +5,9 @@
 #include "exec/sse_exec_orphans.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -174,13 +176,22 @@ apr_uint64_t sse_exec_process_number(const sse_exec_self_t *self, pid_t pid)
                : 0;
 }
 
+/* Where /proc hides others' processes (hidepid), it hides a supervisor of the
+ * same user, too, as that has changed its user. */
+static int is_alive(const sse_exec_self_t *supervisor)
+{
+    sse_exec_process_t process;
+
+    if (!read_process(supervisor->pid, &process)) {
+        return !kill(supervisor->pid, 0) || errno != ESRCH;
+    }
+    return process.began == supervisor->began && process.state != 'Z';
+}
+
 int sse_exec_process_is_left(const sse_exec_self_t *self, pid_t pid)
 {
-    sse_exec_process_t supervisor;
     mark_t mark;
 
     return read_mark(pid, &mark) && mark.supervisor.space == self->space &&
-           (!read_process(mark.supervisor.pid, &supervisor) ||
-            supervisor.began != mark.supervisor.began ||
-            supervisor.state == 'Z');
+           !is_alive(&mark.supervisor);
 }
