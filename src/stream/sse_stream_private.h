@@ -297,6 +297,9 @@ void sse_stream_init_tasks(sse_stream_t *stream);
 /* sse_wait_drive.c */
 
 extern const sse_drive_t sse_wait_drive;
+/** Before anybody else has the stream: what may be posted as soon as somebody
+ *  sends.  Request thread. */
+void sse_wait_prepare(sse_stream_t *stream);
 /** Have the loop run the stream, write what it is fed, and return when its end
  *  was told.  Request thread. */
 void sse_wait_run(sse_stream_t *stream);

@@ -126,6 +126,7 @@ static apr_status_t on_request_gone(void *baton)
     stream->conn->stream = NULL;
     stream->seal->is_error_page = 1;
     sse_atomic_store(&stream->is_dead, 1);
+    sse_wait_prepare(stream);
     sse_atomic_store(&stream->drive, &sse_wait_drive);
     sse_stream_end(stream, SSE_CLOSE_ERROR, APR_EGENERAL);
     sse_wait_run(stream);

@@ -163,8 +163,12 @@ static sse_stream_t *create(request_rec *r, const sse_stream_plan_t *plan,
     stream->bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
     stream->drive = may_suspend(r) ? &sse_async_drive : &sse_wait_drive;
     sse_stream_init_tasks(stream);
+    /* stream_open may send already. */
     if (stream->drive == &sse_async_drive) {
-        sse_async_prepare(stream); /* stream_open may send already */
+        sse_async_prepare(stream);
+    }
+    else {
+        sse_wait_prepare(stream);
     }
     sse_stream_log_prepare(r);
     stream->notes = sse_notes_create(r, plan->channels);

@@ -320,6 +320,12 @@ static void run_without_timeout(sse_stream_t *stream)
     apr_socket_timeout_set(sock, had);
 }
 
+void sse_wait_prepare(sse_stream_t *stream)
+{
+    stream->kick_task.run = on_drained;
+    stream->input_task.run = on_looked;
+}
+
 void sse_wait_run(sse_stream_t *stream)
 {
     request_rec *r = stream->r;
@@ -327,8 +333,6 @@ void sse_wait_run(sse_stream_t *stream)
     sse_close_reason_e reason;
 
     stream->rest = apr_brigade_create(r->pool, c->bucket_alloc);
-    stream->kick_task.run = on_drained;
-    stream->input_task.run = on_looked;
     sse_stream_acquire(stream); /* this thread's */
     sse_loop_post(stream->loop, &stream->attach_task);
     run_without_timeout(stream);
