@@ -32,10 +32,10 @@ typedef struct {
 
 static workers_t kinds[SSE_WORKERS_KINDS];
 
-/* Posted soon. */
+/* Posted soon; the loop's. */
 static struct {
-    STAILQ_HEAD(, sse_job_t) jobs; /* loop */
-    int n;                         /* atomic, set by the loop */
+    STAILQ_HEAD(, sse_job_t) jobs;
+    int n;
 } soon = {STAILQ_HEAD_INITIALIZER(soon.jobs), 0};
 
 static void init(workers_t *workers, int most)
@@ -202,7 +202,7 @@ apr_status_t sse_workers_try(sse_workers_e kind, sse_job_t *job)
 void sse_workers_do_soon(sse_job_t *job)
 {
     STAILQ_INSERT_TAIL(&soon.jobs, job, link);
-    if (sse_atomic_add(&soon.n, 1) >= SOON_MOST) {
+    if (++soon.n >= SOON_MOST) {
         sse_workers_flush();
     }
 }
@@ -210,7 +210,7 @@ void sse_workers_do_soon(sse_job_t *job)
 void sse_workers_flush(void)
 {
     workers_t *workers = &kinds[SSE_WORKERS_OWN];
-    int n = sse_atomic_load(&soon.n);
+    int n = soon.n;
     sigset_t before;
 
     if (!n) {
@@ -222,7 +222,7 @@ void sse_workers_flush(void)
     }
     STAILQ_CONCAT(&workers->jobs, &soon.jobs);
     workers->queued += n;
-    sse_atomic_store(&soon.n, 0);
+    soon.n = 0;
     n > 1 ? pthread_cond_broadcast(&workers->cond)
           : pthread_cond_signal(&workers->cond);
     unlock(workers, &before);
@@ -241,9 +241,6 @@ static sse_workers_e find_busy(void)
         busy = kinds[kind].queued || kinds[kind].threads > kinds[kind].idle;
         unlock(&kinds[kind], &before);
     }
-    if (!busy && sse_atomic_load(&soon.n)) {
-        return SSE_WORKERS_OWN;
-    }
     return busy ? (sse_workers_e)kind : SSE_WORKERS_NONE;
 }
 
@@ -251,6 +248,7 @@ sse_workers_e sse_workers_finish(apr_interval_time_t wait)
 {
     sse_workers_e busy;
 
+    sse_workers_flush(); /* the loop's last turn may have left some */
     while ((busy = find_busy()) != SSE_WORKERS_NONE && wait > 0) {
         apr_sleep(1000);
         wait -= 1000;

@@ -73,8 +73,8 @@ void sse_workers_flush(void);
  *  @return an error: there is no thread, and the job will not run */
 apr_status_t sse_workers_try(sse_workers_e kind, sse_job_t *job);
 
-/** Wait until no job runs, with a time-out.  Not on the loop or a worker.  Safe
- *  in a signal handler, as no signal reaches a thread that has the lock.
+/** The loop has ended: wait until no job runs, with a time-out.  Safe in a
+ *  signal handler, as no signal reaches a thread that has the lock.
  *  @return a kind that is still busy, or SSE_WORKERS_NONE */
 sse_workers_e sse_workers_finish(apr_interval_time_t wait);
 

@@ -220,6 +220,39 @@ static void test_own(void)
     ok(is_over(), "all come to their ends");
 }
 
+/* The test plays the loop. */
+static void test_soon(void)
+{
+    static count_t many[40];
+    int i, done = 0;
+
+    for (i = 0; i < 40; ++i) {
+        many[i] = counts;
+    }
+    for (i = 0; i < 3; ++i) {
+        sse_workers_do_soon(&many[i].job);
+    }
+    apr_sleep(20000);
+    for (i = 0; i < 3; ++i) {
+        done += sse_atomic_load(&many[i].done);
+    }
+    is_num(done, 0, "what is to be done soon waits");
+    sse_workers_flush();
+    ok(becomes(&many[0].done, 1) && becomes(&many[1].done, 1) &&
+           becomes(&many[2].done, 1),
+       "until it is flushed");
+    for (i = 3; i < 39; ++i) {
+        sse_workers_do_soon(&many[i].job);
+    }
+    ok(becomes(&many[3].done, 1), "many do not wait for that");
+    sse_workers_do_soon(&many[39].job);
+    ok(is_over(), "nothing is left at the end");
+    for (done = 0, i = 0; i < 40; ++i) {
+        done += sse_atomic_load(&many[i].done);
+    }
+    is_num(done, 40, "each was done once");
+}
+
 int main(void)
 {
     sse_workers_init(3);
@@ -229,5 +262,6 @@ int main(void)
     test_both();
     test_kinds();
     test_own();
+    test_soon();
     return done_testing();
 }

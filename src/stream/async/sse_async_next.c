@@ -38,7 +38,6 @@ static struct {
     int thread_limit;  /* likewise: the scoreboard's */
     apr_uint32_t busy; /* atomic: connections that are HANDOVER or SERVING */
     uv_prepare_t before_wait;
-    uv_check_t after_wait;
     sse_task_t free_task;
 } all;
 
@@ -362,27 +361,7 @@ static void on_leave(sse_leave_e how)
     leave(SSE_ASYNC_IDLE, sse_async_linger);
 }
 
-static void on_before_wait(uv_prepare_t *prepare)
-{
-    (void)prepare;
-    sse_workers_flush();
-}
-
-static void on_after_wait(uv_check_t *check)
-{
-    (void)check;
-    sse_workers_flush();
-}
-
-/* In a turn, timers run before the loop waits, and what came after it: so the
- * last turn, too, leaves no job behind. */
-static void flush_jobs(uv_loop_t *uv)
-{
-    uv_prepare_init(uv, &all.before_wait);
-    uv_prepare_start(&all.before_wait, on_before_wait);
-    uv_check_init(uv, &all.after_wait);
-    uv_check_start(&all.after_wait, on_after_wait);
-}
+static void on_before_wait(uv_prepare_t *prepare) { sse_workers_flush(); }
 
 void sse_async_init(sse_loop_t *loop)
 {
@@ -393,7 +372,8 @@ void sse_async_init(sse_loop_t *loop)
     all.loop = loop;
     all.most = threads > 1 ? threads / 2 : 1;
     all.free_task.run = on_free;
-    flush_jobs(sse_loop_uv(loop));
+    uv_prepare_init(sse_loop_uv(loop), &all.before_wait);
+    uv_prepare_start(&all.before_wait, on_before_wait);
     sse_async_states_init();
     sse_memory_init(loop);
     sse_leave_add(on_leave);
