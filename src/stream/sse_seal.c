@@ -32,7 +32,7 @@ static apr_status_t on_output(ap_filter_t *f, apr_bucket_brigade *bb)
 {
     sse_seal_t *seal = f->ctx;
 
-    if (!seal->is_open) {
+    if (!seal->is_open || seal->has_ended) {
         drop_data(seal, bb);
     }
     else if (!APR_BRIGADE_EMPTY(bb) &&
