@@ -47,8 +47,8 @@ void sse_limits_ended(pid_t pid);
  * Acquire what one more stream counts under.  Request thread.
  * @param polls in: whether it can do with a process for a moment, so that
  *        SSEMaxThreads does not hold; out: it has to
- * @param claim out: for sse_limits_give_back(), to be called once if this
- *        returns OK
+ * @param claim out: for sse_limits_give_back(), to be called if this returns
+ *        OK; again has no effect
  * @return OK; HTTP_SERVICE_UNAVAILABLE: SSEMaxStreams or SSEMaxThreads is
  *         reached; HTTP_TOO_MANY_REQUESTS: SSEMaxStreamsPerClient is.  With a
  *         refusal, Retry-After and the log note sse-refused are set, and the

@@ -115,10 +115,9 @@ apr_int64_t sse_stream_poll_retry(sse_stream_t *stream,
     return reason == SSE_CLOSE_POLL && retry > RETRY_MSEC ? RETRY_MSEC : retry;
 }
 
-void sse_stream_poll_count(const sse_stream_t *stream)
+void sse_stream_poll_count(sse_stream_t *stream)
 {
-    if (sse_stream_is_long(stream) &&
-        sse_reason_drains(sse_stream_reason(stream)) &&
+    if (sse_stream_is_long(stream) && sse_stream_is_complete(stream) &&
         !sse_atomic_load(&stream->is_dead)) {
         sse_counters_add(SSE_COUNTER_POLLS, 1);
     }

@@ -195,6 +195,10 @@ void sse_stream_moved(sse_stream_t *stream);
 /** writer: what was taken has been written (is_out), or given up. */
 void sse_stream_wrote(sse_stream_t *stream, int is_out);
 
+/** Any thread: whether all of the response has been written, its last bytes
+ *  included, or was given up by a thread that has found it dead. */
+int sse_stream_is_complete(sse_stream_t *stream);
+
 /** Whoever has ended it: nothing of what waits will be written.
  *  @param is_last nor is anything in flight */
 void sse_stream_drop_queue(sse_stream_t *stream, int is_last);
@@ -279,7 +283,7 @@ sse_id_t sse_stream_poll_upto(sse_stream_t *stream);
 apr_int64_t sse_stream_poll_retry(sse_stream_t *stream,
                                   sse_close_reason_e reason);
 /** It has ended: count it, if that was an answer. */
-void sse_stream_poll_count(const sse_stream_t *stream);
+void sse_stream_poll_count(sse_stream_t *stream);
 /** Whether it is a long poll.  Any thread. */
 int sse_stream_is_long(const sse_stream_t *stream);
 /** Its queue may be written now. */

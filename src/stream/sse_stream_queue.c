@@ -121,6 +121,16 @@ int sse_stream_is_drained(sse_stream_t *stream)
     return drained;
 }
 
+int sse_stream_is_complete(sse_stream_t *stream)
+{
+    int complete;
+
+    pthread_mutex_lock(&stream->lock);
+    complete = stream->is_over && !stream->queue.count && !stream->in_flight;
+    pthread_mutex_unlock(&stream->lock);
+    return complete;
+}
+
 /* -- Writing --------------------------------------------------------------- */
 
 /* The first element of a list has no separator in front. */

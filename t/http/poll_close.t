@@ -21,7 +21,7 @@ use Time::HiRes qw(sleep time);
 
 my @ways = (['plain'], ['TLS', module => 'mod_sse_ssl']);
 
-plan tests => 24 * @ways + 21 + 21,
+plan tests => 29 * @ways + 21 + 21,
     need_module('mod_sse', 'mod_sse_close', 'mod_ssl', 'mod_authn_anon');
 
 c_modules(@$_) for @ways;
@@ -135,6 +135,28 @@ sub c_modules {
     ok t_cmp($lost, 0, 'what they were to have is there for the next one');
     ok t_cmp(scalar(error_lines(qr/\[sse:(?:error|warn)\].*close\/sse\/poll/)),
              0, 'none is an error');
+
+    # A module sends when it opens
+    $k = key();
+    $poll = open_poll(url('/close/sse/poll', $k, osend => 1), @opt, wait => 25);
+    ok t_cmp(texts(@{ (answer($poll) // {})->{events} // [] }),
+             'from stream_open', "$name: an answer by stream_open");
+    ok t_cmp(ends($k), '1 1 poll 0 1 poll', 'and its end');
+    $poll->close;
+
+    # Told slowly: who has the answer is rid of that poll, and may go.
+    $k = key();
+    $poll = open_poll(url('/close/sse/one/poll', $k, hsleep => 700), @opt,
+                      wait => 25);
+    $poll->head;
+    SSETestClose::told($k, 'open');
+    publish('/close/sse/one/poll', 'x', @opt);
+    ok t_cmp(!!answer($poll), 1, "$name: answered");
+    my $again = open_poll('/close/sse/one/poll', @opt, wait => 0);
+    ok t_cmp($again->status, 200, 'its place is free');
+    $_->close for $poll, $again;
+    ok t_cmp(access_line(qr/k=$k&.* X=\+ /) ? 1 : 0, 1,
+             'who leaves with all of it has not aborted');
 
     # A poll of a channel that is deleted, and of two clients one
     ($poll, $k) = watched(\@opt, wait => 25);

@@ -145,6 +145,10 @@ static void on_gone(sse_peer_t *peer, sse_close_reason_e reason,
         conn->is_broken = 1;
         break;
     case SSE_ASYNC_STREAM:
+        if (sse_stream_is_complete(conn->stream)) {
+            conn->is_broken = 1; /* who has all may leave before that is told */
+            break;
+        }
         conn->c->aborted = 1;
         sse_stream_broken(conn->stream, reason, status);
         break;

@@ -71,7 +71,8 @@ struct sse_async_conn_t {
     apr_uint64_t suspended; /* loop: its clock when it took over */
     sse_peer_t peer;        /* loop */
     int peer_open;          /* loop */
-    int is_broken;          /* loop: the peer went while a worker had it */
+    int is_broken;          /* loop: the peer went while a worker had it, or
+                               with all of the response */
     int is_counted; /* loop: a stream's request, not logged yet, still counts */
     uv_timer_t timer;                            /* loop */
     int timer_open;                              /* loop */
