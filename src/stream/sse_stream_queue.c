@@ -44,10 +44,11 @@ static void enqueue(sse_stream_t *stream, sse_buf_t *buf)
     }
 }
 
-/* Under the lock.  What has no room in a poll is in the next one. */
+/* Under the lock.  What has no room in a poll is in the next one, so no id may
+ * pass it. */
 static int is_beyond(const sse_stream_t *stream, const sse_buf_t *buf)
 {
-    return stream->poll.limit && buf->events &&
+    return stream->poll.limit && (buf->events || buf->id) &&
            stream->queued >= stream->poll.limit;
 }
 
