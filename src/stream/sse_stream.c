@@ -143,11 +143,16 @@ void sse_stream_stuck(sse_stream_t *stream)
 
 static void on_timer(uv_timer_t *timer);
 
-/* @return whether it is dead */
-static int ask(sse_stream_t *stream, apr_uint64_t now)
+static sse_peer_answer_e ask_peer(sse_stream_t *stream)
 {
-    sse_peer_answer_e answer = sse_peer_ask(
-        sse_stream_fd(stream), now, dead_msec(stream), &stream->silent_since);
+    return sse_peer_ask(sse_stream_fd(stream), sse_loop_now(stream->loop),
+                        dead_msec(stream), &stream->silent_since);
+}
+
+/* @return whether it is dead */
+static int ask(sse_stream_t *stream)
+{
+    sse_peer_answer_e answer = ask_peer(stream);
 
     if (answer == SSE_PEER_DEAD) {
         sse_stream_end(stream, SSE_CLOSE_DEAD_PEER, APR_ETIMEDOUT);
@@ -157,11 +162,17 @@ static int ask(sse_stream_t *stream, apr_uint64_t now)
     return 0;
 }
 
-/* A long poll's answer has the time that its client needs. */
+/* A long poll's answer has the time that its client needs, if that is there. */
+static int may_drain_on(sse_stream_t *stream)
+{
+    return stream->phase == SSE_PHASE_DRAINING && sse_stream_is_long(stream) &&
+           sse_leave_how() == SSE_STAY && sse_slow_drains(stream) &&
+           (!stream->opts.dead_peer || ask_peer(stream) != SSE_PEER_DEAD);
+}
+
 static void on_end_timer(sse_stream_t *stream)
 {
-    if (stream->phase == SSE_PHASE_DRAINING && sse_stream_is_long(stream) &&
-        sse_leave_how() == SSE_STAY && sse_slow_drains(stream)) {
+    if (may_drain_on(stream)) {
         uv_timer_start(&stream->timer, on_timer, DRAIN_MSEC, 0);
     }
     else {
@@ -185,7 +196,7 @@ static void on_timer(uv_timer_t *timer)
                            0);
         return;
     }
-    if (stream->owed && now >= stream->ask_at && ask(stream, now)) {
+    if (stream->owed && now >= stream->ask_at && ask(stream)) {
         return;
     }
     if (sse_slow_look(stream, now)) {
