@@ -18,7 +18,7 @@ use SSETest;
 
 our @EXPORT = qw(subscribe server_pid server_status no_streams graceful_restart
                  hard_restart stop_server kill_server start_server stream_pid
-                 streams_of server_children is_alive process_state);
+                 streams_of server_children supervisor_pid is_alive process_state);
 
 # A stream that has had its first bytes.  Like a browser it comes back when the
 # child that it meets is leaving: that says "retry: 500" and ends.
@@ -82,18 +82,31 @@ sub streams_of {
     return $streams;
 }
 
-# Its children, of whatever generation; not the supervisor of programs.
-sub server_children {
+# The processes whose parent is the server, each with its name.
+sub processes {
     my $server = server_pid();
-    my @pids;
+    my %names;
 
     for my $file (glob '/proc/[0-9]*/stat') {
         open my $fh, '<', $file or next; # it has ended
         my $stat = <$fh> // '';
-        push @pids, $1 if $stat =~ /^(\d+) \(.*\) \S (\d+)/ && $2 == $server
-            && $stat !~ /^\d+ \(sse-programs\) /; # which outlives restarts
+        $names{$1} = $2
+            if $stat =~ /^(\d+) \((.*)\) \S (\d+)/ && $3 == $server;
     }
-    return @pids;
+    return \%names;
+}
+
+# Its children, of whatever generation; not the supervisor of programs, which
+# outlives restarts.
+sub server_children {
+    my $names = processes();
+    return grep { $names->{$_} ne 'sse-programs' } keys %$names;
+}
+
+# The supervisor of programs; undef if there is none.
+sub supervisor_pid {
+    my $names = processes();
+    return (grep { $names->{$_} eq 'sse-programs' } keys %$names)[0];
 }
 
 # As ps has it, "S"; '' when there is none.
