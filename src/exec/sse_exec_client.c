@@ -96,7 +96,7 @@ static void answer(sse_exec_program_t *program, apr_status_t rv,
     sse_exec_call_t *call = program->call;
 
     program->call = NULL;
-    if (rv != APR_SUCCESS || message->type == SSE_EXEC_FAILED) {
+    if (!message || message->type == SSE_EXEC_FAILED) {
         forget(program);
     }
     pthread_mutex_lock(&call->lock);

@@ -64,6 +64,7 @@ struct sse_exec_member_t {
     apr_uint64_t id;
     int is_told;      /* STARTED or JOINED */
     int has_returned; /* does not want to read any more */
+    int is_other;     /* shared: another one's order runs, unlike its own */
 };
 
 struct sse_exec_program_rec_t {

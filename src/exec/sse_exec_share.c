@@ -105,7 +105,8 @@ static void tell_joined(const sse_exec_super_t *super,
     sse_exec_message_t message = {0};
 
     message.type = SSE_EXEC_JOINED;
-    if (is_running(program)) {
+    message.value = member->is_other;
+    if (program->run && is_running(program)) {
         message.pid = program->run->spawn.pid;
     }
     else if (program->start_at > super->now) {
@@ -144,11 +145,15 @@ newest_order(const sse_exec_program_rec_t *program)
     return program->newer ? program->newer : program->order;
 }
 
+static int is_unlike(const sse_exec_order_t *a, const sse_exec_order_t *b)
+{
+    return strcmp(a->dir, b->dir) || differ(a->argv, b->argv);
+}
+
 /* A restart of httpd has changed what is to run. */
 static int is_other(const sse_exec_order_t *old, const sse_exec_order_t *new)
 {
-    return new->generation > old->generation &&
-           (strcmp(old->dir, new->dir) || differ(old->argv, new->argv));
+    return new->generation > old->generation &&is_unlike(old, new);
 }
 
 static void take_order(sse_exec_super_t *super, sse_exec_program_rec_t *program,
@@ -178,6 +183,8 @@ void sse_exec_share_join(sse_exec_super_t *super,
                          sse_exec_member_t *member, sse_exec_order_t *order)
 {
     program->linger_at = 0;
+    member->is_other = order->generation == program->order->generation &&
+                       is_unlike(program->order, order);
     take_order(super, program, order);
     if (program->run && program->run->kill_at) {
         program->is_replaced = 1; /* it has lingered, and comes back */

@@ -101,18 +101,23 @@ static int is_same_command(const sse_exec_order_t *a, const sse_exec_order_t *b)
     return !a->argv[i] && !b->argv[i];
 }
 
+/* @param answer of the supervisor, who knows what other children have asked
+ *        for */
 static void complain_other(sse_exec_shared_t *shared,
-                           const sse_exec_shared_plan_t *plan, request_rec *r)
+                           const sse_exec_shared_plan_t *plan,
+                           const sse_exec_message_t *answer, request_rec *r)
 {
-    if (!is_same_command(shared->plan.order, plan->order) &&
+    int is_other = answer->type == SSE_EXEC_JOINED && answer->value;
+
+    if ((is_other || !is_same_command(shared->plan.order, plan->order)) &&
         sse_complain_is_due(&shared->complaint)) {
         ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r,
-                      "the channel %s has a shared program already, %s, with "
+                      "the channel %s has a shared program already, with "
                       "another name or other arguments than SSECommand gives "
                       "for this request: all subscribers get what that one "
                       "writes.  Let SSEChannel differ where arguments do.  Not "
                       "logged again for a minute",
-                      plan->name, shared->plan.order->argv[0]);
+                      plan->name);
     }
 }
 
@@ -314,7 +319,7 @@ apr_status_t sse_exec_shared_join(request_rec *r,
     if (shared) {
         apr_pool_cleanup_register(r->pool, shared, on_request_gone,
                                   apr_pool_cleanup_null);
-        complain_other(shared, plan, r);
+        complain_other(shared, plan, &shared->answer, r);
     }
     sse_signals_let_go();
     return rv;

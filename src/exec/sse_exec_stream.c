@@ -13,6 +13,7 @@
 #include "event/sse_room.h"
 #include "exec/sse_exec_errors.h"
 #include "exec/sse_exec_output.h"
+#include "loop/sse_complain.h"
 #include "loop/sse_log.h"
 #include "sse_atomic.h"
 
@@ -261,6 +262,20 @@ static void read_rest(sse_exec_stream_t *self)
     }
 }
 
+static void tell_failed(const sse_exec_stream_t *self, int status)
+{
+    static sse_complaint_t complaint;
+    int is_signal = WIFSIGNALED(status);
+
+    if (sse_complain_is_due(&complaint)) {
+        sse_log_later(APLOG_MARK, APLOG_WARNING, 0, self->s,
+                      "%s: a program of one stream has ended with %s %d, as "
+                      "its client is told. Not logged again for a minute",
+                      self->path, is_signal ? "signal" : "exit status",
+                      is_signal ? WTERMSIG(status) : WEXITSTATUS(status));
+    }
+}
+
 static void on_exited(sse_exec_program_t *program, int status,
                       apr_int64_t restart_msec, apr_status_t error)
 {
@@ -269,6 +284,9 @@ static void on_exited(sse_exec_program_t *program, int status,
     if (self->end == RUNS) {
         self->end = EXITED;
         self->status = status;
+        if (status && !self->is_dropped) {
+            tell_failed(self, status);
+        }
         read_rest(self);
     }
     release(self); /* the program's */

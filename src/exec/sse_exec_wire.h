@@ -67,7 +67,8 @@ typedef enum {
 
     /* supervisor to child */
     SSE_EXEC_STARTED, /**< pid; fds: its output, its errors */
-    SSE_EXEC_JOINED,  /**< pid, or 0: it is to be started, in value2 ms */
+    SSE_EXEC_JOINED,  /**< pid, or 0: it is to be started, in value2 ms;
+                          value: 1, its arguments are other ones */
     SSE_EXEC_FAILED,  /**< why, error */
     SSE_EXEC_OWN,     /**< a shared program: read its output from now on, and
                            publish it.  pid; value: sse_exec_own_e; fds: output,

@@ -13,7 +13,7 @@ use lib dirname(__FILE__) . '/../lib';
 use SSETest;
 use SSETestExec;
 
-plan tests => 34;
+plan tests => 35;
 
 # --- lines
 
@@ -71,6 +71,8 @@ ok error_line(qr{/act: its output ended within an event}), 'of a torn event';
 
 is_deeply [said(act('say=a', 'exit=3'))], ['a', 'sse-error: {"exit":3}'],
     'an exit other than 0 is told';
+ok eventually { whole_log() =~ m{/act: a program of one stream has ended with} },
+    'and the log says so, once a minute';
 is_deeply [said(act('say=a', 'signal=11'))], ['a', 'sse-error: {"signal":11}'],
     'and a signal';
 is_deeply [said(act('exit=0'))], [], 'a program that ends at once';

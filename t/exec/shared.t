@@ -94,12 +94,6 @@ sub lingers {
     $stream->close;
 }
 
-sub whole_log {
-    open my $fh, '<', SSETest::log_file('error_log') or die $!;
-    local $/;
-    return <$fh>;
-}
-
 sub taken_by_hand {
     my $path = new_path('hand');
 

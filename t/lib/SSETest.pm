@@ -26,7 +26,7 @@ use Apache::TestConfig ();
 use SSETestWait ();
 
 our @EXPORT = qw(open_stream request publish access_line access_lines
-                 error_line error_lines eventually);
+                 error_line error_lines whole_log eventually);
 
 # Log lines older than the test file are none of its business.
 my %log_start;
@@ -94,6 +94,14 @@ sub lines_of {
 
 sub access_lines { return lines_of('sse_access_log', @_) }
 sub error_lines { return lines_of('error_log', @_) }
+
+# All that the error log has: what is said once a minute may have been said
+# before the test file began.
+sub whole_log {
+    open my $fh, '<', log_file('error_log') or return '';
+    local $/;
+    return <$fh> // '';
+}
 
 # The first such line, once it is there; undef after the time (10 s).
 sub wait_for_line {

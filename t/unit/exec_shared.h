@@ -178,7 +178,7 @@ apr_status_t sse_publish_append(const sse_publisher_t *by, sse_append_t *items,
         if (len + items[i].fields.data.len + 2 < sizeof(published)) {
             memcpy(published + len, items[i].fields.data.ptr,
                    items[i].fields.data.len);
-            strcpy(published + len + items[i].fields.data.len, "|");
+            memcpy(published + len + items[i].fields.data.len, "|", 2);
         }
     }
     pthread_mutex_unlock(&lock);

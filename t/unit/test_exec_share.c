@@ -261,11 +261,13 @@ static void test_replaced(const supervisor_t *supervisor)
 
     join(&old, 1, "new", "echo old; exec sleep 60");
     pid = joined(&old, 1);
+    is_num(old.got.value, 0, "a program by its own arguments");
     owns(&old, 1, SSE_EXEC_FRESH, 2);
     link_drop_fds(&old);
     shared(&s, "new", "echo other; exec sleep 60");
     link_order(&new, SSE_EXEC_JOIN, 1, &s.order);
     is_num(joined(&new, 1), pid, "of the same generation: the same program");
+    is_num(new.got.value, 1, "which is told to have other arguments");
     s.order.generation = 2;
     link_order(&new, SSE_EXEC_JOIN, 2, &s.order);
     is_num(joined(&new, 2), 0, "of the next one: another is to be started");

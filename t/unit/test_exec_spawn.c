@@ -61,7 +61,7 @@ static void test_surroundings(void)
     is_str(output, "/usr\n12 mark\nend\n",
            "its directory, environment, an empty input");
 
-    ran = run(script(&s, "ls -l /proc/self/fd | grep -c ' -> '"));
+    run(script(&s, "ls -l /proc/self/fd | grep -c ' -> '"));
     is_str(output, "4\n",
            "it has no descriptor but the standard ones (and "
            "that of the listing itself)");

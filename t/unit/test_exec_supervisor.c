@@ -134,7 +134,7 @@ static void test_stop(const supervisor_t *supervisor)
     is_str(output, "", "its output ends, as none of its group has it");
     link_drop_fds(&link);
 
-    pid = started(&link, 3, "echo go; kill -STOP $$; exit 1");
+    started(&link, 3, "echo go; kill -STOP $$; exit 1");
     usleep(100000);
     link_send(&link, SSE_EXEC_STOP, 3, -1);
     ok(has_exited(&link, SIGTERM), "one that is stopped is told, too");
@@ -154,7 +154,7 @@ static void test_rest(const supervisor_t *supervisor)
     ok(eventually(is_gone(-pid)), "with all of the group");
     link_drop_fds(&link);
 
-    pid = started(&link, 2, "(sleep 0.05; echo late) & echo go");
+    started(&link, 2, "(sleep 0.05; echo late) & echo go");
     ok(has_exited(&link, 0), "another one");
     read_fd(link.fds[0], NULL);
     is_str(output, "late\n", "whose rest is given a moment");

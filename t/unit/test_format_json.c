@@ -156,8 +156,7 @@ static void test_whole(void)
             *out++ = (char)i;
         }
     }
-    out = strcpy(out, "\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80") + 9;
-    *out = '\0';
+    memcpy(out, "\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80", 10);
     event = record(3, all);
     for (i = 0; i < 4; ++i) {
         buf = !i       ? json->first(0)

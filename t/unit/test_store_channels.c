@@ -41,7 +41,7 @@ static const char *listed(sse_store_t *store, sse_slice_t prefix,
         snprintf(list, sizeof(list), "error %d", (int)rv);
     }
     else if (more) {
-        strcat(list, "more");
+        snprintf(list + strlen(list), sizeof(list) - strlen(list), "more");
     }
     return list;
 }
