@@ -41,16 +41,21 @@ sub crash_report {
 # the process.
 sub library_lines { return grep { !/^\[\w{3} \w{3} / } @_ }
 
-# Whether it is httpd's own way to stop at once that has crashed: the main thread
-# of a child closes the connections that its other threads are serving, and so
-# follows, and changes, lists of cleanups that these change at the same time
-# (close_worker_sockets() in event.c and worker.c).
+# Whether it is httpd's own way to stop at once that has crashed, and nothing of
+# ours: the main thread of a child closes the connections that its other threads
+# are serving, and so follows, and changes, lists of cleanups that these change at
+# the same time (close_worker_sockets() in event.c and worker.c); or a prefork
+# child is told to stop while it is in malloc(), and ends by exit() right in the
+# signal's handler, where libraries free memory (just_die() in prefork.c).
 sub is_httpds_own_crash {
     my $report = join '', crash_report($_[0]);
 
     # Nothing is between the MPM's frame and libapr's; of the main thread.
-    my $closing = qr/\bapr_(?:pool_cleanup|socket|os_sock)_.*\n/;
-    return $report =~ /$closing.*\bmod_mpm_(?:event|worker)\.so/
+    my $closing = qr/\bapr_(?:pool_cleanup|socket|os_sock)_.*\n
+                     .*\bmod_mpm_(?:event|worker)\.so/x;
+    my $dying = qr/(?:.*\bmod_mpm_prefork\.so.*\n)+(?:.*\blibc\.so.*\n)+?
+                   .*\b__libc_(?:malloc|calloc|realloc|free)\b/x;
+    return $report =~ /$closing|$dying/
         && $report =~ /\bap_run_mpm\b/ && $report !~ /\bmod_sse\w*\.so/;
 }
 
