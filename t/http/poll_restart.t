@@ -98,7 +98,9 @@ sub at_work {
     }, slowly(10)), 1, 'none is left open');
     ok t_cmp($httpd->store_check, 'sound', 'the store is sound');
     ok t_cmp($httpd->stop, 1, 'it stops');
-    my $expected = join '|', $httpd->store_pause,
+    # A child that leaves gracefully takes no notice of SIGTERM (event.c), and may
+    # still wait for a client.
+    my $expected = join '|', $httpd->store_pause, qr/AH00046/,
         qr/AH00484|AH03490|AH10159|AH00288|gave no answer for 2 s/;
     ok t_cmp(join('', $httpd->complaints(qr/$expected/)), '',
              'nothing is wrong in the log');
