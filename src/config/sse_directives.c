@@ -76,6 +76,19 @@ const char *sse_directives_check(const cmd_parms *cmd)
                         cmd->cmd->name);
 }
 
+const char *sse_directives_check_config(const cmd_parms *cmd)
+{
+    const char *wrong = sse_directives_check(cmd);
+
+    if (!wrong && cmd->pool == cmd->temp_pool) {
+        wrong = apr_psprintf(cmd->pool,
+                             "%s cannot stand in .htaccess; put it into the "
+                             "server's configuration, in a <Directory>",
+                             cmd->cmd->name);
+    }
+    return wrong;
+}
+
 sse_server_conf_t *sse_directives_server(const cmd_parms *cmd)
 {
     return ap_get_module_config(cmd->server->module_config, &sse_module);

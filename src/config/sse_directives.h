@@ -38,6 +38,9 @@ extern command_rec sse_directives[];
  *  @return NULL, or what the directive returns */
 const char *sse_directives_check(const cmd_parms *cmd);
 
+/** The same for a directive that cannot stand in .htaccess. */
+const char *sse_directives_check_config(const cmd_parms *cmd);
+
 /** The settings of the host whose configuration is being read. */
 sse_server_conf_t *sse_directives_server(const cmd_parms *cmd);
 

@@ -16,21 +16,9 @@
 #define LINGER_MAX  apr_time_from_sec(24 * 60 * 60)
 #define MAX_ALLOWED "1 to " APR_STRINGIFY(SSE_COMMAND_MAX_MOST) " programs"
 
-/* The parent starts what starts programs only where the server's configuration
- * names one; and an .htaccess file is written by those whose programs the
- * server does not run. */
-static const char *check(const cmd_parms *cmd)
-{
-    const char *wrong = sse_directives_check(cmd);
-
-    if (!wrong && cmd->pool == cmd->temp_pool) {
-        wrong = apr_psprintf(cmd->pool,
-                             "%s cannot stand in .htaccess; put it into the "
-                             "server's configuration, in a <Directory>",
-                             cmd->cmd->name);
-    }
-    return wrong;
-}
+/* SSECommand and what goes with it cannot stand in .htaccess: the parent starts
+ * what starts programs only where the server's configuration names one; and an
+ * .htaccess file is written by those whose programs the server does not run. */
 
 /* -- SSECommand ------------------------------------------------------------ */
 
@@ -71,7 +59,7 @@ static const char *set_command(cmd_parms *cmd, void *dir_conf, const char *args)
     sse_dir_conf_t *conf = dir_conf;
     sse_command_t *command = apr_pcalloc(cmd->pool, sizeof(*command));
     apr_array_header_t *words;
-    const char *wrong = check(cmd);
+    const char *wrong = sse_directives_check_config(cmd);
 
     wrong = wrong ? wrong : sse_directives_words(cmd, args, INT_MAX, &words);
     if (wrong) {
@@ -105,7 +93,7 @@ static const char *set_command(cmd_parms *cmd, void *dir_conf, const char *args)
 
 static const char *set_word(cmd_parms *cmd, void *dir_conf, const char *arg)
 {
-    const char *wrong = check(cmd);
+    const char *wrong = sse_directives_check_config(cmd);
 
     return wrong ? wrong : sse_directives_set_word(cmd, dir_conf, arg);
 }
@@ -113,7 +101,7 @@ static const char *set_word(cmd_parms *cmd, void *dir_conf, const char *arg)
 static const char *set_linger(cmd_parms *cmd, void *dir_conf, const char *arg)
 {
     sse_dir_conf_t *conf = dir_conf;
-    const char *wrong = check(cmd);
+    const char *wrong = sse_directives_check_config(cmd);
     apr_int64_t n;
 
     if (wrong) {

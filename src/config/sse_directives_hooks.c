@@ -29,20 +29,8 @@ APLOG_USE_MODULE(sse);
 
 /* -- Where these may stand ------------------------------------------------- */
 
-/* All targets and keys are known when the children are made: calls that an
- * earlier server has left are compared with them. */
-static const char *check(const cmd_parms *cmd)
-{
-    const char *wrong = sse_directives_check(cmd);
-
-    if (!wrong && cmd->pool == cmd->temp_pool) {
-        wrong = apr_psprintf(cmd->pool,
-                             "%s cannot stand in .htaccess; put it into the "
-                             "server's configuration, in a <Directory>",
-                             cmd->cmd->name);
-    }
-    return wrong;
-}
+/* Not in .htaccess: all targets and keys are known when the children are made,
+ * as calls that an earlier server has left are compared with them. */
 
 static int is_none(const char *word) { return !ap_cstr_casecmp(word, "none"); }
 
@@ -147,7 +135,7 @@ static const char *set_hook(cmd_parms *cmd, void *dir_conf, const char *args)
     sse_server_conf_t *server = sse_directives_server(cmd);
     apr_array_header_t *words;
     apr_uint32_t events;
-    const char *url, *wrong = check(cmd);
+    const char *url, *wrong = sse_directives_check_config(cmd);
 
     wrong = wrong ? wrong : sse_directives_words(cmd, args, INT_MAX, &words);
     if (wrong) {
@@ -209,7 +197,7 @@ static const char *set_field(cmd_parms *cmd, void *dir_conf, const char *name,
                              const char *text)
 {
     sse_dir_conf_t *conf = dir_conf;
-    const char *wrong = check(cmd);
+    const char *wrong = sse_directives_check_config(cmd);
 
     if (wrong) {
         return wrong;
@@ -259,7 +247,7 @@ static const char *check_file(const cmd_parms *cmd, const char *path)
 static const char *read_path(const cmd_parms *cmd, const char *arg,
                              apr_array_header_t **names, const char **path)
 {
-    const char *wrong = check(cmd);
+    const char *wrong = sse_directives_check_config(cmd);
     const char *full;
 
     if (wrong) {
@@ -304,7 +292,7 @@ static const char *set_batch(cmd_parms *cmd, void *dir_conf, const char *count,
                              const char *time)
 {
     sse_dir_conf_t *conf = dir_conf;
-    const char *wrong = check(cmd);
+    const char *wrong = sse_directives_check_config(cmd);
     apr_int64_t calls, wait;
 
     if (wrong) {

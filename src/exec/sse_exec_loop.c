@@ -48,14 +48,6 @@ void *sse_exec_alloc(apr_size_t size)
     return memory;
 }
 
-void sse_exec_close(int *fd)
-{
-    if (*fd >= 0) {
-        close(*fd);
-        *fd = -1;
-    }
-}
-
 static sse_exec_msec_t clock_now(void)
 {
     struct timespec now;

@@ -119,7 +119,6 @@ void sse_exec_child_send(sse_exec_child_t *child,
 
 /* memory, or abort() */
 void *sse_exec_alloc(apr_size_t size);
-void sse_exec_close(int *fd);
 
 /* -- sse_exec_run.c ------------------------------------------------------- */
 

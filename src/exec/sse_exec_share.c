@@ -21,11 +21,13 @@ void sse_exec_share_close(sse_exec_program_rec_t *program)
     sse_exec_close(&program->rest);
 }
 
-/* Whether it is there to be read and joined: neither to be started, nor ended
- * by us. */
-static int is_running(const sse_exec_program_rec_t *program)
+/* Its run, where that can be read and joined: it is neither to be started, nor
+ * ended by us. */
+static const sse_exec_run_t *running(const sse_exec_program_rec_t *program)
 {
-    return program->run && program->out >= 0 && !program->run->kill_at;
+    return program->run && program->out >= 0 && !program->run->kill_at
+               ? program->run
+               : NULL;
 }
 
 /* -- who reads ------------------------------------------------------------ */
@@ -102,12 +104,13 @@ static void tell_joined(const sse_exec_super_t *super,
                         const sse_exec_program_rec_t *program,
                         sse_exec_member_t *member)
 {
+    const sse_exec_run_t *run = running(program);
     sse_exec_message_t message = {0};
 
     message.type = SSE_EXEC_JOINED;
     message.value = member->is_other;
-    if (program->run && is_running(program)) {
-        message.pid = program->run->spawn.pid;
+    if (run) {
+        message.pid = run->spawn.pid;
     }
     else if (program->start_at > super->now) {
         message.value2 = program->start_at - super->now;
@@ -129,16 +132,6 @@ static void tell_all_joined(const sse_exec_super_t *super,
     }
 }
 
-static int differ(const char *const *a, const char *const *b)
-{
-    for (; *a && *b; ++a, ++b) {
-        if (strcmp(*a, *b)) {
-            return 1;
-        }
-    }
-    return *a || *b;
-}
-
 static const sse_exec_order_t *
 newest_order(const sse_exec_program_rec_t *program)
 {
@@ -147,7 +140,7 @@ newest_order(const sse_exec_program_rec_t *program)
 
 static int is_unlike(const sse_exec_order_t *a, const sse_exec_order_t *b)
 {
-    return strcmp(a->dir, b->dir) || differ(a->argv, b->argv);
+    return strcmp(a->dir, b->dir) || !sse_exec_order_is_same_command(a, b);
 }
 
 /* A restart of httpd has changed what is to run. */

@@ -91,16 +91,6 @@ static void copy_plan(sse_exec_shared_t *shared,
     shared->intake_conf.max_event = plan->max_event;
 }
 
-static int is_same_command(const sse_exec_order_t *a, const sse_exec_order_t *b)
-{
-    int i = 0;
-
-    while (a->argv[i] && b->argv[i] && !strcmp(a->argv[i], b->argv[i])) {
-        ++i;
-    }
-    return !a->argv[i] && !b->argv[i];
-}
-
 /* @param answer of the supervisor, who knows what other children have asked
  *        for */
 static void complain_other(sse_exec_shared_t *shared,
@@ -109,7 +99,8 @@ static void complain_other(sse_exec_shared_t *shared,
 {
     int is_other = answer->type == SSE_EXEC_JOINED && answer->value;
 
-    if ((is_other || !is_same_command(shared->plan.order, plan->order)) &&
+    if ((is_other ||
+         !sse_exec_order_is_same_command(shared->plan.order, plan->order)) &&
         sse_complain_is_due(&shared->complaint)) {
         ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r,
                       "the channel %s has a shared program already, with "

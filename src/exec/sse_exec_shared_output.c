@@ -11,7 +11,6 @@
 #include <http_log.h>
 #include <stdlib.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include "exec/sse_exec_shared_private.h"
 #include "loop/sse_log.h"
@@ -208,13 +207,6 @@ static void tell_owned(sse_exec_shared_t *shared)
               PROGRAM(shared), shared->plan.name);
 }
 
-static void close_fd(int fd)
-{
-    if (fd >= 0) {
-        close(fd);
-    }
-}
-
 static void open_output(sse_exec_shared_t *shared, sse_exec_owned_t *owned)
 {
     static const sse_exec_output_events_t events = {on_bytes, on_end,
@@ -240,7 +232,7 @@ static void open_output(sse_exec_shared_t *shared, sse_exec_owned_t *owned)
     }
     sse_exec_output_pause(&shared->output);
     shared->is_open = 1;
-    close_fd(owned->rest);
+    sse_exec_close(&owned->rest);
 }
 
 /* @return whether there is output to read */
@@ -289,9 +281,9 @@ static void forget_first(sse_exec_shared_t *shared)
     sse_exec_owned_t *owned = STAILQ_FIRST(&shared->next);
 
     STAILQ_REMOVE_HEAD(&shared->next, link);
-    close_fd(owned->out);
-    close_fd(owned->err);
-    close_fd(owned->rest);
+    sse_exec_close(&owned->out);
+    sse_exec_close(&owned->err);
+    sse_exec_close(&owned->rest);
     free(owned);
 }
 

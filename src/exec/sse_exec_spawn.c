@@ -148,20 +148,12 @@ static const char **make_env(const char *const *env, const char *mark)
     return copy;
 }
 
-static void close_fd(int *fd)
-{
-    if (*fd >= 0) {
-        close(*fd);
-        *fd = -1;
-    }
-}
-
 static void close_ends(ends_t *ends)
 {
-    close_fd(&ends->null);
-    close_fd(&ends->out);
-    close_fd(&ends->err);
-    close_fd(&ends->result);
+    sse_exec_close(&ends->null);
+    sse_exec_close(&ends->out);
+    sse_exec_close(&ends->err);
+    sse_exec_close(&ends->result);
 }
 
 /* The reading end does not block. */
@@ -222,9 +214,9 @@ apr_status_t sse_exec_spawn(const sse_exec_order_t *order, const char *mark,
     }
     close_ends(&ends);
     if (rv != APR_SUCCESS) {
-        close_fd(&spawn->out);
-        close_fd(&spawn->err);
-        close_fd(&spawn->result);
+        sse_exec_close(&spawn->out);
+        sse_exec_close(&spawn->err);
+        sse_exec_close(&spawn->result);
     }
     return rv;
 }

@@ -335,14 +335,6 @@ static void leave(sse_exec_stream_t *self)
 
 /* -- The source ------------------------------------------------------------ */
 
-static void close_fd(int *fd)
-{
-    if (*fd >= 0) {
-        close(*fd);
-        *fd = -1;
-    }
-}
-
 static void open_handles(sse_exec_stream_t *self)
 {
     apr_status_t rv;
@@ -409,8 +401,8 @@ static void drop(sse_exec_stream_t *self)
     else if (self->has_output) {
         sse_exec_output_resume(&self->output);
     }
-    close_fd(&self->fds[0]);
-    close_fd(&self->fds[1]);
+    sse_exec_close(&self->fds[0]);
+    sse_exec_close(&self->fds[1]);
     release(self); /* the stream's */
 }
 

@@ -43,6 +43,14 @@ static void *must(void *memory)
     return memory;
 }
 
+void sse_exec_close(int *fd)
+{
+    if (*fd >= 0) {
+        close(*fd);
+        *fd = -1;
+    }
+}
+
 /* -- memfds ---------------------------------------------------------------- */
 
 static apr_status_t write_all(int fd, const char *bytes, apr_size_t len)
@@ -122,6 +130,17 @@ apr_status_t sse_exec_bytes_read(int fd, apr_size_t most, void **bytes,
 }
 
 /* -- orders ---------------------------------------------------------------- */
+
+int sse_exec_order_is_same_command(const sse_exec_order_t *a,
+                                   const sse_exec_order_t *b)
+{
+    int i = 0;
+
+    while (a->argv[i] && b->argv[i] && !strcmp(a->argv[i], b->argv[i])) {
+        ++i;
+    }
+    return !a->argv[i] && !b->argv[i];
+}
 
 static apr_uint32_t count(const char *const *strings, apr_size_t *size)
 {

@@ -129,6 +129,13 @@ typedef struct {
     apr_interval_time_t linger; /**< SSECommandLinger */
 } sse_exec_order_t;
 
+/** Whether they name the same program with the same arguments. */
+int sse_exec_order_is_same_command(const sse_exec_order_t *a,
+                                   const sse_exec_order_t *b);
+
+/** Close it, if there is one, and note that. */
+void sse_exec_close(int *fd);
+
 /** @param fd out: a memfd, the caller's to close
  *  @return APR_SUCCESS; E2BIG: more than SSE_EXEC_ORDER_MAX; an error of the
  *          system's */

@@ -66,8 +66,8 @@ typedef struct {
     sse_buf_t *(*goodbye)(const sse_goodbye_t *goodbye);
 } sse_format_t;
 
-/** text/event-stream (WHATWG HTML, 9.2).  A gap is the event "sse-gap", whose
- *  data is that of sse_format_gap_text(). */
+/** text/event-stream (WHATWG HTML, 9.2).  A gap is that of
+ *  sse_format_gap(). */
 extern const sse_format_t sse_format_sse;
 
 /** application/json, one object for a long poll:
@@ -77,8 +77,11 @@ extern const sse_format_t sse_format_sse;
  *  none.  A gap is an element, too; a heartbeat is white space. */
 extern const sse_format_t sse_format_json;
 
-/** The data of a gap, as text: {"after":"...","oldest":"..."}.  What may be
- *  markup is escaped.  @return malloc'ed */
-char *sse_format_gap_text(const sse_gap_t *gap);
+/** For a format's own "gap": the event "sse-gap", whose data is
+ *  {"after":"...","oldest":"..."}, or null for oldest.  What may be markup is
+ *  escaped.
+ *  @param event the format's */
+sse_buf_t *sse_format_gap(const sse_gap_t *gap,
+                          sse_buf_t *(*event)(const sse_record_t *record));
 
 #endif /* SSE_FORMAT_H */

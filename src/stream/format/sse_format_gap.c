@@ -59,7 +59,8 @@ static char *put_given(char *out, const char *given)
     return out;
 }
 
-char *sse_format_gap_text(const sse_gap_t *gap)
+/* @return malloc'ed */
+static char *text_of(const sse_gap_t *gap)
 {
     static const char before[] = "{\"after\":", between[] = ",\"oldest\":";
     apr_size_t size = sizeof(before) + sizeof(between) +
@@ -80,4 +81,18 @@ char *sse_format_gap_text(const sse_gap_t *gap)
         apr_cpystrn(out, "null}", ID_TEXT);
     }
     return text;
+}
+
+sse_buf_t *sse_format_gap(const sse_gap_t *gap,
+                          sse_buf_t *(*event)(const sse_record_t *record))
+{
+    sse_record_t record = {.id = gap->id, .fields = SSE_FIELDS_NONE};
+    char *text = text_of(gap);
+    sse_buf_t *buf;
+
+    record.fields.event = sse_slice("sse-gap");
+    record.fields.data = sse_slice(text);
+    buf = event(&record);
+    free(text);
+    return buf;
 }

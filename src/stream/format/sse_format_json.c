@@ -115,6 +115,7 @@ static sse_buf_t *element(const sse_record_t *record)
                                  {",\"data\":", record->fields.data}};
     char *joined = join_lines(&members[3].value);
     sse_buf_t *buf;
+    apr_size_t len;
 
     if (record->id) {
         apr_snprintf(id, sizeof(id), "%" APR_UINT64_T_FMT, record->id);
@@ -124,7 +125,8 @@ static sse_buf_t *element(const sse_record_t *record)
         members[2].value = sse_slice("message");
     }
     buf = sse_buf_event(record, size_of(members));
-    write_members(members, buf->data);
+    len = write_members(members, buf->data);
+    memset(buf->data + len, ' ', buf->len - len); /* what is no UTF-8 */
     free(joined);
     return buf;
 }
@@ -144,15 +146,7 @@ static sse_buf_t *event(const sse_record_t *record)
 
 static sse_buf_t *gap(const sse_gap_t *what)
 {
-    sse_record_t record = {.id = what->id, .fields = SSE_FIELDS_NONE};
-    char *text = sse_format_gap_text(what);
-    sse_buf_t *buf;
-
-    record.fields.event = sse_slice("sse-gap");
-    record.fields.data = sse_slice(text);
-    buf = element(&record);
-    free(text);
-    return buf;
+    return sse_format_gap(what, element);
 }
 
 /* -- What is around them --------------------------------------------------- */

@@ -47,15 +47,7 @@ static sse_buf_t *first(apr_int64_t retry)
 
 static sse_buf_t *gap(const sse_gap_t *what)
 {
-    sse_record_t record = {.id = what->id, .fields = SSE_FIELDS_NONE};
-    char *text = sse_format_gap_text(what);
-    sse_buf_t *buf;
-
-    record.fields.event = sse_slice("sse-gap");
-    record.fields.data = sse_slice(text);
-    buf = event(&record);
-    free(text);
-    return buf;
+    return sse_format_gap(what, event);
 }
 
 static const char *const headers[] = {
