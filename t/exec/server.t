@@ -165,9 +165,11 @@ ok eventually(sub { $httpd->kill_child; $streams[0]->wait_end(0.5) }, 60),
     'a child with one of them is killed';
 my @over = grep { $streams[$_]->wait_end(1) } 0 .. $#streams;
 ok !(grep { !ends($marks[$_]) } @over), 'what ran for it is ended';
-my @left = grep { !$streams[$_]->is_ended } 0 .. $#streams;
-is scalar(grep { running($marks[$_]) } @left), scalar(@left),
-    'what runs for others runs on';
+# httpd, which has had to make new children, may end an idle one meanwhile.
+ok eventually {
+    my @lost = grep { !running($marks[$_]) } 0 .. $#streams;
+    !(grep { !$streams[$_]->wait_end(0.1) } @lost);
+}, 'what runs for others runs on';
 $_->close for @streams;
 ok ends($_) for @marks;
 ok eventually { $metrics->() =~ /^modsse_commands 0$/m }, 'none is counted';

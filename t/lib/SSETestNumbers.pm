@@ -17,7 +17,7 @@ use List::Util qw(sum0);
 
 use SSETest;
 
-our @EXPORT = qw(numbers grown value_of adds_up);
+our @EXPORT = qw(numbers grown value_of adds_up are_open);
 
 # A child that is about to leave may not answer.
 sub numbers {
@@ -43,6 +43,14 @@ sub grown {
     my($before, $name, @opt) = @_;
 
     return value_of(numbers(@opt), $name) - value_of($before, $name);
+}
+
+# Whether so many streams are open, or will be soon: a client may have read the
+# first bytes of one that is not counted yet.
+sub are_open {
+    my($n, @opt) = @_;
+
+    return eventually(sub { numbers(@opt)->{streams} == $n });
 }
 
 # Whether what was opened is closed or open.

@@ -72,7 +72,7 @@ sub refuse {
     my($name, $fit, $more, $path, $port, $code) = @_;
 
     my @streams = map { subscribe($path, port => $port) } 1 .. $fit;
-    ok t_cmp(numbers(@port)->{streams}, $fit, "$name: as many as fit");
+    ok t_cmp(are_open($fit, @port), 1, "$name: as many as fit");
     my @codes = map { request('GET', $path, port => $port)->code } 1 .. $more;
     ok t_cmp("@codes", join(' ', ($code) x $more), "$name: more are refused");
     $all{$name} += $more;
@@ -81,7 +81,6 @@ sub refuse {
              join(' ', map { "$_=$all{$_}" } sort keys %all),
              "$name: and counted there alone");
     $_->close for @streams;
-    ok t_cmp(eventually { numbers(@port)->{streams} == 0 }, 1,
-             "$name: all have left");
+    ok t_cmp(are_open(0, @port), 1, "$name: all have left");
     ok t_cmp(adds_up(@port), 1, "$name: opened are closed or open");
 }
