@@ -28,7 +28,7 @@ plan tests => 31, need_module('mod_sse', 'mod_ssl');
 $_->() for @tests;
 ok no_streams();
 
-sub path { return "/stream/history/deep/$_[0]-$$" }
+sub path { return "/stream/history/deep/$_[0]-$test_id" }
 
 sub opened {
     my($n, @args) = @_;

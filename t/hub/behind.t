@@ -52,7 +52,7 @@ sub path {
 
 # One that its test deletes.
 sub path_to_keep {
-    return sprintf '/stream/behind/%s/%d-%d', $_[0], $$, ++$count;
+    return "/stream/behind/$_[0]/$test_id-" . ++$count;
 }
 
 # One POST; the ids.

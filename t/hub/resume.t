@@ -23,7 +23,7 @@ my @tests = (\&in_order, \&many_reconnecting, \&replay, \&history, \&gaps,
 plan tests => 94, need_module('mod_sse');
 $_->() for @tests;
 
-sub path { return "/stream/$_[0]-$$" }
+sub path { return "/stream/$_[0]-$test_id" }
 
 # Publish each; their ids.
 sub publish_all {

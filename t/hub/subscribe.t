@@ -61,7 +61,7 @@ sub texts {
     return [map { ($stream->next_event(5) // {})->{data} } 1 .. $n];
 }
 
-sub path { return "/stream/$_[0]-$$" }
+sub path { return "/stream/$_[0]-$test_id" }
 
 sub heads {
     my $stream = open_stream(path('head'));

@@ -26,7 +26,11 @@ use Apache::TestConfig ();
 use SSETestWait ();
 
 our @EXPORT = qw(open_stream request publish access_line access_lines
-                 error_line error_lines whole_log eventually);
+                 error_line error_lines whole_log eventually $test_id);
+
+# For names that no other test file of the run has.  One that comes later may
+# have the same process id.
+our $test_id = sprintf '%x-%d', time * 1000, $$;
 
 # Log lines older than the test file are none of its business.
 my %log_start;

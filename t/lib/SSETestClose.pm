@@ -35,7 +35,7 @@ my $log = Apache::Test::config()->{vars}{t_logs} . '/closes';
 # How much longer things may take under a sanitizer.
 sub slowly { return $_[0] * ($ENV{SSE_SAN} ? 4 : 1) }
 
-sub key { return sprintf '%d-%d', $$, ++$count }
+sub key { return "$test_id-" . ++$count }
 
 sub monotonic { return clock_gettime(CLOCK_MONOTONIC) * 1e6 }
 

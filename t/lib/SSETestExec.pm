@@ -28,7 +28,7 @@ sub program {
 
 my $marks = 0;
 
-sub mark { return sprintf 'mark%d_%d_', $$, ++$marks }
+sub mark { return "mark-$test_id-" . ++$marks . '_' }
 
 sub escape { return $_[0] =~ s/([^\w.\/-])/sprintf '%%%02X', ord $1/ger }
 

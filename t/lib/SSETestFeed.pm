@@ -23,7 +23,7 @@ our @EXPORT = qw(feed_path feed_pids running_pids hand owner_of numbers_of
 my $count = 0;
 
 # A channel of its own.
-sub feed_path { return "/shared/$_[0]/$$-" . ++$count }
+sub feed_path { return "/shared/$_[0]/$test_id-" . ++$count }
 
 sub feed_file {
     my($path, $suffix) = @_;

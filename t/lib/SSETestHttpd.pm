@@ -22,7 +22,7 @@ use IO::Socket::INET ();
 use Time::HiRes qw(sleep time);
 
 use Apache::Test ();
-use SSETest qw(eventually request);
+use SSETest qw(eventually request $test_id);
 use SSETestCrash;
 use SSETestServer qw(is_alive process_state);
 
@@ -61,7 +61,7 @@ sub new {
         port => $vars->{port} + 45,
         log  => "$vars->{t_logs}/own_log",
         pid_file => "$vars->{t_logs}/own.pid",
-        store => $opt{dir} // "$vars->{t_state}/own-$$-" . ++$count,
+        store => $opt{dir} // "$vars->{t_state}/own-$test_id-" . ++$count,
         conf => "$vars->{t_logs}/own.conf",
         stops => $$,
     }, $class;

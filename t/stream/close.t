@@ -30,7 +30,7 @@ $_->() for @tests;
 ok no_streams();
 
 my $count;
-sub path { return sprintf '/stream/%s-%d-%d', $_[0], $$, ++$count }
+sub path { return "/stream/$_[0]-$test_id-" . ++$count }
 
 # An open stream that has had the first bytes.
 sub opened {

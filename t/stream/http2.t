@@ -28,7 +28,7 @@ $_->() for (\&one_reset, \&many_resets, \&connection_ends, \&ends_of_ours,
             \&early_resets, \&restart);
 ok no_streams();
 
-sub path { return "/stream/$_[0]-$$" }
+sub path { return "/stream/$_[0]-$test_id" }
 
 # How many streams of a channel have ended so.  mod_http2 may log a request only
 # when something else happens on its connection.

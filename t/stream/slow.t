@@ -34,7 +34,7 @@ ok t_cmp(no_streams(slowly(10)), 1, 'no stream is left');
 my($count, $last_path);
 sub path {
     request('DELETE', $last_path) if $last_path;
-    return $last_path = sprintf '/stream/%s/%d-%d', $_[0], $$, ++$count;
+    return $last_path = "/stream/$_[0]/$test_id-" . ++$count;
 }
 
 # One POST of so many events; their ids.
