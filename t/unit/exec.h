@@ -32,7 +32,12 @@
 #include "exec/sse_exec_wire.h"
 #include "tap.h"
 
+/* A sanitizer makes all of it slower. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define WAIT_MSEC 20000
+#else
 #define WAIT_MSEC 10000
+#endif
 
 /* Short, but for what no test waits for. */
 static const sse_exec_times_t quick = {
@@ -64,7 +69,7 @@ static inline long long msec_now(void)
     return (long long)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* Until cond holds, ten seconds at most: whether it did. */
+/* Until cond holds, WAIT_MSEC at most: whether it did. */
 #define eventually(cond)                                                       \
     ({                                                                         \
         long long until_ = msec_now() + WAIT_MSEC;                             \
@@ -75,7 +80,8 @@ static inline long long msec_now(void)
         holds_;                                                                \
     })
 
-static inline supervisor_t supervisor_on(const int door[2])
+static inline supervisor_t supervisor_on(const int door[2],
+                                         const sse_exec_times_t *times)
 {
     supervisor_t supervisor;
     pid_t parent = getpid();
@@ -91,7 +97,7 @@ static inline supervisor_t supervisor_on(const int door[2])
         sse_exec_spawn_close_from(4); /* the test's ends of connections */
         sigfillset(&all);
         sigprocmask(SIG_SETMASK, &all, NULL);
-        sse_exec_loop_run(3, parent, &quick);
+        sse_exec_loop_run(3, parent, times);
         _exit(0);
     }
     return supervisor;
@@ -105,15 +111,32 @@ static inline void make_door(int door[2])
     }
 }
 
-static inline supervisor_t supervisor_start(void)
+static inline supervisor_t supervisor_with(const sse_exec_times_t *times)
 {
     supervisor_t supervisor;
     int door[2];
 
     make_door(door);
-    supervisor = supervisor_on(door);
+    supervisor = supervisor_on(door, times);
     close(door[0]);
     return supervisor;
+}
+
+static inline supervisor_t supervisor_start(void)
+{
+    return supervisor_with(&quick);
+}
+
+/* It stands still: what it is sent meanwhile it sees at once, in one turn. */
+static inline void supervisor_hold(const supervisor_t *supervisor)
+{
+    kill(supervisor->pid, SIGSTOP);
+    waitpid(supervisor->pid, NULL, WUNTRACED);
+}
+
+static inline void supervisor_let_go(const supervisor_t *supervisor)
+{
+    kill(supervisor->pid, SIGCONT);
 }
 
 /* @return its exit status, or -1: it does not end */
@@ -226,7 +249,7 @@ static inline const sse_exec_order_t *script(script_t *script, const char *text)
 }
 
 /* What comes until the end, or until the text is there; at most size - 1 bytes,
- * ten seconds.  @return what */
+ * WAIT_MSEC.  @return what */
 static inline const char *read_until(int fd, const char *text, char *bytes,
                                      size_t size)
 {
@@ -304,19 +327,32 @@ static inline int count_children(pid_t parent)
 /* Descriptors of a process. */
 static inline int count_fds_of(pid_t pid)
 {
+    struct dirent *entry;
     char path[64];
     DIR *dir;
     int n = 0;
 
     snprintf(path, sizeof(path), "/proc/%ld/fd", (long)pid);
     dir = opendir(path);
-    while (dir && readdir(dir)) {
-        ++n;
+    while (dir && (entry = readdir(dir))) {
+        n += entry->d_name[0] != '.';
     }
     if (dir) {
         closedir(dir);
     }
     return n;
+}
+
+/* Whether a supervisor has no descriptors but the standard ones, which are the
+ * test's, its door and its signals. */
+static inline int is_idle(const supervisor_t *supervisor)
+{
+    int fd, n = 2;
+
+    for (fd = 0; fd <= 2; ++fd) {
+        n += fcntl(fd, F_GETFD) >= 0;
+    }
+    return count_fds_of(supervisor->pid) == n;
 }
 
 #endif /* SSE_TEST_EXEC_H */

@@ -47,6 +47,8 @@ static apr_status_t takes;    /* lock: what the store says */
 static int starts, stops, returns, declines, published_n, refused; /* lock */
 static int fails_with; /* lock: why a program does not start; 0: it does */
 static int start_msec; /* lock: starting takes so long */
+static int asked;      /* lock: by so many requests */
+static int awaited;    /* lock: the first start takes until so many have */
 static sse_exec_program_t *program; /* lock: started last */
 static int leaving;                 /* atomic */
 static void (*on_leave)(sse_leave_e);
@@ -66,11 +68,18 @@ static int get(const int *number)
     return value;
 }
 
-/* Whether that comes true, in 10 s. */
+/* A sanitizer makes all of it slower. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define WAIT_SEC 20
+#else
+#define WAIT_SEC 10
+#endif
+
+/* Whether that comes true, in WAIT_SEC. */
 #define BECOMES(cond)                                                          \
     ({                                                                         \
         int _is = 0, _i;                                                       \
-        for (_i = 0; _i < 5000 && !_is; ++_i) {                                \
+        for (_i = 0; _i < 500 * WAIT_SEC && !_is; ++_i) {                      \
             LOCKED(_is = (cond));                                              \
             if (!_is) {                                                        \
                 apr_sleep(2000);                                               \
@@ -202,6 +211,7 @@ apr_status_t sse_exec_client_start(sse_exec_program_t *started,
 {
     int why;
 
+    BECOMES(asked >= awaited);
     apr_sleep(apr_time_from_msec(get(&start_msec)));
     LOCKED(++starts; program = started; why = fails_with;
            if (gives && !why && due_n < DUE_MOST) due[due_n++] = started);
@@ -373,7 +383,7 @@ static void begin(const char *what)
     printf("# %s\n", what);
     LOCKED(published[0] = logged[0] = returned[0] = 0;
            starts = stops = returns = declines = published_n = refused = 0;
-           fails_with = start_msec = 0; takes = APR_SUCCESS);
+           fails_with = start_msec = asked = awaited = 0; takes = APR_SUCCESS);
 }
 
 static void put(int fd, const char *text)

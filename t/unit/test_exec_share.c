@@ -13,7 +13,10 @@
 
 #include "exec.h"
 
-#define LINGER 300 /* ms */
+/* ms: one that the test waits for, and one that does not pass while it does
+ * something. */
+#define LINGER      300
+#define LINGER_LONG (3 * WAIT_MSEC)
 
 static char output[65536];
 
@@ -39,6 +42,17 @@ static void join(link_t *link, apr_uint64_t id, const char *key,
     script_t s;
 
     link_order(link, SSE_EXEC_JOIN, id, shared(&s, key, text));
+}
+
+/* What lingers is that long there: the order of who came last holds. */
+static void join_long(link_t *link, apr_uint64_t id, const char *key,
+                      const char *text)
+{
+    script_t s;
+
+    shared(&s, key, text);
+    s.order.linger = apr_time_from_msec(LINGER_LONG);
+    link_order(link, SSE_EXEC_JOIN, id, &s.order);
 }
 
 /* @return the program's pid, or -1 */
@@ -81,7 +95,7 @@ static void test_one_for_all(const supervisor_t *supervisor)
     ok(owns(&a, 1, SSE_EXEC_FRESH, 2), "who was first reads");
     ok(strstr(read_fd(a.fds[0], "2\n"), "1\n"), "from its beginning");
     link_drop_fds(&a);
-    join(&b, 9, "one", "echo another");
+    join_long(&b, 9, "one", "echo another");
     is_num(joined(&b, 9), pid, "another child joins the same");
     ok(is_quiet(&b), "and does not read");
 
@@ -91,9 +105,14 @@ static void test_one_for_all(const supervisor_t *supervisor)
     link_drop_fds(&b);
     ok(is_quiet(&a), "who has left is told nothing");
     link_send(&b, SSE_EXEC_STOP, 9, -1);
-    usleep(LINGER * 1000 / 3);
+    usleep(LINGER * 1000);
     ok(!is_gone(pid), "the last has left: it lingers");
-    ok(eventually(is_gone(pid)), "and ends");
+    join(&b, 10, "one", COUNTING);
+    is_num(joined(&b, 10), pid, "for who comes then");
+    ok(owns(&b, 10, SSE_EXEC_TORN, 2), "and reads");
+    link_drop_fds(&b);
+    link_send(&b, SSE_EXEC_STOP, 10, -1);
+    ok(eventually(is_gone(pid)), "in the end it ends");
     ok(is_quiet(&b), "which nobody is told");
     link_close(&a);
     link_close(&b);
@@ -144,13 +163,13 @@ static void test_owner_dies(const supervisor_t *supervisor)
     link_drop_fds(&a);
     join(&a, 2, "dies", COUNTING);
     joined(&a, 2);
-    join(&b, 1, "dies", COUNTING);
+    join_long(&b, 1, "dies", COUNTING);
     joined(&b, 1);
     link_close(&a);
     ok(owns(&b, 1, SSE_EXEC_TORN, 2), "it dies: another one reads");
     link_drop_fds(&b);
     link_close(&b);
-    usleep(50000);
+    usleep(LINGER * 1000);
     ok(!is_gone(pid), "all are dead: the program lingers");
     join(&c, 1, "dies", COUNTING);
     is_num(joined(&c, 1), pid, "who comes then finds it");
@@ -171,10 +190,12 @@ static void test_linger_return(const supervisor_t *supervisor)
     owns(&a, 1, SSE_EXEC_FRESH, 2);
     link_drop_fds(&a);
     sse_exec_bytes_write("x", 1, &fd);
+    supervisor_hold(supervisor);
     link_send(&a, SSE_EXEC_RETURN, 1, fd);
     close(fd);
     link_send(&a, SSE_EXEC_STOP, 1, -1);
     join(&a, 2, "linger", COUNTING);
+    supervisor_let_go(supervisor);
     is_num(joined(&a, 2), pid, "the last returns, leaves, and comes back");
     ok(owns(&a, 2, SSE_EXEC_RETURNED, 3), "with what it has returned");
     link_drop_fds(&a);
@@ -183,35 +204,31 @@ static void test_linger_return(const supervisor_t *supervisor)
     link_close(&a);
 }
 
-/* It ends by itself, again and again. */
+/* It ends by itself, again and again.  When the test sees something says only
+ * that so much time has passed since it began. */
 static void test_restart(const supervisor_t *supervisor)
 {
     int pauses[] = {quick.again, 2 * quick.again, quick.again_most,
                     quick.again_most};
     link_t a = link_open(supervisor), b = link_open(supervisor);
+    long long began = msec_now(), paused = 0;
     unsigned i;
 
     join(&a, 1, "again", "echo here; exit 7");
     ok(joined(&a, 1) > 0, "a program that ends");
     for (i = 0; i < sizeof(pauses) / sizeof(*pauses); ++i) {
-        long long began;
-
         ok(owns(&a, 1, SSE_EXEC_FRESH, 2), "is read");
+        ok(msec_now() - began >= paused, "after all pauses so far");
         if (i == 0) {
             join(&b, 1, "again", "echo here; exit 7");
         }
         read_fd(a.fds[0], NULL);
         is_str(output, "here\n", "to its end");
         link_drop_fds(&a);
-        began = msec_now();
         ok(link_get(&a) == SSE_EXEC_EXITED && a.got.value == 7 << 8,
            "which is told");
         is_num(a.got.value2, pauses[i], "with the pause, which doubles");
-        ok(link_next(&a, 0) == 0 || msec_now() - began >= pauses[i] - 20,
-           "and is made");
-        if (a.n) {
-            break;
-        }
+        paused += pauses[i];
     }
     ok(joined(&b, 1) >= 0, "another child has joined meanwhile");
     ok(is_quiet(&b), "and is not bothered");
@@ -284,44 +301,48 @@ static void test_replaced(const supervisor_t *supervisor)
     link_close(&new);
 }
 
-/* Told to end after its linger, it is wanted again before it has ended. */
-static void test_comes_back(const supervisor_t *supervisor)
+/* Told to end after its linger, it is wanted again before it has ended: it does
+ * so when the test kills it. */
+static void test_comes_back(void)
 {
-    link_t a = link_open(supervisor);
+    sse_exec_times_t times = quick;
+    supervisor_t supervisor;
+    link_t a;
     pid_t pid;
+    int fd;
 
+    times.kill = LINGER_LONG;
+    supervisor = supervisor_with(&times);
+    a = link_open(&supervisor);
     join(&a, 1, "back",
-         "trap 'sleep 0.3; exit' TERM; echo go; sleep 60 & wait");
+         "trap 'echo told; sleep 60' TERM; echo go; sleep 60 & wait");
     pid = joined(&a, 1);
     owns(&a, 1, SSE_EXEC_FRESH, 2);
     read_fd(a.fds[0], "go");
+    fd = dup(a.fds[0]);
     link_drop_fds(&a);
     link_send(&a, SSE_EXEC_RETURN, 1, -1);
     link_send(&a, SSE_EXEC_STOP, 1, -1);
-    usleep((LINGER + 100) * 1000);
-    ok(!is_gone(pid), "a program is about to end");
+    ok(strstr(read_fd(fd, "told"), "told"), "a program is about to end");
+    close(fd);
     join(&a, 2, "back", "echo new; exec sleep 60");
     is_num(joined(&a, 2), 0, "who joins is told at once");
     ok(owns(&a, 2, SSE_EXEC_RETURNED, 2), "reads what is left");
     link_drop_fds(&a);
+    kill(-pid, SIGKILL);
     ok(link_get(&a) == SSE_EXEC_EXITED && a.got.value2 == 0, "sees it end");
     ok(owns(&a, 2, SSE_EXEC_FRESH, 2), "and has a new one");
     read_fd(a.fds[0], "\n");
     is_str(output, "new\n", "from its beginning");
     link_drop_fds(&a);
     link_close(&a);
+    is_num(supervisor_stop(&supervisor), 0, "its supervisor ends");
 }
 
 int main(void)
 {
     supervisor_t supervisor = supervisor_start();
-    link_t link = link_open(&supervisor);
-    int fds;
 
-    link_send(&link, SSE_EXEC_STOP, 1, -1);
-    link_close(&link);
-    usleep(100000);
-    fds = count_fds_of(supervisor.pid);
     test_one_for_all(&supervisor);
     test_return(&supervisor);
     test_owner_dies(&supervisor);
@@ -329,9 +350,9 @@ int main(void)
     test_restart(&supervisor);
     test_vanishes(&supervisor);
     test_replaced(&supervisor);
-    test_comes_back(&supervisor);
+    test_comes_back();
     ok(eventually(!count_children(supervisor.pid)), "no process is left");
-    ok(eventually(count_fds_of(supervisor.pid) == fds), "and no descriptor");
+    ok(eventually(is_idle(&supervisor)), "and no descriptor");
     is_num(supervisor_stop(&supervisor), 0, "the supervisor ends");
     return done_testing();
 }

@@ -25,6 +25,7 @@ static void *ask(void *baton)
 {
     asker_t *asker = baton;
 
+    LOCKED(++asked);
     asker->request = join("many", argv, &asker->rv, &asker->answer);
     return NULL;
 }
@@ -35,13 +36,14 @@ static void ask_at_once(asker_t *askers)
 {
     int i;
 
-    LOCKED(start_msec = 100);
+    LOCKED(start_msec = 100; asked = 0; awaited = ASKERS);
     for (i = 0; i < ASKERS; ++i) {
         pthread_create(&askers[i].thread, NULL, ask, &askers[i]);
     }
     for (i = 0; i < ASKERS; ++i) {
         pthread_join(askers[i].thread, NULL);
     }
+    LOCKED(awaited = 0);
 }
 
 static void test_at_once(void)
@@ -220,7 +222,7 @@ static void test_exit(void)
     PUBLISHED("a|last|", "the last line is one without its end, too");
     on_loop(do_exit, get_program());
     ok(BECOMES(strstr(logged, "ended by itself") != NULL), "the log tells");
-    ok(!sse_exec_shared_is_busy(), "there is nothing to return");
+    ok(BECOMES(!sse_exec_shared_is_busy()), "there is nothing to return");
     on_loop(do_exit_again, get_program());
     ok(BECOMES(strstr(logged, "cannot be started again") != NULL),
        "and that it cannot be started again, though nobody reads it");
@@ -248,7 +250,7 @@ static void test_exit(void)
 static void test_lost(void)
 {
     apr_pool_t *request;
-    int out;
+    int out, n;
 
     begin("no supervisor");
     request = subscribe("lost");
@@ -260,9 +262,9 @@ static void test_lost(void)
     close(out);
     ok(!sse_exec_shared_is_busy(), "there is nobody to return anything to");
     PUBLISHED("a|b|", "what it wrote is published");
-    ok(BECOMES(starts == 2), "after a while the next one is asked");
-    LOCKED(fails_with = 0);
-    ok(BECOMES(starts == 3), "and again");
+    ok(BECOMES(starts >= 2), "after a while the next one is asked");
+    LOCKED(fails_with = 0; n = starts);
+    ok(BECOMES(starts == n + 1), "and again");
     on_loop(do_nothing, NULL);
     out = give(SSE_EXEC_FRESH, NULL);
     put(out, "c\n");
@@ -270,7 +272,7 @@ static void test_lost(void)
     LOCKED(start_msec = 200);
     on_loop(do_lose, get_program());
     close(out);
-    ok(BECOMES(starts == 4), "again");
+    ok(BECOMES(starts == n + 2), "again");
     apr_pool_destroy(request);
     ok(BECOMES(stops == 1), "and it is over as ever");
 
@@ -279,7 +281,8 @@ static void test_lost(void)
     on_loop(do_lose, get_program());
     apr_pool_destroy(request);
     apr_pool_destroy(subscribe("lost"));
-    ok(BECOMES(starts >= 1 && stops <= 1), "nothing is stopped that is gone");
+    /* The second one may have found the first one's. */
+    ok(BECOMES(stops == starts - 1), "nothing is stopped that is gone");
 }
 
 static void test_other(void)
@@ -326,6 +329,9 @@ static void *race(void *baton)
 static void test_races(void)
 {
     pthread_t threads[RACERS];
+    sse_exec_message_t answer;
+    apr_pool_t *request;
+    apr_status_t rv;
     long i;
 
     begin("races of joining and leaving");
@@ -333,13 +339,16 @@ static void test_races(void)
     for (i = 0; i < RACERS; ++i) {
         pthread_create(&threads[i], NULL, race, (void *)(i + 1));
     }
+    /* One that stays until it has seen something. */
+    request = join("r1", argv, &rv, &answer);
+    ok(BECOMES(published_n > 0), "some have published");
+    apr_pool_destroy(request);
     for (i = 0; i < RACERS; ++i) {
         pthread_join(threads[i], NULL);
     }
     ok(BECOMES(starts == stops), "each program that was joined was stopped");
     LOCKED(gives = 0);
     printf("# %d times, %d lines\n", get(&starts), get(&published_n));
-    ok(get(&published_n) > 0, "some have published");
     ok(!sse_exec_shared_is_busy(), "nothing is left");
 }
 
@@ -387,6 +396,6 @@ int main(void)
     test_races();
     test_leave();
 
-    ok(sse_loop_stop(loop, apr_time_from_sec(5)), "the loop ends");
+    ok(sse_loop_stop(loop, apr_time_from_sec(WAIT_SEC)), "the loop ends");
     return done_testing();
 }
