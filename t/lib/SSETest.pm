@@ -196,9 +196,10 @@ sub connect_to {
     my($self, $port, $tls) = @_;
 
     my $addr = Apache::Test::vars('remote_addr') || '127.0.0.1';
+    my $wait = SSETestWait::patience($self->{timeout}) - time;
     my $sock = IO::Socket::INET->new(Proto => 'tcp',
                                      LocalAddr => $self->{from},
-                                     Timeout => $self->{timeout})
+                                     Timeout => $wait)
         or die "a socket: $@";
     # Both are told to the other side as the connection begins.
     setsockopt($sock, SOL_SOCKET, SO_RCVBUF, pack "l", $self->{rcvbuf})
@@ -215,7 +216,7 @@ sub connect_to {
             $tls eq '1' ? () : (SSL_version => $tls));
         IO::Socket::SSL->start_SSL($sock, SSL_reuse_ctx => $tls_contexts{$tls},
                                    SSL_hostname => 'localhost',
-                                   Timeout => $self->{timeout})
+                                   Timeout => $wait)
             or die "TLS to $addr:$port: " . IO::Socket::SSL::errstr();
         $self->{tls} = 1;
     }
@@ -290,6 +291,23 @@ sub next_event {
         return $block;
     }
     return undef;
+}
+
+# The events up to a new one, whose id the function returns that publishes it.
+# It is called again every two seconds: behind what the kernels have, even what
+# was new may wait for so long that it is left out.
+sub upto_new {
+    my($self, $publish) = @_;
+
+    my($id, $when, @events) = ('', 0);
+    my $end = SSETestWait::patience(40);
+    while (!$self->{ended} && time < $end) {
+        ($id, $when) = ($publish->(), time) if time - $when > 2;
+        my $event = $self->next_event(1) or next;
+        push @events, $event;
+        last if $event->{event} ne 'sse-gap' && ($event->{id} // '') eq $id;
+    }
+    return @events;
 }
 
 # The next block whatever it has: { id, event, data, retry, comment, raw },

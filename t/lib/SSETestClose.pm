@@ -190,17 +190,21 @@ sub both_end {
              . join ', ', map { "$_ $reasons{$_}" } sort keys %reasons);
 }
 
-# Whether no stream is open and no opening is without its one end.
+# The ids of what is told of as that.
+sub ids {
+    my($what, $told) = @_;
+
+    return join ' ', sort map { $_->{id} } grep { $_->{what} eq $what } @$told;
+}
+
+# Whether no stream is open and no opening is without its one end.  One whose
+# client has left at once may be opened only while this looks.
 sub closed_streams {
-    my %open;
-    return 0 unless no_streams(slowly(10));
-    for my $k (keys %seen) {
-        my @open = seen($k, 'open');
-        my @close = seen($k, 'close');
-        return 0 if "@{[sort map { $_->{id} } @open]}"
-            ne "@{[sort map { $_->{id} } @close]}";
-    }
-    return 1;
+    my $are_closed = no_streams(slowly(10)) && eventually {
+        read_log();
+        !grep { ids('open', $_) ne ids('close', $_) } values %seen;
+    };
+    return $are_closed ? 1 : 0;
 }
 
 # Files to be served, by their path below the document root.

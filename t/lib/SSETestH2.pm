@@ -41,7 +41,7 @@ sub new {
         $port = $config->{vhosts}{$module}{port} or die "no host $module";
     }
     my $sock = IO::Socket::INET->new(PeerAddr => $addr, PeerPort => $port,
-                                     Timeout => 10)
+                                     Timeout => patience())
         or die "connect to $addr:$port: $@";
     setsockopt $sock, IPPROTO_TCP, TCP_NODELAY, 1;
     start_tls($sock, $opt{name} // 'localhost') unless $opt{plain};
@@ -53,11 +53,14 @@ sub new {
     return $self;
 }
 
+# In seconds from now.
+sub patience { return SSETestWait::patience() - time }
+
 sub start_tls {
     my($sock, $name) = @_;
 
-    IO::Socket::SSL->start_SSL($sock, SSL_verify_mode => 0, Timeout => 10,
-                               SSL_hostname => $name,
+    IO::Socket::SSL->start_SSL($sock, SSL_verify_mode => 0,
+                               Timeout => patience(), SSL_hostname => $name,
                                SSL_alpn_protocols => ['h2'])
         or die 'TLS: ' . IO::Socket::SSL::errstr();
     die 'the server does not speak HTTP/2'
@@ -96,7 +99,7 @@ sub write_bytes {
 
     local $SIG{PIPE} = 'IGNORE';
     my $select = IO::Select->new($self->{sock});
-    my $end = time + 10;
+    my $end = SSETestWait::patience();
     while (length $bytes && time < $end && !$self->{is_broken}) {
         my $n = syswrite $self->{sock}, $bytes;
         if ($n) {

@@ -219,6 +219,16 @@ sub restart {
     return eventually(sub { $self->starts > $before }, 20);
 }
 
+# A graceful restart, and those of the old generation are gone: a child that has
+# not run since then does not know yet that it has to leave, and goes on.
+sub new_generation {
+    my($self, $timeout) = @_;
+
+    my @old = $self->children;
+    return $self->restart('USR1')
+        && eventually(sub { !grep { is_alive($_) } @old }, $timeout // 20);
+}
+
 # One of the children.  After a restart there may be none for a second, until
 # the MPM sees to it.  @return its process id
 sub kill_child {

@@ -17,7 +17,7 @@ use Apache::Test ();
 use SSETest;
 
 our @EXPORT = qw(subscribe server_pid server_status no_streams graceful_restart
-                 hard_restart stop_server kill_server start_server stream_pid
+                 hard_restart new_generation stop_server kill_server start_server stream_pid
                  streams_of server_children supervisor_pid is_alive process_state);
 
 # A stream that has had its first bytes.  Like a browser it comes back when the
@@ -25,13 +25,11 @@ our @EXPORT = qw(subscribe server_pid server_status no_streams graceful_restart
 sub subscribe {
     my @args = @_;
 
-    for (1 .. 100) {
+    return eventually(sub {
         my $stream = open_stream(@args);
         my $first = $stream->next_block(10);
-        return $stream if $first && ($first->{retry} // 0) != 500;
-        sleep 0.02;
-    }
-    die 'no child of the server takes a stream';
+        return $first && ($first->{retry} // 0) != 500 ? $stream : undef;
+    }, 20) // die 'no child of the server takes a stream';
 }
 
 sub server_pid {
@@ -44,8 +42,11 @@ sub server_pid {
 # To be signalled: without one, 0 would be all of us.
 sub running_pid { return server_pid() || die 'the server does not run' }
 
-# What the handler sse-status tells; {} where nothing answers.
-sub server_status { return request('GET', '/stream/status')->json // {} }
+# What the handler sse-status tells; {} where nothing answers.  A child that is
+# about to leave may not.
+sub server_status {
+    return eventually(sub { request('GET', '/stream/status')->json }) // {};
+}
 
 # Whether no stream is open in any child, within the time (5 s).
 sub no_streams {
@@ -139,6 +140,15 @@ sub restart {
 sub graceful_restart { return restart('USR1', @_) }
 sub hard_restart { return restart('HUP', @_) }
 
+# The same, once those of the old generation are gone: a child that has not run
+# since then does not know yet that it has to leave, and takes another stream.
+sub new_generation {
+    my @old = server_children();
+
+    return graceful_restart()
+        && eventually(sub { !grep { is_alive($_) } @old }, $_[0] // 20);
+}
+
 # True once the server is gone, and its children are: they have its sockets.
 sub stop_server {
     my($signal, $timeout) = @_;
@@ -168,14 +178,18 @@ sub can_connect {
                                    PeerPort => $vars->{port});
 }
 
-# True once the server answers.
+# True once the server answers.  That it may do before it has said that it is
+# there, which the next restart would take for its own.
 sub start_server {
     my $timeout = shift // 60;
 
+    my $before = generations();
     my $command = Apache::Test::config()->server->start_cmd;
     system("$command >/dev/null 2>&1 </dev/null") == 0
         or die "the server does not start: $command";
-    return eventually(sub { server_pid() && can_connect() }, $timeout);
+    return eventually(sub {
+        server_pid() && can_connect() && generations() > $before
+    }, $timeout);
 }
 
 1;

@@ -18,6 +18,7 @@ use IPC::Open2 qw(open2);
 use SSETest;
 use SSETestClose;
 use SSETestServer;
+use SSETestWait ();
 use Socket qw(PF_INET SOCK_STREAM IPPROTO_TCP);
 use Time::HiRes qw(sleep time);
 
@@ -132,7 +133,7 @@ sub wait_for {
 
     return eval {
         local $SIG{ALRM} = sub { die "no line\n" };
-        alarm $timeout;
+        alarm 1 + int(SSETestWait::patience($timeout) - time);
         while (defined(my $line = readline $client->{out})) {
             if ($line =~ $re) {
                 alarm 0;

@@ -44,6 +44,9 @@ sub is_beat {
     return ($block->{raw} // '') eq ":\n\n";
 }
 
+# A silence is reckoned from when the loop's turn began: earlier by this at most.
+use constant TURN => 0.1;
+
 sub beats {
     my($name, @opt) = @_;
 
@@ -54,7 +57,7 @@ sub beats {
     $stream->next_block(5);
     my @times = (time, map { $stream->next_block(10); time } 1 .. 4);
     my @since = map { $_ - $opened } @times;
-    ok t_cmp((grep { $since[$_] < 0.3 * $_ - 0.02 } 1 .. 4) + 0, 0,
+    ok t_cmp((grep { $since[$_] < 0.3 * $_ - TURN } 1 .. 4) + 0, 0,
              "$name: no comment before 300 ms of silence: @since");
     ok t_cmp($times[-1] - $times[0] < 4 * 0.3 + 8, 1, 'and not long after');
 
@@ -80,7 +83,7 @@ sub beats {
     my($sent) = ($last->[1]{data} // '') =~ / (\S+)/;
     my($early, $before) = (0, 0);
     for my $seen (@seen) {
-        ++$early if is_beat($seen) && $seen->[0] - $before < 0.3 - 0.02;
+        ++$early if is_beat($seen) && $seen->[0] - $before < 0.3 - TURN;
         $before = (split / /, $seen->[1]{data})[1]
             if defined $seen->[1]{data};
     }
@@ -120,6 +123,6 @@ sub ages {
     my $line = qr/close=max-age .* events=1 channel=\Q$path\E /;
     ok t_cmp(eventually { access_lines($line) == $count }, 1, 'and the reason');
     my @ages = sort { $a <=> $b } map { / D=(\d+)/ } access_lines($line);
-    ok t_cmp($ages[0] >= 8_050_000, 1, "none lives for less than 8.1 s: @ages");
+    ok t_cmp($ages[0] >= 8_000_000, 1, "none lives for less than 8 s: @ages");
     ok t_cmp($ages[-1] - $ages[0] > 10_000, 1, 'they do not end all at once');
 }

@@ -69,7 +69,7 @@ sub one_reset {
     my $seen = eventually(sub { ends("$path-2", 'reset') }, 25);
     my $took = time - $began;
     ok t_cmp($seen, 1, 'RST_STREAM is an end, "reset"');
-    ok t_cmp($took < 4 * $slow, 1, "seen after $took s");
+    ok t_cmp($took < 10 * $slow, 1, "seen after $took s");
     publish("$path-$_", "again $_") for 1, 3, 4;
     ok t_cmp((grep { has_event($h2, $ids[$_ - 1], "again $_") } 1, 3, 4) + 0, 3,
              'its siblings live');
@@ -130,7 +130,7 @@ sub connection_ends {
         my $seen = eventually(sub { ends($path, '(?:client|reset)') == 3 }, 25);
         my $took = time - $began;
         ok t_cmp($seen, 1, "$name of the connection ends them");
-        ok t_cmp($took < 4 * $slow, 1, "$name: seen after $took s");
+        ok t_cmp($took < 10 * $slow, 1, "$name: seen after $took s");
     }
 }
 
@@ -151,6 +151,10 @@ sub ends_of_ours {
     $path = path('h2-deleted');
     $id = $h2->get($path);
     ok $h2->wait_for($id, $first, 5);
+    # Who has had an event has joined: what one that has not is yet to read goes
+    # with the history.
+    publish($path, 'first');
+    has_event($h2, $id, 'first');
     publish($path, 'y');
     request('DELETE', $path);
     ok t_cmp($h2->wait_end($id, 5) && !$h2->is_reset($id), 1,
@@ -203,6 +207,7 @@ sub restart {
     error_line(qr/open on \Q$path\E$/m) or die 'no stream is logged';
     my($pid) = map { stream_pid($_) }
         map { /stream (\S+) open on \Q$path\E$/m } error_lines(qr/open on/);
+    my @old = server_children();
     ok graceful_restart();
     ok t_cmp((grep { $h2->wait_end($_, 5) } @ids) + 0, 3,
              'a graceful restart ends them');
@@ -210,5 +215,6 @@ sub restart {
              'each with the time to come back');
     ok t_cmp(eventually { lines($path, 'shutdown') == 3 }, 1, 'as "shutdown"');
     $h2->close;
-    ok t_cmp(eventually(sub { !is_alive($pid) }, 10), 1, 'their child leaves');
+    ok t_cmp(eventually(sub { !is_alive($pid) }, 20), 1, 'their child leaves');
+    eventually(sub { !grep { is_alive($_) } @old }, 20);
 }

@@ -118,7 +118,7 @@ sub slow_requests {
         my $began = time;
         my $code = request('GET', '/status', @port)->code // 0;
         my $took = time - $began;
-        ok t_cmp($code == 200 && $took < slowly(5), 1,
+        ok t_cmp($code == 200 && $took < slowly(10), 1,
                  "request $n beside them is answered after $took s");
     }
     $_->send_bytes("ocalhost\r\n\r\n") for @streams;
@@ -143,7 +143,8 @@ sub stopped_amid {
     my $began = time;
     ok t_cmp($httpd->stop, 1, 'it stops');
     my $took = time - $began;
-    ok t_cmp($took < slowly(4.5), 1, "after $took s");
+    # After nine seconds httpd would kill those that are left.
+    ok t_cmp($took < slowly(8), 1, "after $took s");
     my @told = $httpd->lines(qr/ended: server, (?!0)\d+ events/);
     ok t_cmp(scalar @told, 3, 'their ends are told');
     open my $fh, '<', Apache::Test::vars('t_logs') . '/own_access' or die $!;

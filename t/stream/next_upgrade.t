@@ -79,7 +79,7 @@ sub code {
     my $stream = shift;
 
     my $in = '';
-    while ($in !~ /\n/ && IO::Select->new($stream->sock)->can_read(slowly(5))) {
+    while ($in !~ /\n/ && IO::Select->new($stream->sock)->can_read(slowly(10))) {
         $stream->sock->sysread($in, 4096, length $in) or last;
     }
     return $in =~ m{^HTTP/1\.1 (\d+) } ? $1 : $in;

@@ -15,6 +15,7 @@ use Apache::TestUtil;
 use SSETest;
 use SSETestH2;
 use SSETestHttpd;
+use SSETestNumbers qw(numbers);
 use Time::HiRes qw(sleep time);
 
 my $mpm = $ENV{SSE_MPM} || 'event';
@@ -79,12 +80,12 @@ sub connection {
     return SSETestH2->new('127.0.0.1:' . $httpd->port, plain => 1);
 }
 
-sub status { return request('GET', '/status', port => $httpd->port)->json }
+sub status { return numbers(port => $httpd->port) }
 
 sub threads_are {
     my $n = shift;
 
-    return eventually(sub { (status() // {})->{threads} == $n }, 10 * $slow);
+    return eventually(sub { status()->{threads} == $n }, 10 * $slow);
 }
 
 # Whether a page comes over this connection, and how soon; 0 where others had to
@@ -237,7 +238,7 @@ sub many_connections {
         }
     }
     ok t_cmp(\@failed, [], "pages while $connections connections have a stream each");
-    ok t_cmp($worst < 5 * $slow, 1, "the slowest took $worst s");
+    ok t_cmp($worst < 8 * $slow, 1, "the slowest took $worst s");
     ok t_cmp(threads_are(6), 1, 'six of them stay');
     my $ended = eventually {
         $_->[0]->read_until(sub { 0 }, 0.01) for @all;
@@ -283,7 +284,7 @@ sub resets {
     $h2->wait_for($_, $first, 5 * $slow) for @ids;
     for my $n (0, 1) {
         $h2->reset_stream($ids[$n]);
-        eventually(sub { (status() // {})->{threads} <= 3 - $n }, 10 * $slow);
+        eventually(sub { status()->{threads} <= 3 - $n }, 10 * $slow);
         sleep 0.15;
     }
     ok t_cmp(defined page($h2), 1, 'two are reset, and a page comes');
