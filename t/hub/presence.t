@@ -36,7 +36,7 @@ my $httpd = presence_httpd(<<'EOI');
     Require valid-user
     SetHandler sse
     SSEPresence On
-    SSEPresenceGrace 1500ms all
+    SSEPresenceGrace 8s all
 </Location>
 <Location "/aged/">
     SetHandler sse
@@ -230,7 +230,7 @@ sub grace_all {
                  @{ who_is_on('/back/x')->{members} } }, 1, 'and is not away');
     ok t_cmp(who_is_on('/back/x')->{streams}, 2, 'both are there');
     $stream->close;
-    my $leave = told($look, 'leave');
+    my $leave = told($look, 'leave', 30);
     ok t_cmp($leave && "$leave->{json}{stream} $leave->{json}{reason}",
              "$id client", 'who does not come back leaves by his first id');
     ok t_cmp(who_is_on('/back/x')->{streams}, 1, 'when the grace is over');

@@ -235,7 +235,9 @@ sub first_and_last_again {
     ok t_cmp(request('DELETE', '/both/x', port => $httpd->port)->code, 200,
              'the channel is deleted');
     $stream->wait_end(10);
-    ok t_cmp(eventually { scalar $told->('last') } ? 1 : 0, 1, 'the last one');
+    # If its stream was too old just before, when the grace is over.
+    my $last = eventually(sub { scalar $told->('last') }, 40);
+    ok t_cmp($last ? 1 : 0, 1, 'the last one');
     ok t_cmp(scalar(() = $told->('first')), 1, 'who came once');
     ok t_cmp(join('', $httpd->complaints(qr/HTTP\/2 is on|client denied by/)), '', 'nothing is logged');
 }

@@ -161,7 +161,7 @@ sub both_children {
     my $path = path('children');
     my(@streams, %pids);
     my $opened = 0;
-    my $end = time + slowly(10);
+    my $end = time + slowly(30);
     my $most = ($ENV{SSE_MPM} // '') eq 'prefork' ? 30 : 110;
 
     while (keys %pids < 2 && (@streams < $most || time < $end)) {

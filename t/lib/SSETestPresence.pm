@@ -38,7 +38,7 @@ sub presence_httpd {
     SetHandler sse
     SSEPublish On
     SSEPresence On
-    SSEPresenceGrace 2s
+    SSEPresenceGrace 6s
 </LocationMatch>
 <LocationMatch "^/(u|users)/">
     AuthType Basic
