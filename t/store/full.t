@@ -208,7 +208,7 @@ sub replaced {
     is_refused(publish($path, 'lost', @port), qr/directory is gone/,
                'replaced: an empty one is not used as yet');
     ok t_cmp(kept(), "@ids[1 .. $#ids]", 'replaced: the old one can be read');
-    ok t_cmp($httpd->restart('USR1'), 1, 'replaced: a graceful restart');
+    ok t_cmp($httpd->new_generation, 1, 'replaced: a graceful restart');
     @ids = ();
     is_taken('anew', 'replaced: uses it');
     ok t_cmp($ids[0] > $old, 1, 'replaced: with ids above the old ones');
@@ -250,7 +250,7 @@ sub earlier {
     all_look();
     is_refused(publish($path, 'lost', @port), qr/directory is gone/,
                'earlier: the copy is not used as yet');
-    ok t_cmp($httpd->restart('USR1'), 1, 'earlier: a graceful restart');
+    ok t_cmp($httpd->new_generation, 1, 'earlier: a graceful restart');
     splice @ids, -2;
     is_taken('again', 'earlier: the copy is used');
     my $stream = live(headers => { 'Last-Event-ID' => $lost });
@@ -266,7 +266,7 @@ sub earlier {
 sub restarted {
     my $old = $ids[-1];
     remove_store();
-    ok t_cmp($httpd->restart('USR1'), 1, 'removed: a graceful restart');
+    ok t_cmp($httpd->new_generation, 1, 'removed: a graceful restart');
     @ids = ();
     is_taken('restarted', 'removed: makes it again');
     ok t_cmp($ids[0] > $old, 1, 'removed: the ids grow');
