@@ -151,13 +151,14 @@ sub online {
 
     # She goes to another page of the site; he leaves.  Where the machine stood
     # still meanwhile, she may have been away for too long.
+    my($old, $stream) = map { $_->[1] =~ /(\S+)$/ } $of_ann, $of_bob;
     my $began = time;
     $of_ann->[0]->close;
     my $next = $ann->stream('/online');
+    eventually { scalar $httpd->lines(qr/stream \Q$old\E ended: /) };
     eventually { is_online('ann') };
     my $late = time - $began > 1 ? 'ann' : '';
     $of_bob->[0]->close;
-    my($stream) = $of_bob->[1] =~ /(\S+)$/;
     my %online = map { reverse /^join (\S+) (\S+)/ } $of_ann->[1], $of_bob->[1];
     for my $one ($list, $other) {
         ok t_cmp(first_to_leave($one, $late, %online), "bob $stream client",
