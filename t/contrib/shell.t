@@ -188,8 +188,7 @@ sub errors {
     ok t_cmp("$status $said", qr/^1 .*answers, but publishes nothing/,
              'what is no channel');
 
-    my $gone = SSETestFront->new($port);
-    $gone->stop;
+    my $gone = SSETestFront->nobody;
     my $began = time;
     ($status, undef, $said) = run('', '-w', 3,
                                   'http://127.0.0.1:' . $gone->port, 'x');

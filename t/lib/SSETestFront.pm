@@ -7,6 +7,7 @@
 #   my $front = SSETestFront->new($port, 'drop', 'busy');
 #   ... a publisher at $front->port ...
 #   $front->seen;               # ('drop', 'busy', 'pass')
+#   SSETestFront->nobody->port; # where connections are refused
 #
 #   drop    the server has the request and answers; the client does not get that
 #   cut     ... but for its last byte
@@ -51,6 +52,15 @@ sub new {
     }
     close $out;
     return $self;
+}
+
+# A port that nobody listens on, nor can listen on meanwhile.
+sub nobody {
+    my $class = shift;
+
+    my $sock = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Proto => 'tcp')
+        or die "cannot bind: $@";
+    return bless { port => $sock->sockport, bound => $sock }, $class;
 }
 
 sub port { return shift->{port} }
