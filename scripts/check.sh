@@ -86,16 +86,36 @@ export TSAN_OPTIONS=$options.tsan:suppressions=$top/t/san/tsan.supp:history_size
 TSAN_OPTIONS=$TSAN_OPTIONS:report_signal_unsafe=0:report_thread_leaks=0
 TSAN_OPTIONS=$TSAN_OPTIONS:handle_segv=2:handle_sigbus=2:handle_sigfpe=2
 export APACHE_TEST_NO_STICKY_PREFERENCES=1
+export HARNESS_PERL_SWITCHES='-It/lib -MSSETestLean' HTTPD_SAID="$work"
 export SSE_TOP="$top" SSE_MPM="$mpm" SSE_SAN="$san" SSE_MODULE
 unset MAKEFLAGS MFLAGS MAKELEVEL
 
-# Configuring makes certificates and compiles the C test modules: its output
-# matters only when it fails.
+# Configuring makes certificates and compiles the C test modules, for all runs:
+# the first leaves them to those after it, and to those that begin meanwhile.
+made=$top/build/check/made-$({
+    echo "$CC $(date +%Y-%m)"
+    cat c-modules/*/*.[ch] mod_sse.h t/conf/ssl/*
+} | cksum | cut -d ' ' -f 1)
+exec 9>"$top/build/check/made.lock"
+[ -d "$made" ] || flock 9
+if [ -d "$made" ]; then
+    exec 9>&-
+    cp -R "$made/." "$work" || exit 1
+fi
+
+# Its output matters only when it fails.
 cd "$work" || exit 1
 mkdir -p t/logs
 set -- -apxs "$work/t/apxs.sh" -httpd "$work/t/httpd.sh" \
     -httpd_conf "$work/load.conf" -port "$port" $ARGS
-if perl t/TEST.PL -configure "$@" >configure.log 2>&1 </dev/null; then
+if perl t/TEST.PL -configure "$@" >configure.log 2>&1 </dev/null 9>&-; then
+    if [ ! -d "$made" ]; then
+        rm -rf "$made.new"
+        mkdir "$made.new"
+        cp -R --parents t/conf/ssl/ca c-modules/*/.libs/*.so "$made.new" &&
+            mv "$made.new" "$made" || exit 1
+    fi
+    exec 9>&-
     perl t/TEST.PL "$@" $TESTS </dev/null
     status=$?
 else

@@ -24,7 +24,7 @@ use SSETestServer;
 use Time::HiRes qw(time);
 
 plan tests => 58, need need_module('mod_sse', 'mod_proxy_fcgi'),
-    need_lwp, { 'php-fpm' => SSETestApp::has_php() };
+    { 'php-fpm' => SSETestApp::has_php() };
 
 my $first = Apache::Test::vars('port') + 46;
 my %hub = map { $_ => $first++ } qw(notify chat job);

@@ -19,7 +19,7 @@ use SSETestExample;
 use SSETestHttpd;
 
 plan tests => 33, need need_module('mod_sse', 'mod_proxy_fcgi', 'mod_ssl'),
-    need_lwp, { 'php-fpm' => SSETestApp::has_php() };
+    { 'php-fpm' => SSETestApp::has_php() };
 
 my $site = 'www.example.com';
 my $vars = Apache::Test::vars();

@@ -530,8 +530,9 @@ sub take_chunks {
             $self->{ended} = $self->{complete} = 1;
             return;
         }
-        $self->{in} =~ s/\A([0-9a-fA-F]+)[^\r\n]*\r\n// or return;
-        $self->{left} = hex $1;
+        $self->{in} =~ /\A[0-9a-fA-F]+[^\r\n]*\r\n/ or return;
+        my($size) = substr($self->{in}, 0, $+[0], '') =~ /\A([0-9a-fA-F]+)/;
+        $self->{left} = hex $size;
         $self->{last_chunk} = 1 unless $self->{left};
     }
 }
@@ -552,8 +553,9 @@ sub parse {
     my $self = shift;
 
     $self->{body} =~ s/\A\xEF\xBB\xBF// unless $self->{parsed_any};
-    while ($self->{body} =~ s/\A(.*?(?:\r\n|\n|\r(?!\z)))//s) {
-        my $line = $1;
+    # A group in the pattern would copy all of the body, for each line.
+    while ($self->{body} =~ /\r\n|\n|\r(?!\z)/) {
+        my $line = substr $self->{body}, 0, $+[0], '';
         $self->{parsed_any} = 1;
         $self->{block}{raw} .= $line;
         $line =~ s/[\r\n]+\z//;
