@@ -17,7 +17,7 @@ use SSETest;
 use SSETestExec;
 use SSETestServer;
 
-plan tests => 25;
+plan tests => 26;
 
 my $vars = Apache::Test::vars();
 
@@ -133,5 +133,6 @@ is $stream->next_block->{comment}, '', 'a silent program\'s stream has heartbeat
 $stream->close;
 $mark = mark();
 act("say=$mark", 'wait=1')->close;
-ok ends($mark), 'a client that leaves at once leaves nothing';
+ok access_line(qr/\Q$mark\E/), 'a client that leaves at once is served';
+ok ends($mark), 'and leaves nothing';
 ok no_streams(), 'no stream is left';

@@ -9,6 +9,7 @@
 #   steady, limited  the same
 #   events  the same as events of the type "tick"
 #   hand    what a test writes to the pipe DIRECTORY/NAME.pipe
+#   kept    the same
 #   end     two lines, the second without its end, and exits with 3
 #   flood   numbers, as fast as it can
 
@@ -38,7 +39,7 @@ elsif ($what eq 'events') {
         sleep 0.02;
     }
 }
-elsif ($what eq 'hand') {
+elsif ($what =~ /^(?:hand|kept)$/) {
     my $pipe = "$dir/$name.pipe";
     -p $pipe or POSIX::mkfifo($pipe, 0666) or die "$pipe: $!";
     # Both ends, so that it never ends.

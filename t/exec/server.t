@@ -18,7 +18,7 @@ use SSETestExec;
 use SSETestHttpd;
 use SSETestServer qw(process_state is_alive);
 
-plan tests => 42;
+plan tests => 43;
 
 my $act = program('act');
 my $piece = 'x' x 8_000; # an expression has a limit of its own
@@ -101,6 +101,23 @@ sub all_processes {
     return @all;
 }
 
+# The child that has the other end of a stream's connection.
+sub child_of {
+    my($stream) = @_;
+
+    my($here, $there) = map { sprintf ':%04X', $_ } $httpd->port,
+        $stream->sock->sockport;
+    open my $fh, '<', '/proc/net/tcp' or die "/proc/net/tcp: $!";
+    my($inode) = map { my(undef, $local, $remote, @more) = split;
+                       $local =~ /$here$/ && $remote =~ /$there$/
+                           ? $more[6] : () } <$fh>;
+    for my $pid ($inode ? $httpd->children : ()) {
+        return $pid if grep { (readlink // '') eq "socket:[$inode]" }
+            glob "/proc/$pid/fd/*";
+    }
+    die 'no child has the stream';
+}
+
 sub access {
     my($re) = @_;
 
@@ -119,6 +136,9 @@ like $answer->json->{error}, qr/larger than the system allows/, 'in words';
 
 # --- SSECommandMax
 
+my $metrics = sub { request('GET', '/status?format=metrics',
+                            port => $httpd->port)->body };
+ok eventually { $metrics->() =~ /^modsse_commands 0$/m }, 'none runs';
 my @marks = map { mark() } 1 .. 4;
 my @streams = map { run($_) } @marks;
 is scalar(grep { $_ } @streams), 4, 'as many programs as SSECommandMax';
@@ -130,8 +150,6 @@ ok eventually { $httpd->lines(qr/SSECommandMax 4: that many programs run/) },
     'the log says so';
 ok eventually { access(qr/503 close=- refused=SSECommandMax/) },
     'and the note sse-refused';
-my $metrics = sub { request('GET', '/status?format=metrics',
-                            port => $httpd->port)->body };
 like $metrics->(), qr/^modsse_commands 4$/m, 'four programs are counted';
 like $metrics->(), qr/^modsse_refused_total\{limit="commands"\} 1$/m,
     'and one refusal';
@@ -161,8 +179,8 @@ ok ends($mark), 'and end them';
 @marks = map { mark() } 1 .. 4;
 @streams = map { my $mark = $_; eventually { run($mark) } } @marks;
 is scalar(grep { $_ } @streams), 4, 'programs of some children';
-ok eventually(sub { $httpd->kill_child; $streams[0]->wait_end(0.5) }, 60),
-    'a child with one of them is killed';
+kill KILL => child_of($streams[0]);
+ok $streams[0]->wait_end(10), 'a child with one of them is killed';
 my @over = grep { $streams[$_]->wait_end(1) } 0 .. $#streams;
 ok !(grep { !ends($marks[$_]) } @over), 'what ran for it is ended';
 # httpd, which has had to make new children, may end an idle one meanwhile.

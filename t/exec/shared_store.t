@@ -53,6 +53,7 @@ ok t_cmp(first_gap($numbers[19], numbers_of($again, 500)), '',
 ok t_cmp(scalar(feed_pids($path)), 1);
 $_->close for $stream, $other, $again;
 ok no_streams();
+end_feed($path);
 
 # In ticks: the fields 14 and 15.
 sub time_of {

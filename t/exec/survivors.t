@@ -146,7 +146,7 @@ sub stopped {
 
     ok $httpd->stop;
     ok t_cmp(!is_alive($pid), 1, 'no supervisor is left');
-    ok t_cmp([marked()], [], 'and nothing of programs');
+    ok t_cmp(eventually { !marked() }, 1, 'and nothing of programs');
 }
 
 sub all_killed {
@@ -169,7 +169,7 @@ sub debugged {
         exec $httpd_bin, '-f', $httpd->{conf}, '-D', 'APACHE2', '-X';
         die;
     }
-    eventually { $httpd->answers == 200 };
+    eventually(sub { $httpd->answers == 200 }, 60);
     my $stream = run(mark());
     ok t_cmp(!!$stream, 1, 'with -X, too, programs run');
     kill TERM => $pid;

@@ -17,8 +17,9 @@ use Apache::Test ();
 use SSETest;
 use SSETestServer;
 
-our @EXPORT = qw(feed_path feed_pids running_pids hand owner_of numbers_of
-                 first_gap follow);
+our @EXPORT = qw(feed_path feed_pids running_pids end_feed subscribe_widely
+                 children_with hand owner_of numbers_of numbers_to first_gap
+                 follow);
 
 my $count = 0;
 
@@ -39,7 +40,53 @@ sub feed_pids {
     return @pids;
 }
 
-sub running_pids { return grep { is_alive($_) } feed_pids($_[0]) }
+# Of these, the ones that are still there, and not others by the same number.
+sub running_pids {
+    my $path = shift;
+
+    return grep { is_alive($_) && has_argument($_, $path) } feed_pids($path);
+}
+
+sub has_argument {
+    my($pid, $text) = @_;
+
+    open my $fh, '<', "/proc/$pid/cmdline" or return 0;
+    local $/;
+    return grep { $_ eq $text } split /\0/, <$fh> // '';
+}
+
+# End a program that lingers longer than a test waits: true once it is gone.
+sub end_feed {
+    my $path = shift;
+
+    return eventually {
+        my @pids = running_pids($path);
+        kill TERM => @pids;
+        !@pids;
+    };
+}
+
+# The children in which streams of this path are, or were.
+sub children_with {
+    my $path = shift;
+
+    my %pids = map { /stream (\S+) open on \Q$path\E$/m
+                     ? (stream_pid($1) => 1) : () } error_lines(qr/open on/);
+    return keys %pids;
+}
+
+# So many streams, and more until they are in several children: one child takes
+# all that come while the others stand still.
+sub subscribe_widely {
+    my($path, $n) = @_;
+
+    my @streams = map { subscribe($path) } 1 .. $n;
+    until (eventually { children_with($path) > 1 } 0.2) {
+        die 'only one child takes streams' if @streams >= $n + 50;
+        push @streams, subscribe($path);
+    }
+    return @streams;
+}
 
 # Have a program that is in the test's hand write this.
 sub hand {
@@ -71,6 +118,18 @@ sub numbers_of {
     return @numbers;
 }
 
+# The data of all events until the number is reached, or the stream's end.
+sub numbers_to {
+    my($stream, $upto) = @_;
+
+    my @numbers = numbers_of($stream, 1);
+    while (@numbers && $numbers[-1] < $upto) {
+        my($next) = numbers_of($stream, 1) or last;
+        push @numbers, $next;
+    }
+    return @numbers;
+}
+
 # Where numbers do not follow each other: "3, 5"; '' where they all do.
 sub first_gap {
     my @numbers = @_;
@@ -91,7 +150,7 @@ sub follow(&@) {
     my %headers;
     for (1 .. 200) {
         $stream = eval { open_stream($path, %opt, headers => \%headers) };
-        while (my $event = $stream && $stream->next_event(2)) {
+        while (my $event = $stream && $stream->next_event) {
             push @events, $event;
             $headers{'Last-Event-ID'} = $event->{id} if defined $event->{id};
             if ($is_enough->($event)) {
