@@ -26,11 +26,25 @@ use SSETestServer;
 
 our @EXPORT = qw(key app opened url seen told names count_seen monotonic
                  write_files slowly closed_streams how_many in_all
-                 ends_match both_end ends);
+                 ends_match both_end ends hold let_go);
 
 my $count = 0;
-my($offset, %seen);
-my $log = Apache::Test::config()->{vars}{t_logs} . '/closes';
+my %seen;
+my $logs = Apache::Test::config()->{vars}{t_logs};
+my $log = "$logs/closes";
+my $offset = -s $log || 0; # older lines are none of the test's business
+my $grown = time;          # when there were new ones last
+my $hold = "$logs/close-hold";
+my $test = $$;
+
+END { let_go() if $$ == $test }
+
+# What waits while held does so until let_go().
+sub hold {
+    open my $fh, '>', $hold or die "$hold: $!";
+}
+
+sub let_go { unlink $hold }
 
 # How much longer things may take under a sanitizer.
 sub slowly { return $_[0] * ($ENV{SSE_SAN} ? 4 : 1) }
@@ -64,10 +78,10 @@ sub opened {
 }
 
 sub read_log {
-    $offset //= 0;
     return if (-s $log // 0) <= $offset;
     open my $fh, '<', $log or die "open $log: $!";
     seek $fh, $offset, 0;
+    $grown = time;
     while (my $line = <$fh>) {
         last if $line !~ /\n\z/;
         $offset += length $line;
@@ -129,21 +143,24 @@ sub in_all {
     ok t_cmp((how_many { $has->($_) } @$keys) + 0, $want, $name);
 }
 
+# Whether nobody has been told anything for a second.  Clients that leave at once
+# are far ahead of the server: some of their requests may begin only while the
+# test looks.
+sub is_quiet {
+    read_log();
+    return time - $grown >= 1;
+}
+
 # As many ends as openings; a request that came so far as to register is told
-# of its end, stream or not.  Clients that leave at once are far ahead of the
-# server: some of their requests may begin only while this looks, so it looks
-# until nothing has changed for a second, and judges what it then saw.
+# of its end, stream or not.
 sub ends_match {
     my($name, @keys) = @_;
 
-    my(%n, $since);
-    my $last = '';
+    my %n;
     my $done = eventually(sub {
+        my $is_quiet = is_quiet();
         %n = counts(@keys);
-        my $now = join ' ', map { "@{$n{$_}}{qw(open close registered cb)}" }
-            @keys;
-        ($last, $since) = ($now, time) if $now ne $last;
-        return time - $since >= 1 && !grep {
+        return $is_quiet && !grep {
             $_->{open} != $_->{close} || $_->{registered} != $_->{cb}
         } values %n;
     }, slowly(10));
@@ -160,7 +177,6 @@ sub ends_match {
 sub counts {
     my @keys = @_;
 
-    read_log();
     my %n;
     for my $k (@keys) {
         $n{$k} = { map { $_ => 0 } qw(open close registered cb) };
@@ -169,42 +185,46 @@ sub counts {
     return %n;
 }
 
-# 1, 10: sse_end and the client's close at the same moment.
+# 1, 10: sse_end and the client's close at the same moment: so many times, and on
+# until each has been first.
 sub both_end {
     my($name, $n, @opt) = @_;
 
-    my @keys;
-    for my $i (1 .. $n) {
-        push @keys, key();
-        my $stream = app(\@opt, $keys[-1], reg => 1, rend => 1,
-                         rusec => int 2 ** rand 15);
+    my(@keys, %reasons);
+    my $was_race = sub {
+        %reasons = ();
+        $reasons{$_->{reason}}++ for map { seen($_, 'close') } @keys;
+        return $reasons{server} && ($reasons{client} || $reasons{reset});
+    };
+    while (@keys < $n || @keys < 5 * $n && !$was_race->()) {
+        # Up to 30 ms; where that was too short for one, up to 500 ms for both.
+        my $bits = 15 + int(@keys / $n);
+        push @keys, my $k = key();
+        my $stream = app(\@opt, $k, reg => 1, rend => 1,
+                         rusec => int(2 ** rand($bits)));
         $stream->head;
-        $i % 2 ? $stream->close : $stream->reset;
+        sleep 2 ** rand($bits) / 1e6 if @keys > $n;
+        @keys % 2 ? $stream->close : $stream->reset;
     }
     ends_match($name, @keys);
-    my %reasons;
-    $reasons{$_->{reason}}++ for map { seen($_, 'close') } @keys;
-    my $by_client = ($reasons{client} // 0) + ($reasons{reset} // 0);
-    ok t_cmp(($reasons{server} // 0) > 0 && $by_client > 0, 1,
-             "$name: it was a race: "
+    ok t_cmp(!!$was_race->(), 1, "$name: it was a race: "
              . join ', ', map { "$_ $reasons{$_}" } sort keys %reasons);
 }
 
-# The ids of what is told of as that.
-sub ids {
-    my($what, $told) = @_;
+# The streams of this test's keys that are told of, as ids.
+sub ids_of {
+    my $what = shift;
 
-    return join ' ', sort map { $_->{id} } grep { $_->{what} eq $what } @$told;
+    return join ' ', sort map { $_->{id} } grep { $_->{what} eq $what }
+        map { @{ $seen{$_} } } grep { /^\Q$test_id\E-/ } keys %seen;
 }
 
-# Whether no stream is open and no opening is without its one end.  One whose
-# client has left at once may be opened only while this looks.
+# Whether no stream is open and no opening is without its one end.
 sub closed_streams {
-    my $are_closed = no_streams(slowly(10)) && eventually {
-        read_log();
-        !grep { ids('open', $_) ne ids('close', $_) } values %seen;
-    };
-    return $are_closed ? 1 : 0;
+    return eventually(sub {
+        return is_quiet() && no_streams(0) && ids_of('open') eq ids_of('close')
+            ? 1 : 0;
+    }, slowly(10));
 }
 
 # Files to be served, by their path below the document root.
