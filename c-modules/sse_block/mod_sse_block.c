@@ -44,8 +44,10 @@ static void write_on(request_rec *r, const char *key, int msec)
          r->connection->aborted);
 }
 
-static int is_told(callback_t *cb)
+static int is_told(void *baton)
 {
+    callback_t *cb = baton;
+
     return cb && __atomic_load_n(&cb->told, __ATOMIC_ACQUIRE);
 }
 
@@ -73,6 +75,9 @@ static int block_handler(request_rec *r)
     for (left = number(r, "wait", 0); left > 0 && !is_told(cb); --left) {
         apr_sleep(1000);
     }
+    if (number(r, "hold", 0)) {
+        wait_while_held(is_told, cb);
+    }
     note(key, "goes-on told=%d after=%d aborted=%d", is_told(cb),
          (int)(now_usec() - began), r->connection->aborted);
     if (number(r, "read", 0)) {
@@ -87,7 +92,10 @@ static int block_handler(request_rec *r)
     }
     if (number(r, "stall", 0)) {
         ap_finalize_request_protocol(r);
-        pause_msec(number(r, "stall", 0));
+        for (left = number(r, "stall", 0); left > 0 && !r->connection->aborted;
+             left -= 20) {
+            pause_msec(20);
+        }
         note(key, "stalled aborted=%d", r->connection->aborted);
     }
     if (number(r, "late", 0)) {

@@ -32,7 +32,8 @@
 
 static APR_OPTIONAL_FN_TYPE(sse_on_close) *on_close_fn;
 static APR_OPTIONAL_FN_TYPE(sse_close_name) *name_fn;
-static int log_fd = -1; /* const after post_config */
+static int log_fd = -1;       /* const after post_config */
+static const char *hold_path; /* likewise */
 
 /* -- The log -------------------------------------------------------------- */
 
@@ -41,6 +42,7 @@ static int open_log(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
 {
     const char *path = ap_server_root_relative(ptemp, "logs/closes");
 
+    hold_path = ap_server_root_relative(pconf, "logs/close-hold");
     if (log_fd < 0) {
         log_fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
     }
@@ -113,12 +115,27 @@ static void pause_msec(int msec)
     }
 }
 
+/* While the file logs/close-hold exists.  Not for ever, should the test have
+ * died. */
+static void wait_while_held(int (*goes_on)(void *baton), void *baton)
+{
+    int i;
+
+    for (i = 0; i < 6000 && !access(hold_path, F_OK); ++i) {
+        if (goes_on && goes_on(baton)) {
+            return;
+        }
+        pause_msec(20);
+    }
+}
+
 /* -- Callbacks ------------------------------------------------------------ */
 
 /* malloc'ed and never freed: it has to outlive whatever may go wrong. */
 typedef struct {
     char key[TEXT_MAX], name[TEXT_MAX];
     int sleep_msec;
+    int holds;        /* it waits while held */
     int nest;         /* register another one, from inside */
     int told;         /* atomic */
     sse_watch_t *watch;
@@ -138,7 +155,7 @@ static callback_t *callback_create(const char *key, const char *name)
     return cb;
 }
 
-/* sleep-NAME: how long it takes. */
+/* sleep-NAME: how long it takes; hold-NAME=1: it waits while held. */
 static callback_t *register_one(request_rec *r, const char *name,
                                 apr_uint32_t mask)
 {
@@ -149,6 +166,8 @@ static callback_t *register_one(request_rec *r, const char *name,
     cb = callback_create(key, name);
     apr_snprintf(option, sizeof(option), "sleep-%s", name);
     cb->sleep_msec = number(r, option, 0);
+    apr_snprintf(option, sizeof(option), "hold-%s", name);
+    cb->holds = number(r, option, 0);
     note(key, "registered name=%s rv=%d", name,
          on_close_fn(r, mask, on_end, cb, &cb->watch));
     return cb;
@@ -162,6 +181,9 @@ static void on_end(request_rec *r, const sse_close_t *close, void *baton)
 
     note(cb->key, "begin name=%s reason=%s", cb->name, name_fn(close->reason));
     pause_msec(cb->sleep_msec);
+    if (cb->holds) {
+        wait_while_held(NULL, NULL);
+    }
     if (cb->nest) {
         register_one(r, "nested", SSE_ON_ANY);
     }

@@ -115,11 +115,10 @@ static apr_status_t send_text(sse_stream_t *stream, const char *text)
     return send_fn(stream, &event);
 }
 
-/* What other modules do when a request or its connection ends, slowly: tlog,
- * tpool, tconn, each with its milliseconds. */
+/* What other modules do when a request or its connection ends, while held:
+ * tlog=1, tpool=1, tconn=1. */
 typedef struct {
     const char *key, *what;
-    int msec;
 } sleeper_t;
 
 static apr_status_t sleep_at_end(void *baton)
@@ -127,7 +126,7 @@ static apr_status_t sleep_at_end(void *baton)
     sleeper_t *sleeper = baton;
 
     note(sleeper->key, "sleeps in=%s", sleeper->what);
-    pause_msec(sleeper->msec);
+    wait_while_held(NULL, NULL);
     note(sleeper->key, "slept in=%s", sleeper->what);
     return APR_SUCCESS;
 }
@@ -141,7 +140,6 @@ static void add_sleeper(request_rec *r, apr_pool_t *pool, const char *key,
         sleeper = apr_palloc(pool, sizeof(*sleeper));
         sleeper->key = apr_pstrdup(pool, key);
         sleeper->what = what;
-        sleeper->msec = number(r, what, 0);
         apr_pool_cleanup_register(pool, sleeper, sleep_at_end,
                                   apr_pool_cleanup_null);
     }
@@ -150,9 +148,9 @@ static void add_sleeper(request_rec *r, apr_pool_t *pool, const char *key,
 static int log_slowly(request_rec *r)
 {
     char buf[TEXT_MAX];
-    sleeper_t sleeper = {query(r, "k", buf), "tlog", number(r, "tlog", 0)};
+    sleeper_t sleeper = {query(r, "k", buf), "tlog"};
 
-    if (sleeper.key && sleeper.msec) {
+    if (sleeper.key && number(r, "tlog", 0)) {
         sleep_at_end(&sleeper);
     }
     return DECLINED;
@@ -349,6 +347,19 @@ static void *end_main(void *baton)
     return NULL;
 }
 
+/* Short times as often as long ones: threads may meet within a microsecond.
+ * But where there is one processor for both, the other one runs only if this
+ * one does not. */
+static void wait_at_random(unsigned int *seed)
+{
+    if (rand_r(seed) & 1) {
+        spin(rand_r(seed) & ((1 << rand_r(seed) % 20) - 1));
+    }
+    else {
+        apr_sleep(rand_r(seed) & ((1 << rand_r(seed) % 10) - 1));
+    }
+}
+
 /* The end comes from another thread while this one registers, or cancels what
  * it registered before. */
 static void race(sse_stream_t *stream, request_rec *r, const char *key)
@@ -356,7 +367,7 @@ static void race(sse_stream_t *stream, request_rec *r, const char *key)
     helper_t *helper = helper_create(stream, key);
     unsigned int seed = (unsigned int)now_usec();
     pthread_t thread;
-    int go = 0, mine = rand_r(&seed) % number(r, "rspin", 1);
+    int go = 0;
     int cancels = number(r, "rrace", 0) == 2;
     callback_t *cb = cancels ? register_one(r, "race", SSE_ON_ANY) : NULL;
 
@@ -369,7 +380,7 @@ static void race(sse_stream_t *stream, request_rec *r, const char *key)
         sched_yield();
     }
     __atomic_store_n(&go, 2, __ATOMIC_RELEASE);
-    spin(mine);
+    wait_at_random(&seed);
     if (cancels) {
         note(key, "cancelled rv=%d", cancel_fn(cb->watch));
     }
@@ -393,19 +404,7 @@ static void wait_for_end(sse_stream_t *stream, int msec)
     }
 }
 
-/* While logs/close-hold exists, and the stream is open. */
-static void wait_while_held(sse_stream_t *stream)
-{
-    apr_pool_t *pool;
-    const char *hold;
-
-    apr_pool_create(&pool, NULL);
-    hold = ap_server_root_relative(pool, "logs/close-hold");
-    while (!access(hold, F_OK) && is_open_fn(stream)) {
-        apr_sleep(apr_time_from_msec(20));
-    }
-    apr_pool_destroy(pool);
-}
+static int has_ended(void *stream) { return !is_open_fn(stream); }
 
 static void change_channels(sse_stream_t *stream, request_rec *r,
                             const char *key)
@@ -419,7 +418,7 @@ static void change_channels(sse_stream_t *stream, request_rec *r,
     }
     channel = query(r, "runsub", buf);
     if (channel) {
-        wait_while_held(stream);
+        wait_while_held(has_ended, stream);
         note(key, "runsub rv=%d", unsubscribe_fn(stream, channel));
     }
 }
@@ -503,7 +502,10 @@ static int app_handler(request_rec *r)
     if (number(r, "fail", 0)) {
         return number(r, "fail", 0);
     }
-    pause_msec(number(r, "before", 0));
+    if (number(r, "hold", 0)) {
+        note(key, "holds");
+        wait_while_held(NULL, NULL);
+    }
     register_all(r);
     rv = start_fn(r, key ? on_ready : NULL, (void *)key);
     if (number(r, "asend", 0)) {

@@ -9,9 +9,9 @@
  *     hook close STREAM reason=NAME by_client=N events=N ... pool=ok
  *     hook slept STREAM
  *
- * A close callback sleeps for as many seconds as the query string
- * "sleep=SECONDS" says, if there is a file logs/hook_sleeps by then.  The
- * handler "sse-subrequest" answers with its query string's URL. */
+ * With the query string "hold=NAME" the last one comes when there is no file
+ * logs/hook-hold-NAME: the close callback waits for that.  The handler
+ * "sse-subrequest" answers with its query string's URL. */
 
 #if CONFIG_FOR_HTTPD_TEST
 
@@ -26,10 +26,6 @@
 
     <Location "/stream/hook/short/">
         SSEMaxAge 300ms
-    </Location>
-
-    <Location "/stream/hook/long/">
-        SSEMaxAge 8s
     </Location>
 
     <Location "/stream-subrequest">
@@ -95,14 +91,29 @@ static const char *try_pool(const sse_close_t *close)
     return apr_pstrdup(close->pool, text);
 }
 
+/* Not for ever, should the test have died. */
+static void wait_while_held(request_rec *r, const sse_close_t *close)
+{
+    const char *hold = r->args ? strstr(r->args, "hold=") : NULL;
+    const char *file;
+    int i;
+
+    if (!hold) {
+        return;
+    }
+    file = ap_server_root_relative(
+        close->pool,
+        apr_pstrcat(close->pool, "logs/hook-hold-", hold + 5, NULL));
+    for (i = 0; i < 6000 && !access(file, F_OK); ++i) {
+        apr_sleep(apr_time_from_msec(20));
+    }
+    ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, "hook slept %s",
+                  get(r->notes, "sse-stream"));
+}
+
 static void on_close(sse_stream_t *stream, request_rec *r,
                      const sse_close_t *close)
 {
-    const char *sleep = r->args ? strstr(r->args, "sleep=") : NULL;
-    const char *file =
-        ap_server_root_relative(close->pool, "logs/hook_sleeps");
-    int sleeps = sleep && !access(file, F_OK); /* as it is before the line */
-
     if (!is_ours(r)) {
         return;
     }
@@ -122,11 +133,7 @@ static void on_close(sse_stream_t *stream, request_rec *r,
                   get(r->headers_out, "X-Hook"),
                   get(r->headers_out, "X-Also"),
                   get(r->headers_in, "X-User"), try_pool(close));
-    if (sleeps) {
-        apr_sleep(apr_time_from_sec(atoi(sleep + 6)));
-        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, "hook slept %s",
-                      get(r->notes, "sse-stream"));
-    }
+    wait_while_held(r, close);
 }
 
 static int subrequest_handler(request_rec *r)

@@ -61,7 +61,7 @@ sub is_over {
 
 # 3: a registration during the end runs, once, with the reason.
 sub registering {
-    my @keys = rounds(rrace => 1, rspin => slowly(200_000));
+    my @keys = rounds(rrace => 1);
     in_all(\@keys, $rounds, '3: it is taken', sub {
         (seen($_, 'registered'))[0]{rv} eq SUCCESS
     });
@@ -81,7 +81,7 @@ sub registering {
 
 # 4: it is cancelled, or it runs; one of the two.
 sub cancelling {
-    my @keys = rounds(rrace => 2, rspin => slowly(400_000));
+    my @keys = rounds(rrace => 2);
     my $rv = sub { (seen($_[0], 'cancelled'))[0]{rv} };
     my $taken_back = how_many { $rv->($_) eq SUCCESS } @keys;
     my $too_late = how_many { $rv->($_) eq APR_EOF } @keys;

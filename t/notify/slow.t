@@ -77,7 +77,7 @@ sub leaves {
     my $close = told($k, 'close');
     is($close->{reason}, qr/^(?:reset|client|write-error)$/, "$how: told");
     my $took = $close->{usec} - $began;
-    is($took < slowly(4_000_000), 1, "$how: after $took us");
+    is($took < slowly(8_000_000), 1, "$how: after $took us");
     is($close->{send}, ABORTED, "$how: a send fails");
     is(names($k, 1) . count_seen($k, 'close'), '11', "$how: once");
 }

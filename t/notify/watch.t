@@ -96,7 +96,7 @@ sub told_while_blocked {
             is($told->{reason}, $how eq 'close' ? $left : 'reset',
                "11: told while it blocks, $how");
             my $took = $told->{usec} - $began;
-            is($took < slowly(4_000_000), 1, "12: after $took us");
+            is($took < slowly(8_000_000), 1, "12: after $took us");
             is(told($k, 'goes-on')->{told}, 1, '11: so it can go on');
             is($path =~ /watched/ ? ends($k) : ends_untold($k),
                $path =~ /watched/ ? qr/^1 1 (?:client|reset)$/ : '0 0',
