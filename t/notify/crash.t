@@ -37,8 +37,7 @@ sub open_all {
     my $n = () = ids();
 
     return map {
-        my $stream = open_stream($path);
-        $stream->head;
+        my $stream = subscribe($path);
         ++$n;
         eventually { $n <= (() = ids()) };
         $stream;

@@ -70,21 +70,28 @@ sub start_clients {
     my $vars = Apache::Test::config()->{vars};
     my @socks;
     my $n = 0;
+    my $ask = sub {
+        my $k = shift;
+        my $sock = IO::Socket::INET->new("127.0.0.1:$vars->{port}")
+            // die "connect: $@";
+        syswrite $sock, 'GET ' . url('/close/app/x', $k, reg => 1)
+            . " HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        push @socks, [$k, $sock];
+    };
     my $take = sub {
         my $bytes = '';
-        my $sock = shift @socks;
-        while ($bytes !~ /retry: /) {
+        my($k, $sock) = @{ shift @socks };
+        while ($bytes !~ /retry: \d+\n/) {
             sysread $sock, $bytes, 4096, length $bytes or last;
         }
+        # A child that is leaving opens none.
+        return $ask->($k) && () if $bytes =~ /retry: 500\n/;
         ++$n if $bytes =~ /\AHTTP\S+ 200 .*retry: /s;
         return $sock;
     };
     my @open;
     for my $k (@keys) {
-        push @socks, IO::Socket::INET->new("127.0.0.1:$vars->{port}")
-            // die "connect: $@";
-        syswrite $socks[-1], 'GET ' . url('/close/app/x', $k, reg => 1)
-            . " HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        $ask->($k);
         # A few at a time, as the listening queue has an end.
         push @open, $take->() if @socks >= 50;
     }
