@@ -14,6 +14,7 @@ use Apache::TestUtil;
 use SSETest;
 use SSETestHook;
 use SSETestHttpd;
+use Time::HiRes qw(time);
 
 my $mpm = $ENV{SSE_MPM} || 'event';
 # Elsewhere a stream holds a thread or a process.
@@ -147,6 +148,7 @@ sub both {
 }
 
 sub one_stream {
+    my $began = time;
     my $stream = subscribe('/e/one?a=b');
     my $open = $hook->wait_told(type => 'open', uri => '/e/one?a=b');
     ok t_cmp(!!$open, 1, 'an opening is told while the stream is open');
@@ -170,10 +172,12 @@ sub one_stream {
     ok t_cmp($close->{by_client} && ref $close->{by_client} ? 1 : 0, 1,
              'by the client, a boolean');
     ok t_cmp($close->{bytes} > 5, 1, "$close->{bytes} bytes");
-    my $took = ($close->{time} - $open->{time}) * 1000;
-    ok t_cmp(abs($took - $close->{duration_ms}) < 50, 1,
-             "times: $took ms between them, duration $close->{duration_ms}");
-    ok t_cmp(abs($open->{call}{time} - $open->{time}) < 5, 1, 'in seconds');
+    # It is opened a little before that is told.
+    my $least = ($close->{time} - $open->{time}) * 1000 - 2;
+    my $most = (time - $began) * 1000;
+    ok t_cmp($close->{duration_ms} >= $least && $close->{duration_ms} <= $most,
+             1, "times: $least ms between them, duration $close->{duration_ms}");
+    ok t_cmp(abs($open->{call}{time} - $open->{time}) < 20, 1, 'in seconds');
     ok t_cmp([grep { !exists $open->{$_} } qw(type id time host channels stream
                                               uri remote user session fields)],
              [], 'each member is there');
@@ -343,18 +347,24 @@ sub c_stream {
              "a C module's stream is told of");
 }
 
+# Who has come is known a moment after the stream's first bytes.
+sub streams_on {
+    return request('GET', "/status?channel=$_[0]", port => $port)->json->{streams};
+}
+
 # A channel's first and last subscriber in all children.
 sub channels {
     my $of = sub { join ' ', sort map { "$_->{type} @{$_->{channels}}" } @_ };
     my @streams = map { subscribe('/e/first/a') } 1 .. 3;
-    my $told = $hook->wait_count(2, path => '/first');
+    eventually { streams_on('/e/first/a') == 3 };
+    $hook->wait_count(2, path => '/first');
     my @first = $hook->told(path => '/first');
     ok t_cmp($of->(@first), 'first /e/also first /e/first/a',
              'a channel has its first subscriber');
     ok t_cmp([$first[0]{host}, map { $_ // 'null' }
               @{ $first[0] }{qw(stream uri user)}],
              ['localhost', ('null') x 3], 'of the server, of no stream');
-    ok t_cmp(abs($first[0]{call}{time} - $first[0]{time}) < 5, 1, 'in time');
+    ok t_cmp(abs($first[0]{call}{time} - $first[0]{time}) < 20, 1, 'in time');
     push @streams, subscribe('/e/first/b');
     $hook->wait_count(3, path => '/first');
     ok t_cmp($of->(($hook->told(path => '/first'))[2 .. 2]), 'first /e/first/b',
@@ -406,11 +416,19 @@ sub not_inherited {
 sub many {
     my @streams = map { open_stream("/e/many/$_", port => $port) } 1 .. $many;
     $_->next_block for @streams;
+    my $told = sub { grep { ($_->{uri} // '') =~ m{^/e/many/} } $hook->told(@_) };
+    my $children = sub {
+        my %pids = map { (split /\./, $_->{stream})[1] => 1 } $told->();
+        return scalar keys %pids;
+    };
+    # A child that stands still meanwhile leaves them to the other.
+    eventually {
+        $children->() > 1 || push(@streams, subscribe('/e/many/' . @streams)) && 0;
+    };
+    my $n = @streams;
     $_->close for @streams;
-    my $is_many = sub { ($_[0]{uri} // '') =~ m{^/e/many/} };
-    $hook->wait_for(sub {
-        (grep { $is_many->($_) } $hook->told(type => 'close')) >= $many }, 20);
-    my @told = grep { $is_many->($_) } $hook->told;
+    $hook->wait_for(sub { $told->(type => 'close') >= $n }, 20);
+    my @told = $told->();
     my(%open, %close, @wrong);
     for my $call (@told) {
         my $stream = $call->{stream};
@@ -423,16 +441,16 @@ sub many {
         }
     }
     ok t_cmp(\@wrong, [], 'in order, each once');
-    ok t_cmp([scalar keys %open, scalar keys %close], [$many, $many],
-             "$many streams: all openings and ends");
-    my %pids = map { (split /\./, $_)[1] => 1 } keys %open;
-    ok t_cmp(keys %pids > 1, 1, 'of ' . keys(%pids) . ' children');
+    ok t_cmp([scalar keys %open, scalar keys %close], [$n, $n],
+             "$n streams: all openings and ends");
+    ok t_cmp($children->() > 1, 1, 'of several children');
 }
 
 sub status {
-    my $hooks;
-    eventually { $hooks = request('GET', '/status', port => $port)->json->{hooks};
-                 !$hooks->{waiting} };
-    ok t_cmp($hooks, { waiting => 0, failed => 0, dropped => 0,
-                       sent => $hook->told + $other->told }, 'sse-status');
+    my($hooks, $told);
+    eventually { $told = $hook->told + $other->told;
+                 $hooks = request('GET', '/status', port => $port)->json->{hooks};
+                 !$hooks->{waiting} && $hooks->{sent} == $told };
+    ok t_cmp($hooks, { waiting => 0, failed => 0, dropped => 0, sent => $told },
+             'sse-status');
 }
