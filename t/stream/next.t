@@ -137,6 +137,9 @@ sub slow_requests {
 sub stopped_amid {
     my @streams = map { open_stream('/c/stop', @port, rcvbuf => 4096) } 1 .. 3;
     $_->next_block(slowly(5)) for @streams;
+    # One that has not joined when the channel is deleted has nothing.
+    publish('/c/stop', 'first', @port);
+    $_->next_event(slowly(5)) for @streams;
     publish('/c/stop', 'x' x 60_000, @port) for 1 .. 200;
     request('DELETE', '/c/stop', @port);
     sleep($ENV{SSE_SAN} ? 6 : 3.5); # every child has heard of it

@@ -31,7 +31,10 @@ my($name, @opt, @first, @after);
 for my $way (@ways) {
     ($name, @opt) = @$way;
     push @after, $_->() for \&reads_late, \&drops, \&overruns;
-    # Timeout cuts a download, and the others may take long.
+}
+# Timeout cuts a download, and the others may take long.
+for my $way (@ways) {
+    ($name, @opt) = @$way;
     push @first, kept_alive();
 }
 sleep PAUSE;
