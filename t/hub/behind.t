@@ -264,6 +264,9 @@ sub reads_nothing {
 sub fall_behind {
     my $path = path_to_keep('drop/short');
     my $stream = small_socket($path);
+    # Who has had nothing live is spared: it may be coming back.
+    publish($path, 'first');
+    $stream->next_event(slowly(5));
     my @ids = publish_many($path, 250, 60_000); # the kernel takes 80 or so
     return { path => $path, stream => $stream, ids => \@ids,
              old => time + 12.5 };

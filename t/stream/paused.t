@@ -53,6 +53,9 @@ sub stuck {
 
     my $path = "/close/sse/paused/$place" . (my $k = key());
     my $stream = opened([@opt, rcvbuf => 32_768], $k, path => $path);
+    # Who has had nothing live is spared: it may be coming back.
+    publish($path, 'first');
+    $stream->next_event(slowly(5));
     my @ids = map { publish($path, 'x' x $size)->json->{id} } 1 .. $n;
     return ($k, $path, $stream, @ids);
 }

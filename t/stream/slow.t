@@ -106,6 +106,9 @@ sub never_reads {
             error_lines(qr/open on/);
         $pid;
     } or die 'the stream is not logged';
+    # Who has had nothing live is spared: it may be coming back.
+    publish($path, 'first');
+    $slow->next_event(slowly(5));
     my @quick = map { subscribe($path) } 1 .. 3;
     # Until the slow one's socket is full, and buffers have been used once.
     my @ids = map { publish_batch($path) } 1 .. 5;
