@@ -126,6 +126,7 @@ static void test_reserved(void)
     ok(becomes(&done.done, 1), "the one that was reserved is there");
     ok(!pthread_equal(done.thread, pthread_self()),
        "and nobody else has run it");
+    ok(is_over(), "it becomes idle again");
     sse_atomic_store(&no_threads, 0);
 }
 
