@@ -74,12 +74,14 @@ sub suite_file {
     return Apache::Test::config()->{vars}{sslca} . "/asf/$_[0]";
 }
 
+# Or only have it.
 sub listen_on {
-    my $port = shift;
+    my($port, $is_down) = @_;
 
     for (1 .. 100) {
         my $sock = IO::Socket::INET->new(LocalAddr => '127.0.0.1',
-                                         LocalPort => $port, Listen => 1000,
+                                         LocalPort => $port,
+                                         $is_down ? () : (Listen => 1000),
                                          ReuseAddr => 1);
         return $sock if $sock;
         sleep 0.05;
@@ -379,6 +381,8 @@ sub do_down {
     if (my $listener = delete $self->{listener}) {
         $self->{select}->remove($listener);
         close $listener;
+        # Nobody else is to have the port meanwhile.
+        $self->{reserved} = SSETestHook::listen_on($self->{hook}{port}, 1);
     }
     $self->drop($_, 1) for values %{ $self->{conns} };
 }
@@ -386,8 +390,9 @@ sub do_down {
 sub do_up {
     my $self = shift;
 
-    return if $self->{listener};
-    $self->{listener} = SSETestHook::listen_on($self->{hook}{port});
+    my $listener = delete $self->{reserved} or return;
+    listen $listener, 1000 or die "listen: $!";
+    $self->{listener} = $listener;
     $self->{listener}->blocking(0);
     $self->{select}->add($self->{listener}) unless $self->{is_frozen};
 }
