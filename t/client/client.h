@@ -100,8 +100,13 @@ typedef struct {
 } proc_children_t;
 
 void proc_children(pid_t parent, proc_children_t *children);
-/** A line "key:  n ..." of /proc/pid/file. */
+/** A line "key:  n ..." of /proc/pid/file; -1: the process has ended. */
+long proc_find(pid_t pid, const char *file, const char *key);
+/** The same of one that must be there. */
 long proc_value(pid_t pid, const char *file, const char *key);
+/** -1: the process has ended. */
+int proc_count_descriptors(pid_t pid);
+/** The same of one that must be there. */
 int proc_descriptors(pid_t pid);
 /** User's and system's, ns, of all. */
 uint64_t proc_cpu(const proc_children_t *children);

@@ -64,7 +64,7 @@ void proc_children(pid_t parent, proc_children_t *children)
     }
 }
 
-long proc_value(pid_t pid, const char *name, const char *key)
+long proc_find(pid_t pid, const char *name, const char *key)
 {
     char path[64], line[256];
     size_t len = strlen(key);
@@ -81,13 +81,20 @@ long proc_value(pid_t pid, const char *name, const char *key)
     if (file) {
         fclose(file);
     }
+    return value;
+}
+
+long proc_value(pid_t pid, const char *name, const char *key)
+{
+    long value = proc_find(pid, name, key);
+
     if (value < 0) {
-        die("%s has no %s", path, key);
+        die("/proc/%d/%s has no %s", (int)pid, name, key);
     }
     return value;
 }
 
-int proc_descriptors(pid_t pid)
+int proc_count_descriptors(pid_t pid)
 {
     char path[64];
     struct dirent *entry;
@@ -97,12 +104,22 @@ int proc_descriptors(pid_t pid)
     snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
     dir = opendir(path);
     if (!dir) {
-        die("cannot read %s", path);
+        return -1;
     }
     while ((entry = readdir(dir)) != NULL) {
         n += entry->d_name[0] != '.';
     }
     closedir(dir);
+    return n;
+}
+
+int proc_descriptors(pid_t pid)
+{
+    int n = proc_count_descriptors(pid);
+
+    if (n < 0) {
+        die("cannot read /proc/%d/fd", (int)pid);
+    }
     return n;
 }
 

@@ -113,8 +113,14 @@ sub slurp {
     return do { local $/; <$fh> } // '';
 }
 
-# Neither gone nor waiting for its parent to see it.
-sub is_alive { return slurp("/proc/$_[0]/stat") =~ /^\d+ \(.*\) [^ZX] /s }
+# As ps has it, "S"; '' when there is none.
+sub state_of { return slurp("/proc/$_[0]/stat") =~ /\) (\S) / ? $1 : '' }
+
+# Neither gone nor waiting for its parent to see it.  Until the last of its
+# threads has ended, its sockets are open.
+sub is_alive {
+    return state_of($_[0]) =~ /[^ZX]/ || (() = glob "/proc/$_[0]/task/*") > 1;
+}
 
 sub children {
     my @pids;
@@ -149,7 +155,7 @@ sub kill_child {
 
 sub kill_all {
     kill STOP => $httpd; # so that it makes no child meanwhile
-    sleep 0.05;
+    sleep 0.01 while state_of($httpd) !~ /[TZ]|\A\z/;
     my @pids = children();
     kill KILL => @pids, $httpd;
     waitpid $httpd, 0;

@@ -220,11 +220,14 @@ static int is_bad(const char *line)
     return 0;
 }
 
-/* Another process was stopped with the store locked. */
+/* Another process was stopped with the store locked.  That it is used
+ * afterwards is what publishers and subscribers see. */
 static int is_locked(const char *line)
 {
-    return strstr(line, "the event store takes nothing") &&
-           strstr(line, "another process has it locked");
+    return strstr(line, "the event store cannot be opened") ||
+           ((strstr(line, "the event store takes nothing") ||
+             strstr(line, "gave no answer for 2 s")) &&
+            strstr(line, "another process has it locked"));
 }
 
 void check_error_log(void)
@@ -248,18 +251,29 @@ void check_error_log(void)
 
 /* -- Memory and descriptors ------------------------------------------------ */
 
+/* A child that has ended meanwhile is none. */
+static void add_child(sample_t *sample, pid_t pid)
+{
+    long memory = proc_find(pid, "status", "RssAnon");
+    int n = proc_count_descriptors(pid);
+
+    if (memory < 0 || n < 0) {
+        return;
+    }
+    ++sample->children;
+    sample->memory += memory;
+    sample->most = n > sample->most ? n : sample->most;
+}
+
 void sample_take(sample_t *sample)
 {
     proc_children_t children;
-    int i, n;
+    int i;
 
     memset(sample, 0, sizeof(*sample));
     proc_children(soak.parent, &children);
-    sample->children = children.n;
     for (i = 0; i < children.n; ++i) {
-        sample->memory += proc_value(children.pids[i], "status", "RssAnon");
-        n = proc_descriptors(children.pids[i]);
-        sample->most = n > sample->most ? n : sample->most;
+        add_child(sample, children.pids[i]);
     }
     sample->parent_memory = proc_value(soak.parent, "status", "RssAnon");
     sample->parent_descriptors = proc_descriptors(soak.parent);

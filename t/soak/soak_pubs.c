@@ -299,7 +299,7 @@ int pubs_are_done(void)
 /* Number 0 of publisher 0 is what everybody's beginning can come after. */
 void pubs_start(void)
 {
-    uint64_t until = now_ns() + 10 * SEC;
+    uint64_t until = now_ns() + GIVE_UP, now;
     int i;
 
     pubs.all = calloc((size_t)soak.pubs, sizeof(*pubs.all));
@@ -314,7 +314,9 @@ void pubs_start(void)
     publish(&pubs.all[0]);
     while (pubs.all[0].busy) {
         net_turn(10);
-        if (now_ns() > until) {
+        now = now_ns();
+        look_after(&pubs.all[0], now);
+        if (now > until) {
             die("httpd does not answer");
         }
     }
