@@ -124,7 +124,11 @@ $(builddir)/obj/%.o: %.c Makefile | need-apxs
 	$(call say,CC $<)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(SSE_CPPFLAGS) $(CPPFLAGS) $(SSE_CFLAGS) $(SANFLAGS) $(CFLAGS) \
-	    -MMD -MP -c -o $@ $<
+	    -MMD -MP -c -o $@ $< 2>$@.said || { cat $@.said >&2; exit 1; }
+	@cat $@.said >&2
+
+# They run once.
+$(builddir)/obj/t/unit/%.o: SSE_CFLAGS += -U_FORTIFY_SOURCE -O0
 
 $(TOOL): $(builddir)/obj/support/sse_store.o $(LIB_OBJS)
 	$(call say,LD $@)
