@@ -539,6 +539,8 @@ static void open_up(sse_stream_t *stream)
 {
     apr_status_t rv;
 
+    /* Its times count from now, not from when the loop last woke up. */
+    uv_update_time(sse_loop_uv(stream->loop));
     uv_timer_init(sse_loop_uv(stream->loop), &stream->timer);
     sse_stream_acquire(stream); /* the timer's */
     sse_streams_add(stream);

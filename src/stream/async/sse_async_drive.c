@@ -27,6 +27,8 @@ APLOG_USE_MODULE(sse);
 
 /* How often one stream's queue is written before other streams'. */
 #define TAKES_MOST 4
+/* What a socket whose buffer is empty takes at once. */
+#define SURE_BYTES (16 * 1024)
 
 static int is_writing(const sse_stream_t *stream)
 {
@@ -47,7 +49,7 @@ static void after_write(sse_stream_t *stream, apr_status_t rv)
     else {
         sse_async_want_write(stream->conn, 0);
         sse_stream_wrote(stream, 1);
-        if (stream->has_last) { /* its client may be back before that is told */
+        if (stream->has_last) {
             sse_limits_give_back(&stream->claim);
         }
     }
@@ -73,10 +75,15 @@ static apr_status_t pass(sse_stream_t *stream)
  * fast as this writes, and there are other streams. */
 static void write_queue(sse_stream_t *stream)
 {
+    apr_size_t taken;
     int takes = 0;
 
     sse_stream_poll_look(stream);
-    while (sse_stream_take(stream, stream->bb)) {
+    while ((taken = sse_stream_take(stream, stream->bb)) != 0) {
+        if (stream->has_last && taken <= SURE_BYTES) {
+            /* Its client may be back before the write has returned. */
+            sse_limits_give_back(&stream->claim);
+        }
         after_write(stream, pass(stream));
         if (!sse_async_is_flushed(stream->conn) || !is_writing(stream)) {
             return;
