@@ -35,10 +35,8 @@ ok t_cmp(join(' ', grep { !$mine{$_} } @pids), '', 'children of this server');
 
 my @streams = map { open_stream("/c/$_", @port) } 1 .. STREAMS;
 $_->next_block(slowly(5)) for @streams;
-my %busy = eventually(sub {
-    my %now = auto();
-    return $now{SSEStreams} == STREAMS ? \%now : undef;
-}) ? auto() : ();
+my %busy;
+eventually { %busy = auto(); ($busy{SSEStreams} // 0) == STREAMS };
 ok t_cmp($busy{SSEStreams}, STREAMS, 'open streams');
 my $sum = 0;
 $sum += $_ for map { /=(\d+)/ } split ' ', $busy{SSEStreamsByPID} // '';
@@ -53,8 +51,10 @@ ok t_cmp(request('GET', '/server-status?notable', @port)->body,
          qr{6 streams open (?!.*<th>Streams</th>)}s, 'or no table');
 
 $_->close for @streams;
-ok t_cmp(eventually(sub { my %now = auto(); !$now{SSEStreams} }, slowly(10)), 1,
-         'all have left');
+ok t_cmp(eventually(sub {
+    my %now = auto();
+    ($now{SSEStreams} // -1) == 0
+}, slowly(10)), 1, 'all have left');
 publish('/c/1', 'x', @port);
 my %after = auto();
 ok t_cmp("$after{SSEOpened} $after{SSEPublished} $after{SSERefused}",
