@@ -16,6 +16,7 @@ use SSETest;
 use SSETestApp qw(asked query);
 use SSETestClose qw(write_files);
 use SSETestServer;
+use Time::HiRes qw(time);
 
 # location, and what the log says
 my @bad = (
@@ -50,7 +51,7 @@ my $python = SSETestApp->python;
 my $fcgi = SSETestApp->python("$FindBin::Bin/../lib/app/fcgi.py", socket =>
                               Apache::Test::vars('t_logs') . '/fcgi.sock');
 my $docs = Apache::Test::vars('documentroot');
-my $is_event = ($ENV{SSE_MPM} // 'event') eq 'event';
+my $began = time;
 
 programs();
 answers_badly(@$_) for @bad;
@@ -97,7 +98,9 @@ sub nothing_opened {
     my %lines;
     $lines{(/pid (\d+)/)[0]}++
         for error_lines(qr{SSEAuthorize /auth/py/answer\?how=close: });
-    ok t_cmp([grep { $_ != 1 } values %lines], [], 'one line for each child');
+    my $most = 1 + int((time - $began) / 60);
+    ok t_cmp([grep { $_ > $most } values %lines], [],
+             "one line for each child in a minute ($most)");
 }
 
 # Of a later request on a connection mod_proxy says nothing when its back end
@@ -115,7 +118,7 @@ sub a_later_request {
     $stream->wait_end(5);
     $stream->again('/authorize/py/x');
     ok t_cmp($stream->status, 200, 'for a stream');
-    ok t_cmp(server_status()->{threads}, $is_event ? 0 : qr/^[1-9]/,
+    ok t_cmp(takes_no_thread(), 1,
              'without a thread');
     $stream->close;
 }
@@ -140,7 +143,7 @@ sub applications_in_c {
     ok t_cmp($stream->status, 200, 'one that changes the connection: a stream');
     ok t_cmp($stream->header('transfer-encoding'), 'chunked', 'as ever');
     ok t_cmp($stream->header('x-meddled'), undef, 'and nothing else');
-    ok t_cmp(server_status()->{threads}, $is_event ? 0 : qr/^[1-9]/,
+    ok t_cmp(takes_no_thread(), 1,
              'without a thread');
     $answer = publish("/authorize/c/$$?read=1", 'hello');
     ok t_cmp($answer->code, 200, 'one that reads a body: published');
@@ -186,6 +189,7 @@ sub off {
 }
 
 sub limits {
+    no_streams(); # ends of earlier ones may not be noticed yet
     my $asked = () = asked();
     my $stream = open_stream('/authorize/one/x');
     ok t_cmp($stream->status, 200, 'a stream where one may be');

@@ -14,6 +14,7 @@ use Time::HiRes qw(time);
 use Apache::Test;
 use Apache::TestUtil;
 use SSETest;
+use SSETestWait;
 
 my $FORM = 'application/x-www-form-urlencoded';
 my $JSON = 'application/json';
@@ -256,7 +257,7 @@ sub chunk {
     my $stream = open_stream($path, raw => "POST $path HTTP/1.1\r\n"
         . "Host: localhost\r\nContent-Type: text/plain\r\n"
         . "Content-Length: 5\r\nExpect: 100-continue\r\n\r\n");
-    ok $stream->fill(time + 5);
+    ok $stream->fill(SSETestWait::patience(5));
     ok !$stream->{status}; # what came was 100, which the client passes by
     $stream->send_bytes('first');
     ok t_cmp($stream->status, 200, 'after 100 Continue');

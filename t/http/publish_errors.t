@@ -328,7 +328,7 @@ sub error_of {
 # The body stops coming.
 {
     my $path = channel();
-    my %slow = (module => 'sse_http_slow');
+    my %slow = (module => 'sse_http_slow', timeout => 20);
     my $stream = post_chunks($path, $FEED, chunk("data: 1\n\nda"), %slow);
     ok t_cmp($stream->status, 408, 'the rest does not come');
     $stream->wait_end(5);

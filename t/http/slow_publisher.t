@@ -16,6 +16,7 @@ use Apache::TestUtil;
 use SSETest;
 use SSETestClose qw(slowly);
 use SSETestServer;
+use SSETestWait;
 use Time::HiRes qw(sleep time);
 
 my $rounds = 200;
@@ -64,7 +65,7 @@ my @stuck = map { my $type = $_; map {
 
 # The next event that is not one of the quick ones.
 sub slow_event {
-    my $end = time + slowly(5);
+    my $end = SSETestWait::patience(slowly(5));
     while (my $event = $subscriber->next_event($end - time)) {
         return $event->{data} if $event->{data} !~ /^quick /;
     }

@@ -16,8 +16,9 @@ use Time::HiRes qw(sleep time);
 use Apache::Test ();
 use SSETest;
 
-our @EXPORT = qw(subscribe server_pid server_status no_streams graceful_restart
-                 hard_restart new_generation stop_server kill_server start_server stream_pid
+our @EXPORT = qw(subscribe server_pid server_status no_streams takes_no_thread
+                 graceful_restart hard_restart new_generation stop_server
+                 kill_server start_server stream_pid
                  streams_of server_children supervisor_pid is_alive process_state);
 
 # A stream that has had its first bytes.  Like a browser it comes back when the
@@ -51,6 +52,13 @@ sub server_status {
 # Whether no stream is open in any child, within the time (5 s).
 sub no_streams {
     return eventually(sub { (server_status()->{streams} // -1) == 0 }, $_[0]);
+}
+
+# Whether no stream has a thread, as with the event MPM; elsewhere, whether some
+# have.  Within the time (5 s): those of before may be at their end.
+sub takes_no_thread {
+    my $want = ($ENV{SSE_MPM} || 'event') eq 'event' ? qr/^0$/ : qr/^[1-9]/;
+    return eventually(sub { (server_status()->{threads} // '') =~ $want }, 5);
 }
 
 # The child that a stream was in, by its id in the log.
