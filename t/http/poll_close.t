@@ -41,6 +41,10 @@ SSERetry 100ms
     SetHandler sse
     SSEPublish On
     SSEHook $told open close first last
+</LocationMatch>
+# Less than what a client that polls has anyway
+SSEPresenceGrace 500ms
+<LocationMatch "^/u/">
     SSEPresenceGrace 500ms
 </LocationMatch>
 EOI
