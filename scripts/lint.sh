@@ -52,11 +52,14 @@ warnings() {
         -name '*.said' -exec cat {} +
 }
 
+# clang-analyzer takes nearly all of the time.  With its own max-nodes, 225000, it
+# takes twice as long and reaches the same: one block more of 3250.
 analysis() {
     sources | grep '\.c$' | grep -v fuzz_ |
         xargs -P 2 -n 4 sh -c 'clang-tidy --quiet \
             --config-file=scripts/clang-tidy.yaml --warnings-as-errors="*" \
-            "$@" -- -std=gnu99 $SSE_CPPFLAGS 2>&1 |
+            "$@" -- -std=gnu99 $SSE_CPPFLAGS \
+            -Xclang -analyzer-config -Xclang max-nodes=75000 2>&1 |
             sed -n "/warning:\|error:/,/\^/p" | grep . && exit 1; exit 0' sh
 }
 
