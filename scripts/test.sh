@@ -5,8 +5,8 @@
 # "make test": every part, then a summary whose last line is "N passed, N
 # failed".  A part mostly waits for what it tests, so LANES of them (8) run side
 # by side; the output of each is printed when it ends.  The tests of a running
-# httpd, ten minutes of waiting, are two parts for each MPM and sanitizer.
-# PORT: the first of 600 that are used (8529).  FUZZ_SECONDS, SOAK_SECONDS,
+# httpd, which wait most, are three parts for each MPM and sanitizer.
+# PORT: the first of 810 that are used (8529).  FUZZ_SECONDS, SOAK_SECONDS,
 # MAKE.  PARTS: only these.
 
 set -u
@@ -17,9 +17,9 @@ port=${PORT:-8529}
 out=build/test
 # The longest first, so that the lanes end together.  The soak measures the
 # server under load, and so runs alone.
-parts=${PARTS:-tsan.1 tsan.2 lint asan.1 asan.2 prefork.1 prefork.2 worker.1
-    worker.2 event.1 event.2 soak-hooks conf unit unit-asan fuzz browser
-    soak}
+parts=${PARTS:-tsan.2 tsan.1 tsan.3 lint asan.2 asan.1 asan.3 worker.2 worker.1
+    worker.3 event.2 event.1 event.3 prefork.2 prefork.1 prefork.3 conf unit-asan
+    unit soak-hooks fuzz browser soak}
 jobs=$(nproc 2>/dev/null || echo 2)
 
 # The variables of this make are passed on by name, below.
@@ -29,14 +29,16 @@ case $port in
 ''|*[!0-9]*|??????*) echo "PORT=$port is not a port" >&2; exit 1 ;;
 esac
 
-# The folders of the first half; any other folder is in the second.
-half='t/notify t/seams t/store'
+# The folders of the first two thirds; any other folder is in the third.
+third1='t/notify t/seams t/store'
+third2='t/stream t/hub'
 
 folders() {
     case $1 in
-    1) echo $half ;;
-    2) for folder in $(dirname t/*/*.t | sort -u); do
-           case " $half " in
+    1) echo $third1 ;;
+    2) echo $third2 ;;
+    3) for folder in $(dirname t/*/*.t | sort -u); do
+           case " $third1 $third2 " in
            *" $folder "*) ;;
            *) echo "$folder" ;;
            esac
@@ -44,7 +46,7 @@ folders() {
     esac
 }
 
-# check HALF PORT ARGUMENT...: those of an Apache::Test run.  It has 50
+# check THIRD PORT ARGUMENT...: those of an Apache::Test run.  It has 50
 # ports.
 check() {
     of=$1
@@ -62,16 +64,16 @@ arguments() {
     unit-asan)    echo check-unit SAN=address,undefined ;;
     fuzz)         echo check-fuzz FUZZ_SECONDS="${FUZZ_SECONDS:-30}" ;;
     conf)         echo check-conf ;;
-    event.[12])   check "${1#*.}" 0 MPM=event ;;
-    worker.[12])  check "${1#*.}" 100 MPM=worker ;;
-    prefork.[12]) check "${1#*.}" 200 MPM=prefork ;;
-    asan.[12])    check "${1#*.}" 300 MPM=event SAN=address,undefined ;;
-    tsan.[12])    check "${1#*.}" 400 MPM=event SAN=thread ;;
-    browser)      echo test-browser PORT="$((port + 500))" ;;
+    event.[123])   check "${1#*.}" 0 MPM=event ;;
+    worker.[123])  check "${1#*.}" 150 MPM=worker ;;
+    prefork.[123]) check "${1#*.}" 300 MPM=prefork ;;
+    asan.[123])    check "${1#*.}" 450 MPM=event SAN=address,undefined ;;
+    tsan.[123])    check "${1#*.}" 600 MPM=event SAN=thread ;;
+    browser)      echo test-browser PORT="$((port + 750))" ;;
     soak)         echo soak SOAK_SECONDS="${SOAK_SECONDS:-60}" \
-                      PORT="$((port + 520))" ;;
+                      PORT="$((port + 770))" ;;
     soak-hooks)   echo soak-hooks SOAK_SECONDS="${SOAK_SECONDS:-60}" \
-                      PORT="$((port + 540))" ;;
+                      PORT="$((port + 790))" ;;
     esac
 }
 
