@@ -176,11 +176,13 @@ sub subscribers {
                 my($id, $seconds) = split ' ', $upto;
                 $end //= time + ($seconds // 20);
                 last if $last >= $id || time > $end;
+                $leave = 9e9; # it may need longer than it has stayed so far
             }
             if (!$stream) {
                 $stream = eval { open_stream($path, @port, timeout => 5,
                     headers => { 'Last-Event-ID' => $last }) };
-                $leave = $stay ? time - $stay * log(1 - rand) : 9e9;
+                $leave = $stay && !defined $upto
+                    ? time - $stay * log(1 - rand) : 9e9;
                 if ($stream && ($stream->status // 200) != 200) {
                     push @{ $result{refused} }, $stream->status;
                 }
