@@ -128,7 +128,7 @@ $(builddir)/obj/%.o: %.c Makefile | need-apxs
 	@cat $@.said >&2
 
 # They run once.
-$(builddir)/obj/t/unit/%.o: SSE_CFLAGS += -U_FORTIFY_SOURCE -O0
+$(builddir)/obj/t/unit/%.o: CFLAGS += -U_FORTIFY_SOURCE -O0
 
 $(TOOL): $(builddir)/obj/support/sse_store.o $(LIB_OBJS)
 	$(call say,LD $@)
