@@ -14,10 +14,12 @@ use warnings FATAL => 'all';
 
 use Exporter 'import';
 use List::Util qw(sum0);
+use Time::HiRes qw(time);
 
 use SSETest;
 
-our @EXPORT = qw(numbers grown value_of adds_up are_open);
+our @EXPORT = qw(numbers numbers_when numbers_at_rest growth grown soon_grown
+                 adds_up are_open);
 
 # A child that is about to leave may not answer.
 sub numbers {
@@ -26,6 +28,33 @@ sub numbers {
     return eventually(sub {
         request('GET', '/status?format=json', @opt)->json
     }) // die 'no status';
+}
+
+# Those of one moment: of the first of which the block, given them as $_, is
+# true; or after the time (10 s) as they then are.
+sub numbers_when(&@) {
+    my($block, @opt) = @_;
+
+    my $now;
+    eventually(sub {
+        local $_ = $now = numbers(@opt);
+        return $block->();
+    });
+    return $now;
+}
+
+# Likewise, and nothing has been opened or closed for a second: clients that
+# leave at once are far ahead of the server.
+sub numbers_at_rest(&@) {
+    my($block, @opt) = @_;
+
+    my($last, $since) = ('', 0);
+    return numbers_when(sub {
+        my $now = $_;
+        my $moves = join ' ', map { value_of($now, $_) } qw(opened closed);
+        ($last, $since) = ($moves, time) if $moves ne $last;
+        return time - $since >= 1 && $block->();
+    }, @opt);
 }
 
 # One of them by its name, or as "closed" (the sum), "closed/client",
@@ -39,18 +68,37 @@ sub value_of {
     return defined $key ? $value->{$key} : sum0 values %$value;
 }
 
+# By how much it is more than before.
+sub growth {
+    my($before, $now, $name) = @_;
+
+    return value_of($now, $name) - value_of($before, $name);
+}
+
 sub grown {
     my($before, $name, @opt) = @_;
 
-    return value_of(numbers(@opt), $name) - value_of($before, $name);
+    return growth($before, numbers(@opt), $name);
 }
 
-# Whether so many streams are open, or will be soon: a client may have read the
-# first bytes of one that is not counted yet.
+# The same, as soon as it is so much; or after the time (10 s) as it then is.
+sub soon_grown {
+    my($before, $name, $n, @opt) = @_;
+
+    my $grown;
+    eventually(sub { ($grown = grown($before, $name, @opt)) == $n });
+    return $grown;
+}
+
+# Whether so many streams are open, in all and by their drives, or will be soon:
+# a client may have read the first bytes of one that is not counted yet.
 sub are_open {
     my($n, @opt) = @_;
 
-    return eventually(sub { numbers(@opt)->{streams} == $n });
+    return eventually(sub {
+        my $now = numbers(@opt);
+        return $now->{streams} == $n && value_of($now, 'drives') == $n;
+    });
 }
 
 # Whether what was opened is closed or open.
