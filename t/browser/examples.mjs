@@ -12,7 +12,8 @@ import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
 
-import { eventually, freePort, is, ok, openBrowser, run, top } from "./lib.mjs";
+import { becomes, eventually, freePort, is, ok, openBrowser, remove, run, top }
+    from "./lib.mjs";
 
 const MODULES = ["mpm_event", "unixd", "log_config", "authz_core", "authz_host",
     "dir", "env", "mime", "proxy", "proxy_fcgi", "proxy_http"];
@@ -102,7 +103,7 @@ ${SITES.map((name, n) => site(name, {
     const url = `http://127.0.0.1:${port(0)}/`;
     await eventually(() => httpd.over
         || (fs.existsSync(socket)
-            && fetch(url).then(() => true, () => false)), 30);
+            && fetch(url).then(() => true, () => false)), 60);
     return ok(!httpd.over, "httpd serves the examples", said("httpd"));
 }
 
@@ -120,11 +121,9 @@ async function logIn(browser, url, user) {
     return page;
 }
 
-async function shows(page, selector, want, name) {
-    const got = async () =>
-        (await page.locator(selector).allTextContents()).join("|");
-    await eventually(async () => await got() === want);
-    is(await got(), want, name);
+function shows(page, selector, want, name) {
+    return becomes(async () =>
+        (await page.locator(selector).allTextContents()).join("|"), want, name);
 }
 
 async function closeAll(...pages) {
@@ -167,9 +166,8 @@ async function chat(browser, url) {
     await bob.fill("input[name=text]", "<i>hi</i>");
     await bob.click("#say button");
     await shows(ann, "#messages li", "bob: <i>hi</i>", "ann reads him");
-    await eventually(async () =>
-        await bob.inputValue("input[name=text]") === "");
-    is(await bob.inputValue("input[name=text]"), "", "he can write again");
+    await becomes(() => bob.inputValue("input[name=text]"), "",
+                  "he can write again");
     /* The guide's lines for the console. */
     const publish = (page) => page.evaluate(() => fetch("/room/lobby", {
         method: "POST", headers: { "Content-Type": "application/json" },
@@ -200,8 +198,7 @@ async function job(browser, url) {
     await shows(page, "#output", "started\n", "job: its output comes");
     ok(running() !== "", "a process works");
     await closeAll(page);
-    await eventually(() => running() === "");
-    is(running(), "", "its user has left, and it is gone");
+    await becomes(running, "", "its user has left, and it is gone");
 }
 
 async function tabs(browser, url, hub) {
@@ -240,7 +237,7 @@ async function live(browser, url) {
     fs.appendFileSync(path.join(dir, "live.log"), "two\n");
     await shows(page, "#lines", "<i>one</i>\ntwo\n", "a new line of it");
     await page.click("text=nightly");
-    await shows(page, "#state", "connected", "the job");
+    await shows(page, "#state, #lines", "connected|", "the job");
     fs.writeFileSync(path.join(dir, "nightly"), "10 begin\n100 done\n");
     await shows(page, "#lines", "10 begin\n100 done\n", "its progress");
     is(await page.locator("#progress").evaluate((bar) => bar.value), 100,
@@ -277,7 +274,7 @@ async function main() {
             program.kill("SIGTERM");
             await program.gone;
         }
-        fs.rmSync(dir, { recursive: true, force: true });
+        remove(dir);
     }
 }
 

@@ -41,16 +41,38 @@ export function is(got, want, name) {
     return ok(got === want, name, `got ${got}`, `want ${want}`);
 }
 
-/* What fn gives once that is true, or its last answer after the time. */
-export async function eventually(fn, seconds = 10) {
+/* What fn gives once that is true, or its last answer after the time.  Long: a
+ * browser has many processes, each of which may have to wait for a processor.
+ * What fn throws while a page is being left counts as no answer. */
+export async function eventually(fn, seconds = 30) {
     const end = Date.now() + seconds * 1000;
     for (;;) {
-        const value = await fn();
+        let value = null;
+        try {
+            value = await fn();
+        }
+        catch (error) {
+            if (Date.now() >= end) {
+                throw error;
+            }
+        }
         if (value || Date.now() >= end) {
             return value;
         }
         await new Promise((resolve) => setTimeout(resolve, 50));
     }
+}
+
+/* What fn gives becomes what is wanted. */
+export async function becomes(fn, want, name) {
+    let got;
+    await eventually(async () => (got = await fn()) === want);
+    return is(got, want, name);
+}
+
+/* Without what the processes that used it may still be writing. */
+export function remove(dir) {
+    fs.rmSync(dir, { recursive: true, force: true, maxRetries: 10 });
 }
 
 export function freePort() {
@@ -71,8 +93,7 @@ export async function openBrowser() {
         executablePath: process.env.CHROMIUM || "/usr/bin/chromium",
         args: FLAGS, env: { ...process.env, HOME: profile },
     });
-    browser.on("disconnected", () =>
-        fs.rmSync(profile, { recursive: true, force: true }));
+    browser.on("disconnected", () => remove(profile));
     return browser;
 }
 

@@ -11,8 +11,8 @@ import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
 
-import { eventually, freePort, is, ok, openBrowser, run, shots, top }
-    from "./lib.mjs";
+import { becomes, eventually, freePort, is, ok, openBrowser, remove, run, shots,
+         top } from "./lib.mjs";
 
 const MODULES = ["mpm_event", "unixd", "authz_core", "authz_host"];
 const EVIL = "<img src=x onerror=document.title='gone'><script>";
@@ -106,27 +106,23 @@ async function subscribe(url) {
 
 async function testLive(context, url) {
     const page = await open(context, `${url}sse-status`);
-    await eventually(async () => await number(page, "streams") === 1);
-    is(await number(page, "streams"), 1, "the page counts its own stream");
+    await becomes(() => number(page, "streams"), 1,
+                  "the page counts its own stream");
     is(await page.locator("#live").textContent(), "Live", "and says so");
     const published = await number(page, "published");
     const stream = await subscribe(url);
-    await eventually(async () => await number(page, "streams") === 2);
-    is(await number(page, "streams"), 2, "a stream that opens shows");
+    await becomes(() => number(page, "streams"), 2, "a stream that opens shows");
     await publish(url, "live", "hello");
-    await eventually(async () =>
-        await number(page, "published") === published + 1);
-    is(await number(page, "published"), published + 1, "an event, too");
+    await becomes(() => number(page, "published"), published + 1,
+                  "an event, too");
     const pids = await page.locator("#children th").allTextContents();
     ok(pids.length >= 1 && pids.every((pid) => /^\d+$/.test(pid)),
        "there is a row for each child", ...pids);
     const sum = async () => (await page.locator("#children td")
         .allTextContents()).reduce((all, one) => all + Number(one), 0);
-    await eventually(async () => await sum() === 2);
-    is(await sum(), 2, "with its streams");
+    await becomes(sum, 2, "with its streams");
     stream.abort();
-    await eventually(async () => await number(page, "streams") === 1);
-    is(await number(page, "streams"), 1, "one that ends is gone");
+    await becomes(() => number(page, "streams"), 1, "one that ends is gone");
     is(page.problems.join("\n"), "", "nothing goes wrong in the page");
     is(await page.locator("table:not(:has(caption))").count(), 0,
        "each table has a caption");
@@ -169,10 +165,12 @@ async function testPlain(browser, url) {
     await page.getByRole("link", { name: "Channels" }).click();
     await page.getByLabel("Names that begin with").fill("/events/li");
     await page.getByRole("button", { name: "Show" }).click();
-    is((await page.locator("tbody th").allTextContents()).join("|"),
-       "/events/live", "channels are found by their names");
+    await becomes(async () =>
+        (await page.locator("tbody th").allTextContents()).join("|"),
+                  "/events/live", "channels are found by their names");
     await page.getByRole("link", { name: "/events/live" }).click();
-    is(await page.locator("h1").textContent(), "/events/live", "and opened");
+    await becomes(() => page.locator("h1").textContent(), "/events/live",
+                  "and opened");
     await context.close();
 }
 
@@ -184,7 +182,9 @@ async function testMarkup(context, url) {
     const link = page.getByRole("link", { name });
     is(await link.textContent(), name, "a name that is markup is text");
     await link.click();
-    is(await page.locator("h1").textContent(), name, "also as a heading");
+    await becomes(() => page.locator("h1").textContent(), name,
+                  "also as a heading");
+    await page.waitForLoadState("load");
     ok(await page.title() !== "gone", "and nothing of it has run");
     is(page.problems.join("\n"), "", "nor was anything kept from it");
     await page.close();
@@ -213,7 +213,7 @@ async function main() {
             server.kill("SIGTERM");
         }
         await server.gone;
-        fs.rmSync(dir, { recursive: true, force: true });
+        remove(dir);
     }
 }
 
