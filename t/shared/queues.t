@@ -47,7 +47,12 @@ sub soon { return soon_grown(@_, @port) }
 
 sub waits { return now()->{queue_bytes} > 0 }
 
-sub open_one { return subscribe("/c/$_[0]", @port, rcvbuf => 4096) }
+# Until it is counted, what comes is its history: its times are not told.
+sub open_one {
+    my $stream = subscribe("/c/$_[0]", @port, rcvbuf => 4096);
+    are_open(1, @port) or die 'it is not counted';
+    return $stream;
+}
 
 # One that has what there is, and is sent what comes: before that, nothing is
 # too old for it.
