@@ -43,8 +43,7 @@ SSERetry 100ms
     SSEHook $told open close first last
 </LocationMatch>
 # Less than what a client that polls has anyway
-SSEPresenceGrace 500ms
-<LocationMatch "^/u/">
+<LocationMatch "^/(hooks|u)/">
     SSEPresenceGrace 500ms
 </LocationMatch>
 EOI
