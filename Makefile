@@ -226,7 +226,9 @@ $(builddir)/unit/test_exec_shared: $(addprefix $(builddir)/obj/src/,\
     shared_output.o intake.o output.o parser.o lines.o blocks.o))
 $(builddir)/unit/test_exec_output: $(addprefix $(builddir)/obj/src/exec/,\
                              sse_exec_output.o sse_exec_errors.o)
-$(builddir)/unit/test_exec_shared $(builddir)/unit/test_exec_output: LIBUV = -luv
+$(builddir)/unit/test_exec_client: $(addprefix $(builddir)/obj/src/,\
+    loop/sse_loop.o exec/sse_exec_client.o exec/sse_exec_link.o)
+$(addprefix $(builddir)/unit/test_exec_,shared output client): LIBUV = -luv
 
 # They have a loop and streams of their own.
 $(filter $(builddir)/unit/test_hub_%,$(UNIT_PROGS)): \

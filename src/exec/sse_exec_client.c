@@ -4,6 +4,7 @@
 
 #include "exec/sse_exec_client.h"
 
+#include <errno.h>
 #include <http_log.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -184,8 +185,14 @@ static void on_broken(void)
 static void take_answer(sse_exec_program_t *program,
                         const sse_exec_message_t *message, int *fds, int n)
 {
-    if (!program->call || (message->type == SSE_EXEC_STARTED && n != 2)) {
+    if (!program->call) {
         close_all(fds, n);
+        return;
+    }
+    if (message->type == SSE_EXEC_STARTED && n != 2) {
+        close_all(fds, n);
+        sse_exec_client_stop(program);
+        answer(program, EMFILE, NULL, NULL);
         return;
     }
     if (message->type == SSE_EXEC_STARTED) {
@@ -212,6 +219,9 @@ static void take_output(sse_exec_program_t *program,
 {
     if (n < 2) {
         close_all(fds, n);
+        sse_exec_client_decline(program);
+        sse_exec_client_stop(program);
+        program->events->on_unread(program);
         return;
     }
     set_runs(program, 1);
@@ -394,7 +404,8 @@ void sse_exec_client_return(sse_exec_program_t *program, const char *rest,
         return;
     }
     if (len && sse_exec_bytes_write(rest, len, &fd) != APR_SUCCESS) {
-        fd = -1; /* the next one begins within a line */
+        sse_exec_client_stop(program); /* the next one is told TORN */
+        return;
     }
     set_runs(program, 0);
     sse_exec_link_add(SSE_EXEC_RETURN, program->id, fd, fd >= 0);

@@ -13,8 +13,8 @@
  *
  * Life: a sse_exec_program_t is part of its owner.  It is known to the
  * connection from sse_exec_client_start() until on_exited of a program of its
- * own, on_lost, or sse_exec_client_stop() of a shared one; its owner lives
- * until then.
+ * own, on_lost, on_unread, or sse_exec_client_stop() of a shared one; its owner
+ * lives until then.
  *
  * Threads: as stated for each function; all events on the loop.
  */
@@ -42,6 +42,10 @@ typedef struct {
                       apr_int64_t restart_msec, apr_status_t error);
     /** The supervisor has died, and with it the program. */
     void (*on_lost)(sse_exec_program_t *program);
+    /** A shared program's output was to be this child's, which has had no
+     *  descriptor for it.  Another child may have it now; this one has stopped
+     *  the program, and may join it again. */
+    void (*on_unread)(sse_exec_program_t *program);
 } sse_exec_program_events_t;
 
 struct sse_exec_program_t {
@@ -60,9 +64,11 @@ void sse_exec_client_init(sse_loop_t *loop, server_rec *s);
  *  @param fds out: output and errors of a program of its own, the caller's to
  *         close; -1: it was not started
  *  @param answer out: STARTED, JOINED, or FAILED with why
- *  @return APR_SUCCESS: see answer; E2BIG: the order is too large; another
- *          error: there is no answer, as the supervisor is away.  Unless it was
- *          started or joined, the program is not known to the connection */
+ *  @return APR_SUCCESS: see answer; E2BIG: the order is too large; EMFILE: it
+ *          was started and is ended, as this process has no descriptor for its
+ *          output; another error: there is no answer, as the supervisor is
+ *          away, or this process lacks something.  Unless it was started or
+ *          joined, the program is not known to the connection */
 apr_status_t sse_exec_client_start(sse_exec_program_t *program,
                                    const sse_exec_order_t *order, int is_shared,
                                    int fds[2], sse_exec_message_t *answer);
@@ -70,7 +76,8 @@ apr_status_t sse_exec_client_start(sse_exec_program_t *program,
 /** Loop: SSE_EXEC_STOP.  Nothing if the program is not known (any more). */
 void sse_exec_client_stop(sse_exec_program_t *program);
 
-/** Loop: SSE_EXEC_RETURN.  @param rest len bytes; 0: none */
+/** Loop: SSE_EXEC_RETURN; without memory for the rest SSE_EXEC_STOP.
+ *  @param rest len bytes; 0: none */
 void sse_exec_client_return(sse_exec_program_t *program, const char *rest,
                             apr_size_t len);
 

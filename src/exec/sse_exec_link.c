@@ -4,6 +4,7 @@
 
 #include "exec/sse_exec_link.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -197,7 +198,7 @@ static int take_one(void)
     int fds[SSE_EXEC_FDS], n;
     apr_status_t rv = sse_exec_message_receive(here.fd, &message, fds, &n);
 
-    if (rv == APR_SUCCESS) {
+    if (rv == APR_SUCCESS || rv == EMFILE) {
         here.events->on_message(&message, fds, n);
         return 1;
     }

@@ -19,7 +19,8 @@
 
 /** What its user is told. */
 typedef struct {
-    /** @param fds n of them, its user's to close */
+    /** @param fds n of them, its user's to close; 0, whatever was sent: this
+     *         process can have no more */
     void (*on_message)(const sse_exec_message_t *message, int *fds, int n);
     /** The supervisor has died; nothing waits any more. */
     void (*on_broken)(void);

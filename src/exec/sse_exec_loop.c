@@ -58,14 +58,21 @@ static sse_exec_msec_t clock_now(void)
 
 /* -- children's connections ----------------------------------------------- */
 
-static void letter_free(sse_exec_letter_t *letter)
+static void close_fds(sse_exec_letter_t *letter)
 {
     while (letter->n) {
         sse_exec_close(&letter->fds[--letter->n]);
     }
+}
+
+static void letter_free(sse_exec_letter_t *letter)
+{
+    close_fds(letter);
     free(letter);
 }
 
+/* Where there is no descriptor for it the child gets the message without any,
+ * as it does where it has none itself. */
 static void keep(sse_exec_child_t *child, const sse_exec_message_t *message,
                  const int *fds, int n)
 {
@@ -75,9 +82,8 @@ static void keep(sse_exec_child_t *child, const sse_exec_message_t *message,
     for (; letter->n < n; ++letter->n) {
         letter->fds[letter->n] = dup(fds[letter->n]);
         if (letter->fds[letter->n] < 0) {
-            letter_free(letter);
-            child->is_broken = 1;
-            return;
+            close_fds(letter);
+            break;
         }
     }
     STAILQ_INSERT_TAIL(&child->letters, letter, link);
@@ -155,10 +161,16 @@ static void child_read(sse_exec_super_t *super, sse_exec_child_t *child)
 
     while (turns-- && !child->is_broken) {
         rv = sse_exec_message_receive(child->fd, &message, fds, &n);
-        if (rv != APR_SUCCESS) {
+        if (rv == APR_SUCCESS) {
+            sse_exec_table_message(super, child, &message, fds, n);
+        }
+        else if (rv == EMFILE) {
+            sse_exec_table_truncated(super, child, &message);
+            rv = APR_SUCCESS;
+        }
+        else {
             break;
         }
-        sse_exec_table_message(super, child, &message, fds, n);
     }
     if (rv != APR_SUCCESS && rv != APR_EAGAIN) {
         child->is_broken = 1;

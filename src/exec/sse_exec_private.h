@@ -148,6 +148,9 @@ void sse_exec_runs_kill_all(sse_exec_super_t *super);
 /* A message, whose descriptors this closes, or keeps. */
 void sse_exec_table_message(sse_exec_super_t *super, sse_exec_child_t *child,
                             const sse_exec_message_t *message, int *fds, int n);
+/* The same, where its descriptors could not be received. */
+void sse_exec_table_truncated(sse_exec_super_t *super, sse_exec_child_t *child,
+                              const sse_exec_message_t *message);
 /* A child's connection has broken. */
 void sse_exec_table_gone(sse_exec_super_t *super, sse_exec_child_t *child);
 /* A run's program could be executed, or not. */
@@ -177,9 +180,11 @@ void sse_exec_share_join(sse_exec_super_t *super,
 void sse_exec_share_stop(sse_exec_super_t *super,
                          sse_exec_program_rec_t *program,
                          sse_exec_member_t *member);
-/* @param rest kept from now on; -1: none */
+/* @param how what the next one is told: RETURNED, or TORN
+ * @param rest kept from now on; -1: none */
 void sse_exec_share_return(sse_exec_program_rec_t *program,
-                           sse_exec_member_t *member, int rest);
+                           sse_exec_member_t *member, sse_exec_own_e how,
+                           int rest);
 /* It has read nothing. */
 void sse_exec_share_decline(sse_exec_program_rec_t *program,
                             sse_exec_member_t *member);

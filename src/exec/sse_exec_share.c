@@ -77,14 +77,15 @@ static void release(sse_exec_program_rec_t *program, sse_exec_own_e how,
 }
 
 void sse_exec_share_return(sse_exec_program_rec_t *program,
-                           sse_exec_member_t *member, int rest)
+                           sse_exec_member_t *member, sse_exec_own_e how,
+                           int rest)
 {
     member->has_returned = 1;
     if (program->owner != member) {
         sse_exec_close(&rest);
         return;
     }
-    release(program, SSE_EXEC_RETURNED, rest);
+    release(program, how, rest);
     give(program);
 }
 

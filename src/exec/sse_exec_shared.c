@@ -339,9 +339,9 @@ static void complain_rejoin(sse_exec_shared_t *shared, apr_status_t rv,
 
     if (rv != APR_SUCCESS && sse_complain_is_due(&complaint)) {
         ap_log_error(APLOG_MARK, APLOG_ERR, rv, shared->server,
-                     "the program %s of the channel %s cannot be started again "
-                     "after the supervisor of programs has died%s; it is tried "
-                     "again.  Not logged again for a minute",
+                     "the program %s of the channel %s, which was lost, cannot "
+                     "be had again%s; it is tried again.  Not logged again for "
+                     "a minute",
                      shared->plan.order->argv[0], shared->plan.name,
                      answer->why == SSE_EXEC_WHY_LIMIT
                          ? ": SSECommandMax is reached"
@@ -349,7 +349,7 @@ static void complain_rejoin(sse_exec_shared_t *shared, apr_status_t rv,
     }
     if (rv == APR_SUCCESS && sse_complain_is_over(&complaint)) {
         ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, shared->server,
-                     "programs can be started again");
+                     "programs can be had again");
     }
 }
 

@@ -7,6 +7,7 @@
  * the worker is at work nothing is read, so the program waits when the store
  * does. */
 
+#include <errno.h>
 #include <httpd.h>
 #include <http_log.h>
 #include <stdlib.h>
@@ -540,5 +541,23 @@ static void on_lost(sse_exec_program_t *program)
     sse_exec_shared_go_on(shared);
 }
 
+static void on_unread(sse_exec_program_t *program)
+{
+    static sse_complaint_t complaint;
+    sse_exec_shared_t *shared = owner(program);
+
+    if (sse_complain_is_due(&complaint)) {
+        sse_log_later(APLOG_MARK, APLOG_ERR, EMFILE, shared->server,
+                      "this child has no descriptor for the output of %s "
+                      "(channel %s), and asks for it again in a while: raise "
+                      "LimitNOFILE of systemd's unit, or the limit of ulimit "
+                      "-n.  Not logged again for a minute",
+                      PROGRAM(shared), shared->plan.name);
+    }
+    sse_exec_shared_lose(shared);
+    set_owner(shared, 0);
+    sse_exec_shared_go_on(shared);
+}
+
 const sse_exec_program_events_t sse_exec_shared_events = {on_own, on_exited,
-                                                          on_lost};
+                                                          on_lost, on_unread};

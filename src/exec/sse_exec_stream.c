@@ -301,7 +301,7 @@ static void on_lost(sse_exec_program_t *program)
 }
 
 static const sse_exec_program_events_t program_events = {NULL, on_exited,
-                                                         on_lost};
+                                                         on_lost, NULL};
 
 /* -- Presence -------------------------------------------------------------- */
 

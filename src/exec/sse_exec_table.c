@@ -6,6 +6,7 @@
 
 #include "exec/sse_exec_private.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -246,7 +247,7 @@ static void on_return(sse_exec_program_rec_t *program,
                       sse_exec_member_t *member, int fd)
 {
     if (member && program->is_shared) {
-        sse_exec_share_return(program, member, fd);
+        sse_exec_share_return(program, member, SSE_EXEC_RETURNED, fd);
     }
     else {
         sse_exec_close(&fd);
@@ -286,6 +287,21 @@ void sse_exec_table_message(sse_exec_super_t *super, sse_exec_child_t *child,
     }
     while (n) {
         sse_exec_close(&fds[--n]);
+    }
+}
+
+void sse_exec_table_truncated(sse_exec_super_t *super, sse_exec_child_t *child,
+                              const sse_exec_message_t *message)
+{
+    sse_exec_program_rec_t *program = NULL;
+    sse_exec_member_t *member =
+        find_member(super, child, message->id, &program);
+
+    if (message->type == SSE_EXEC_START || message->type == SSE_EXEC_JOIN) {
+        refuse(child, message->id, SSE_EXEC_WHY_FORK, EMFILE, 0);
+    }
+    else if (message->type == SSE_EXEC_RETURN && member && program->is_shared) {
+        sse_exec_share_return(program, member, SSE_EXEC_TORN, -1);
     }
 }
 

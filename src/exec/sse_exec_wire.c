@@ -355,6 +355,7 @@ apr_status_t sse_exec_message_receive(int socket, sse_exec_message_t *message,
     struct msghdr msg = {0};
     control_t control;
     ssize_t got;
+    int is_whole;
 
     *n = 0;
     msg.msg_iov = &vec;
@@ -369,12 +370,14 @@ apr_status_t sse_exec_message_receive(int socket, sse_exec_message_t *message,
         return errno == ECONNRESET ? APR_EOF : errno;
     }
     *n = take_fds(&msg, fds);
-    if (got == sizeof(*message) &&
-        !(msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC))) {
+    is_whole = got == sizeof(*message) && !(msg.msg_flags & MSG_TRUNC);
+    if (is_whole && !(msg.msg_flags & MSG_CTRUNC)) {
         return APR_SUCCESS;
     }
+    /* Where all that have room are there, it had more than any of ours. */
+    is_whole = is_whole && *n < SSE_EXEC_FDS;
     while (*n) {
         close(fds[--*n]);
     }
-    return got == 0 ? APR_EOF : APR_EINVAL;
+    return got == 0 ? APR_EOF : is_whole ? EMFILE : APR_EINVAL;
 }

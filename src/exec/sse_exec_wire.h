@@ -161,8 +161,10 @@ apr_status_t sse_exec_message_send(int socket,
 
 /** @param fds out: room for SSE_EXEC_FDS; close-on-exec, the caller's to close
  *  @param n out: how many there are
- *  @return APR_SUCCESS; APR_EAGAIN: there is none; APR_EOF: the other end is
- *          gone; APR_EINVAL: not a message of ours; an error of the system's */
+ *  @return APR_SUCCESS; EMFILE: a message, whose descriptors are lost as this
+ *          process can have no more; APR_EAGAIN: there is none; APR_EOF: the
+ *          other end is gone; APR_EINVAL: not a message of ours; an error of
+ *          the system's */
 apr_status_t sse_exec_message_receive(int socket, sse_exec_message_t *message,
                                       int *fds, int *n);
 

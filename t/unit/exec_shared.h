@@ -337,6 +337,13 @@ static void do_lose(void *baton)
     lost->events->on_lost(lost);
 }
 
+static void do_unread(void *baton)
+{
+    sse_exec_program_t *unread = baton;
+
+    unread->events->on_unread(unread);
+}
+
 static void do_leave(void *baton) { on_leave(SSE_LEAVE_GRACEFUL); }
 
 static void do_nothing(void *baton) {}

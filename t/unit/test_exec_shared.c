@@ -285,6 +285,37 @@ static void test_lost(void)
     ok(BECOMES(stops == starts - 1), "nothing is stopped that is gone");
 }
 
+static void test_unread(void)
+{
+    apr_pool_t *request;
+    int out, next;
+
+    begin("no descriptor for its output");
+    request = subscribe("unread");
+    on_loop(do_unread, get_program());
+    ok(BECOMES(strstr(logged, "has no descriptor for the output") != NULL),
+       "the log tells");
+    ok(BECOMES(starts == 2), "after a while it is joined again");
+    on_loop(do_nothing, NULL);
+    out = give(SSE_EXEC_FRESH, NULL);
+    put(out, "a\n");
+    PUBLISHED("a|", "and then it is read");
+    put(out, "b\nc");
+    on_loop(do_exit, get_program());
+    on_loop(do_unread, get_program());
+    ok(!sse_exec_shared_is_busy(), "that of the next process is not");
+    close(out);
+    PUBLISHED("a|b|c|", "what the one before has written is published yet");
+    ok(BECOMES(starts == 3), "it is joined again");
+    on_loop(do_nothing, NULL);
+    next = give(SSE_EXEC_FRESH, NULL);
+    put(next, "d\n");
+    PUBLISHED("a|b|c|d|", "and goes on");
+    apr_pool_destroy(request);
+    ok(BECOMES(stops == 1), "over");
+    close(next);
+}
+
 static void test_other(void)
 {
     apr_pool_t *first, *second;
@@ -392,6 +423,7 @@ int main(void)
     test_often();
     test_exit();
     test_lost();
+    test_unread();
     test_other();
     test_races();
     test_leave();

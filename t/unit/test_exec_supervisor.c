@@ -9,6 +9,9 @@
 #define _GNU_SOURCE
 #endif
 
+#include <fcntl.h>
+#include <sys/resource.h>
+
 #include "exec.h"
 
 static char output[65536];
@@ -316,6 +319,78 @@ static void test_flood(const supervisor_t *supervisor)
     link_close(&link);
 }
 
+static rlim_t first_free(pid_t pid)
+{
+    char path[64];
+    rlim_t fd = 0;
+
+    do {
+        snprintf(path, sizeof(path), "/proc/%ld/fd/%ld", (long)pid, (long)fd);
+    } while (!faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) && ++fd);
+    return fd;
+}
+
+/* The supervisor gets no descriptor more than it has. */
+static void allow(const supervisor_t *supervisor, int more)
+{
+    static struct rlimit had;
+    struct rlimit none;
+
+    if (more) {
+        prlimit(supervisor->pid, RLIMIT_NOFILE, &had, NULL);
+    }
+    else {
+        prlimit(supervisor->pid, RLIMIT_NOFILE, NULL, &had);
+        none = had;
+        none.rlim_cur = first_free(supervisor->pid);
+        prlimit(supervisor->pid, RLIMIT_NOFILE, &none, NULL);
+    }
+}
+
+static void test_poor(const supervisor_t *supervisor)
+{
+    int rest = -1, was_idle = eventually(is_idle(supervisor));
+    link_t link = link_open(supervisor), next = link_open(supervisor);
+    sse_exec_order_t order;
+    script_t s, t;
+    pid_t pid;
+
+    ok(was_idle, "nothing is about to be closed");
+    pid = started(&link, 1, "echo go; sleep 60");
+    link_drop_fds(&link);
+    order = *script(&s, "sleep 60");
+    order.key = "poor";
+    order.key_len = 4;
+    link_order(&link, SSE_EXEC_JOIN, 2, &order);
+    ok(link_get(&link) == SSE_EXEC_JOINED && link_get(&link) == SSE_EXEC_OWN,
+       "a child reads a shared program");
+    link_drop_fds(&link);
+    link_order(&next, SSE_EXEC_JOIN, 1, &order);
+    is_num(link_get(&next), SSE_EXEC_JOINED, "and another one has joined it");
+    link_send(&next, SSE_EXEC_START, 9, -1);
+    is_num(failed(&next), SSE_EXEC_WHY_BAD, "whose order is closed by now");
+
+    allow(supervisor, 0);
+    link_order(&link, SSE_EXEC_START, 3, script(&t, "sleep 60"));
+    is_num(failed(&link), SSE_EXEC_WHY_FORK, "no descriptor for an order");
+    is_num(link.got.error, EMFILE, "which is told");
+    is_num(link.got.id, 3, "of that order");
+    sse_exec_bytes_write("hal", 3, &rest);
+    link_send(&link, SSE_EXEC_RETURN, 2, rest);
+    close(rest);
+    ok(link_get(&next) == SSE_EXEC_OWN && link.got.id,
+       "nor for what is left of an output: the other child has that");
+    is_num(next.got.value, SSE_EXEC_TORN, "which may begin within a line");
+    link_drop_fds(&next);
+    allow(supervisor, 1);
+
+    ok(!is_gone(pid), "the programs of that child run on");
+    ok(started(&link, 4, "echo go; sleep 60"), "and it starts others later");
+    link_drop_fds(&link);
+    link_close(&link);
+    link_close(&next);
+}
+
 static void test_clean(const supervisor_t *supervisor)
 {
     is_num(eventually(!count_children(supervisor->pid)), 1,
@@ -336,6 +411,7 @@ int main(void)
     test_broken(&supervisor);
     test_limit(&supervisor);
     test_flood(&supervisor);
+    test_poor(&supervisor);
     test_clean(&supervisor);
     is_num(supervisor_stop(&supervisor), 0, "it ends when it is told to");
     return done_testing();

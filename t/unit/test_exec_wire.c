@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -331,6 +332,49 @@ static void test_bad_messages(void)
     is_num(count_fds(), before, "no descriptor is left");
 }
 
+/* Room for so many descriptors more. */
+static void allow(int more)
+{
+    struct rlimit limit;
+    int fds[SSE_EXEC_FDS], i;
+
+    getrlimit(RLIMIT_NOFILE, &limit);
+    for (i = 0; i < more; ++i) {
+        fds[i] = dup(0);
+    }
+    limit.rlim_cur = (rlim_t)dup(0);
+    close((int)limit.rlim_cur);
+    close_all(fds, more);
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static void test_poor(void)
+{
+    sse_exec_message_t message = {0}, got;
+    int ends[2], fds[SSE_EXEC_FDS], mine[2], n, i, before = count_fds();
+    struct rlimit limit;
+
+    getrlimit(RLIMIT_NOFILE, &limit);
+    message.id = 7;
+    for (i = 0; i < 2; ++i) {
+        pair(ends);
+        mine[0] = ends[0];
+        mine[1] = ends[1];
+        sse_exec_message_send(ends[0], &message, mine, 2);
+        sse_exec_message_send(ends[0], &message, NULL, 0);
+        allow(i);
+        is_num(sse_exec_message_receive(ends[1], &got, fds, &n), EMFILE,
+               "no descriptor is free for a message's: told");
+        is_num(got.id, 7, "with the message");
+        is_num(n, 0, "and none of them");
+        is_num(sse_exec_message_receive(ends[1], &got, fds, &n), APR_SUCCESS,
+               "the next one comes whole");
+        setrlimit(RLIMIT_NOFILE, &limit);
+        close_all(ends, 2);
+    }
+    is_num(count_fds(), before, "no descriptor is left");
+}
+
 int main(void)
 {
     test_order();
@@ -341,5 +385,6 @@ int main(void)
     test_messages();
     test_full();
     test_bad_messages();
+    test_poor();
     return done_testing();
 }

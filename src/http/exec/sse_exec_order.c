@@ -197,6 +197,21 @@ static int answer_large(request_rec *r)
 }
 
 /* @param error 0: nobody has answered */
+static const char *what_to_do(apr_status_t error)
+{
+    switch (error) {
+    case 0:
+        return "the process that starts programs is away";
+    case EMFILE:
+        return "there is no descriptor left for it: raise LimitNOFILE of "
+               "systemd's unit, or the limit of ulimit -n";
+    default:
+        return "see the limits on processes and threads (TasksMax of systemd's "
+               "unit, RLIMIT_NPROC of the user, the cgroup's pids.max), "
+               "descriptors and memory";
+    }
+}
+
 static int answer_away(request_rec *r, apr_status_t error)
 {
     static sse_complaint_t complaint;
@@ -205,12 +220,7 @@ static int answer_away(request_rec *r, apr_status_t error)
         ap_log_rerror(APLOG_MARK, APLOG_ERR, error, r,
                       "SSECommand %s cannot be started now, and its requests "
                       "are answered 503: %s. Not logged again for a minute",
-                      sse_conf_command(r)->program,
-                      error ? "see the limits on processes and threads "
-                              "(TasksMax of systemd's unit, RLIMIT_NPROC of "
-                              "the user, the cgroup's pids.max), descriptors "
-                              "and memory"
-                            : "the process that starts programs is away");
+                      sse_conf_command(r)->program, what_to_do(error));
     }
     apr_table_setn(r->err_headers_out, "Retry-After", SSE_RETRY_AFTER);
     sse_reply_error(r, HTTP_SERVICE_UNAVAILABLE,

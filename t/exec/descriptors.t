@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+# mod_sse: Server-Sent Events for Apache httpd.
+#
+# A child that has no descriptor left for a program's output refuses that one
+# request, and what runs for it runs on.
+
+use strict;
+use warnings FATAL => 'all';
+
+use FindBin ();
+use POSIX ();
+use lib "$FindBin::Bin/../lib";
+
+use Apache::Test qw(-withtestmore);
+
+use SSETest;
+use SSETestExec;
+use SSETestHttpd;
+
+# There each child has one request.
+my $threads = ($ENV{SSE_MPM} // '') ne 'prefork';
+my $has_prlimit = !system 'prlimit --version >/dev/null 2>&1';
+plan tests => 16, need need_module('mod_sse'),
+    { 'children have one thread' => $threads,
+      'prlimit(1) is missing' => $has_prlimit };
+
+my $act = program('act');
+my $one = "StartServers 1\nServerLimit 1\nThreadsPerChild 16\n"
+    . "MinSpareThreads 1\nMaxSpareThreads 16\nMaxRequestWorkers 16\n";
+my $httpd = SSETestHttpd->new(mpm => $one, conf => <<"EOI");
+<Location "/run">
+    SetHandler sse-exec
+    SSECommand $act "%{QUERY_STRING}"
+    SSEHeartbeat 0
+</Location>
+EOI
+ok $httpd->start, 'a server with one child';
+my @port = (port => $httpd->port);
+
+sub run {
+    my $mark = shift;
+
+    my $stream = act({ path => '/run', @port }, "say=$mark", 'wait=1');
+    return $stream->next_event ? $stream : undef;
+}
+
+my $mark = mark();
+my $stream = run($mark);
+ok $stream, 'a program runs';
+my($child) = $httpd->children;
+
+sub descriptors {
+    return map { m{/(\d+)$} ? $1 : () } glob "/proc/$child/fd/*";
+}
+
+# The child may have so many more; undef: as many as it had.
+my $had;
+sub allow {
+    my $more = shift;
+
+    my %is_open = map { $_ => 1 } descriptors();
+    my $limit = $had;
+    if (defined $more) {
+        for ($limit = 0; $is_open{$limit} || $more-- > 0; ++$limit) {
+        }
+    }
+    # Only its own user may say so.
+    my($uid, $gid) = (stat "/proc/$child")[4, 5];
+    my $pid = fork // die "fork: $!";
+    if (!$pid) {
+        POSIX::setgid($gid);
+        POSIX::setuid($uid);
+        exec 'prlimit', "--pid=$child", "--nofile=$limit:" or POSIX::_exit(1);
+    }
+    waitpid $pid, 0;
+    die "prlimit: $?" if $?;
+}
+
+open my $limits, '<', "/proc/$child/limits" or die "limits: $!";
+($had) = map { /^Max open files\s+(\d+)/ ? $1 : () } <$limits>;
+close $limits;
+
+# One is the request's connection, one the order, two are the output.
+my $n = -1;
+ok eventually {
+    my $before = $n;
+    $n = descriptors();
+    sleep 1;
+    $n == $before && $n == descriptors();
+}, 'all is quiet';
+for my $more (2, 3) {
+    ok eventually { descriptors() == $n }, 'no other connection is open';
+    allow($more);
+    my $answer = request('GET', '/run?say=x&wait=1', @port);
+    allow();
+    is $answer->code, 503, "$more descriptors: 503";
+    is $answer->header('retry-after'), 10, 'with Retry-After';
+    like $answer->json->{error}, qr/cannot be started now/, 'in words';
+}
+ok eventually {
+    $httpd->lines(qr/SSECommand .* cannot be started now.*no descriptor left.*LimitNOFILE/)
+}, 'the log tells the administrator what to raise';
+is scalar(running("say=$mark")), 1, 'the program that ran runs on';
+ok !$stream->wait_end(0.5), 'and so does its stream';
+my $next = run(my $second = mark());
+ok $next, 'others can be started again';
+$_->close for $stream, $next;
+ok ends($mark) && ends($second) && ends('say=x&wait=1'), 'all end';
