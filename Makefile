@@ -222,12 +222,13 @@ $(builddir)/unit/%: $(builddir)/obj/t/unit/%.o $(UNIT_OBJS)
 	    -ljansson -lcurl -lcrypto $(LIBUV) -lpthread
 
 $(builddir)/unit/test_exec_shared: $(addprefix $(builddir)/obj/src/,\
-    loop/sse_loop.o loop/sse_workers.o $(addprefix exec/sse_exec_,shared.o \
+    $(addprefix loop/sse_,epoll.o loop.o workers.o) \
+    $(addprefix exec/sse_exec_,shared.o \
     shared_output.o intake.o output.o parser.o lines.o blocks.o))
-$(builddir)/unit/test_exec_output: $(addprefix $(builddir)/obj/src/exec/,\
-                             sse_exec_output.o sse_exec_errors.o)
+$(builddir)/unit/test_exec_output: $(addprefix $(builddir)/obj/src/,\
+    loop/sse_epoll.o exec/sse_exec_output.o exec/sse_exec_errors.o)
 $(builddir)/unit/test_exec_client: $(addprefix $(builddir)/obj/src/,\
-    loop/sse_loop.o exec/sse_exec_client.o exec/sse_exec_link.o)
+    loop/sse_epoll.o loop/sse_loop.o exec/sse_exec_client.o exec/sse_exec_link.o)
 $(addprefix $(builddir)/unit/test_exec_,shared output client): LIBUV = -luv
 
 # They have a loop and streams of their own.

@@ -133,7 +133,7 @@ static void on_output_closed(sse_exec_output_t *output)
 static void on_end(sse_exec_output_t *output) {}
 
 static const sse_exec_output_events_t events = {on_bytes, on_end,
-                                                on_output_closed};
+                                                on_output_closed, NULL};
 
 sse_exec_errors_t *sse_exec_errors_open(sse_loop_t *loop, int fd,
                                         const server_rec *s,
@@ -188,6 +188,21 @@ void sse_exec_errors_close(sse_exec_errors_t *errors)
 }
 
 /* -- What is wrong with the output ----------------------------------------- */
+
+void sse_exec_tell_stuck(const server_rec *s, const char *program,
+                         apr_status_t rv)
+{
+    static sse_complaint_t complaint;
+
+    if (sse_complain_is_due(&complaint)) {
+        sse_log_later(APLOG_MARK, APLOG_ERR, rv, s,
+                      "%s: its output cannot be watched now: a new stream "
+                      "ends; others, and shared programs, wait.  If there is "
+                      "no room, raise the sysctl fs.epoll.max_user_watches.  "
+                      "Not logged again for a minute",
+                      program);
+    }
+}
 
 void sse_exec_tell_trouble(const server_rec *s, const char *program,
                            sse_exec_trouble_e trouble, const char *why)

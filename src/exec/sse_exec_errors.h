@@ -36,6 +36,11 @@ sse_exec_errors_t *sse_exec_errors_open(sse_loop_t *loop, int fd,
 /** The program has ended: log what is left, and close.  Once. */
 void sse_exec_errors_close(sse_exec_errors_t *errors);
 
+/** Say in the log, once a minute, that there is no room to watch a program's
+ *  output. */
+void sse_exec_tell_stuck(const server_rec *s, const char *program,
+                         apr_status_t rv);
+
 /** Say in the log, once a minute for each kind, what was wrong with a program's
  *  output. */
 void sse_exec_tell_trouble(const server_rec *s, const char *program,

@@ -10,9 +10,10 @@
 #include <unistd.h>
 
 #include "exec/sse_exec_supervisor.h"
+#include "loop/sse_epoll.h"
 
-/* How often a door that is full is tried again. */
-#define DOOR_MSEC 50
+/* How often a door that is full is tried again, or epoll. */
+#define RETRY_MSEC 50
 /* Messages that are taken in one turn of the loop. */
 #define TURN_MOST 64
 
@@ -30,7 +31,8 @@ static struct {
     const sse_exec_link_events_t *events; /* likewise */
     int fd;                               /* -1: not connected */
     uv_poll_t *poll;  /* malloc'ed, as it is closed later than the socket */
-    uv_timer_t retry; /* the door is full */
+    int wanted;       /* what is watched for; 0: there was no room */
+    uv_timer_t retry; /* for that, or as the door is full */
     STAILQ_HEAD(, letter_t) letters;
 } here = {.fd = -1, .letters = STAILQ_HEAD_INITIALIZER(here.letters)};
 
@@ -87,8 +89,6 @@ void sse_exec_link_withdraw(apr_uint64_t id)
 
 static void on_ready(uv_poll_t *poll, int status, int events);
 
-static void on_retry(uv_timer_t *timer) { sse_exec_link_flush(); }
-
 static apr_status_t go_through_door(int socket)
 {
     sse_exec_message_t message = {0};
@@ -100,8 +100,11 @@ static apr_status_t go_through_door(int socket)
                     : sse_exec_message_send(door, &message, &socket, 1);
 }
 
+static void on_poll_closed(uv_handle_t *handle) { free(handle); }
+
 static apr_status_t watch(int socket)
 {
+    apr_status_t rv;
     int err;
 
     here.poll = calloc(1, sizeof(*here.poll));
@@ -113,7 +116,13 @@ static apr_status_t watch(int socket)
         free(here.poll);
         return -err;
     }
+    rv = sse_epoll_watch(here.poll, UV_READABLE, on_ready);
+    if (rv != APR_SUCCESS) {
+        uv_close((uv_handle_t *)here.poll, on_poll_closed);
+        return rv;
+    }
     here.fd = socket;
+    here.wanted = UV_READABLE;
     return APR_SUCCESS;
 }
 
@@ -135,13 +144,15 @@ static apr_status_t connect_to_it(void)
     return rv;
 }
 
+static void on_retry(uv_timer_t *timer);
+
 /* @return whether there is a connection to send through */
 static int is_connected(void)
 {
     apr_status_t rv = here.fd < 0 ? connect_to_it() : APR_SUCCESS;
 
     if (APR_STATUS_IS_EAGAIN(rv)) {
-        uv_timer_start(&here.retry, on_retry, DOOR_MSEC, 0);
+        uv_timer_start(&here.retry, on_retry, RETRY_MSEC, 0);
     }
     else if (rv != APR_SUCCESS) {
         remove_all();
@@ -154,9 +165,27 @@ int sse_exec_link_is_up(void) { return here.fd >= 0; }
 
 /* -- Sending, receiving ---------------------------------------------------- */
 
+/* Each change costs its place in epoll, which another process may take. */
 static void want(int events)
 {
-    uv_poll_start(here.poll, UV_READABLE | events, on_ready);
+    events |= UV_READABLE;
+    if (events == here.wanted) {
+        return;
+    }
+    here.wanted = sse_epoll_watch(here.poll, events, on_ready) == APR_SUCCESS
+                      ? events
+                      : 0;
+    if (!here.wanted) {
+        uv_timer_start(&here.retry, on_retry, RETRY_MSEC, 0);
+    }
+}
+
+static void on_retry(uv_timer_t *timer)
+{
+    if (sse_exec_link_is_up()) {
+        want(0);
+    }
+    sse_exec_link_flush();
 }
 
 /* What goes wrong shows as the end of the connection, too. */
@@ -179,8 +208,6 @@ void sse_exec_link_flush(void)
     }
     want(0);
 }
-
-static void on_poll_closed(uv_handle_t *handle) { free(handle); }
 
 static void on_broken(void)
 {

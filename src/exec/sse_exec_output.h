@@ -8,7 +8,8 @@
  *
  * A program may write without end, faster than anything can be made of it.  So
  * no more than 16 KB are read in a turn of the loop, and nothing while it is
- * paused: the pipe fills, and the program waits.
+ * paused, or there is no room to watch it: the pipe fills, and the program
+ * waits.
  *
  * Life: part of its owner, which lives until on_closed.
  *
@@ -19,6 +20,7 @@
 #define SSE_EXEC_OUTPUT_H
 
 #include <apr_errno.h>
+#include <sys/queue.h>
 
 #include "loop/sse_loop.h"
 
@@ -36,6 +38,9 @@ typedef struct {
     void (*on_end)(sse_exec_output_t *output);
     /** Its memory is its owner's again. */
     void (*on_closed)(sse_exec_output_t *output);
+    /** It cannot be read on, as there is no room to watch it; that is tried
+     *  again each second.  Not to do anything with it.  May be NULL */
+    void (*on_stuck)(sse_exec_output_t *output, apr_status_t rv);
 } sse_exec_output_events_t;
 
 struct sse_exec_output_t {
@@ -44,8 +49,10 @@ struct sse_exec_output_t {
     int fd; /* -1: closed */
     const sse_exec_output_events_t *events;
     int is_paused;
-    int drains;    /* what is there now is all */
-    int has_ended; /* on_end was called */
+    int drains;                         /* what is there now is all */
+    int has_ended;                      /* on_end was called */
+    int is_stuck;                       /* it waits to be watched again */
+    LIST_ENTRY(sse_exec_output_t) link; /* those that are stuck */
 };
 
 /** @param fd is taken over, unless this fails

@@ -19,8 +19,9 @@
 
 APLOG_USE_MODULE(sse);
 
-/* When the store takes nothing it is tried again after so long. */
-#define STORE_MSEC 1000
+/* When the store takes nothing, or there is no room to watch an output, it is
+ * tried again after so long. */
+#define WAIT_MSEC 1000
 /* When there is no supervisor: doubled each time, up to the most. */
 #define REJOIN_MSEC      1000
 #define REJOIN_MOST_MSEC 60000
@@ -51,10 +52,10 @@ static void set_owner(sse_exec_shared_t *shared, int is_owner)
 
 /* -- Timers ---------------------------------------------------------------- */
 
-static void on_store_time(uv_timer_t *timer)
+static void on_wait_time(uv_timer_t *timer)
 {
     sse_exec_shared_t *shared =
-        sse_owner_of(timer, sse_exec_shared_t, store_timer);
+        sse_owner_of(timer, sse_exec_shared_t, wait_timer);
 
     shared->is_waiting = 0;
     shared->has_news = 1;
@@ -73,16 +74,16 @@ static void init_timers(sse_exec_shared_t *shared)
 
     if (!shared->has_timers) {
         shared->has_timers = 1;
-        uv_timer_init(uv, &shared->store_timer);
+        uv_timer_init(uv, &shared->wait_timer);
         uv_timer_init(uv, &shared->rejoin_timer);
     }
 }
 
-static void wait_for_store(sse_exec_shared_t *shared)
+static void wait_a_while(sse_exec_shared_t *shared)
 {
     shared->is_waiting = 1;
     init_timers(shared);
-    uv_timer_start(&shared->store_timer, on_store_time, STORE_MSEC, 0);
+    uv_timer_start(&shared->wait_timer, on_wait_time, WAIT_MSEC, 0);
 }
 
 static void rejoin_soon(sse_exec_shared_t *shared)
@@ -128,7 +129,7 @@ static void on_published(sse_task_t *task)
     shared->is_at_work = 0;
     if (shared->published != APR_SUCCESS) {
         tell_waiting(shared);
-        wait_for_store(shared);
+        wait_a_while(shared);
     }
     sse_exec_shared_go_on(shared);
 }
@@ -208,13 +209,15 @@ static void tell_owned(sse_exec_shared_t *shared)
               PROGRAM(shared), shared->plan.name);
 }
 
-static void open_output(sse_exec_shared_t *shared, sse_exec_owned_t *owned)
+static void on_stuck(sse_exec_output_t *output, apr_status_t rv)
 {
-    static const sse_exec_output_events_t events = {on_bytes, on_end,
-                                                    on_closed};
-    sse_loop_t *loop = sse_exec_shared_loop();
-    apr_status_t rv;
+    sse_exec_shared_t *shared = sse_owner_of(output, sse_exec_shared_t, output);
 
+    sse_exec_tell_stuck(shared->server, PROGRAM(shared), rv);
+}
+
+static void open_intake(sse_exec_shared_t *shared, sse_exec_owned_t *owned)
+{
     shared->intake = sse_exec_intake_create(&shared->intake_conf,
                                             owned->value == SSE_EXEC_TORN);
     shared->has_read = shared->has_news = shared->has_ended = 0;
@@ -225,15 +228,28 @@ static void open_output(sse_exec_shared_t *shared, sse_exec_owned_t *owned)
     if (owned->value == SSE_EXEC_TORN) {
         tell_torn(shared);
     }
-    shared->errors =
-        sse_exec_errors_open(loop, owned->err, shared->server, PROGRAM(shared));
-    rv = sse_exec_output_open(&shared->output, loop, owned->out, &events);
+    sse_exec_close(&owned->rest);
+}
+
+/* @return an error: it cannot be watched */
+static apr_status_t open_output(sse_exec_shared_t *shared,
+                                sse_exec_owned_t *owned)
+{
+    static const sse_exec_output_events_t events = {on_bytes, on_end, on_closed,
+                                                    on_stuck};
+    sse_loop_t *loop = sse_exec_shared_loop();
+    apr_status_t rv =
+        sse_exec_output_open(&shared->output, loop, owned->out, &events);
+
     if (rv != APR_SUCCESS) {
-        abort(); /* there is no memory */
+        return rv;
     }
     sse_exec_output_pause(&shared->output);
     shared->is_open = 1;
-    sse_exec_close(&owned->rest);
+    open_intake(shared, owned);
+    shared->errors =
+        sse_exec_errors_open(loop, owned->err, shared->server, PROGRAM(shared));
+    return APR_SUCCESS;
 }
 
 /* @return whether there is output to read */
@@ -241,11 +257,18 @@ static int open_next(sse_exec_shared_t *shared)
 {
     sse_exec_owned_t *owned = STAILQ_FIRST(&shared->next);
 
+    apr_status_t rv;
+
     if (!owned || shared->is_open) {
         return 0;
     }
+    rv = open_output(shared, owned);
+    if (rv != APR_SUCCESS) {
+        sse_exec_tell_stuck(shared->server, PROGRAM(shared), rv);
+        wait_a_while(shared);
+        return 0;
+    }
     STAILQ_REMOVE_HEAD(&shared->next, link);
-    open_output(shared, owned);
     free(owned);
     return 1;
 }
@@ -371,10 +394,10 @@ static void free_if_closed(sse_exec_shared_t *shared)
     }
 }
 
-static void on_store_timer_closed(uv_handle_t *handle)
+static void on_wait_timer_closed(uv_handle_t *handle)
 {
     sse_exec_shared_t *shared =
-        sse_owner_of(handle, sse_exec_shared_t, store_timer);
+        sse_owner_of(handle, sse_exec_shared_t, wait_timer);
 
     --shared->open_timers;
     free_if_closed(shared);
@@ -399,7 +422,7 @@ static void go(sse_exec_shared_t *shared)
     }
     if (shared->has_timers) {
         shared->open_timers = 2;
-        uv_close((uv_handle_t *)&shared->store_timer, on_store_timer_closed);
+        uv_close((uv_handle_t *)&shared->wait_timer, on_wait_timer_closed);
         uv_close((uv_handle_t *)&shared->rejoin_timer, on_rejoin_timer_closed);
     }
     else {

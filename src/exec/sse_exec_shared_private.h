@@ -77,7 +77,8 @@ struct sse_exec_shared_t {
     int is_at_work; /**< a worker publishes */
     int has_news; /**< bytes, or the end, that it has not seen; or it is to try
                          again */
-    int is_waiting; /**< for the store, which takes nothing */
+    int is_waiting; /**< for the store, which takes nothing, or for room to
+                         watch the next output */
     sse_complaint_t store_complaint;
     int has_ended;      /**< all output was read */
     int has_read;       /**< something of it, or of what was left of it */
@@ -89,7 +90,7 @@ struct sse_exec_shared_t {
     int is_open;               /**< output: until it is closed */
     sse_exec_errors_t *errors; /**< or NULL */
     int has_timers;
-    uv_timer_t store_timer;  /**< until the store is tried again */
+    uv_timer_t wait_timer;   /**< until that is tried again */
     uv_timer_t rejoin_timer; /**< until the supervisor is asked again */
     apr_uint64_t rejoin_msec;
     int is_going;

@@ -235,8 +235,16 @@ static void on_output_closed(sse_exec_output_t *output)
     release(sse_owner_of(output, sse_exec_stream_t, output));
 }
 
-static const sse_exec_output_events_t output_events = {on_bytes, on_output_end,
-                                                       on_output_closed};
+static void on_output_stuck(sse_exec_output_t *output, apr_status_t rv)
+{
+    const sse_exec_stream_t *self =
+        sse_owner_of(output, sse_exec_stream_t, output);
+
+    sse_exec_tell_stuck(self->s, self->path, rv);
+}
+
+static const sse_exec_output_events_t output_events = {
+    on_bytes, on_output_end, on_output_closed, on_output_stuck};
 
 static void close_errors(sse_exec_stream_t *self)
 {
@@ -350,6 +358,7 @@ static void open_handles(sse_exec_stream_t *self)
         sse_atomic_add(&self->refs, 1);
     }
     else {
+        sse_exec_tell_stuck(self->s, self->path, rv);
         sse_stream_end(self->stream, SSE_CLOSE_ERROR, rv);
     }
 }

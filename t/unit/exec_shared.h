@@ -18,10 +18,13 @@
 #include <http_config.h>
 #include <http_log.h>
 #include <apr_strings.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "exec/sse_exec_shared_private.h"
@@ -154,6 +157,24 @@ void sse_exec_errors_close(sse_exec_errors_t *errors)
 void sse_exec_tell_trouble(const server_rec *s, const char *name,
                            sse_exec_trouble_e trouble, const char *why)
 {
+}
+
+void sse_exec_tell_stuck(const server_rec *s, const char *name, apr_status_t rv)
+{
+    LOCKED(strncat(logged, "stuck", sizeof(logged) - strlen(logged) - 1));
+}
+
+/* libuv's, too. */
+static int no_room; /* atomic */
+
+__attribute__((visibility("default"))) int epoll_ctl(int epoll, int op, int fd,
+                                                     struct epoll_event *event)
+{
+    if (sse_atomic_load(&no_room) && op == EPOLL_CTL_ADD) {
+        errno = ENOSPC;
+        return -1;
+    }
+    return (int)syscall(SYS_epoll_ctl, epoll, op, fd, event);
 }
 
 /* -- The store ------------------------------------------------------------- */

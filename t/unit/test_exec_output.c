@@ -15,6 +15,8 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "exec/sse_exec_errors.h"
@@ -61,6 +63,19 @@ void sse_log_later(const char *file, int number, int index, int level,
     }
 }
 
+/* libuv's, too. */
+static int no_room;
+
+__attribute__((visibility("default"))) int epoll_ctl(int epoll, int op, int fd,
+                                                     struct epoll_event *event)
+{
+    if (no_room && op == EPOLL_CTL_ADD) {
+        errno = ENOSPC;
+        return -1;
+    }
+    return (int)syscall(SYS_epoll_ctl, epoll, op, fd, event);
+}
+
 static void run(void) { uv_run(&loop.uv, UV_RUN_NOWAIT); }
 
 /* -- A pipe's reader ------------------------------------------------------- */
@@ -68,7 +83,7 @@ static void run(void) { uv_run(&loop.uv, UV_RUN_NOWAIT); }
 typedef struct {
     sse_exec_output_t output;
     apr_size_t got, largest;
-    int pieces, ends, closes;
+    int pieces, ends, closes, stucks;
     int pauses; /* after each piece */
     int leaves; /* it is closed by the first piece */
 } reader_t;
@@ -101,7 +116,13 @@ static void on_closed(sse_exec_output_t *output)
     ++sse_owner_of(output, reader_t, output)->closes;
 }
 
-static const sse_exec_output_events_t events = {on_bytes, on_end, on_closed};
+static void on_stuck(sse_exec_output_t *output, apr_status_t rv)
+{
+    ++sse_owner_of(output, reader_t, output)->stucks;
+}
+
+static const sse_exec_output_events_t events = {on_bytes, on_end, on_closed,
+                                                on_stuck};
 
 /* @return the end to write to */
 static int open_reader(reader_t *reader)
@@ -242,6 +263,57 @@ static void test_leaving(void)
     close(fd);
 }
 
+static int has(reader_t *reader, apr_size_t bytes)
+{
+    int i;
+
+    for (i = 0; i < 1000 && reader->got < bytes; ++i) {
+        run();
+        usleep(10000);
+    }
+    return reader->got == bytes;
+}
+
+/* Another process has taken all that a user may watch. */
+static void test_no_room(void)
+{
+    reader_t reader, other;
+    int fd = open_reader(&reader), pair[2];
+
+    reader.pauses = 1;
+    fill(fd, 100);
+    run_times(2);
+    is_num(reader.got, 100, "an output is read, and paused");
+    no_room = 1;
+    reader.pauses = 0;
+    fill(fd, 100);
+    sse_exec_output_resume(&reader.output);
+    is_num(reader.stucks, 1, "there is no room to watch it on: that is told");
+    run_times(5);
+    is_num(reader.got, 100, "and it is not read");
+    if (pipe(pair)) {
+        abort();
+    }
+    is_num(sse_exec_output_open(&other.output, &loop, pair[0], &events), ENOSPC,
+           "nor can another one be opened");
+    close(pair[0]);
+    close(pair[1]);
+    no_room = 0;
+    ok(has(&reader, 200), "when there is room it is read");
+
+    reader.pauses = 1;
+    fill(fd, 100);
+    ok(has(&reader, 300), "once more");
+    no_room = 1;
+    sse_exec_output_resume(&reader.output);
+    sse_exec_output_close(&reader.output);
+    no_room = 0;
+    usleep(1100000);
+    run_times(5);
+    is_num(reader.closes, 1, "one that waits for room can be closed");
+    close(fd);
+}
+
 /* -- Standard error -------------------------------------------------------- */
 
 static void write_text(int fd, const char *text)
@@ -340,6 +412,7 @@ int main(void)
     test_pausing();
     test_draining();
     test_leaving();
+    test_no_room();
     test_errors();
     test_flood();
     test_trouble();

@@ -285,6 +285,36 @@ static void test_lost(void)
     ok(BECOMES(stops == starts - 1), "nothing is stopped that is gone");
 }
 
+static void test_stuck(void)
+{
+    apr_pool_t *request;
+    int out, next;
+
+    begin("no room to watch its output");
+    request = subscribe("stuck");
+    sse_atomic_store(&no_room, 1);
+    out = give(SSE_EXEC_RETURNED, "a");
+    put(out, "\nb\n");
+    ok(BECOMES(strstr(logged, "stuck") != NULL), "the log tells");
+    close(out);
+    on_loop(do_exit, get_program());
+    next = give(SSE_EXEC_FRESH, NULL);
+    put(next, "c\n");
+    is_num(get(&published_n), 0, "nothing can be read");
+    sse_atomic_store(&no_room, 0);
+    PUBLISHED("a|b|c|", "when there is room all is");
+
+    sse_atomic_store(&no_room, 1);
+    on_loop(do_exit, get_program());
+    close(next);
+    out = give(SSE_EXEC_FRESH, NULL);
+    apr_pool_destroy(request);
+    ok(BECOMES(stops == 1), "who waits for room can leave");
+    is_num(get(&returns), 0, "and has read nothing");
+    sse_atomic_store(&no_room, 0);
+    close(out);
+}
+
 static void test_unread(void)
 {
     apr_pool_t *request;
@@ -423,6 +453,7 @@ int main(void)
     test_often();
     test_exit();
     test_lost();
+    test_stuck();
     test_unread();
     test_other();
     test_races();
