@@ -16,11 +16,17 @@
 #include "loop/sse_complain.h"
 #include "loop/sse_log.h"
 #include "shared/sse_counters.h"
+#include "sse_atomic.h"
 
 APLOG_USE_MODULE(sse);
 
-/* How long a request's thread waits for an answer. */
+/* How long a request's thread waits for an answer, and after how long it has
+ * the supervisor asked whether it answers at all. */
 #define ANSWER_SEC 10
+#define ASK_SEC    5
+/* It does not if that has no answer for so long: a little less, as the loop
+ * takes its time, too. */
+#define SILENT_MSEC 4000
 
 /* A start that awaits its answer.  malloc'ed; its request's thread waits, and
  * frees it when the loop has let go of it. */
@@ -46,6 +52,10 @@ static struct {
     server_rec *s;    /* const */
     LIST_HEAD(, sse_exec_program_t) programs;
     apr_uint64_t last_id;
+    sse_task_t ask;     /* any */
+    apr_uint64_t asked; /* when, by the loop's clock; 0: it has answered */
+    int is_silent;      /* atomic: it does not answer */
+    sse_complaint_t silence;
 } client = {.programs = LIST_HEAD_INITIALIZER(client.programs)};
 
 /* -- Programs -------------------------------------------------------------- */
@@ -120,11 +130,78 @@ static void close_all(const int *fds, int n)
     }
 }
 
+/* -- The supervisor hangs -------------------------------------------------- */
+
+/* Whatever it says, it does so in order, and at once. */
+static void on_sign_of_life(void)
+{
+    client.asked = 0;
+    if (!sse_atomic_load(&client.is_silent)) {
+        return;
+    }
+    sse_atomic_store(&client.is_silent, 0);
+    if (sse_complain_is_over(&client.silence)) {
+        sse_log_later(APLOG_MARK, APLOG_NOTICE, 0, client.s,
+                      "the process that runs the programs of sse-exec answers "
+                      "again");
+    }
+}
+
+/* Without an order: that is refused at once, while the answer to a good one may
+ * be waiting for a slow file system. */
+static void on_ask(sse_task_t *task)
+{
+    if (!client.asked) {
+        client.asked = sse_loop_now(client.loop);
+        sse_exec_link_add(SSE_EXEC_START, ++client.last_id, -1, 0);
+        sse_exec_link_flush();
+    }
+}
+
+/* What comes of it yet is closed, and stopped. */
+static void give_up(sse_exec_program_t *program)
+{
+    sse_exec_link_withdraw(program->id);
+    sse_exec_client_stop(program);
+}
+
+/* Nobody waits any more, or begins to. */
+static void fall_silent(void)
+{
+    sse_exec_program_t *program, *next;
+
+    sse_atomic_store(&client.is_silent, 1);
+    for (program = LIST_FIRST(&client.programs); program; program = next) {
+        next = LIST_NEXT(program, link);
+        if (program->call) {
+            give_up(program);
+            answer(program, APR_TIMEUP, NULL, NULL);
+        }
+    }
+    if (sse_complain_is_due(&client.silence)) {
+        sse_log_later(APLOG_MARK, APLOG_ERR, 0, client.s,
+                      "the process that runs the programs of sse-exec "
+                      "(sse-programs) does not answer: until it does, what "
+                      "asks for a program is answered 503 at once. Programs "
+                      "that run are not affected. Not logged again for a "
+                      "minute");
+    }
+}
+
+static void look_for_silence(void)
+{
+    if (client.asked &&
+        sse_loop_now(client.loop) - client.asked >= SILENT_MSEC) {
+        fall_silent();
+    }
+}
+
 /* All that waits for an answer gets this one. */
 static void on_unreachable(apr_status_t rv)
 {
     sse_exec_program_t *program, *next;
 
+    on_sign_of_life();
     for (program = LIST_FIRST(&client.programs); program; program = next) {
         next = LIST_NEXT(program, link);
         if (program->call) {
@@ -176,6 +253,7 @@ static void on_broken(void)
                       "died, and the programs with it; it is started again. "
                       "Not logged again for a minute");
     }
+    on_sign_of_life();
     tell_lost();
     repeat_starts();
 }
@@ -233,6 +311,7 @@ static void take(const sse_exec_message_t *message, int *fds, int n)
 {
     sse_exec_program_t *program = find(message->id);
 
+    on_sign_of_life();
     switch (program ? message->type : 0) {
     case SSE_EXEC_STARTED:
     case SSE_EXEC_JOINED:
@@ -274,17 +353,17 @@ static int is_done(sse_exec_call_t *call)
     return done;
 }
 
-/* Its thread waits no longer.  What comes of it yet is closed. */
+/* Its thread waits no longer. */
 static void on_abandon(sse_task_t *task)
 {
     sse_exec_call_t *call = sse_owner_of(task, sse_exec_call_t, abandon);
     sse_exec_program_t *program = call->program;
 
     if (!is_done(call)) {
-        sse_exec_link_withdraw(program->id);
         program->call = NULL;
-        sse_exec_client_stop(program);
+        give_up(program);
         forget(program);
+        look_for_silence();
     }
     pthread_mutex_lock(&call->lock);
     call->is_abandoned = 1;
@@ -312,7 +391,13 @@ static int await_answer(sse_exec_call_t *call)
     int is_over;
 
     pthread_mutex_lock(&call->lock);
-    is_over = wait_for(call, &call->is_done, ANSWER_SEC);
+    is_over = wait_for(call, &call->is_done, ASK_SEC);
+    if (!is_over) {
+        pthread_mutex_unlock(&call->lock);
+        sse_loop_post(client.loop, &client.ask);
+        pthread_mutex_lock(&call->lock);
+        is_over = wait_for(call, &call->is_done, ANSWER_SEC - ASK_SEC);
+    }
     if (!is_over) {
         call->rv = APR_TIMEUP;
         pthread_mutex_unlock(&call->lock);
@@ -360,6 +445,9 @@ apr_status_t sse_exec_client_start(sse_exec_program_t *program,
 
     memset(answer, 0, sizeof(*answer));
     fds[0] = fds[1] = -1;
+    if (sse_atomic_load(&client.is_silent)) {
+        return APR_TIMEUP;
+    }
     rv = sse_exec_order_write(order, &fd);
     if (rv != APR_SUCCESS) {
         return rv;
@@ -428,5 +516,6 @@ void sse_exec_client_init(sse_loop_t *loop, server_rec *s)
 {
     client.loop = loop;
     client.s = s;
+    client.ask.run = on_ask;
     sse_exec_link_init(loop, &events);
 }

@@ -66,7 +66,8 @@ void sse_exec_client_init(sse_loop_t *loop, server_rec *s);
  *  @param answer out: STARTED, JOINED, or FAILED with why
  *  @return APR_SUCCESS: see answer; E2BIG: the order is too large; EMFILE: it
  *          was started and is ended, as this process has no descriptor for its
- *          output; another error: there is no answer, as the supervisor is
+ *          output; APR_TIMEUP: the supervisor does not answer, now or lately,
+ *          or that one program does not start; another error: there is no answer, as the supervisor is
  *          away, or this process lacks something.  Unless it was started or
  *          joined, the program is not known to the connection */
 apr_status_t sse_exec_client_start(sse_exec_program_t *program,

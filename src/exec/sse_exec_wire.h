@@ -41,7 +41,8 @@ typedef enum {
     /* child to supervisor */
     SSE_EXEC_START,  /**< start a program for this child alone.  fds[0]: the
                           order.  Answered by STARTED or FAILED.  Over when
-                          EXITED is told, or the connection breaks */
+                          EXITED is told, or the connection breaks.  Without an
+                          order FAILED comes at once, as from any that lives */
     SSE_EXEC_JOIN,   /**< the same for a shared program: this child has a
                           subscriber of its channel.  Answered by JOINED or
                           FAILED; OWN may come at any time after JOINED, and

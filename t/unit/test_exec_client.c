@@ -3,7 +3,8 @@
  * See LICENSE for the terms. */
 
 /* A child's connection to the supervisor of programs, with a loop and a
- * supervisor that are real: what a child does that has no descriptor left. */
+ * supervisor that are real: a child has no descriptor left, the supervisor
+ * hangs. */
 
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -253,6 +254,71 @@ static void test_return(void)
     link_close(&link);
 }
 
+/* -- A supervisor that hangs ----------------------------------------------- */
+
+typedef struct {
+    pthread_t thread;
+    owner_t owner;
+    apr_status_t rv;
+    long long msec; /* how long it took */
+} asker_t;
+
+static void *ask(void *baton)
+{
+    asker_t *asker = baton;
+    long long began = msec_now();
+
+    asker->rv = start(&asker->owner, "", "POOR=hung");
+    asker->msec = msec_now() - began;
+    return NULL;
+}
+
+static int log_has(const char *text)
+{
+    int has;
+
+    pthread_mutex_lock(&lock);
+    has = strstr(logged, text) != NULL;
+    pthread_mutex_unlock(&lock);
+    return has;
+}
+
+static void test_hung(void)
+{
+    static asker_t first, second, third;
+    static owner_t runs;
+    int ended = sse_atomic_load(&exited);
+
+    is_num(start(&runs, "", "POOR=runs"), APR_SUCCESS, "a program runs");
+    kill(supervisor.pid, SIGSTOP);
+    pthread_create(&first.thread, NULL, ask, &first);
+    sleep(2);
+    pthread_create(&second.thread, NULL, ask, &second);
+    pthread_join(first.thread, NULL);
+    pthread_join(second.thread, NULL);
+    is_num(first.rv, APR_TIMEUP, "the supervisor hangs: no answer");
+    is_num(second.rv, APR_TIMEUP, "nor to who came later");
+    ok(first.msec >= 9900, "which is waited for");
+    ok(second.msec < first.msec - 1000, "by nobody else longer than that");
+    ask(&third);
+    is_num(third.rv, APR_TIMEUP, "who comes now");
+    ok(third.msec < first.msec / 2, "does not wait");
+    ok(log_has("does not answer"), "the log tells");
+
+    kill(supervisor.pid, SIGCONT);
+    ok(eventually(start(&third.owner, "", "POOR=after") == APR_SUCCESS),
+       "it goes on: so does all");
+    ok(log_has("answers again"), "which the log tells, too");
+    ok(eventually(!count_env("POOR=hung")), "what it began late is ended");
+    ok(is_running(&runs), "what ran runs on");
+    is_num(sse_atomic_load(&lost), 0, "nothing is lost");
+    stop_with(&runs, NULL);
+    stop_with(&third.owner, NULL);
+    ok(eventually(sse_atomic_load(&exited) == ended + 2), "until it is ended");
+    close_fds(&runs);
+    close_fds(&third.owner);
+}
+
 int main(void)
 {
     apr_pool_t *pool;
@@ -267,6 +333,7 @@ int main(void)
     test_own();
     test_shared();
     test_return();
+    test_hung();
     ok(sse_loop_stop(loop, apr_time_from_sec(5)), "the loop ends");
     is_num(supervisor_stop(&supervisor), 0, "and the supervisor");
     is_num(count_env("POOR="), 0, "nothing is left");

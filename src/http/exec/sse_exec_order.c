@@ -196,12 +196,14 @@ static int answer_large(request_rec *r)
     return DONE;
 }
 
-/* @param error 0: nobody has answered */
+/* @param error 0: there is nobody to ask */
 static const char *what_to_do(apr_status_t error)
 {
     switch (error) {
     case 0:
         return "the process that starts programs is away";
+    case APR_TIMEUP:
+        return "the process that starts programs has not answered";
     case EMFILE:
         return "there is no descriptor left for it: raise LimitNOFILE of "
                "systemd's unit, or the limit of ulimit -n";
@@ -228,11 +230,11 @@ static int answer_away(request_rec *r, apr_status_t error)
     return DONE;
 }
 
-/* What was wanting here, and not that somebody answers. */
+/* What was wanting here, or somebody's answer; 0: somebody to ask. */
 static apr_status_t shortage(apr_status_t rv)
 {
-    return rv == EAGAIN || rv == EMFILE || rv == ENFILE || rv == ENOMEM ||
-                   rv == ENOBUFS
+    return APR_STATUS_IS_TIMEUP(rv) || rv == EAGAIN || rv == EMFILE ||
+                   rv == ENFILE || rv == ENOMEM || rv == ENOBUFS
                ? rv
                : 0;
 }
