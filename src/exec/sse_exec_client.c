@@ -15,7 +15,6 @@
 #include "exec/sse_exec_link.h"
 #include "loop/sse_complain.h"
 #include "loop/sse_log.h"
-#include "shared/sse_counters.h"
 #include "sse_atomic.h"
 
 APLOG_USE_MODULE(sse);
@@ -73,14 +72,6 @@ static sse_exec_program_t *find(apr_uint64_t id)
     return NULL;
 }
 
-static void set_runs(sse_exec_program_t *program, int runs)
-{
-    if (program->runs != runs) {
-        program->runs = runs;
-        sse_counters_add(SSE_COUNTER_COMMANDS, runs ? 1 : -1);
-    }
-}
-
 static void add(sse_exec_program_t *program, int is_shared)
 {
     program->id = ++client.last_id;
@@ -91,7 +82,6 @@ static void add(sse_exec_program_t *program, int is_shared)
 static void forget(sse_exec_program_t *program)
 {
     if (program->id) {
-        set_runs(program, 0);
         LIST_REMOVE(program, link);
         program->id = 0;
     }
@@ -273,19 +263,13 @@ static void take_answer(sse_exec_program_t *program,
         answer(program, EMFILE, NULL, NULL);
         return;
     }
-    if (message->type == SSE_EXEC_STARTED) {
-        set_runs(program, 1);
-    }
     answer(program, APR_SUCCESS, message, n == 2 ? fds : NULL);
 }
 
 static void take_exit(sse_exec_program_t *program,
                       const sse_exec_message_t *message)
 {
-    if (program->is_shared) {
-        set_runs(program, 0);
-    }
-    else {
+    if (!program->is_shared) {
         forget(program);
     }
     program->events->on_exited(program, (int)message->value, message->value2,
@@ -302,7 +286,6 @@ static void take_output(sse_exec_program_t *program,
         program->events->on_unread(program);
         return;
     }
-    set_runs(program, 1);
     program->events->on_own(program, fds[0], fds[1], (int)message->value,
                             n > 2 ? fds[2] : -1);
 }
@@ -495,7 +478,6 @@ void sse_exec_client_return(sse_exec_program_t *program, const char *rest,
         sse_exec_client_stop(program); /* the next one is told TORN */
         return;
     }
-    set_runs(program, 0);
     sse_exec_link_add(SSE_EXEC_RETURN, program->id, fd, fd >= 0);
     sse_exec_link_flush();
 }
@@ -505,7 +487,6 @@ void sse_exec_client_decline(sse_exec_program_t *program)
     if (!program->id || !sse_exec_link_is_up()) {
         return;
     }
-    set_runs(program, 0);
     sse_exec_link_add(SSE_EXEC_DECLINE, program->id, -1, 0);
     sse_exec_link_flush();
 }

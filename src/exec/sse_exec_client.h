@@ -52,7 +52,6 @@ struct sse_exec_program_t {
     const sse_exec_program_events_t *events; /**< const: its owner's */
     apr_uint64_t id; /**< loop: the connection's; 0: not known to it */
     int is_shared;   /**< loop */
-    int runs;        /**< loop: it is counted (SSE_COUNTER_COMMANDS) */
     struct sse_exec_call_t *call; /**< loop: its start awaits an answer */
     LIST_ENTRY(sse_exec_program_t) link; /**< loop: those with an id */
 };
@@ -67,9 +66,10 @@ void sse_exec_client_init(sse_loop_t *loop, server_rec *s);
  *  @return APR_SUCCESS: see answer; E2BIG: the order is too large; EMFILE: it
  *          was started and is ended, as this process has no descriptor for its
  *          output; APR_TIMEUP: the supervisor does not answer, now or lately,
- *          or that one program does not start; another error: there is no answer, as the supervisor is
- *          away, or this process lacks something.  Unless it was started or
- *          joined, the program is not known to the connection */
+ *          or that one program does not start; another error: there is no
+ *          answer, as the supervisor is away, or this process lacks something.
+ *          Unless it was started or joined, the program is not known to the
+ *          connection */
 apr_status_t sse_exec_client_start(sse_exec_program_t *program,
                                    const sse_exec_order_t *order, int is_shared,
                                    int fds[2], sse_exec_message_t *answer);

@@ -334,12 +334,14 @@ static int is_over(const sse_exec_super_t *super)
            (TAILQ_EMPTY(&super->runs) || super->leave_at <= super->now);
 }
 
-void sse_exec_loop_run(int door, pid_t parent, const sse_exec_times_t *times)
+void sse_exec_loop_run(int door, pid_t parent, const sse_exec_times_t *times,
+                       sse_exec_count_fn *tell)
 {
     sse_exec_super_t super = {0};
     polled_t polled = {NULL, 0, 0};
 
     super.times = times;
+    super.tell = tell;
     super.door = door;
     super.signals = open_signals();
     super.now = clock_now();

@@ -31,10 +31,15 @@ typedef struct {
 /** As they are documented; tests have others. */
 extern const sse_exec_times_t sse_exec_times;
 
+/** Told how many programs run, when that changes. */
+typedef void sse_exec_count_fn(apr_uint32_t n);
+
 /** Until SIGTERM, or the parent's end, and until no program is left then.
  *  All signals are blocked.
  *  @param door the supervisor's end
- *  @param parent who has made it; 0: do not look */
-void sse_exec_loop_run(int door, pid_t parent, const sse_exec_times_t *times);
+ *  @param parent who has made it; 0: do not look
+ *  @param tell or NULL */
+void sse_exec_loop_run(int door, pid_t parent, const sse_exec_times_t *times,
+                       sse_exec_count_fn *tell);
 
 #endif /* SSE_EXEC_LOOP_H */

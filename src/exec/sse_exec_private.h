@@ -92,6 +92,7 @@ struct sse_exec_run_t {
     sse_exec_spawn_t spawn;
     int is_reaped;  /* its first process was waited for */
     int is_counted; /* for the limits */
+    int is_running; /* its first process has become the program */
     int was_found;  /* something of it, at the last look */
     sse_exec_msec_t term_at, kill_at;
 };
@@ -105,6 +106,8 @@ typedef struct {
     TAILQ_HEAD(, sse_exec_program_rec_t) programs;
     TAILQ_HEAD(, sse_exec_run_t) runs;
     apr_uint64_t last_number;
+    apr_uint32_t running;             /* runs that are */
+    sse_exec_count_fn *tell;          /* const: of that number; or NULL */
     sse_exec_msec_t scan_at, scanned; /* the next look, the last one */
     sse_exec_msec_t sweep_at;         /* what a dead supervisor left: SIGKILL */
     sse_exec_msec_t leave_at;         /* the supervisor ends then, at latest */

@@ -83,6 +83,20 @@ void sse_exec_run_stop(sse_exec_super_t *super, sse_exec_run_t *run, int msec)
 
 /* -- ends ----------------------------------------------------------------- */
 
+/* Before any child is told. */
+static void set_running(sse_exec_super_t *super, sse_exec_run_t *run,
+                        int is_running)
+{
+    if (run->is_running == is_running) {
+        return;
+    }
+    run->is_running = is_running;
+    super->running = is_running ? super->running + 1 : super->running - 1;
+    if (super->tell) {
+        super->tell(super->running);
+    }
+}
+
 static void read_result(sse_exec_super_t *super, sse_exec_run_t *run)
 {
     sse_exec_why_e why = SSE_EXEC_WHY_EXEC;
@@ -93,6 +107,7 @@ static void read_result(sse_exec_super_t *super, sse_exec_run_t *run)
     }
     sse_exec_close(&run->spawn.result);
     if (rv == APR_SUCCESS) {
+        set_running(super, run, 1);
         sse_exec_table_started(super, run);
     }
     else {
@@ -126,6 +141,7 @@ static void on_reaped(sse_exec_super_t *super, sse_exec_run_t *run, int status)
         read_result(super, run);
     }
     run->is_reaped = 1;
+    set_running(super, run, 0);
     run->is_counted = sse_exec_run_counts(run);
     if (!run->kill_at) {
         run->term_at = super->now + super->times->rest;

@@ -25,6 +25,7 @@
 #include "exec/sse_exec_loop.h"
 #include "exec/sse_exec_spawn.h"
 #include "exec/sse_exec_wire.h"
+#include "shared/sse_counters.h"
 
 APLOG_USE_MODULE(sse);
 
@@ -96,7 +97,8 @@ static void supervise(int door)
     }
     prctl(PR_SET_NAME, NAME);
     keep_only(door);
-    sse_exec_loop_run(DOOR_FD, parent, &sse_exec_times);
+    sse_exec_loop_run(DOOR_FD, parent, &sse_exec_times,
+                      sse_counters_set_commands);
     _exit(0);
 }
 
@@ -110,6 +112,13 @@ static uid_t wanted_user(void)
 static gid_t wanted_group(void)
 {
     return geteuid() ? getegid() : ap_unixd_config.group_id;
+}
+
+/* And all programs with it. */
+static void forget(void)
+{
+    kept->pid = 0;
+    sse_counters_set_commands(0);
 }
 
 static void on_change(int reason, void *baton, int status);
@@ -191,7 +200,7 @@ static void on_death(int status)
 {
     apr_interval_time_t life = apr_time_now() - kept->started;
 
-    kept->pid = 0;
+    forget();
     if (is_stopping()) {
         return;
     }
@@ -240,7 +249,7 @@ static void end(void)
         kill(kept->pid, SIGKILL);
         waitpid(kept->pid, NULL, 0);
     }
-    kept->pid = 0;
+    forget();
 }
 
 /* The server stops.  A child that exits may come here, too. */
@@ -292,7 +301,7 @@ static int fits(void)
 static void settle(void)
 {
     if (kept->pid && has_ended()) {
-        kept->pid = 0; /* while nobody was there to be told */
+        forget(); /* while nobody was there to be told */
     }
     if (kept->pid && !fits()) {
         end();

@@ -23,9 +23,10 @@
 #include <apr_errno.h>
 #include <apr_time.h>
 
-/** To be raised when the meaning of the bytes changes: a restart that loads
- *  another version has another supervisor. */
-#define SSE_EXEC_VERSION 1
+/** To be raised when the meaning of the bytes changes, or the layout of
+ *  sse_counters.c: a restart that loads another version has another
+ *  supervisor. */
+#define SSE_EXEC_VERSION 2
 
 /** The most descriptors of one message. */
 #define SSE_EXEC_FDS 3

@@ -11,8 +11,9 @@
 #include "sse_atomic.h"
 #include "shared/sse_shared.h"
 
-/* To be raised if the structures change, or what their numbers mean. */
-#define LAYOUT 6
+/* To be raised if the structures change, or what their numbers mean; and with
+ * it SSE_EXEC_VERSION, as the supervisor of programs stays over restarts. */
+#define LAYOUT 7
 
 /* Two cache lines, as processors fetch them in pairs: no child's counting shall
  * take a line from another child. */
@@ -37,6 +38,7 @@ typedef struct {
     apr_uint32_t slot_count; /* const */
     apr_uint32_t used;       /* atomic: none behind so many was ever used */
     int has_complained;      /* atomic */
+    apr_uint32_t commands;   /* atomic: programs that run */
     apr_time_t replaced;     /* const: when older counters were; 0: never */
     owner_t owners[];
 } counters_t;
@@ -196,6 +198,13 @@ void sse_counters_set(sse_counter_e number, apr_uint64_t value)
     }
 }
 
+void sse_counters_set_commands(apr_uint32_t n)
+{
+    if (counters) {
+        sse_atomic_store(&counters->commands, n);
+    }
+}
+
 void sse_counters_observe(sse_histogram_e which, apr_uint64_t nsec)
 {
     sse_counters_observe_many(which, nsec, 1);
@@ -251,6 +260,10 @@ void sse_counters_read(sse_board_t *board)
     }
     for (i = 0; i < SSE_COUNTER_KINDS; ++i) {
         board->numbers[i] = positive(sums[i]);
+    }
+    if (counters) {
+        board->numbers[SSE_COUNTER_COMMANDS] =
+            sse_atomic_load(&counters->commands);
     }
     board->numbers[SSE_COUNTER_STREAMS] =
         board->numbers[SSE_COUNTER_OPENED] -

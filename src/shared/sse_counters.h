@@ -41,7 +41,6 @@ typedef enum {
     SSE_COUNTER_STALLED,       /**< publishers waiting for a store that does
                                     not respond */
     SSE_COUNTER_HOOKS_WAITING, /**< calls of webhooks that wait */
-    SSE_COUNTER_COMMANDS,      /**< programs of sse-exec that run */
     SSE_COUNTER_GAUGES,
 
     /* Counters: they only grow. */
@@ -76,6 +75,8 @@ typedef enum {
     /* Only in what is read, from those above. */
     SSE_COUNTER_STREAMS = SSE_COUNTER_KINDS, /**< opened and not closed */
     SSE_COUNTER_REFUSED,                     /**< by any limit */
+    /* No child's: programs outlive their children. */
+    SSE_COUNTER_COMMANDS, /**< programs of sse-exec that run */
     SSE_COUNTERS
 } sse_counter_e;
 
@@ -116,6 +117,10 @@ void sse_counters_add(sse_counter_e number, apr_int64_t by);
 /** Set this child's part of a gauge.  One thread for each gauge. */
 void sse_counters_set(sse_counter_e number, apr_uint64_t value);
 
+/** The process that has the programs, and the parent when that has ended: so
+ *  many run. */
+void sse_counters_set_commands(apr_uint32_t n);
+
 /** Count a time.  Any thread. */
 void sse_counters_observe(sse_histogram_e which, apr_uint64_t nsec);
 
@@ -129,8 +134,8 @@ void sse_counters_observe_many(sse_histogram_e which, apr_uint64_t nsec,
  *  opened.  Any thread. */
 void sse_counters_read(sse_board_t *board);
 
-/** One gauge or counter alone, where somebody waits for it to be read.  Any
- *  thread. */
+/** One gauge or counter of the children's alone, where somebody waits for it to
+ *  be read.  Any thread. */
 apr_uint64_t sse_counters_sum(sse_counter_e number);
 
 /** Told of one child. */

@@ -18,7 +18,7 @@ use SSETestExec;
 use SSETestHttpd;
 use SSETestServer qw(process_state is_alive);
 
-plan tests => 43;
+plan tests => 54;
 
 my $act = program('act');
 my $piece = 'x' x 8_000; # an expression has a limit of its own
@@ -41,6 +41,12 @@ SSECommandMax 4
 <Location "/run">
     SetHandler sse-exec
     SSECommand $act "%{QUERY_STRING}"
+</Location>
+<Location "/all">
+    SetHandler sse-exec
+    SSECommand $act "%{QUERY_STRING}"
+    SSECommandShare On
+    SSECommandLinger 10s
 </Location>
 <Location "/many">
     SetHandler sse-exec
@@ -161,6 +167,25 @@ ok eventually { $stream = run($mark) }, 'there is room for another one';
 push @marks, $mark;
 push @streams, $stream;
 ok eventually { !zombies() }, 'there are no zombies';
+
+# --- how many run, also for nobody
+
+$_->close for @streams;
+@streams = ();
+ok ends($_) for splice @marks;
+ok eventually { $metrics->() =~ /^modsse_commands 0$/m }, 'none is counted';
+$mark = mark();
+$stream = act({ path => '/all', port => $httpd->port }, "say=$mark", 'wait=1');
+is $stream->next_event->{data}, $mark, 'a shared program runs';
+$stream->close;
+ok eventually { $metrics->() !~ /^modsse_streams\b.* [1-9]/m }, 'for nobody';
+is_deeply [$metrics->() =~ /^modsse_commands (\d)$/m, scalar running($mark)],
+    [1, 1], 'while it lingers it is counted';
+ok ends($mark, 30), 'it is ended';
+ok eventually { $metrics->() =~ /^modsse_commands 0$/m }, 'and is not';
+@marks = map { mark() } 1 .. 4;
+@streams = map { my $mark = $_; eventually { run($mark) } } @marks;
+is scalar(grep { $_ } @streams), 4, 'others run';
 
 # --- a graceful restart
 

@@ -21,6 +21,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -53,7 +54,13 @@ static const sse_exec_times_t quick = {
 typedef struct {
     pid_t pid;
     int door;
+    volatile apr_uint32_t *running; /* how many programs, as it tells */
 } supervisor_t;
+
+/* The supervisor's. */
+static volatile apr_uint32_t *supervisor_running;
+
+static inline void supervisor_count(apr_uint32_t n) { *supervisor_running = n; }
 
 typedef struct {
     int fd;
@@ -86,6 +93,12 @@ static inline supervisor_t supervisor_on(const int door[2],
     supervisor_t supervisor;
     pid_t parent = getpid();
 
+    supervisor.running =
+        mmap(NULL, sizeof(*supervisor.running), PROT_READ | PROT_WRITE,
+             MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (supervisor.running == MAP_FAILED) {
+        abort();
+    }
     supervisor.door = door[1];
     supervisor.pid = fork();
     if (supervisor.pid == 0) {
@@ -97,7 +110,8 @@ static inline supervisor_t supervisor_on(const int door[2],
         sse_exec_spawn_close_from(4); /* the test's ends of connections */
         sigfillset(&all);
         sigprocmask(SIG_SETMASK, &all, NULL);
-        sse_exec_loop_run(3, parent, times);
+        supervisor_running = supervisor.running;
+        sse_exec_loop_run(3, parent, times, supervisor_count);
         _exit(0);
     }
     return supervisor;

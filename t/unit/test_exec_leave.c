@@ -187,7 +187,7 @@ static void run_supervisor(int fd)
 static void test_parent(void)
 {
     int fds[2], status;
-    supervisor_t supervisor = {0, -1};
+    supervisor_t supervisor = {0, -1, NULL};
     pid_t parent;
 
     prctl(PR_SET_CHILD_SUBREAPER, 1);

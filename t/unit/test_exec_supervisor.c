@@ -319,6 +319,43 @@ static void test_flood(const supervisor_t *supervisor)
     link_close(&link);
 }
 
+static void test_count(const supervisor_t *supervisor)
+{
+    link_t link = link_open(supervisor);
+    sse_exec_order_t order;
+    script_t s;
+
+    ok(eventually(!*supervisor->running), "no program runs: none is counted");
+    ok(started(&link, 1, "sleep 60 & echo go; exec sleep 61"), "one with two");
+    is_num(eventually(*supervisor->running == 1), 1, "processes counts once");
+    link_drop_fds(&link);
+    order = *script(&s, "sleep 60");
+    order.key = "count";
+    order.key_len = 5;
+    order.linger = apr_time_from_sec(60);
+    link_order(&link, SSE_EXEC_JOIN, 2, &order);
+    ok(link_get(&link) == SSE_EXEC_JOINED && link_get(&link) == SSE_EXEC_OWN,
+       "and a shared one");
+    link_drop_fds(&link);
+    ok(eventually(*supervisor->running == 2), "counts, too,");
+    link_send(&link, SSE_EXEC_STOP, 2, -1);
+    link_send(&link, SSE_EXEC_STOP, 1, -1);
+    ok(has_exited(&link, SIGTERM), "the first one ends");
+    is_num(*supervisor->running, 1, "while it lingers");
+    order.linger = 0;
+    link_order(&link, SSE_EXEC_JOIN, 4, &order);
+    ok(link_get(&link) == SSE_EXEC_JOINED && link_get(&link) == SSE_EXEC_OWN,
+       "and comes back");
+    link_drop_fds(&link);
+    link_send(&link, SSE_EXEC_STOP, 4, -1);
+    ok(eventually(!*supervisor->running), "until it is ended");
+    order.argv = (const char *const[]){"/nowhere/program", NULL};
+    link_order(&link, SSE_EXEC_START, 3, &order);
+    is_num(failed(&link), SSE_EXEC_WHY_EXEC, "one that is missing");
+    is_num(*supervisor->running, 0, "never counts");
+    link_close(&link);
+}
+
 static rlim_t first_free(pid_t pid)
 {
     char path[64];
@@ -411,6 +448,7 @@ int main(void)
     test_broken(&supervisor);
     test_limit(&supervisor);
     test_flood(&supervisor);
+    test_count(&supervisor);
     test_poor(&supervisor);
     test_clean(&supervisor);
     is_num(supervisor_stop(&supervisor), 0, "it ends when it is told to");
