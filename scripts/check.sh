@@ -93,7 +93,7 @@ unset MAKEFLAGS MFLAGS MAKELEVEL
 # Configuring makes certificates and compiles the C test modules, for all runs:
 # the first leaves them to those after it, and to those that begin meanwhile.
 made=$top/build/check/made-$({
-    echo "$CC $(date +%Y-%m)"
+    echo "$CC $(date +%Y-%m) $("${HTTPD:-/usr/sbin/apache2}" -v)"
     cat c-modules/*/*.[ch] mod_sse.h t/conf/ssl/*
 } | cksum | cut -d ' ' -f 1)
 exec 9>"$top/build/check/made.lock"

@@ -64,7 +64,8 @@ sub is_there {
 # -- references ---------------------------------------------------------------
 
 # A run makes these.
-my $made = qr{^t/(?:TEST|logs|state|htdocs|conf/[\w.]+\.conf)(?:/|$)};
+my $made = qr{^t/(?:TEST|logs|state|htdocs|conf/(?:[\w.]+\.conf|ssl/ca))(?:/|$)
+              |^c-modules/.*/\.libs/}x;
 # Stands for a name.
 my $any = qr{/X/|/X$|NAME|TOPIC};
 my $top = qr{src|t|docs|scripts|bench|support|conf|contrib|c-modules|htdocs|\.ci};
