@@ -43,8 +43,8 @@ sub numbers_when(&@) {
     return $now;
 }
 
-# Likewise, and nothing has been opened or closed for a second: clients that
-# leave at once are far ahead of the server.
+# Likewise, and nothing has been opened or closed for three seconds: clients that
+# leave at once are far ahead of the server, and a child may stand still.
 sub numbers_at_rest(&@) {
     my($block, @opt) = @_;
 
@@ -53,7 +53,7 @@ sub numbers_at_rest(&@) {
         my $now = $_;
         my $moves = join ' ', map { value_of($now, $_) } qw(opened closed);
         ($last, $since) = ($moves, time) if $moves ne $last;
-        return time - $since >= 1 && $block->();
+        return time - $since >= 3 && $block->();
     }, @opt);
 }
 
