@@ -121,9 +121,22 @@ sub answer {
 # The rules are forgotten.
 sub answer_well { return shift->command({ do => 'clear' }) }
 
-# Nobody listens, and all connections are reset; then the same port again.
-sub down { return shift->command({ do => 'down' }) }
-sub up { return shift->command({ do => 'up' }) }
+# Nobody listens, and all connections are reset; then the same port again.  The
+# longer nobody was there the rarer are attempts, and the longer all waits are.
+sub down {
+    my $self = shift;
+
+    $self->{down} = time;
+    return $self->command({ do => 'down' });
+}
+
+sub up {
+    my $self = shift;
+
+    $self->command({ do => 'up' });
+    $self->{back} = time + 10 + 2 * (time - $self->{down});
+    return $self;
+}
 
 # All connections are closed, as a target does after its keep-alive time.
 sub close_connections { return shift->command({ do => 'close' }) }
@@ -238,6 +251,7 @@ sub wait_for {
     my($self, $block, $timeout) = @_;
 
     my $end = SSETestWait::patience($timeout);
+    $end = $self->{back} if ($self->{back} // 0) > $end;
     while (1) {
         my $value = $block->();
         return $value if $value || time >= $end;

@@ -15,7 +15,7 @@ use Apache::TestUtil;
 use SSETest;
 use SSETestHook;
 use SSETestHttpd;
-use Time::HiRes qw(sleep);
+use SSETestServer qw(subscribe);
 
 my $mpm = $ENV{SSE_MPM} || 'event';
 # Elsewhere a stream holds a thread or a process.
@@ -37,6 +37,7 @@ ok t_cmp([$httpd->complaints(qr/webhooks: |webhooks to|exit signal Killed/)], []
 
 sub configuration {
     return <<"EOI";
+LogLevel info sse:debug
 SSEHookQueue 1000
 <Location "/e/">
     SetHandler sse
@@ -56,12 +57,16 @@ SSEHookQueue 1000
 EOI
 }
 
+# Logged when the opening is in the queue, which is after the first bytes.
+sub openings { return () = $httpd->lines(qr{stream \S+ open on /e/\Q$_[0]\E/}) }
+
 # Streams of a name, that are open.
 sub opened {
     my($name, $n) = @_;
 
-    my @streams = map { open_stream("/e/$name/$_", port => $port) } 1 .. $n;
-    $_->next_block or die "no stream of $name" for @streams;
+    my $all = $n + openings($name);
+    my @streams = map { subscribe("/e/$name/$_", port => $port) } 1 .. $n;
+    eventually { openings($name) == $all };
     return @streams;
 }
 
@@ -130,25 +135,28 @@ sub killed_child {
              [undef, undef, undef, [$close->{uri}]], 'what is known of it');
     ok t_cmp($close->{duration_ms} >= 0 && !$close->{by_client}, 1,
              "it lasted $close->{duration_ms} ms, and the client did not leave");
-    $hook->wait_count(4, path => '/ends');
-    ok t_cmp([map { "$_->{type} $_->{reason}" } $hook->told(path => '/ends')],
+    my @to_ends = (path => '/ends', unique => 1);
+    $hook->wait_count(4, @to_ends);
+    ok t_cmp([map { "$_->{type} $_->{reason}" } $hook->told(@to_ends)],
              [('close crash') x 4], 'to a target that wants ends alone, too');
 }
 
 sub killed_server {
     my @streams = opened('server', $count);
     $hook->wait_for(sub { keys %{ told_of('server') } >= $count });
+    nothing_waits();
     $hook->down;
     push @streams, opened('unheard', $count), opened('channel', 1);
     # A worker tells of channels, a moment later.
-    eventually(sub { status()->{waiting} > $count }, 20);
+    eventually(sub { waiting() == $count + 1 }, 20);
     ok t_cmp($httpd->kill_all, 1, 'the whole server is killed');
     $hook->up;
     ok t_cmp($httpd->start, 1, 'it starts again');
     are_paired('server', $count, ['crash'], 30);
     are_paired('unheard', $count, ['crash'], 30);
-    $hook->wait_count(2, path => '/channel');
-    ok t_cmp([map { "$_->{type} @{$_->{channels}}" }
+    $hook->wait_count(2, path => '/channel', unique => 1);
+    # They are in different queues.
+    ok t_cmp([sort map { "$_->{type} @{$_->{channels}}" }
                    $hook->told(path => '/channel', unique => 1)],
              ['first /e/channel/1', 'last /e/channel/1'],
              'a channel has lost its only subscriber');
@@ -174,44 +182,57 @@ sub configure {
     open my $out, '>', $conf or die "$conf: $!";
     print $out $text;
     close $out or die "$conf: $!";
-    return $httpd->restart('USR1');
+    return $httpd->new_generation;
 }
 
-sub status { return request('GET', '/status', port => $port)->json->{hooks} }
+sub status {
+    return eventually { request('GET', '/status', port => $port)->json };
+}
+
+sub waiting { return status()->{hooks}{waiting} }
+
+sub nothing_waits { return eventually(sub { !waiting() }, 30) }
 
 # Calls to a target that is configured no longer.
 sub removed {
     $other->down;
     my @streams = opened('other', 4);
-    my $waiting = eventually { my $n = status()->{waiting}; $n >= 4 && $n };
-    ok t_cmp($waiting, 4, 'calls wait for a target that is down');
+    ok t_cmp(eventually { waiting() == 4 }, 1,
+             'calls wait for a target that is down');
     configure(sub { s{^\s*SSEHook \S+ open close publish\n}{    SSEHook none\n}m });
     $_->wait_end(20) for @streams;
     # What no child has claimed yet is not waiting.
     my $dropped;
-    eventually(sub { my $s = status(); $dropped = $s->{dropped};
+    eventually(sub { my $s = status()->{hooks}; $dropped = $s->{dropped};
                      !$s->{waiting} && $dropped >= 8 }, 20);
     ok t_cmp($dropped >= 8, 1, "they are dropped when it is removed: $dropped");
-    my @lines = $httpd->lines(qr/webhooks to .* are dropped, .*no SSEHook/);
-    ok t_cmp(@lines >= 1, 1, 'the log says so: ' . ($lines[0] // 'no'));
+    my $line = eventually {
+        ($httpd->lines(qr/webhooks to .* are dropped, .*no SSEHook/))[0]
+    };
+    ok t_cmp(!!$line, 1, 'the log says so: ' . ($line // 'no'));
     configure(sub { s{SSEHook none\n}{SSEHook @{[$other->url]} open close publish\n};
                     s{^SSEHookQueue.*}{SSEHookQueue 10}m });
     $other->up;
     is_clean();
+    nothing_waits();
+    my $sent = status()->{hooks}{sent};
     my($stream) = opened('other', 1);
     $stream->close;
     ok t_cmp(!!$other->wait_told(type => 'close', uri => '/e/other/1'), 1,
              'it is told again when it is back');
+    # Or it would be told again when it has been away.
+    eventually { my $s = status()->{hooks};
+                 !$s->{waiting} && $s->{sent} == $sent + 2 };
 }
 
 # Publishing goes first, and no end without its opening is told.  The queue is
 # as short as it may be.
 sub full {
     $other->down;
-    my $before = status()->{dropped};
+    my $before = status()->{hooks}{dropped};
     publish('/e/other/x', join('', map { "data: $_\n\n" } 1 .. 30),
             port => $port, 'Content-Type' => 'text/event-stream');
-    ok t_cmp(status()->{dropped} - $before, 25,
+    ok t_cmp(status()->{hooks}{dropped} - $before, 25,
              'events may take half of the queue');
     my($line) = $httpd->lines(qr/webhooks: an event is not told to .*SSEHookQueue/);
     ok t_cmp(!!$line, 1, 'the log says what to do');
@@ -221,9 +242,14 @@ sub full {
     ok t_cmp(1, 1, 'nor do streams');
     $_->close for @streams;
     $other->up;
-    eventually(sub { !status()->{waiting} }, 30);
-    my %seen;
-    ++$seen{$_->{stream}}{$_->{type}} for grep { $_->{stream} } $other->told(unique => 1);
-    my @wrong = grep { !$_->{open} || !$_->{close} } values %seen;
+    my @wrong;
+    eventually(sub {
+        my $status = status();
+        my %seen;
+        ++$seen{$_->{stream}}{$_->{type}}
+            for grep { $_->{stream} } $other->told(unique => 1);
+        @wrong = grep { !$_->{open} || !$_->{close} } values %seen;
+        return !@wrong && !$status->{streams} && !$status->{hooks}{waiting};
+    }, 30);
     ok t_cmp(scalar @wrong, 0, 'each end has its opening');
 }
