@@ -36,7 +36,11 @@ my $httpd = presence_httpd(<<'EOI');
     Require valid-user
     SetHandler sse
     SSEPresence On
-    SSEPresenceGrace 8s all
+    SSEPresenceGrace 20s all
+</Location>
+<Location "/back/soon">
+    SSEChannel /back/x
+    SSEPresenceGrace 300ms all
 </Location>
 <Location "/aged/">
     SetHandler sse
@@ -221,7 +225,7 @@ sub grace_all {
     my $id = (told($look, 'join') // {})->{json}{stream};
     $stream->reset;
     ok t_cmp(is_away('/back/x'), 1, 'who has left may come back');
-    $stream = visit('/back/x', 'ann');
+    $stream = visit('/back/soon', 'ann');
     my $bob = visit('/back/x', 'bob');
     my $event = told($look, 'join');
     ok t_cmp($event && $event->{json}{user}, 'bob',
@@ -230,7 +234,7 @@ sub grace_all {
                  @{ who_is_on('/back/x')->{members} } }, 1, 'and is not away');
     ok t_cmp(who_is_on('/back/x')->{streams}, 2, 'both are there');
     $stream->close;
-    my $leave = told($look, 'leave', 30);
+    my $leave = told($look, 'leave');
     ok t_cmp($leave && "$leave->{json}{stream} $leave->{json}{reason}",
              "$id client", 'who does not come back leaves by his first id');
     ok t_cmp(who_is_on('/back/x')->{streams}, 1, 'when the grace is over');
