@@ -22,7 +22,7 @@ use Time::HiRes qw(sleep time);
 # 3 s, or for 5 s with a sanitizer.
 use constant { FOR_EVER => 3_600_000, GIVEN => $ENV{SSE_SAN} ? 7 : 4 };
 
-plan tests => 1 + 3 * 5 + 4 + 3 + 4 + 1,
+plan tests => 1 + 3 * 3 + 2 + 4 + 3 + 4 + 1,
     need_module('mod_sse', 'mod_sse_close', 'mod_sse_block');
 
 my $prefork = have_apache_mpm('prefork');
@@ -49,10 +49,10 @@ EOI
 my @port = (port => $httpd->port);
 ok t_cmp($httpd->start, 1, 'an httpd of its own');
 
-hung('a callback', '/app', reg => 1, 'sleep-1' => FOR_EVER);
-hung('a ready function', '/app', rsleep => FOR_EVER);
-hung('a callback of a request that is no stream', '/block', reg => 1,
-     wait => 500, 'sleep-block' => FOR_EVER);
+hung(['a callback', '/app', reg => 1, 'sleep-1' => FOR_EVER],
+     ['a ready function', '/app', rsleep => FOR_EVER],
+     ['a callback of a request that is no stream', '/block', reg => 1,
+      wait => 500, 'sleep-block' => FOR_EVER]);
 slow();
 busy();
 late();
@@ -85,22 +85,29 @@ sub said {
         qr/:warn\] \[pid $pid:.*GracefulShutdownTimeout/));
 }
 
-# A graceful restart with one that never returns, and some others.
+# A graceful restart with some that never return, and some others.
 sub hung {
-    my($name, $path, %args) = @_;
+    my @hung = @_;
 
-    my($key, @keys) = map { key() } 0 .. 5;
-    my $hung = get($path, $key, %args);
-    my @streams = map { get('/app', $_, reg => 1) } @keys;
-    my $pid = $args{reg} ? child_of($key) : told($key, 'ready')->{pid};
+    my(@requests, %pid);
+    for (@hung) {
+        my($name, $path, %args) = @$_;
+        my $key = key();
+        push @requests, get($path, $key, %args);
+        $pid{$name} = $args{reg} ? child_of($key) : told($key, 'ready')->{pid};
+    }
+    my @keys = map { key() } 1 .. 5;
+    push @requests, map { get('/app', $_, reg => 1) } @keys;
     told($_, 'open') for @keys;
     my $began = time;
-    ok t_cmp($httpd->restart('USR1'), 1, "$name: a graceful restart");
-    ok t_cmp(goes($pid, 15), 1, "$name: the child is gone");
-    my $took = time - $began;
-    ok t_cmp($took >= GIVEN, 1, "$name: not before its time, after $took s");
-    ok t_cmp(said($pid), 1, "$name: that is told");
-    in_all(\@keys, scalar @keys, "$name: all others were told", sub {
+    ok t_cmp($httpd->restart('USR1'), 1, 'hung ones: a graceful restart');
+    for my $name (map { $_->[0] } @hung) {
+        ok t_cmp(goes($pid{$name}, 15), 1, "$name: the child is gone");
+        my $took = time - $began;
+        ok t_cmp($took >= GIVEN, 1, "$name: not before its time, after $took s");
+        ok t_cmp(said($pid{$name}), 1, "$name: that is told");
+    }
+    in_all(\@keys, scalar @keys, 'hung ones: all others were told', sub {
         count_seen($_, 'close') == 1 && told($_, 'cb')->{reason} eq 'shutdown'
     });
 }

@@ -28,8 +28,10 @@ for my $way (@ways) {
     ($name, @opt) = @$way;
     full_queue();
     leaves($_) for 'reset', 'close';
-    ended_by_us();
+    # What waits is given 5 s.
+    my($stream) = stuck(my $k = key(), rend => 1);
     reads_nothing();
+    ended_by_us($stream, $k);
 }
 ok t_cmp(closed_streams(), 1, 'as many ends as openings');
 
@@ -82,9 +84,9 @@ sub leaves {
     is(names($k, 1) . count_seen($k, 'close'), '11', "$how: once");
 }
 
-# What waits is given 5 s.
 sub ended_by_us {
-    my($stream) = stuck(my $k = key(), rend => 1);
+    my($stream, $k) = @_;
+
     my $close = told($k, 'close', slowly(12));
     my $took = (($close->{usec} // 0) - (told($k, 'sent')->{usec} // 0)) / 1e6;
     is($close->{reason}, 'server', 'ended by us');
