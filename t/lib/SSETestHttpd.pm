@@ -167,6 +167,7 @@ sub start {
     # Where nobody has waited for a killed one, httpd takes it for running.
     unlink $self->{pid_file} unless $self->pid;
     $self->{starts} = $self->starts;
+    $self->{leaving} = {};
     local $ENV{TSAN_OPTIONS} = ($ENV{TSAN_OPTIONS} // '')
         . ":suppressions=$ENV{SSE_TOP}/t/san/tsan-stop.supp";
     my $said = qx{$httpd -f "$self->{conf}" -D APACHE2 -k start 2>&1 </dev/null};
@@ -215,6 +216,7 @@ sub restart {
     my $before = $self->{starts};
     eventually(sub { ($before = $self->starts) > $self->{starts} }, 20);
     my $pid = $self->pid or die "it does not run"; # 0 is all of us
+    $self->{leaving} = { map { $_ => 1 } $self->children };
     kill $signal, $pid or die "kill $signal: $!";
     return eventually(sub { $self->starts > $before }, 20);
 }
@@ -229,13 +231,17 @@ sub new_generation {
         && eventually(sub { !grep { is_alive($_) } @old }, $timeout // 20);
 }
 
-# One of the children.  After a restart there may be none for a second, until
-# the MPM sees to it.  @return its process id
+# One of the children, but for those that a restart has told to leave: after the
+# death of one of these httpd may have more children than it tells to stop, and
+# kills the others.  There may be none for a second, until the MPM sees to it.
+# @return its process id
 sub kill_child {
     my $self = shift;
 
     my @children;
-    eventually(sub { @children = $self->children }) or die 'no child to kill';
+    eventually(sub {
+        @children = grep { !$self->{leaving}{$_} } $self->children;
+    }) or die 'no child to kill';
     my $pid = $children[rand @children];
     kill KILL => $pid;
     return $pid;
