@@ -88,10 +88,11 @@ ok eventually {
     sleep 1;
     $n == $before && $n == descriptors();
 }, 'all is quiet';
+my $refused = mark();
 for my $more (2, 3) {
     ok eventually { descriptors() == $n }, 'no other connection is open';
     allow($more);
-    my $answer = request('GET', '/run?say=x&wait=1', @port);
+    my $answer = request('GET', "/run?say=$refused&wait=1", @port);
     allow();
     is $answer->code, 503, "$more descriptors: 503";
     is $answer->header('retry-after'), 10, 'with Retry-After';
@@ -105,4 +106,4 @@ ok !$stream->wait_end(0.5), 'and so does its stream';
 my $next = run(my $second = mark());
 ok $next, 'others can be started again';
 $_->close for $stream, $next;
-ok ends($mark) && ends($second) && ends('say=x&wait=1'), 'all end';
+ok ends($mark) && ends($second) && ends($refused), 'all end';

@@ -49,10 +49,12 @@ my($supervisor) = map { /supervisor of programs runs as process (\d+)/ ? $1 : ()
     $httpd->lines(qr/supervisor of programs runs/);
 ok $supervisor, 'of a process of that kind';
 
+my $late = mark();
+
 # The answer, and how long it took.
 sub ask {
     my $began = time;
-    my $answer = request('GET', '/run?say=x&wait=1', @port, timeout => 60);
+    my $answer = request('GET', "/run?say=$late&wait=1", @port, timeout => 60);
     return ($answer, time - $began);
 }
 
@@ -79,6 +81,6 @@ kill CONT => $supervisor or die "CONT: $!";
 my($next, $second);
 ok eventually { $next = run($second = mark()) }, 'it goes on: programs start';
 ok eventually { $httpd->lines(qr/answers again/) }, 'the log tells';
-ok ends('say=x&wait=1'), 'what it has begun late is ended';
+ok ends($late), 'what it has begun late is ended';
 $_->close for $stream, $next;
 ok ends($mark) && ends($second), 'and so are the others in the end';
