@@ -23,9 +23,10 @@ APLOG_USE_MODULE(sse);
  * the supervisor asked whether it answers at all. */
 #define ANSWER_SEC 10
 #define ASK_SEC    5
-/* It does not if that has no answer for so long: a little less, as the loop
- * takes its time, too. */
-#define SILENT_MSEC 4000
+/* It does not if that has no answer for so many seconds in which the loop has
+ * run: where this process, or the machine, stood still, that was one. */
+#define SILENT_TICKS 5
+#define TICK_MSEC    1000
 
 /* A start that awaits its answer.  malloc'ed; its request's thread waits, and
  * frees it when the loop has let go of it. */
@@ -51,9 +52,11 @@ static struct {
     server_rec *s;    /* const */
     LIST_HEAD(, sse_exec_program_t) programs;
     apr_uint64_t last_id;
-    sse_task_t ask;     /* any */
-    apr_uint64_t asked; /* when, by the loop's clock; 0: it has answered */
-    int is_silent;      /* atomic: it does not answer */
+    sse_task_t ask; /* any */
+    int is_asked;   /* and it has not answered yet */
+    uv_timer_t tick;
+    int ticks;     /* since then */
+    int is_silent; /* atomic: it does not answer */
     sse_complaint_t silence;
 } client = {.programs = LIST_HEAD_INITIALIZER(client.programs)};
 
@@ -125,7 +128,8 @@ static void close_all(const int *fds, int n)
 /* Whatever it says, it does so in order, and at once. */
 static void on_sign_of_life(void)
 {
-    client.asked = 0;
+    client.is_asked = 0;
+    uv_timer_stop(&client.tick);
     if (!sse_atomic_load(&client.is_silent)) {
         return;
     }
@@ -134,17 +138,6 @@ static void on_sign_of_life(void)
         sse_log_later(APLOG_MARK, APLOG_NOTICE, 0, client.s,
                       "the process that runs the programs of sse-exec answers "
                       "again");
-    }
-}
-
-/* Without an order: that is refused at once, while the answer to a good one may
- * be waiting for a slow file system. */
-static void on_ask(sse_task_t *task)
-{
-    if (!client.asked) {
-        client.asked = sse_loop_now(client.loop);
-        sse_exec_link_add(SSE_EXEC_START, ++client.last_id, -1, 0);
-        sse_exec_link_flush();
     }
 }
 
@@ -161,13 +154,6 @@ static void fall_silent(void)
     sse_exec_program_t *program, *next;
 
     sse_atomic_store(&client.is_silent, 1);
-    for (program = LIST_FIRST(&client.programs); program; program = next) {
-        next = LIST_NEXT(program, link);
-        if (program->call) {
-            give_up(program);
-            answer(program, APR_TIMEUP, NULL, NULL);
-        }
-    }
     if (sse_complain_is_due(&client.silence)) {
         sse_log_later(APLOG_MARK, APLOG_ERR, 0, client.s,
                       "the process that runs the programs of sse-exec "
@@ -176,13 +162,34 @@ static void fall_silent(void)
                       "that run are not affected. Not logged again for a "
                       "minute");
     }
+    for (program = LIST_FIRST(&client.programs); program; program = next) {
+        next = LIST_NEXT(program, link);
+        if (program->call) {
+            give_up(program);
+            answer(program, APR_TIMEUP, NULL, NULL);
+        }
+    }
 }
 
-static void look_for_silence(void)
+static void on_tick(uv_timer_t *tick)
 {
-    if (client.asked &&
-        sse_loop_now(client.loop) - client.asked >= SILENT_MSEC) {
+    sse_exec_link_read(); /* the loop may have stood still until now */
+    if (client.is_asked && ++client.ticks >= SILENT_TICKS) {
+        uv_timer_stop(tick);
         fall_silent();
+    }
+}
+
+/* Without an order: that is refused at once, while the answer to a good one may
+ * be waiting for a slow file system. */
+static void on_ask(sse_task_t *task)
+{
+    if (!client.is_asked) {
+        client.is_asked = 1;
+        client.ticks = 0;
+        uv_timer_start(&client.tick, on_tick, TICK_MSEC, TICK_MSEC);
+        sse_exec_link_add(SSE_EXEC_START, ++client.last_id, -1, 0);
+        sse_exec_link_flush();
     }
 }
 
@@ -342,11 +349,11 @@ static void on_abandon(sse_task_t *task)
     sse_exec_call_t *call = sse_owner_of(task, sse_exec_call_t, abandon);
     sse_exec_program_t *program = call->program;
 
+    sse_exec_link_read(); /* what has come, and was not looked at */
     if (!is_done(call)) {
         program->call = NULL;
         give_up(program);
         forget(program);
-        look_for_silence();
     }
     pthread_mutex_lock(&call->lock);
     call->is_abandoned = 1;
@@ -498,5 +505,6 @@ void sse_exec_client_init(sse_loop_t *loop, server_rec *s)
     client.loop = loop;
     client.s = s;
     client.ask.run = on_ask;
+    uv_timer_init(sse_loop_uv(loop), &client.tick);
     sse_exec_link_init(loop, &events);
 }

@@ -235,13 +235,18 @@ static int take_one(void)
     return 0;
 }
 
-static void on_ready(uv_poll_t *poll, int status, int events)
+void sse_exec_link_read(void)
 {
     int n = TURN_MOST;
 
-    sse_loop_begin_turn(here.loop);
-    while (n-- && take_one()) {
+    while (here.fd >= 0 && n-- && take_one()) {
     }
+}
+
+static void on_ready(uv_poll_t *poll, int status, int events)
+{
+    sse_loop_begin_turn(here.loop);
+    sse_exec_link_read();
     sse_exec_link_flush();
 }
 

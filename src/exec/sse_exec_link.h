@@ -40,6 +40,9 @@ void sse_exec_link_add(apr_uint32_t type, apr_uint64_t id, int fd, int is_ours);
 /** Connect if need be, and send what can be sent now. */
 void sse_exec_link_flush(void);
 
+/** Take messages that have come, before the loop looks for them itself. */
+void sse_exec_link_read(void);
+
 /** Do not send that program's message, whose descriptor is about to be closed;
  *  nothing if it was sent. */
 void sse_exec_link_withdraw(apr_uint64_t id);

@@ -3,8 +3,8 @@
  * See LICENSE for the terms. */
 
 /* A child's connection to the supervisor of programs, with a loop and a
- * supervisor that are real: a child has no descriptor left, the supervisor
- * hangs. */
+ * supervisor that are real: a child has no descriptor left, it stands still, or
+ * the supervisor hangs. */
 
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -276,6 +276,32 @@ static int log_has(const char *text)
     return has;
 }
 
+static void do_stall(sse_task_t *task) { sleep(5); }
+
+static void do_nothing(sse_task_t *task) {}
+
+/* It is this child's loop that stands still, with the answers unread. */
+static void test_stalled(void)
+{
+    static asker_t asker;
+    static sse_task_t stall = {.run = do_stall}, wakeup = {.run = do_nothing};
+    int ended = sse_atomic_load(&exited);
+
+    kill(supervisor.pid, SIGSTOP);
+    pthread_create(&asker.thread, NULL, ask, &asker);
+    sleep(6); /* by then it is asked whether it answers */
+    sse_loop_post(loop, &stall);
+    usleep(200000);
+    sse_loop_post(loop, &wakeup); /* what the loop sees first */
+    kill(supervisor.pid, SIGCONT);
+    pthread_join(asker.thread, NULL);
+    is_num(asker.rv, APR_SUCCESS, "an answer that came in time is seen late");
+    ok(!log_has("does not answer"), "the supervisor is not blamed");
+    stop_with(&asker.owner, NULL);
+    close_fds(&asker.owner);
+    ok(eventually(sse_atomic_load(&exited) == ended + 1), "it is ended");
+}
+
 static void test_hung(void)
 {
     static asker_t first, second, third;
@@ -326,6 +352,7 @@ int main(void)
     test_own();
     test_shared();
     test_return();
+    test_stalled();
     test_hung();
     ok(sse_loop_stop(loop, apr_time_from_sec(5)), "the loop ends");
     is_num(supervisor_stop(&supervisor), 0, "and the supervisor");
