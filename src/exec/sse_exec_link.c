@@ -184,6 +184,7 @@ static void on_retry(uv_timer_t *timer)
 {
     if (sse_exec_link_is_up()) {
         want(0);
+        sse_exec_link_read(); /* it may not be watched yet */
     }
     sse_exec_link_flush();
 }

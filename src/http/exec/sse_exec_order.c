@@ -207,6 +207,9 @@ static const char *what_to_do(apr_status_t error)
     case EMFILE:
         return "there is no descriptor left for it: raise LimitNOFILE of "
                "systemd's unit, or the limit of ulimit -n";
+    case ENOSPC:
+        return "there is no room to watch it: raise the sysctl "
+               "fs.epoll.max_user_watches";
     default:
         return "see the limits on processes and threads (TasksMax of systemd's "
                "unit, RLIMIT_NPROC of the user, the cgroup's pids.max), "
@@ -234,7 +237,7 @@ static int answer_away(request_rec *r, apr_status_t error)
 static apr_status_t shortage(apr_status_t rv)
 {
     return APR_STATUS_IS_TIMEUP(rv) || rv == EAGAIN || rv == EMFILE ||
-                   rv == ENFILE || rv == ENOMEM || rv == ENOBUFS
+                   rv == ENFILE || rv == ENOMEM || rv == ENOBUFS || rv == ENOSPC
                ? rv
                : 0;
 }
