@@ -359,6 +359,9 @@ void sse_exec_loop_run(int door, pid_t parent, const sse_exec_times_t *times,
     while (!is_over(&super)) {
         turn(&super, &polled);
     }
+    /* To see all, whatever the limit on descriptors. */
+    sse_exec_close(&super.signals);
+    sse_exec_close(&super.door);
     sse_exec_runs_kill_all(&super);
     free(polled.fds);
 }

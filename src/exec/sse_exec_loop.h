@@ -36,7 +36,7 @@ typedef void sse_exec_count_fn(apr_uint32_t n);
 
 /** Until SIGTERM, or the parent's end, and until no program is left then.
  *  All signals are blocked.
- *  @param door the supervisor's end
+ *  @param door the supervisor's end, closed at last
  *  @param parent who has made it; 0: do not look
  *  @param tell or NULL */
 void sse_exec_loop_run(int door, pid_t parent, const sse_exec_times_t *times,

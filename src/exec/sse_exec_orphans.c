@@ -85,22 +85,37 @@ void sse_exec_mark_make(const sse_exec_self_t *self, apr_uint64_t number,
              (unsigned long long)self->began, (unsigned long long)number);
 }
 
-void sse_exec_processes_each(sse_exec_process_fn *fn, void *baton)
+/* Not that it has ended meanwhile. */
+static int is_shortage(int error)
+{
+    return error == EMFILE || error == ENFILE || error == ENOMEM;
+}
+
+int sse_exec_processes_each(sse_exec_process_fn *fn, void *baton)
 {
     DIR *dir = opendir("/proc");
+    int is_whole = dir || !is_shortage(errno);
     sse_exec_process_t process;
     struct dirent *entry;
 
     while (dir && (entry = readdir(dir))) {
         pid_t pid = (pid_t)atol(entry->d_name);
 
-        if (pid > 0 && pid != getpid() && read_process(pid, &process)) {
+        if (pid <= 0 || pid == getpid()) {
+            continue;
+        }
+        errno = 0;
+        if (read_process(pid, &process)) {
             fn(baton, &process);
+        }
+        else if (is_shortage(errno)) {
+            is_whole = 0;
         }
     }
     if (dir) {
         closedir(dir);
     }
+    return is_whole;
 }
 
 static char *read_env(pid_t pid, apr_size_t *len)

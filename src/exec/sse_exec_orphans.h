@@ -47,8 +47,9 @@ void sse_exec_self_get(sse_exec_self_t *self);
 void sse_exec_mark_make(const sse_exec_self_t *self, apr_uint64_t number,
                         char *mark, apr_size_t size);
 
-/** Call fn for each process but this one. */
-void sse_exec_processes_each(sse_exec_process_fn *fn, void *baton);
+/** Call fn for each process but this one.
+ *  @return 0: there may be others, which this one lacks descriptors to see */
+int sse_exec_processes_each(sse_exec_process_fn *fn, void *baton);
 
 /** @return the number of the program of this supervisor that has started the
  *          process, or 0: none, or it cannot be seen */

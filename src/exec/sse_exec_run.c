@@ -296,7 +296,10 @@ static void scan(sse_exec_super_t *super)
     TAILQ_FOREACH(run, &super->runs, link) { run->was_found = 0; }
     super->scan_at = 0;
     super->scanned = super->now;
-    sse_exec_processes_each(on_process, super);
+    if (!sse_exec_processes_each(on_process, super)) {
+        want_scan(super); /* who was not seen may be there */
+        return;
+    }
     for (run = TAILQ_FIRST(&super->runs); run; run = next) {
         next = TAILQ_NEXT(run, link);
         if (is_rest(run)) {

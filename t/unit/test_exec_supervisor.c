@@ -428,6 +428,39 @@ static void test_poor(const supervisor_t *supervisor)
     link_close(&next);
 }
 
+/* What it cannot see is not gone. */
+static void test_blind(const supervisor_t *supervisor)
+{
+    int was_idle = eventually(is_idle(supervisor));
+    link_t link = link_open(supervisor);
+    char variable[32];
+    const char *env[] = {"PATH=/usr/bin:/bin", variable, NULL};
+    sse_exec_order_t order;
+    script_t s;
+    pid_t pid;
+
+    ok(was_idle, "nothing is about to be closed");
+    snprintf(variable, sizeof(variable), "BLIND=%ld-", (long)getpid());
+    order = *script(&s, "sleep 61 & echo go; sleep 64; :");
+    order.env = env;
+    link_order(&link, SSE_EXEC_START, 1, &order);
+    is_num(link_get(&link), SSE_EXEC_STARTED, "a program");
+    read_fd(link.fds[0], "go");
+    link_drop_fds(&link);
+    ok(eventually(count_env(variable) == 3), "has others");
+    pid = link.got.pid;
+    link_send(&link, SSE_EXEC_START, 9, -1);
+    is_num(failed(&link), SSE_EXEC_WHY_BAD, "its descriptors are closed");
+
+    allow(supervisor, 0);
+    kill(pid, SIGKILL);
+    ok(has_exited(&link, SIGKILL), "it ends, while no descriptor is left");
+    usleep((useconds_t)(quick.rest + quick.kill) * 1000);
+    allow(supervisor, 1);
+    ok(eventually(!count_env(variable)), "when there is one the others end");
+    link_close(&link);
+}
+
 static void test_clean(const supervisor_t *supervisor)
 {
     is_num(eventually(!count_children(supervisor->pid)), 1,
@@ -450,6 +483,7 @@ int main(void)
     test_flood(&supervisor);
     test_count(&supervisor);
     test_poor(&supervisor);
+    test_blind(&supervisor);
     test_clean(&supervisor);
     is_num(supervisor_stop(&supervisor), 0, "it ends when it is told to");
     return done_testing();
