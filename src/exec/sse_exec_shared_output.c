@@ -256,7 +256,6 @@ static apr_status_t open_output(sse_exec_shared_t *shared,
 static int open_next(sse_exec_shared_t *shared)
 {
     sse_exec_owned_t *owned = STAILQ_FIRST(&shared->next);
-
     apr_status_t rv;
 
     if (!owned || shared->is_open) {
