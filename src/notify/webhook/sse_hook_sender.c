@@ -7,6 +7,7 @@
 #include <apr_hash.h>
 #include <apr_strings.h>
 #include <curl/curl.h>
+#include <openssl/crypto.h>
 #include <pthread.h>
 #include <signal.h>
 #include <time.h>
@@ -180,6 +181,7 @@ static void *run(void *baton)
 {
     work();
     clean_up();
+    OPENSSL_thread_stop(); /* else as it exits, while the process may, too */
     pthread_mutex_lock(&self.lock);
     self.is_over = 1;
     pthread_cond_signal(&self.over);
