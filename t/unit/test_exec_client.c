@@ -88,10 +88,26 @@ static void close_fds(owner_t *owner)
     sse_exec_close(&owner->fds[1]);
 }
 
-/* Programs that are looked for by their environment. */
-static apr_status_t start(owner_t *owner, const char *key, const char *variable)
+/* Programs are looked for by a variable of their environment, in which this
+ * process is, as the test may run twice at a time.  name "": any of them. */
+static const char *variable_of(const char *name, char variable[64])
 {
-    const char *env[] = {"PATH=/usr/bin:/bin", variable, NULL};
+    snprintf(variable, 64, "POOR=%ld-%s", (long)getpid(), name);
+    return variable;
+}
+
+static int count_programs(const char *name)
+{
+    char variable[64];
+
+    return count_env(variable_of(name, variable));
+}
+
+static apr_status_t start(owner_t *owner, const char *key, const char *name)
+{
+    char variable[64];
+    const char *env[] = {"PATH=/usr/bin:/bin", variable_of(name, variable),
+                         NULL};
     sse_exec_order_t order;
     script_t s;
 
@@ -169,20 +185,19 @@ static void test_own(void)
     static owner_t first, second;
     int more;
 
-    is_num(start(&first, "", "POOR=first"), APR_SUCCESS, "a program");
+    is_num(start(&first, "", "first"), APR_SUCCESS, "a program");
     is_num(first.answer.type, SSE_EXEC_STARTED, "runs");
     for (more = 0; more < 3; ++more) {
         allow(more);
-        is_num(start(&second, "", "POOR=second"), EMFILE,
+        is_num(start(&second, "", "second"), EMFILE,
                "without descriptors enough for it another one does not");
         allow_all();
         ok(second.fds[0] < 0 && second.fds[1] < 0, "it has none");
     }
     allow(3);
-    is_num(start(&second, "", "POOR=third"), APR_SUCCESS,
-           "with enough it does");
+    is_num(start(&second, "", "third"), APR_SUCCESS, "with enough it does");
     allow_all();
-    ok(eventually(!count_env("POOR=second")),
+    ok(eventually(!count_programs("second")),
        "what was started meanwhile is ended");
     ok(is_running(&first), "the first one runs on");
     is_num(sse_atomic_load(&lost), 0, "none of them is lost");
@@ -199,20 +214,19 @@ static void test_shared(void)
     static owner_t first, second, third;
     int ended = sse_atomic_load(&exited);
 
-    is_num(start(&first, "", "POOR=beside"), APR_SUCCESS, "a program");
+    is_num(start(&first, "", "beside"), APR_SUCCESS, "a program");
     allow(3);
-    is_num(start(&second, "enough", "POOR=enough"), APR_SUCCESS,
+    is_num(start(&second, "enough", "enough"), APR_SUCCESS,
            "a shared one is joined,");
     ok(eventually(sse_atomic_load(&second.how)), "and given to read");
     allow(1);
-    is_num(start(&third, "key", "POOR=shared"), APR_SUCCESS, "another one");
+    is_num(start(&third, "key", "shared"), APR_SUCCESS, "another one");
     ok(eventually(sse_atomic_load(&unread)), "which cannot be read");
     allow_all();
-    is_num(start(&third, "key", "POOR=shared"), APR_SUCCESS,
-           "it is joined again");
+    is_num(start(&third, "key", "shared"), APR_SUCCESS, "it is joined again");
     ok(eventually(sse_atomic_load(&third.how) == SSE_EXEC_FRESH),
        "and read, from its beginning");
-    is_num(count_env("POOR=shared"), 1, "it is the same process");
+    is_num(count_programs("shared"), 1, "it is the same process");
     ok(is_running(&first), "the first one runs on");
     is_num(sse_atomic_load(&lost), 0, "none of them is lost");
     stop_with(&first, NULL);
@@ -230,8 +244,7 @@ static void test_return(void)
     sse_exec_order_t order;
     script_t s;
 
-    is_num(start(&owner, "return", "POOR=return"), APR_SUCCESS,
-           "a shared program");
+    is_num(start(&owner, "return", "return"), APR_SUCCESS, "a shared program");
     ok(eventually(sse_atomic_load(&owner.how)), "is read");
     order = *script(&s, "");
     order.key = "return";
@@ -261,7 +274,7 @@ static void *ask(void *baton)
     asker_t *asker = baton;
     long long began = msec_now();
 
-    asker->rv = start(&asker->owner, "", "POOR=hung");
+    asker->rv = start(&asker->owner, "", "hung");
     asker->msec = msec_now() - began;
     return NULL;
 }
@@ -308,7 +321,7 @@ static void test_hung(void)
     static owner_t runs;
     int ended = sse_atomic_load(&exited);
 
-    is_num(start(&runs, "", "POOR=runs"), APR_SUCCESS, "a program runs");
+    is_num(start(&runs, "", "runs"), APR_SUCCESS, "a program runs");
     kill(supervisor.pid, SIGSTOP);
     pthread_create(&first.thread, NULL, ask, &first);
     sleep(2);
@@ -325,10 +338,10 @@ static void test_hung(void)
     ok(log_has("does not answer"), "the log tells");
 
     kill(supervisor.pid, SIGCONT);
-    ok(eventually(start(&third.owner, "", "POOR=after") == APR_SUCCESS),
+    ok(eventually(start(&third.owner, "", "after") == APR_SUCCESS),
        "it goes on: so does all");
     ok(log_has("answers again"), "which the log tells, too");
-    ok(eventually(!count_env("POOR=hung")), "what it began late is ended");
+    ok(eventually(!count_programs("hung")), "what it began late is ended");
     ok(is_running(&runs), "what ran runs on");
     is_num(sse_atomic_load(&lost), 0, "nothing is lost");
     stop_with(&runs, NULL);
@@ -356,6 +369,6 @@ int main(void)
     test_hung();
     ok(sse_loop_stop(loop, apr_time_from_sec(5)), "the loop ends");
     is_num(supervisor_stop(&supervisor), 0, "and the supervisor");
-    is_num(count_env("POOR="), 0, "nothing is left");
+    ok(eventually(!count_programs("")), "nothing is left");
     return done_testing();
 }
