@@ -15,7 +15,6 @@ use Apache::Test qw(-withtestmore);
 
 use SSETest;
 use SSETestExec;
-use SSETestHttpd;
 
 # There each child has one request.
 my $threads = ($ENV{SSE_MPM} // '') ne 'prefork';
@@ -24,25 +23,11 @@ plan tests => 16, need need_module('mod_sse'),
     { 'children have one thread' => $threads,
       'prlimit(1) is missing' => $has_prlimit };
 
-my $act = program('act');
-my $one = "StartServers 1\nServerLimit 1\nThreadsPerChild 16\n"
-    . "MinSpareThreads 1\nMaxSpareThreads 16\nMaxRequestWorkers 16\n";
-my $httpd = SSETestHttpd->new(mpm => $one, conf => <<"EOI");
-<Location "/run">
-    SetHandler sse-exec
-    SSECommand $act "%{QUERY_STRING}"
-    SSEHeartbeat 0
-</Location>
-EOI
+my $httpd = one_child();
 ok $httpd->start, 'a server with one child';
 my @port = (port => $httpd->port);
 
-sub run {
-    my $mark = shift;
-
-    my $stream = act({ path => '/run', @port }, "say=$mark", 'wait=1');
-    return $stream->next_event ? $stream : undef;
-}
+sub run { return run_on($httpd->port, @_) }
 
 my $mark = mark();
 my $stream = run($mark);

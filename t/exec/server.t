@@ -73,15 +73,8 @@ ok eventually { $httpd->lines(qr{SSECommand /no/such/program \(\S+:\d+\): the pr
 ok eventually { $httpd->lines(qr{SSECommand /usr/bin \(\S+:\d+\): that is no file}) },
     'and of one that is none';
 
-# A stream whose program has begun; some children may be about to leave.
-sub run {
-    my($mark, @steps) = @_;
-
-    my $stream = act({ path => '/run', port => $httpd->port }, @steps,
-                     "say=$mark", 'wait=1');
-    my $event = $stream->next_event;
-    return $event && $event->{data} eq $mark ? $stream : undef;
-}
+# Or undef: some children may be about to leave.
+sub run { return run_on($httpd->port, @_) }
 
 is request('GET', '/theirs/x', port => $httpd->port)->code, 500,
     'an .htaccess file has no programs run';

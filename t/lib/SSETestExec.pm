@@ -18,8 +18,9 @@ use Exporter 'import';
 
 use Apache::Test ();
 use SSETest;
+use SSETestHttpd;
 
-our @EXPORT = qw(act program mark running ends said);
+our @EXPORT = qw(act program mark running ends said one_child run_on);
 
 # Its path.
 sub program {
@@ -62,6 +63,36 @@ sub ends {
     my($text, $timeout) = @_;
 
     return eventually(sub { !running($text) }, $timeout);
+}
+
+# An httpd that is not started yet, with one child, which runs programs at /run.
+sub one_child {
+    my $act = program('act');
+
+    return SSETestHttpd->new(mpm => <<'EOI', conf => <<"EOC");
+StartServers 1
+ServerLimit 1
+ThreadsPerChild 16
+MinSpareThreads 1
+MaxSpareThreads 16
+MaxRequestWorkers 16
+EOI
+<Location "/run">
+    SetHandler sse-exec
+    SSECommand $act "%{QUERY_STRING}"
+    SSEHeartbeat 0
+</Location>
+EOC
+}
+
+# A stream there whose program has begun, and lasts.
+sub run_on {
+    my($port, $mark, @steps) = @_;
+
+    my $stream = act({ path => '/run', port => $port }, @steps, "say=$mark",
+                     'wait=1');
+    my $event = $stream->next_event;
+    return $event && $event->{data} eq $mark ? $stream : undef;
 }
 
 # All data of a stream until its end.
