@@ -7,7 +7,7 @@
 # by side; the output of each is printed when it ends.  The tests of a running
 # httpd, which wait most, are three parts for each MPM and sanitizer.
 # PORT: the first of 810 that are used (8529).  FUZZ_SECONDS, SOAK_SECONDS,
-# MAKE.  PARTS: only these.
+# MAKE.  PARTS: only these.  A part that hangs is ended after half an hour.
 
 set -u
 umask 022
@@ -88,7 +88,7 @@ run() {
     esac
     eval "set -- $(arguments "$name")"
     PERL_TEST_HARNESS_DUMP_TAP=$PWD/$out/$name.tap \
-        $gently "$make" --no-print-directory "$@" \
+        timeout -k 10 $((1800 + ${FUZZ_SECONDS:-0} + ${SOAK_SECONDS:-0})) $gently "$make" --no-print-directory "$@" \
         >"$out/$name.log" 2>&1 </dev/null
     echo "$? $(($(date +%s) - began))" >"$out/$name.status"
     {

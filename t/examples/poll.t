@@ -78,13 +78,13 @@ sub run {
     my($name, $key, @args) = @_;
 
     my $file = "$logs/poll-$key-$name";
-    unlink $file;
+    open my $out, '>', $file or die "$file: $!";
     my $pid = fork // die "fork: $!";
     if (!$pid) {
         setpgrp;
         delete $ENV{LD_PRELOAD};
         open STDIN, '<', '/dev/null';
-        open STDOUT, '>', $file;
+        open STDOUT, '>&', $out;
         open STDERR, '>', "$file.err";
         exec @{ $loop{$name}{run} }, @args or POSIX::_exit(127);
     }
@@ -95,7 +95,7 @@ sub run {
 sub stop {
     my $pid = shift;
 
-    kill KILL => -$pid;
+    kill KILL => -$pid, $pid; # it may not have its group yet
     waitpid $pid, 0;
     delete $running{$pid};
 }
@@ -103,7 +103,7 @@ sub stop {
 sub lines {
     my $run = shift;
 
-    open my $fh, '<', $run->{file} or return ();
+    open my $fh, '<', $run->{file} or die "$run->{file}: $!";
     # Python's lines begin with the id.
     return map { chomp; s/^(?:\d+|None) //r } grep { /\n\z/ } <$fh>;
 }
