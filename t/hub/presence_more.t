@@ -21,7 +21,7 @@ use SSETestPresence;
 
 my $has_h2 = !have_apache_mpm('prefork');
 
-plan tests => 34 + ($has_h2 ? 11 : 0),
+plan tests => 35 + ($has_h2 ? 11 : 0),
     need need_module('mod_sse', 'mod_sse_guide', 'mod_sse_close',
                      'mod_authn_anon', 'mod_headers', 'mod_http2'),
     { 'cannot compile hold_store.c' => SSETestHold::can_hold() };
@@ -237,6 +237,9 @@ sub first_and_last_again {
         # In the end through one that is not too old when it is deleted
         $stream = visit($_ == 1 ? '/both/x' : '/both/stay');
     }
+    # Who has an event has joined.
+    publish('/both/x', 'x', port => $httpd->port);
+    ok t_cmp(($stream->next_event // {})->{data}, 'x', 'who is back has events');
     ok t_cmp(request('DELETE', '/both/x', port => $httpd->port)->code, 200,
              'the channel is deleted');
     $stream->wait_end(10);

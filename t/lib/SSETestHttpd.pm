@@ -222,13 +222,16 @@ sub restart {
 }
 
 # A graceful restart, and those of the old generation are gone: a child that has
-# not run since then does not know yet that it has to leave, and goes on.
+# not run since then does not know yet that it has to leave, and goes on.  One of
+# prefork's may wait for a connection until there is one.
 sub new_generation {
     my($self, $timeout) = @_;
 
     my @old = $self->children;
-    return $self->restart('USR1')
-        && eventually(sub { !grep { is_alive($_) } @old }, $timeout // 20);
+    return $self->restart('USR1') && eventually(sub {
+        IO::Socket::INET->new("127.0.0.1:$self->{port}");
+        return !grep { is_alive($_) } @old;
+    }, $timeout // 20);
 }
 
 # One of the children, but for those that a restart has told to leave: after the

@@ -150,11 +150,14 @@ sub hard_restart { return restart('HUP', @_) }
 
 # The same, once those of the old generation are gone: a child that has not run
 # since then does not know yet that it has to leave, and takes another stream.
+# One of prefork's may wait for a connection until there is one.
 sub new_generation {
     my @old = server_children();
 
-    return graceful_restart()
-        && eventually(sub { !grep { is_alive($_) } @old }, $_[0] // 20);
+    return graceful_restart() && eventually(sub {
+        can_connect();
+        return !grep { is_alive($_) } @old;
+    }, $_[0] // 20);
 }
 
 # True once the server is gone, and its children are: they have its sockets.

@@ -30,12 +30,26 @@ ok no_streams();
 
 sub path { return "/stream/$_[0]-$test_id" }
 
-# How many streams of a channel have ended so.  mod_http2 may log a request only
-# when something else happens on its connection.
+# The streams of a channel that were opened.  Their first bytes come a little
+# before: one whose client leaves in between never was.
+sub opened {
+    my($path) = @_;
+
+    return map { /stream (\S+) open on \Q$path\E$/m ? $1 : () }
+        error_lines(qr/ open on \Q$path\E$/m);
+}
+
+sub are_open {
+    my($path, $n) = @_;
+
+    return eventually(sub { $n == (() = opened($path)) });
+}
+
+# How many of these have ended so.  mod_http2 may log a request only when
+# something else happens on its connection.
 sub ends {
     my($path, $reason) = @_;
-    my %on = map { /stream (\S+) open on \Q$path\E$/m ? ($1 => 1) : () }
-        error_lines(qr/ open on \Q$path\E$/m);
+    my %on = map { $_ => 1 } opened($path);
 
     return scalar grep { /stream (\S+) ended: / && $on{$1} }
         error_lines(qr/ ended: $reason,/);
@@ -125,6 +139,7 @@ sub connection_ends {
         my @ids = map { $h2->get($path) } 1 .. 3;
         ok t_cmp((grep { $h2->wait_for($_, $first, 5) } @ids) + 0, 3,
                  "$name: three streams");
+        are_open($path, 3) or die 'not all are open';
         my $began = time;
         $how->($h2);
         my $seen = eventually(sub { ends($path, '(?:client|reset)') == 3 }, 25);
@@ -203,10 +218,8 @@ sub restart {
     my $h2 = SSETestH2->new($module);
     my @ids = map { $h2->get($path) } 1 .. 3;
     $h2->wait_for($_, $first, 5) for @ids;
-    # The first bytes come a little before that line.
-    error_line(qr/open on \Q$path\E$/m) or die 'no stream is logged';
-    my($pid) = map { stream_pid($_) }
-        map { /stream (\S+) open on \Q$path\E$/m } error_lines(qr/open on/);
+    are_open($path, 3) or die 'not all are open';
+    my($pid) = map { stream_pid($_) } opened($path);
     my @old = server_children();
     ok graceful_restart();
     ok t_cmp((grep { $h2->wait_end($_, 5) } @ids) + 0, 3,
