@@ -155,8 +155,9 @@ sub check {
     my $closes = qr/hook close .*reason=shutdown .*channel=\Q$path\E /;
     ok t_cmp(eventually { error_lines($closes) == 5 }, 1,
              'told of a graceful restart');
-    # A child that leaves would have it as "shutdown".
-    eventually { !grep { is_alive($_) } @old } 20 * $slow;
+    # A child that leaves would have it as "shutdown"; and one of prefork's waits
+    # for a connection.
+    eventually { server_status(); !grep { is_alive($_) } @old } 20 * $slow;
     $path = path("stop-$order");
     @streams = map { subscribe($path) } 1 .. 5;
     # The first bytes come a little before the hook is told.

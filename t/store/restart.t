@@ -69,8 +69,9 @@ sub restart_without {
     my @old = $httpd->children;
     ok t_cmp($httpd->restart('USR1'), 1, "$text: it restarts");
     ok t_cmp(time - $began < slowly(15), 1, "$text: soon");
-    # They have the store open.
-    eventually(sub { !grep { is_alive($_) } @old }, 20) or die 'old ones stay';
+    # They have the store open; and one of prefork's waits for a connection.
+    eventually(sub { $httpd->answers; !grep { is_alive($_) } @old }, 20)
+        or die 'old ones stay';
     ok t_cmp(scalar(eventually { $httpd->answers == 200 }), 1,
              "$text: and serves");
     ok t_cmp((() = $httpd->lines($re)) > $before, 1,
