@@ -181,7 +181,9 @@ static void *run(void *baton)
 {
     work();
     clean_up();
-    OPENSSL_thread_stop(); /* else as it exits, while the process may, too */
+    /* Else it frees what it has of OpenSSL's as it exits, behind is_over, when
+     * the process may be exiting, too. */
+    OPENSSL_thread_stop();
     pthread_mutex_lock(&self.lock);
     self.is_over = 1;
     pthread_cond_signal(&self.over);

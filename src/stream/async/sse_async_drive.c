@@ -49,7 +49,7 @@ static void after_write(sse_stream_t *stream, apr_status_t rv)
     else {
         sse_async_want_write(stream->conn, 0);
         sse_stream_wrote(stream, 1);
-        if (stream->has_last) {
+        if (stream->has_last) { /* if write_queue() has not */
             sse_limits_give_back(&stream->claim);
         }
     }
