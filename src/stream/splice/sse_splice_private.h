@@ -35,38 +35,36 @@
 
 typedef struct sse_splice_conn_t sse_splice_conn_t;
 
-/** A request over HTTP/2 that runs as a shadow.  Lives in its own pool, which
- *  no other pool is a parent of. */
+/** A request over HTTP/2 that runs as a shadow.  malloc'ed: it outlives its
+ *  pool until the loop, or else its thread, has let go of it. */
 typedef struct sse_shadow_t {
     sse_splice_conn_t *conn; /* const */
     apr_uint32_t id;         /* const: HTTP/2's */
-    apr_pool_t *pool;        /* const */
+    apr_pool_t *pool;        /* const: no other pool is a parent of it */
     conn_rec *c;             /* const: the shadow's connection */
     request_rec *r;          /* const */
-    request_rec *outer;   /* request: mod_http2's; NULL: it has been let go */
-    int has_head;         /* request: outer has the response's head */
-    sse_stream_t *stream; /* const once it has run: NULL: no stream */
+    request_rec *outer;      /* request: mod_http2's; NULL: it was let go */
+    int has_head;            /* request: outer has the response's head */
+    sse_stream_t *stream;    /* const once it has run; NULL: no stream */
 
     /* Under the connection's lock. */
     char *out;            /* malloc'ed: what came down the chain and waits */
     apr_size_t from, end; /* of it */
     apr_size_t size;
-    int is_added;  /* the frames know it */
-    int is_open;   /* frames of ours may go */
-    int is_last;   /* END_STREAM follows what waits */
-    int is_over;   /* nothing goes any more */
-    int is_listed; /* something waits that may go */
-    int is_passed; /* all of it went down c1's chain; not yet written out */
+    int is_added;           /* the connection has it: a stream of ours */
+    int is_open;            /* frames of ours may go */
+    int is_last;            /* END_STREAM follows what waits */
+    int is_over;            /* nothing goes any more */
+    int is_listed;          /* something waits that may go */
+    int is_passed;          /* all went down c1's chain; not written out */
+    int is_written;         /* it was written out; the loop is to know */
+    sse_close_reason_e why; /* over, and why */
+    apr_off_t bytes;        /* sent, for the log */
     TAILQ_ENTRY(sse_shadow_t) ready; /* those listed */
-    TAILQ_ENTRY(sse_shadow_t) link;  /* all of the connection */
+    TAILQ_ENTRY(sse_shadow_t) link;  /* those added */
 
-    apr_off_t bytes;        /* loop: sent, for the log */
-    sse_task_t wrote_task;  /* what had come down the chain was written out */
-    sse_task_t over_task;   /* it is over */
-    sse_close_reason_e why; /* lock: over, and why */
-    sse_task_t
-        gone_task; /* its pool has been destroyed; malloc'ed, see there */
-    sse_job_t job; /* its request ends */
+    sse_task_t gone_task; /* its request has ended */
+    sse_job_t job;        /* its request ends */
 } sse_shadow_t;
 
 /* sse_splice_conn.c: connections */
@@ -79,17 +77,15 @@ sse_splice_conn_t *sse_splice_conn_of(conn_rec *c1);
 /** Whether this request may become a stream of ours.  Request thread. */
 int sse_splice_conn_may_add(sse_splice_conn_t *conn, apr_uint32_t id);
 
-/** Count the shadow in, so that c1 stays until sse_splice_conn_leave(); its
- *  request's thread. @return 0: the connection is about to go */
-int sse_splice_conn_enter(sse_splice_conn_t *conn, sse_shadow_t *shadow);
-/** The shadow's pool is about to be destroyed, or has been: c1 may go.  Any
- *  thread. */
-void sse_splice_conn_leave(sse_splice_conn_t *conn, sse_shadow_t *shadow);
+/** Its request has ended and its pool is gone: frees the shadow.  Any thread;
+ *  of one that was added the loop's part comes later, and c1 stays until
+ *  then. */
+void sse_splice_conn_leave(sse_shadow_t *shadow);
 
 /** Its stream opens: put frames of ours in from when mod_http2's last frame of
  *  it has gone.  Request thread.
  *  @return 0: the client has reset it already, or the connection ends */
-int sse_splice_conn_add(sse_splice_conn_t *conn, sse_shadow_t *shadow);
+int sse_splice_conn_add(sse_shadow_t *shadow);
 
 /** These bytes wait for the stream's frames.  loop. */
 void sse_splice_put(sse_shadow_t *shadow, const char *bytes, apr_size_t len);
@@ -106,8 +102,8 @@ sse_shadow_t *sse_shadow_of(conn_rec *c);
 sse_shadow_t *sse_shadow_create(sse_splice_conn_t *conn, apr_uint32_t id,
                                 request_rec *outer);
 
-/** End its request, which logs it, and destroy it, with its pool.  Any
- *  thread but the loop. */
+/** End its request, which logs it, destroy its pool, and leave the connection.
+ *  Any thread but the loop. */
 void sse_shadow_destroy(sse_shadow_t *shadow);
 
 /* sse_splice_drive.c */
