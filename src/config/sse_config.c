@@ -63,6 +63,7 @@ void *sse_conf_create_server(apr_pool_t *pool, server_rec *s)
 
     conf->max_streams = SSE_MAX_STREAMS;
     conf->callback_threads = SSE_CALLBACK_THREADS;
+    conf->http2 = SSE_UNSET;
     conf->hook_connections = SSE_HOOK_CONNECTIONS;
     conf->hook_queue_count = SSE_HOOK_QUEUE_COUNT;
     conf->hook_queue_bytes = SSE_HOOK_QUEUE_BYTES;
@@ -80,6 +81,9 @@ void *sse_conf_merge_server(apr_pool_t *pool, void *base, void *add)
     conf->max_streams = vhost->max_streams;
     if (vhost->max_threads) {
         conf->max_threads = vhost->max_threads;
+    }
+    if (vhost->http2 != SSE_UNSET) {
+        conf->http2 = vhost->http2;
     }
     conf->hook_urls = vhost->hook_urls;
     conf->hook_secrets = vhost->hook_secrets;
@@ -162,6 +166,25 @@ const char *sse_conf_max_threads_text(const server_rec *s, apr_pool_t *pool)
     int n = max_threads(s);
 
     return n < 0 ? apr_psprintf(pool, "%d%%", -n) : apr_itoa(pool, n);
+}
+
+sse_http2_mode_e sse_conf_http2(const server_rec *s)
+{
+    int mode = sse_conf_server(s)->http2;
+
+    return mode != SSE_UNSET ? (sse_http2_mode_e)mode : SSE_HTTP2_DEFAULT;
+}
+
+int sse_conf_any_http2_splice(const server_rec *main_server)
+{
+    const server_rec *s;
+
+    for (s = main_server; s; s = s->next) {
+        if (sse_conf_http2(s) == SSE_HTTP2_SPLICE) {
+            return 1;
+        }
+    }
+    return 0;
 }
 
 int sse_conf_hook_connections(const server_rec *main_server)

@@ -53,6 +53,13 @@ typedef struct {
     const ap_expr_info_t *expr;
 } sse_hook_field_t;
 
+/** SSEHTTP2: how streams over HTTP/2 are written. */
+typedef enum {
+    SSE_HTTP2_SPLICE,  /**< without a thread, where that can be */
+    SSE_HTTP2_THREADS, /**< each holds one */
+    SSE_HTTP2_OFF      /**< they are refused */
+} sse_http2_mode_e;
+
 /** SSEPresence. */
 typedef enum {
     SSE_PRESENCE_OFF,
@@ -149,6 +156,7 @@ typedef struct {
     int max_streams;               /**< SSEMaxStreams; not inherited */
     int max_threads;               /**< SSEMaxThreads; below 0: per cent;
                                         0: not set */
+    int http2;                     /**< SSEHTTP2: sse_http2_mode_e; SSE_UNSET */
     int hook_connections;          /**< SSEHookConnections */
     apr_uint64_t hook_queue_count; /**< SSEHookQueue */
     apr_uint64_t hook_queue_bytes;
@@ -203,6 +211,15 @@ int sse_conf_max_threads_http2(const server_rec *s, int threads);
 
 /** SSEMaxThreads as configured, for messages. */
 const char *sse_conf_max_threads_text(const server_rec *s, apr_pool_t *pool);
+
+#define SSE_HTTP2_DEFAULT SSE_HTTP2_SPLICE
+
+/** SSEHTTP2.  With splice the MPM and mod_http2 may still be such that every
+ *  stream holds a thread. */
+sse_http2_mode_e sse_conf_http2(const server_rec *s);
+
+/** Whether any host has SSEHTTP2 splice. */
+int sse_conf_any_http2_splice(const server_rec *main_server);
 
 /** Of a URL, in bytes; of calls in one request; of connections to a target. */
 #define SSE_HOOK_URL_MAX         2000

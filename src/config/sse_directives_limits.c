@@ -70,6 +70,23 @@ static const char *set_max_threads(cmd_parms *cmd, void *dir_conf,
     return NULL;
 }
 
+/* In the order of sse_http2_mode_e. */
+static const char *set_http2(cmd_parms *cmd, void *dir_conf, const char *arg)
+{
+    static const char *const words[] = {"splice", "threads", "Off"};
+    const char *wrong = ap_check_cmd_context(cmd, NOT_IN_DIR_CONTEXT);
+    int i;
+
+    for (i = 0; !wrong && i < 3; ++i) {
+        if (!ap_cstr_casecmp(arg, words[i])) {
+            sse_directives_server(cmd)->http2 = i;
+            return NULL;
+        }
+    }
+    return wrong ? wrong
+                 : sse_directives_refuse(cmd, arg, "splice, threads or Off");
+}
+
 static const char *set_max_per_client(cmd_parms *cmd, void *dir_conf,
                                       const char *arg)
 {
@@ -88,6 +105,9 @@ const command_rec sse_directives_limits[] = {
     AP_INIT_TAKE1("SSEMaxThreads", set_max_threads, NULL, SSE_IN_SERVER,
                   "a count or a share such as 75%: the threads that streams "
                   "may hold"),
+    AP_INIT_TAKE1("SSEHTTP2", set_http2, NULL, SSE_IN_SERVER,
+                  "splice, threads or Off: streams over HTTP/2 without a "
+                  "thread, with one each, or none"),
     AP_INIT_TAKE1("SSECallbackThreads", set_callback_threads, NULL,
                   SSE_IN_SERVER,
                   "a count such as 4: the threads that tell of closes"),

@@ -26,7 +26,7 @@
 /** To be raised when the meaning of the bytes changes, or the layout of
  *  sse_counters.c: a restart that loads another version has another
  *  supervisor. */
-#define SSE_EXEC_VERSION 2
+#define SSE_EXEC_VERSION 3
 
 /** The most descriptors of one message. */
 #define SSE_EXEC_FDS 3

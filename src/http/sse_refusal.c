@@ -10,6 +10,11 @@
 
 static int answer_full(request_rec *r, const char *why)
 {
+    if (!strcmp(why, "SSEHTTP2")) {
+        return sse_reply_error(r, HTTP_SERVICE_UNAVAILABLE,
+                               "this host gives no streams over HTTP/2 "
+                               "(SSEHTTP2 Off); ask for them over HTTP/1.1");
+    }
     if (!strncmp(why, "SSE", 3)) {
         return sse_reply_error(r, HTTP_SERVICE_UNAVAILABLE,
                                "the limit on open streams (%s) is reached; "

@@ -13,7 +13,7 @@
 
 /* To be raised if the structures change, or what their numbers mean; and with
  * it SSE_EXEC_VERSION, as the supervisor of programs stays over restarts. */
-#define LAYOUT 7
+#define LAYOUT 8
 
 /* Two cache lines, as processors fetch them in pairs: no child's counting shall
  * take a line from another child. */
@@ -269,7 +269,7 @@ void sse_counters_read(sse_board_t *board)
         board->numbers[SSE_COUNTER_OPENED] -
         add_up(board, SSE_COUNTER_CLOSED, SSE_COUNTER_CLOSED_END);
     board->numbers[SSE_COUNTER_REFUSED] =
-        add_up(board, SSE_COUNTER_REFUSED_SERVER, SSE_COUNTER_REFUSED_COMMANDS);
+        add_up(board, SSE_COUNTER_REFUSED_SERVER, SSE_COUNTER_REFUSED_HTTP2);
 }
 
 apr_uint64_t sse_counters_sum(sse_counter_e number)

@@ -33,7 +33,9 @@
 
 typedef enum {
     /* Gauges: what goes with its child. */
-    SSE_COUNTER_STREAMS_ASYNC,      /**< open streams that the loop writes */
+    SSE_COUNTER_STREAMS_ASYNC,      /**< open streams that the loop writes:
+                                         HTTP/1.x */
+    SSE_COUNTER_STREAMS_ASYNC_H2,   /**< likewise: HTTP/2 */
     SSE_COUNTER_STREAMS_WAITING_H1, /**< that a thread writes: HTTP/1.x */
     SSE_COUNTER_STREAMS_WAITING_H2, /**< likewise: HTTP/2 */
     SSE_COUNTER_QUEUE_BYTES,   /**< what waits in the queues of all streams */
@@ -61,6 +63,7 @@ typedef enum {
     SSE_COUNTER_REFUSED_THREADS, /**< SSEMaxThreads */
     SSE_COUNTER_REFUSED_CALLBACKS, /**< no thread for callbacks */
     SSE_COUNTER_REFUSED_COMMANDS,  /**< SSECommandMax */
+    SSE_COUNTER_REFUSED_HTTP2,     /**< SSEHTTP2 Off */
     SSE_COUNTER_POLLED, /**< streams beyond SSEMaxThreads, which were sent what
                            was due and ended */
     SSE_COUNTER_POLLS,  /**< long polls that were answered */

@@ -21,11 +21,14 @@ typedef char crash_fits[SSE_CLOSE_CRASH == SSE_COUNTER_CRASH ? 1 : -1];
 
 static int gauge_of(const sse_stream_t *stream)
 {
+    int is_http2 = stream->r->connection->master != NULL;
+
     if (!stream->drive->is_blocking) {
-        return SSE_COUNTER_STREAMS_ASYNC;
+        return is_http2 ? SSE_COUNTER_STREAMS_ASYNC_H2
+                        : SSE_COUNTER_STREAMS_ASYNC;
     }
-    return stream->r->connection->master ? SSE_COUNTER_STREAMS_WAITING_H2
-                                         : SSE_COUNTER_STREAMS_WAITING_H1;
+    return is_http2 ? SSE_COUNTER_STREAMS_WAITING_H2
+                    : SSE_COUNTER_STREAMS_WAITING_H1;
 }
 
 /* The gauge last, and first at the end: it never has more than are open.  A

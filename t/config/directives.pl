@@ -163,6 +163,9 @@ for my $name (sort keys %said_by) {
 ($default{SSEMaxStreams}) = $header =~ /#define SSE_MAX_STREAMS (\d+)/;
 ($default{SSEMaxThreads}) =
     map { "$_%" } $header =~ /#define SSE_MAX_THREADS_PERCENT (\d+)/;
+my($http2) = $header =~ /#define SSE_HTTP2_DEFAULT (\w+)/;
+$default{SSEHTTP2} = as_word(SSE_HTTP2_SPLICE => 'splice',
+    SSE_HTTP2_THREADS => 'threads', SSE_HTTP2_OFF => 'Off')->($http2);
 ($default{SSECommandMax}) = $header =~ /#define SSE_COMMAND_MAX (\d+)/;
 ($default{SSEHookConnections}) =
     $header =~ /#define SSE_HOOK_CONNECTIONS (\d+)/;

@@ -166,6 +166,17 @@ refused("\n<$_>\nSSEMaxStreams 5\n</" . (split)[0] . '>',
         "SSEMaxStreams not allowed in <" . (split)[0] . "> context", 3)
     for 'Location /', 'Directory /', 'Files x';
 
+# SSEHTTP2
+passes("SSEHTTP2 $_") for qw(splice threads Off Splice THREADS off);
+refused("SSEHTTP2 $_",
+        "SSEHTTP2: '$_' is not allowed; allowed is splice, threads or Off")
+    for qw(On 1 none splices);
+refused('SSEHTTP2', 'SSEHTTP2 takes one argument, splice, threads or Off');
+refused('SSEHTTP2 ""', 'SSEHTTP2 takes one argument, splice, threads or Off');
+refused('SSEHTTP2 splice Off', 'SSEHTTP2 takes one argument');
+passes("<VirtualHost *:1>\nSSEHTTP2 Off\n</VirtualHost>");
+refused("<Location /a>\nSSEHTTP2 Off\n</Location>", 'SSEHTTP2', 2);
+
 # SSEPublish, SSEHalfClose
 passes("SSEPublish $_") for qw(On Off on OFF);
 refused("SSEPublish $_",

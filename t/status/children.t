@@ -54,7 +54,8 @@ sub sum {
 sub children_of { return sum0 map { $_->{streams} } @{ $_[0]{children} } }
 
 sub drives_of {
-    return sum0 @{ $_[0]{drives} }{qw(async waiting_http1 waiting_http2)};
+    return sum0 @{ $_[0]{drives} }{qw(async async_http2
+                                   waiting_http1 waiting_http2)};
 }
 
 my $first = status();

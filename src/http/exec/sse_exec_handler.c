@@ -90,9 +90,10 @@ static int answer_alone(request_rec *r)
     if (rv != OK) {
         return rv;
     }
-    rv = sse_open_is_misdirected(r) ? HTTP_MISDIRECTED_REQUEST
-         : r->header_only           ? OK
-                                    : sse_limits_look(r, 0);
+    rv = sse_open_check_http2(r);
+    if (rv == OK && !r->header_only) {
+        rv = sse_limits_look(r, 0);
+    }
     if (rv != OK) {
         return sse_refusal_answer(r, rv);
     }

@@ -156,12 +156,15 @@ static int look_at_limits(request_rec *r, int polls, int is_costly)
  * @return DECLINED: it is; else what the handler returns */
 static int check_room(request_rec *r, const asked_t *asked, int is_costly)
 {
+    int rv;
+
     if (!sse_hub()) {
         return answer_unavailable(r, "the event store is not open in this "
                                      "server; its error log says why");
     }
-    if (sse_open_is_misdirected(r)) {
-        return sse_refusal_answer(r, HTTP_MISDIRECTED_REQUEST);
+    rv = sse_open_check_http2(r);
+    if (rv != OK) {
+        return sse_refusal_answer(r, rv);
     }
     return r->header_only
                ? DECLINED

@@ -11,7 +11,7 @@
 #include "sse_version.h"
 
 #define PREFIX      "modsse_"
-#define SAMPLES_MAX 6
+#define SAMPLES_MAX 7
 
 /** One line: labels without braces, or NULL, and what it shows. */
 typedef struct {
@@ -34,9 +34,10 @@ static const family_t families[] = {
      NULL,
      "Open streams, by how they are written and by protocol.",
      {{"drive=\"async\",protocol=\"http1\"", SSE_COUNTER_STREAMS_ASYNC},
+      {"drive=\"async\",protocol=\"http2\"", SSE_COUNTER_STREAMS_ASYNC_H2},
       {"drive=\"waiting\",protocol=\"http1\"", SSE_COUNTER_STREAMS_WAITING_H1},
       {"drive=\"waiting\",protocol=\"http2\"", SSE_COUNTER_STREAMS_WAITING_H2}},
-     3},
+     4},
     {"streams_limit", "gauge", NULL,
      "SSEMaxStreams of the main server; 0: no limit.", ONE(SSE_VALUE_LIMIT)},
     {"opened", "counter", NULL, "Streams opened.", ONE(SSE_COUNTER_OPENED)},
@@ -61,8 +62,9 @@ static const family_t families[] = {
       {"limit=\"client\"", SSE_COUNTER_REFUSED_CLIENT},
       {"limit=\"threads\"", SSE_COUNTER_REFUSED_THREADS},
       {"limit=\"callbacks\"", SSE_COUNTER_REFUSED_CALLBACKS},
-      {"limit=\"commands\"", SSE_COUNTER_REFUSED_COMMANDS}},
-     6},
+      {"limit=\"commands\"", SSE_COUNTER_REFUSED_COMMANDS},
+      {"limit=\"http2\"", SSE_COUNTER_REFUSED_HTTP2}},
+     7},
     {"polls", "counter", NULL, "Long polls answered.", ONE(SSE_COUNTER_POLLS)},
     {"polled", "counter", NULL,
      "Streams that were sent what was due and ended, for want of threads.",

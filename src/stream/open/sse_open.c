@@ -238,11 +238,27 @@ static int is_gone(request_rec *r, const sse_stream_plan_t *plan, int fd)
             sse_peer_look(fd, plan->opts.half_keep) != SSE_CLOSE_NONE);
 }
 
-int sse_open_is_misdirected(request_rec *r)
+/* Nothing to come back for: no Retry-After. */
+static int refuse_http2(request_rec *r)
+{
+    if (!r->header_only) {
+        sse_counters_add(SSE_COUNTER_REFUSED_HTTP2, 1);
+    }
+    apr_table_setn(r->notes, "sse-refused", "SSEHTTP2");
+    return HTTP_SERVICE_UNAVAILABLE;
+}
+
+int sse_open_check_http2(request_rec *r)
 {
     conn_rec *c = r->connection->master;
 
-    return c && !ap_is_allowed_protocol(c, r, r->server, ap_get_protocol(c));
+    if (!c) {
+        return OK;
+    }
+    if (!ap_is_allowed_protocol(c, r, r->server, ap_get_protocol(c))) {
+        return HTTP_MISDIRECTED_REQUEST;
+    }
+    return sse_conf_http2(r->server) == SSE_HTTP2_OFF ? refuse_http2(r) : OK;
 }
 
 /* No stream: the client is to come back, maybe to another child. */
@@ -374,9 +390,10 @@ static int start(request_rec *r, const sse_stream_plan_t *plan)
         return send_away(r, plan, LEAVING_RETRY_MSEC,
                          plan->poll.limit ? plan->now : 0);
     }
-    if (sse_open_is_misdirected(r)) {
+    rv = sse_open_check_http2(r);
+    if (rv != OK) {
         plan->source->on_ended(NULL, plan->baton);
-        return HTTP_MISDIRECTED_REQUEST;
+        return rv;
     }
     rv = take(r, plan, &claim, &thread, &polls);
     if (rv != OK) {

@@ -28,14 +28,17 @@ void sse_open_opts(request_rec *r, sse_stream_opts_t *opts);
  *         request may be gone by then.  Or a refusal, nothing having been sent:
  *         HTTP_SERVICE_UNAVAILABLE (SSEMaxStreams, SSEMaxThreads, no thread for
  *         callbacks) and HTTP_TOO_MANY_REQUESTS (SSEMaxStreamsPerClient), with
- *         Retry-After and the note sse-refused set; HTTP_MISDIRECTED_REQUEST,
- *         see sse_open_is_misdirected()
+ *         Retry-After and the note sse-refused set; or as
+ *         sse_open_check_http2()
  */
 int sse_open_run(request_rec *r, const sse_stream_plan_t *plan);
 
-/** Whether the request came over another host's HTTP/2 connection while its own
- *  host has no HTTP/2.  Answered 421, a browser makes a new connection. */
-int sse_open_is_misdirected(request_rec *r);
+/** Whether the request's host has streams over HTTP/2, if that is how it came.
+ *  @return OK; HTTP_MISDIRECTED_REQUEST: it came over another host's connection
+ *          while its own host has no HTTP/2: answered 421, a browser makes a
+ *          new connection; HTTP_SERVICE_UNAVAILABLE: SSEHTTP2 Off, with the
+ *          note sse-refused set, counted unless it is a HEAD */
+int sse_open_check_http2(request_rec *r);
 
 /** Set the headers of a stream's response (HEAD; a child that is leaving). */
 void sse_open_head(request_rec *r, const sse_format_t *format);
