@@ -178,7 +178,16 @@ static int speaks_http2(server_rec *s)
                                   ap_is_allowed_protocol(NULL, NULL, s, "h2c"));
 }
 
-/* While a stream is open mod_http2 releases neither its own thread nor the
+/* Whether each stream over HTTP/2 holds a thread. */
+static int has_http2_threads(server_rec *s)
+{
+    sse_http2_mode_e mode = sse_conf_http2(s);
+
+    return speaks_http2(s) && (mode == SSE_HTTP2_THREADS ||
+                               (mode == SSE_HTTP2_SPLICE && !numbers.is_async));
+}
+
+/* While such a stream is open mod_http2 releases neither its own thread nor the
  * MPM's. */
 static void warn_of_http2(const server_rec *s, apr_pool_t *ptemp)
 {
@@ -197,10 +206,8 @@ static void warn_of_http2(const server_rec *s, apr_pool_t *ptemp)
         sse_conf_max_threads_http2(s, numbers.h2_threads), numbers.h2_threads,
         share * numbers.children,
         numbers.is_async
-            ? "On a host of their own with \"Protocols http/1.1\" streams hold "
-              "no thread"
-            : "With the event MPM, and a host of their own with \"Protocols "
-              "http/1.1\", streams hold no thread");
+            ? "With SSEHTTP2 splice streams hold no thread"
+            : "With the event MPM and SSEHTTP2 splice streams hold no thread");
 }
 
 void sse_mpm_warn(server_rec *main_server, sse_hosts_is_hub_fn *is_hub,
@@ -212,7 +219,7 @@ void sse_mpm_warn(server_rec *main_server, sse_hosts_is_hub_fn *is_hub,
     for (s = main_server; s; s = s->next) {
         if (everywhere || have_streams(sse_hosts_lines(s), is_hub, ptemp)) {
             first = first ? first : s;
-            http2 = !http2 && speaks_http2(s) ? s : http2;
+            http2 = !http2 && has_http2_threads(s) ? s : http2;
         }
     }
     if (first && numbers.is_threaded) {

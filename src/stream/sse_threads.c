@@ -104,6 +104,21 @@ static sse_thread_e take_mpm(const server_rec *s)
 
 /* -- Counting and logging -------------------------------------------------- */
 
+static const char *advice(const server_rec *s, const sse_thread_t *thread)
+{
+    if (!thread->conn) {
+        return "Have more threads (MaxRequestWorkers, ThreadsPerChild), or use "
+               "the event MPM and no output filters that may block";
+    }
+    if (!sse_mpm()->is_async) {
+        return "With the event MPM streams over HTTP/2 occupy none";
+    }
+    return sse_conf_http2(s) == SSE_HTTP2_SPLICE
+               ? "The first one in each child that occupied one was logged, "
+                 "with the reason"
+               : "With SSEHTTP2 splice streams occupy none";
+}
+
 /* Only if the child's share is used up, not that of a single connection. */
 static void complain(request_rec *r, const sse_thread_t *thread)
 {
@@ -126,11 +141,7 @@ static void complain(request_rec *r, const sse_thread_t *thread)
         mpm, sse_mpm()->threads, http2, sse_mpm()->h2_threads,
         thread->what == SSE_THREAD_REFUSED ? "are answered 503"
                                            : "get their events by polling",
-        thread->conn
-            ? "With \"Protocols http/1.1\" on their host streams occupy "
-              "none"
-            : "Have more threads (MaxRequestWorkers, ThreadsPerChild), or "
-              "use the event MPM and no output filters that may block");
+        advice(r->server, thread));
 }
 
 /* What it got, counted. */

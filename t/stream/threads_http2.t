@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # mod_sse: Server-Sent Events for Apache httpd.
 #
-# SSEMaxThreads over HTTP/2: streams leave threads for pages, of the connection,
-# of mod_http2 and of the MPM.  Those that are too many poll, and miss nothing.
+# SSEMaxThreads over HTTP/2 with SSEHTTP2 threads: streams leave threads for
+# pages, of the connection, of mod_http2 and of the MPM.  Those that are too many
+# poll, and miss nothing.
 
 use strict;
 use warnings FATAL => 'all';
@@ -41,6 +42,7 @@ CustomLog "$requests" closes
 LogLevel info sse:debug http2:warn
 KeepAliveTimeout 120
 Protocols h2c http/1.1
+SSEHTTP2 threads
 <IfModule mod_http2.c>
     H2Direct On
 </IfModule>

@@ -106,6 +106,16 @@ sse_shadow_t *sse_shadow_create(sse_splice_conn_t *conn, apr_uint32_t id,
  *  Any thread but the loop. */
 void sse_shadow_destroy(sse_shadow_t *shadow);
 
+/* sse_splice_tell.c */
+
+/** Besides sse_frames_add_e: its connection is not a spliced one. */
+#define SSE_SPLICE_NO_CONN (SSE_FRAMES_RESETS + 1)
+
+/** Log why a stream over HTTP/2 takes a thread although SSEHTTP2 is splice: a
+ *  notice for the first in this child with that reason.  Request thread.
+ *  @param why of sse_frames_add_e, or SSE_SPLICE_NO_CONN */
+void sse_splice_tell_of_thread(request_rec *r, int why);
+
 /* sse_splice_drive.c */
 
 /** Its handler has returned SUSPENDED: the loop may have the stream.  Request

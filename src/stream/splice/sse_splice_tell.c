@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod_sse: Server-Sent Events for Apache httpd.
+ * See LICENSE for the terms. */
+
+#include "stream/splice/sse_splice_private.h"
+
+#include <http_log.h>
+
+#include "sse_atomic.h"
+
+APLOG_USE_MODULE(sse);
+
+/* For administrators.  A request that is over is nobody's affair. */
+static const char *const words[] = {
+    [SSE_FRAMES_NO_END] = "its request has a body",
+    [SSE_FRAMES_NO_ACCOUNT] =
+        "its client leaves the connection's window at HTTP/2's first 64 KB, "
+        "which mod_http2 needs for itself (browsers and curl give megabytes)",
+    [SSE_FRAMES_TOO_MANY] =
+        "its client has as many streams open on the connection as "
+        "H2MaxSessionStreams allows",
+    [SSE_FRAMES_RESETS] =
+        "its client has reset many streams of the connection lately",
+    [SSE_SPLICE_NO_CONN] =
+        "its connection began as HTTP/1.1 (\"Upgrade: h2c\"), or this version "
+        "of mod_http2 begins one otherwise than mod_sse expects"};
+
+#define REASONS (sizeof(words) / sizeof(words[0]))
+
+void sse_splice_tell_of_thread(request_rec *r, int why)
+{
+    static int told[REASONS]; /* atomic */
+    int level;
+
+    if (why < 0 || (apr_size_t)why >= REASONS || !words[why]) {
+        return;
+    }
+    level = sse_atomic_cas(&told[why], 0, 1) ? APLOG_NOTICE : APLOG_INFO;
+    ap_log_rerror(APLOG_MARK, level, 0, r,
+                  "the stream over HTTP/2 occupies a thread, as %s",
+                  words[why]);
+}
