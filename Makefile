@@ -57,7 +57,9 @@ UNIT_OBJS  := $(LIB_OBJS) $(addprefix $(builddir)/obj/src/,stream/sse_queue.o \
                 http/sse/sse_prefer.o http/sse/sse_accept.o http/sse_grant.o \
                 http/status/sse_status_text.o hub/sse_channels.o \
                 hub/sse_presence_json.o hub/sse_presence_text.o \
-                stream/wait/sse_h2_frames.o shared/sse_quota.o \
+                stream/wait/sse_h2_frames.o \
+                $(addprefix stream/splice/sse_splice_frames,.o _requests.o \
+                _windows.o) shared/sse_quota.o \
                 shared/sse_histogram.o \
                 notify/sse_listeners.o $(addprefix notify/webhook/,\
                 sse_hook_letter.o sse_hook_outbox.o sse_hook_retry.o \
