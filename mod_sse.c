@@ -37,6 +37,7 @@
 #include "stream/async/sse_async.h"
 #include "stream/sse_conn_record.h"
 #include "stream/sse_seal.h"
+#include "stream/splice/sse_splice.h"
 #include "stream/wait/sse_h2_requests.h"
 #include "stream/sse_stream.h"
 
@@ -76,6 +77,7 @@ static void register_hooks(apr_pool_t *p)
                                  APR_HOOK_REALLY_FIRST);
     sse_async_register();
     sse_h2_register();
+    sse_splice_register();
     sse_seal_register();
     sse_body_register();
     sse_ask_register();

@@ -6,11 +6,33 @@
 
 #include <http_connection.h>
 #include <apr_portable.h>
+#include <http_config.h>
 #include <http_core.h>
 #include <http_ssl.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <util_filter.h>
+
+extern module AP_MODULE_DECLARE_DATA sse_module;
+
+sse_conn_inner_t *sse_conn_inner(conn_rec *c)
+{
+    return c->master ? ap_get_module_config(c->conn_config, &sse_module) : NULL;
+}
+
+int sse_conn_is_draft(conn_rec *c)
+{
+    const sse_conn_inner_t *inner = sse_conn_inner(c);
+
+    return inner && inner->is_draft;
+}
+
+int sse_conn_is_aborted(conn_rec *c)
+{
+    const sse_conn_inner_t *inner = sse_conn_inner(c);
+
+    return c->aborted || (inner && inner->outer && inner->outer->aborted);
+}
 
 int sse_conn_fd(conn_rec *c)
 {

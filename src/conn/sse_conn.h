@@ -24,6 +24,24 @@
 /** The connection's descriptor; -1: it has none (a secondary one of HTTP/2). */
 int sse_conn_fd(conn_rec *c);
 
+/** A connection of ours that runs a request in the place of mod_http2's
+ *  connection for it.  Its module config begins with this. */
+typedef struct {
+    conn_rec *outer; /* request: mod_http2's; NULL: it was let go */
+    int is_draft;    /* request: the request may yet be dropped, as if it had
+                        not been: nobody is told of it */
+} sse_conn_inner_t;
+
+/** NULL: it is a client's, or one of mod_http2's. */
+sse_conn_inner_t *sse_conn_inner(conn_rec *c);
+
+/** Whether its request may yet be dropped. */
+int sse_conn_is_draft(conn_rec *c);
+
+/** Whether it is aborted, or mod_http2's in whose place it runs.  Any thread
+ *  that may look at c->aborted. */
+int sse_conn_is_aborted(conn_rec *c);
+
 /** Whether the connection uses TLS, so that its end may arrive as bytes. */
 int sse_conn_is_tls(conn_rec *c);
 

@@ -30,7 +30,7 @@ static int has_left(request_rec *r)
     int keep = sse_conf_half_close_keep(r) && sse_conn_may_half_close(r);
     int fd = sse_conn_fd(r->connection);
 
-    return r->connection->aborted ||
+    return sse_conn_is_aborted(r->connection) ||
            (fd >= 0 && sse_peer_look(fd, keep) != SSE_CLOSE_NONE);
 }
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "http/sse_ask.h"
+#include "stream/splice/sse_splice.h"
 
 static sse_front_t *fronts; /* const once the configuration is read */
 
@@ -25,6 +26,7 @@ void sse_front_register(sse_front_t *front)
     if (!find(front->name)) {
         front->next = fronts;
         fronts = front;
+        sse_splice_handler_add(front->name);
     }
 }
 

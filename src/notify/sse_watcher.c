@@ -214,7 +214,8 @@ void sse_watcher_arm(request_rec *r, sse_watch_mode_e mode)
     sse_watcher_t *watcher = sse_callbacks_watcher(callbacks);
     int is_new = !watcher;
 
-    if (sse_callbacks_is_stream(callbacks)) {
+    if (sse_callbacks_is_stream(callbacks) ||
+        sse_conn_is_draft(r->connection)) {
         return;
     }
     sse_signals_hold();
@@ -229,6 +230,13 @@ void sse_watcher_arm(request_rec *r, sse_watch_mode_e mode)
         sse_watcher_give(watcher);
     }
     sse_signals_let_go();
+}
+
+void sse_watcher_settle(request_rec *r)
+{
+    if (sse_callbacks_find(r)) {
+        sse_watcher_arm(r, SSE_WATCH_OFF);
+    }
 }
 
 static void forget(request_rec *r, sse_callbacks_t *callbacks,
@@ -280,7 +288,7 @@ int sse_watcher_fixups(request_rec *r)
     int mode = sse_conf_watch(r);
 
     if (mode != SSE_WATCH_OFF && !r->main && sse_watcher_is_ready() &&
-        may_watch(r)) {
+        !sse_conn_is_draft(r->connection) && may_watch(r)) {
         sse_watcher_arm(r, (sse_watch_mode_e)mode);
     }
     return DECLINED;
@@ -296,7 +304,8 @@ static sse_close_reason_e outcome(sse_watcher_t *watcher)
 {
     sse_close_reason_e reason = (sse_close_reason_e)watcher->late;
 
-    if (!watcher->r->connection->aborted || sse_watcher_is_taken(watcher)) {
+    if (!sse_conn_is_aborted(watcher->r->connection) ||
+        sse_watcher_is_taken(watcher)) {
         return SSE_CLOSE_COMPLETE;
     }
     if (sse_leave_how() == SSE_LEAVE_AT_ONCE) {

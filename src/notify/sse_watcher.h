@@ -36,8 +36,12 @@ void sse_watcher_init(sse_loop_t *loop);
 /** Whether the loop that watches is running. */
 int sse_watcher_is_ready(void);
 
-/** Begin to watch this request, unless it is watched already or is a stream. */
+/** Begin to watch this request, unless it is watched already or is a stream.
+ *  One that may yet be dropped (see sse_conn_inner_t) is not watched. */
 void sse_watcher_arm(request_rec *r, sse_watch_mode_e mode);
+
+/** It will not be dropped: begin to watch it if it has callbacks. */
+void sse_watcher_settle(request_rec *r);
 
 /**
  * Stop watching: the request becomes a stream, which watches its client itself.

@@ -11,6 +11,7 @@
 
 #include <sys/socket.h>
 
+#include "conn/sse_conn.h"
 #include "process/sse_leave.h"
 #include "sse_atomic.h"
 
@@ -107,7 +108,7 @@ static void on_abort_poll(uv_timer_t *timer)
 
     TAILQ_FOREACH(watcher, &all.watchers, link)
     {
-        if (watcher->fd < 0 && watcher->r->connection->aborted &&
+        if (watcher->fd < 0 && sse_conn_is_aborted(watcher->r->connection) &&
             !sse_watcher_is_taken(watcher)) {
             gone(watcher, SSE_CLOSE_RESET, APR_ECONNRESET);
         }

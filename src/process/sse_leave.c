@@ -74,6 +74,11 @@ int sse_leave_count_request(request_rec *r)
     return OK;
 }
 
+void sse_leave_uncount_request(request_rec *r)
+{
+    apr_pool_cleanup_run(r->pool, NULL, on_request_gone);
+}
+
 /* -- What does not come to an end ------------------------------------------ */
 
 static void on_exit_step(uv_timer_t *timer)

@@ -57,6 +57,8 @@ void sse_leave_let_go(void);
 /** post_read_request hook: count a request of any handler until its pool is
  *  destroyed, when its response has been written. */
 int sse_leave_count_request(request_rec *r);
+/** Count it no longer: another request stands for it. */
+void sse_leave_uncount_request(request_rec *r);
 
 /** loop: with prefork a request's thread holds signals back from now on: the
  *  loop looks for them. */

@@ -22,5 +22,5 @@ int sse_conn_record_create(conn_rec *c, void *csd)
 
 sse_conn_record_t *sse_conn_record(conn_rec *c)
 {
-    return ap_get_module_config(c->conn_config, &sse_module);
+    return c->master ? NULL : ap_get_module_config(c->conn_config, &sse_module);
 }

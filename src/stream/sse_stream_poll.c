@@ -167,7 +167,7 @@ void sse_stream_on_poll(sse_task_t *task)
         stream->polls = 1;
     }
     else if (stream->phase == SSE_PHASE_OPEN &&
-             !stream->r->connection->aborted) {
+             !sse_conn_is_aborted(stream->r->connection)) {
         begin(stream);
         sse_stream_arm(stream);
         sse_stream_poll_look(stream);

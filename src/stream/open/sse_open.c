@@ -17,6 +17,7 @@
 #include "shared/sse_counters.h"
 #include "process/sse_signals.h"
 #include "stream/async/sse_async.h"
+#include "stream/splice/sse_splice.h"
 #include "stream/sse_conn_record.h"
 #include "stream/sse_filters.h"
 #include "stream/sse_stream_private.h"
@@ -36,6 +37,7 @@ void sse_open_init(sse_loop_t *loop, int is_async)
     child.loop = loop;
     child.is_async = is_async;
     sse_async_init(loop);
+    sse_splice_init(loop, is_async);
     sse_streams_init(loop);
 }
 
@@ -88,7 +90,7 @@ static apr_status_t send_buf(request_rec *r, sse_buf_t *buf)
     APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_flush_create(list));
     rv = ap_pass_brigade(r->output_filters, bb);
     apr_brigade_destroy(bb);
-    return r->connection->aborted ? APR_ECONNABORTED : rv;
+    return sse_conn_is_aborted(r->connection) ? APR_ECONNABORTED : rv;
 }
 
 /* -- The stream ------------------------------------------------------------ */
@@ -106,14 +108,16 @@ static void tell_of_filter(request_rec *r, const char *name)
 }
 
 /* The MPM must give the connection up, and the request be the connection's own:
- * what ap_internal_redirect() or a subrequest runs cannot be suspended, and an
- * HTTP/2 stream has no socket. */
+ * what ap_internal_redirect() or a subrequest runs cannot be suspended.  An
+ * HTTP/2 stream has no socket: it must run so that it can be spliced. */
 static int is_suspendable(request_rec *r)
 {
     conn_rec *c = r->connection;
 
-    return child.is_async && !c->master && c->cs &&
-           !c->clogging_input_filters && !r->main && !r->prev;
+    if (!child.is_async || r->main || r->prev) {
+        return 0;
+    }
+    return c->master ? sse_splice_may(r) : c->cs && !c->clogging_input_filters;
 }
 
 /* And it must not run a filter that may block. */
@@ -129,6 +133,28 @@ static int may_suspend(request_rec *r)
         tell_of_filter(r, waiting);
     }
     return !waiting;
+}
+
+static const sse_drive_t *drive_for(request_rec *r)
+{
+    if (!may_suspend(r)) {
+        return &sse_wait_drive;
+    }
+    return r->connection->master ? &sse_splice_drive : &sse_async_drive;
+}
+
+/* stream_open may send already. */
+static void prepare_drive(sse_stream_t *stream)
+{
+    if (stream->drive == &sse_async_drive) {
+        sse_async_prepare(stream);
+    }
+    else if (stream->drive == &sse_splice_drive) {
+        sse_splice_prepare(stream);
+    }
+    else {
+        sse_wait_prepare(stream);
+    }
 }
 
 static sse_stream_t *create(request_rec *r, const sse_stream_plan_t *plan,
@@ -161,15 +187,9 @@ static sse_stream_t *create(request_rec *r, const sse_stream_plan_t *plan,
     pthread_mutex_init(&stream->lock, NULL);
     pthread_cond_init(&stream->cond, NULL);
     stream->bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
-    stream->drive = may_suspend(r) ? &sse_async_drive : &sse_wait_drive;
+    stream->drive = drive_for(r);
     sse_stream_init_tasks(stream);
-    /* stream_open may send already. */
-    if (stream->drive == &sse_async_drive) {
-        sse_async_prepare(stream);
-    }
-    else {
-        sse_wait_prepare(stream);
-    }
+    prepare_drive(stream);
     sse_stream_log_prepare(r);
     stream->notes = sse_notes_create(r, plan->channels);
     stream->seal = sse_seal_add(r);
@@ -190,8 +210,14 @@ static int run(sse_stream_t *stream, int is_open)
     }
     ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, r, "stream %s open on %s",
                   stream->notes->id, apr_table_get(r->notes, "sse-channel"));
+    if (r->handler) {
+        sse_splice_handler_add(r->handler);
+    }
     if (stream->drive == &sse_async_drive) {
         return sse_async_run(stream);
+    }
+    if (stream->drive == &sse_splice_drive) {
+        return sse_splice_run(stream);
     }
     sse_wait_run(stream);
     return OK;
@@ -233,7 +259,7 @@ static int reserve_threads(request_rec *r, const sse_stream_plan_t *plan)
 
 static int is_gone(request_rec *r, const sse_stream_plan_t *plan, int fd)
 {
-    return r->connection->aborted ||
+    return sse_conn_is_aborted(r->connection) ||
            (fd >= 0 &&
             sse_peer_look(fd, plan->opts.half_keep) != SSE_CLOSE_NONE);
 }
@@ -336,7 +362,7 @@ static int take(request_rec *r, const sse_stream_plan_t *plan,
  * if it does occupy a thread. */
 static void settle_thread(sse_stream_t *stream, sse_thread_t *thread, int polls)
 {
-    if (stream->drive == &sse_async_drive) {
+    if (stream->drive != &sse_wait_drive) {
         sse_threads_give_back(thread, 0);
         return;
     }
@@ -352,7 +378,7 @@ static int is_reset(conn_rec *c)
 {
     int fd = c->master ? sse_conn_fd(c->master) : -1;
 
-    return fd >= 0 && c->aborted && !c->master->aborted &&
+    return fd >= 0 && sse_conn_is_aborted(c) && !c->master->aborted &&
            sse_peer_look(fd, 0) == SSE_CLOSE_NONE;
 }
 

@@ -24,6 +24,11 @@
  *  requests. */
 void sse_splice_register(void);
 
+/** A handler of this name may open streams: its requests run so that they can
+ *  be spliced.  Any thread.
+ *  @param name copied */
+void sse_splice_handler_add(const char *name);
+
 /* -- For the stream -------------------------------------------------------- */
 
 extern const struct sse_drive_t sse_splice_drive;

@@ -29,6 +29,7 @@
 #include <sys/queue.h>
 #include <util_filter.h>
 
+#include "conn/sse_conn.h"
 #include "stream/splice/sse_splice.h"
 #include "stream/splice/sse_splice_frames.h"
 #include "stream/sse_stream_private.h"
@@ -38,6 +39,7 @@ typedef struct sse_splice_conn_t sse_splice_conn_t;
 /** A request over HTTP/2 that runs as a shadow.  malloc'ed: it outlives its
  *  pool until the loop, or else its thread, has let go of it. */
 typedef struct sse_shadow_t {
+    sse_conn_inner_t inner;  /* first: see there */
     sse_splice_conn_t *conn; /* const */
     apr_uint32_t id;         /* const: HTTP/2's */
     apr_pool_t *pool;        /* const: no other pool is a parent of it */
@@ -45,6 +47,7 @@ typedef struct sse_shadow_t {
     request_rec *r;          /* const */
     request_rec *outer;      /* request: mod_http2's; NULL: it was let go */
     int has_head;            /* request: outer has the response's head */
+    apr_bucket_brigade *bb;  /* request: in outer's pool, for its filters */
     sse_stream_t *stream;    /* const once it has run; NULL: no stream */
 
     /* Under the connection's lock. */
@@ -94,17 +97,34 @@ void sse_splice_put_end(sse_shadow_t *shadow);
 
 /* sse_splice_shadow.c: request thread, unless tagged */
 
-/** The shadow of this request, or of this connection; NULL: it is none. */
+/** register_hooks: the filters of shadows' connections. */
+void sse_shadow_register(void);
+
+/** The shadow of this connection; NULL: it is none's.  Any thread. */
 sse_shadow_t *sse_shadow_of(conn_rec *c);
 
 /** Make a shadow of mod_http2's request: its connection, its request as it has
- *  been read.  NULL: that cannot be done. */
+ *  been read.
+ *  @param headers what the client sent, as no hook has changed it yet
+ *  @return NULL: that cannot be done */
 sse_shadow_t *sse_shadow_create(sse_splice_conn_t *conn, apr_uint32_t id,
-                                request_rec *outer);
+                                request_rec *outer, const apr_table_t *headers);
 
-/** End its request, which logs it, destroy its pool, and leave the connection.
- *  Any thread but the loop. */
+/** End mod_http2's response, and let go of it: what comes down the chain from
+ *  now on is put into frames. */
+void sse_shadow_let_go(sse_shadow_t *shadow);
+
+/** Log its request, destroy its pool, and leave the connection.  Any thread but
+ *  the loop, when the response has been ended or is given up. */
 void sse_shadow_destroy(sse_shadow_t *shadow);
+
+/** Destroy it as if it had not been. */
+void sse_shadow_drop(sse_shadow_t *shadow);
+
+/* sse_splice_request.c */
+
+/** register_hooks: requests that run as shadows. */
+void sse_splice_request_register(void);
 
 /* sse_splice_tell.c */
 

@@ -16,6 +16,7 @@
 #include <util_filter.h>
 
 #include "config/sse_mpm.h"
+#include "conn/sse_conn.h"
 #include "sse_atomic.h"
 #include "stream/sse_conn_record.h"
 #include "stream/wait/sse_h2_frames.h"
@@ -231,14 +232,14 @@ static apr_uint32_t id_of(request_rec *r)
     return id ? (apr_uint32_t)strtoul(id, NULL, 10) : 0;
 }
 
-/* Once for each request that a client sends.  A secondary connection ends
- * before its primary. */
+/* Once for each request that a client sends: not for one that runs in the place
+ * of mod_http2's.  A secondary connection ends before its primary. */
 static void on_begin(request_rec *r, conn_rec *c)
 {
     sse_h2_conn_t *conn = c->master ? sse_conn_record(c->master)->h2 : NULL;
     apr_uint32_t id;
 
-    if (!conn || !lookup) {
+    if (!conn || !lookup || sse_conn_inner(c)) {
         return;
     }
     id = id_of(r);

@@ -217,7 +217,7 @@ static void write_out(sse_stream_t *stream)
         is_out = APR_BRIGADE_EMPTY(bb);
     }
     apr_brigade_cleanup(bb);
-    if (rv != APR_SUCCESS || c->aborted) {
+    if (rv != APR_SUCCESS || sse_conn_is_aborted(c)) {
         is_out = 0;
         sse_atomic_store(&stream->is_dead, 1);
         sse_stream_end(stream,
@@ -252,7 +252,7 @@ static void wait_more(sse_stream_t *stream)
         pthread_cond_wait(&stream->cond, &stream->lock);
         return;
     }
-    if (c->aborted) {
+    if (sse_conn_is_aborted(c)) {
         sse_stream_end(stream, aborted_reason(stream), APR_ECONNRESET);
     }
     if (stream->can_poll && !stream->yields && sse_h2_must_yield()) {
