@@ -212,9 +212,11 @@ static int run(sse_shadow_t *shadow, int *is_ours)
 
     *is_ours = rv != OK || is_known(r->handler);
     if (!*is_ours) {
+        ap_log_rerror(APLOG_MARK, APLOG_TRACE1, 0, r, "its shadow is dropped");
         sse_shadow_drop(shadow);
         return DECLINED;
     }
+    ap_log_rerror(APLOG_MARK, APLOG_TRACE1, 0, r, "runs as a shadow");
     settle(shadow, rv == OK);
     if (rv == OK) {
         rv = ap_invoke_handler(r);
