@@ -26,6 +26,7 @@
 #include <mod_http2.h>
 #include <stdlib.h>
 
+#include "config/sse_config.h"
 #include "notify/sse_watcher.h"
 #include "process/sse_leave.h"
 #include "sse_atomic.h"
@@ -135,7 +136,8 @@ static sse_splice_conn_t *conn_of(request_rec *r)
 {
     conn_rec *c = r->connection;
 
-    return lookup && c->master && !sse_conn_inner(c)
+    return lookup && c->master && !sse_conn_inner(c) &&
+                   sse_conf_http2(r->server) == SSE_HTTP2_SPLICE
                ? sse_splice_conn_of(c->master)
                : NULL;
 }
