@@ -231,21 +231,25 @@ static int run(sse_shadow_t *shadow, int *is_ours)
     return OK;
 }
 
+static apr_uint32_t id_of(request_rec *r)
+{
+    const char *id = look_up(r, r, "H2_STREAM_ID");
+
+    return id ? (apr_uint32_t)strtoul(id, NULL, 10) : 0;
+}
+
 static int on_quick(request_rec *r, int is_lookup)
 {
-    void **note = is_lookup || r->main || r->prev
-                      ? NULL
-                      : ap_get_request_note(r, note_key);
+    void **note = ap_get_request_note(r, note_key);
+    sse_splice_conn_t *conn;
     sse_shadow_t *shadow;
     int is_ours = 0, rv = DECLINED;
 
-    if (!note || !*note) {
+    if (is_lookup || !note || !*note) {
         return DECLINED;
     }
-    shadow = sse_shadow_create(
-        conn_of(r),
-        (apr_uint32_t)strtoul(look_up(r, r, "H2_STREAM_ID"), NULL, 10), r,
-        *note);
+    conn = conn_of(r);
+    shadow = conn ? sse_shadow_create(conn, id_of(r), r, *note) : NULL;
     if (shadow) {
         rv = run(shadow, &is_ours);
     }

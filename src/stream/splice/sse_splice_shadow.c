@@ -10,8 +10,8 @@
  * To modules it is one more of mod_http2's secondary connections, with the same
  * master, and the request that came on it.  Its last filters are ours.  What
  * comes down to them is passed down mod_http2's request, whose status and
- * headers are set before the first bytes: mod_http2 makes HEADERS of them.  Once
- * that request has been let go, the bytes wait for frames of ours.
+ * headers are set before the first bytes, so that mod_http2 makes HEADERS of
+ * them.  Once that request has been let go, the bytes wait for frames of ours.
  */
 
 #include "stream/splice/sse_splice_private.h"
