@@ -16,7 +16,8 @@
 # make check-unit check-conf check-fuzz check-valgrind test-browser lint
 # make bench      what it costs and how fast it is, in build/bench/results.txt
 #                 (SCENARIOS="idle close latency fanout publish long resume slow burst hooks authorize presence
-#                 scrape programs programs_shared")
+#                 scrape programs programs_shared
+#                 h2_idle h2_cpu h2_close h2_pages h2_site")
 # make bench-close  how soon a client's close is told
 # make bench-store  what the store costs by itself
 # make soak       restarts and crashes under load: nothing is lost
@@ -280,12 +281,13 @@ LOAD_SRCS   := $(sort $(wildcard bench/load*.c))
 SOAK_SRCS   := $(sort $(filter-out %/mod_soak.c,$(wildcard t/soak/*.c)))
 build/bench/load: $(LOAD_SRCS)
 build/soak/soak: $(SOAK_SRCS)
+build/bench/load: LOAD_LIBS := -lssl -lcrypto
 build/bench/load build/soak/soak: $(CLIENT_SRCS) $(wildcard bench/*.h \
                                   t/client/*.h t/soak/*.h) Makefile
 	$(call say,LD $@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) -std=gnu99 -D_GNU_SOURCE -g -O2 -I. $(WARNINGS) -o $@ \
-	    $(filter %.c,$^) -lm
+	    $(filter %.c,$^) -lm $(LOAD_LIBS)
 
 build/bench/hook_target: $(HOOK_TARGET) Makefile
 	$(call say,LD $@)

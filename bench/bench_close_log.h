@@ -24,6 +24,7 @@ typedef struct {
     uint32_t addr;   /**< the client's IPv4 address, network order */
     uint16_t port;   /**< and port, network order */
     uint16_t reason; /**< sse_close_reason_e */
+    uint32_t number; /**< the request's Bench-Stream; 0: none */
 } bench_close_t;
 
 typedef struct bench_close_log_t {

@@ -7,7 +7,7 @@
  * The load generator: one scenario against one httpd.  run.sh starts both.
  */
 
-#include "load.h"
+#include "load_h2.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -34,6 +34,11 @@ static const struct {
     {"programs", scenario_programs},
     {"programs_shared", scenario_programs_shared},
     {"poll", scenario_poll},
+    {"h2_idle", scenario_h2_idle},
+    {"h2_cpu", scenario_h2_cpu},
+    {"h2_close", scenario_h2_close},
+    {"h2_pages", scenario_h2_pages},
+    {"h2_site", scenario_h2_site},
 };
 
 void die(const char *format, ...)
@@ -57,13 +62,18 @@ int main(int argc, char **argv)
     if (argc == 2 && !strcmp(argv[1], "port")) {
         return client_print_free_port(0);
     }
-    if (argc != 6) {
-        die("usage: load port | load SCENARIO PORT PID CLOSES HOOKS");
+    if (argc != 9) {
+        die("usage: load port | load SCENARIO PORT PID CLOSES HOOKS TLS_PORT "
+            "STOCK_PORT STOCK_PID");
     }
     setvbuf(stdout, NULL, _IOLBF, 0);
     client_raise_limit();
-    net_start((int)strtol(argv[2], NULL, 10));
+    target.port = (int)strtol(argv[2], NULL, 10);
+    net_start(target.port);
     target.parent = (pid_t)strtol(argv[3], NULL, 10);
+    target.tls_port = (int)strtol(argv[6], NULL, 10);
+    target.stock_port = (int)strtol(argv[7], NULL, 10);
+    target.stock = (pid_t)strtol(argv[8], NULL, 10);
     target.closes = argv[4];
     target.hooks = argv[5];
     for (i = 0; i < sizeof(scenarios) / sizeof(scenarios[0]); ++i) {

@@ -19,15 +19,25 @@
 
 /* -- Subscribers (load_subs.c) --------------------------------------------- */
 
+/** Where a reader is in a stream of events. */
+typedef struct {
+    char kind;            /**< the first byte of the block being read, or 0 */
+    unsigned char inside; /**< a line of it has begun */
+} block_t;
+
+/** @param gaps sse-gap events, to which those in these bytes are added
+ *  @return how many events have become whole */
+uint64_t block_scan(block_t *block, const char *p, const char *end,
+                    uint64_t *gaps);
+
 typedef struct subs_t subs_t;
 
 typedef struct {
     conn_t conn;
     subs_t *all;
-    uint64_t events;      /**< whole ones */
-    uint64_t first;       /**< when the first event was whole; 0: none yet */
-    char kind;            /**< the first byte of the block being read, or 0 */
-    unsigned char inside; /**< a line of it has begun */
+    uint64_t events; /**< whole ones */
+    uint64_t first;  /**< when the first event was whole; 0: none yet */
+    block_t block;
 } sub_t;
 
 struct subs_t {
@@ -156,6 +166,10 @@ void watch_close(watch_t *watch);
 
 typedef struct {
     pid_t parent;       /**< httpd's */
+    int port;           /**< its */
+    int tls_port;       /**< 0: none */
+    int stock_port;     /**< over TLS, of another without mod_sse; 0: none */
+    pid_t stock;        /**< its parent */
     const char *closes; /**< the file of bench_close_log.h */
     const char *hooks;  /**< the file of t/client/hook_target.c */
 } target_t;
@@ -177,8 +191,14 @@ void scenario_programs(const target_t *target);
 void scenario_programs_shared(const target_t *target);
 void scenario_poll(const target_t *target);
 
-/** The server's record of closes (load_close.c). */
+/* The server's record of closes (load_close.c). */
 struct bench_close_log_t;
 const struct bench_close_log_t *closes_map(const char *name);
+/** Returns when there are so many; there must not be more. */
+void closes_await(const struct bench_close_log_t *log, uint64_t entries);
+
+/** 0 to n - 1 in random order; malloc'ed. */
+int *shuffled(int n);
+void sleep_until(uint64_t when);
 
 #endif /* BENCH_LOAD_H */

@@ -59,10 +59,14 @@ static void close_one(sub_t *sub, closing_t *closing)
     net_close(&sub->conn);
 }
 
-static void shuffle(int *order, int n)
+int *shuffled(int n)
 {
+    int *order = malloc((size_t)n * sizeof(*order));
     int i, j, other;
 
+    if (!order) {
+        die("out of memory");
+    }
     for (i = 0; i < n; ++i) {
         order[i] = i;
     }
@@ -72,9 +76,10 @@ static void shuffle(int *order, int n)
         order[i] = order[j];
         order[j] = other;
     }
+    return order;
 }
 
-static void sleep_until(uint64_t when)
+void sleep_until(uint64_t when)
 {
     struct timespec at;
 
@@ -88,13 +93,9 @@ static void sleep_until(uint64_t when)
 static void close_at_random(subs_t *subs, closing_t *closings)
 {
     uint64_t next = now_ns();
-    int *order = malloc(STREAMS * sizeof(*order));
+    int *order = shuffled(STREAMS);
     int i;
 
-    if (!order) {
-        die("out of memory");
-    }
-    shuffle(order, STREAMS);
     for (i = 0; i < STREAMS; ++i) {
         next += (uint64_t)(-log(1 - drand48()) * BETWEEN);
         sleep_until(next);
@@ -112,7 +113,7 @@ static void close_at_once(subs_t *subs, closing_t *closings)
     }
 }
 
-static void await_told(const bench_close_log_t *log, uint64_t entries)
+void closes_await(const bench_close_log_t *log, uint64_t entries)
 {
     uint64_t until = now_ns() + TIMEOUT, i = 0;
 
@@ -187,7 +188,7 @@ static void one_by_one(const bench_close_log_t *log, closing_t *closings)
     subs_open(&subs, STREAMS, "/events/close", "");
     net_wait(SEC);
     close_at_random(&subs, closings);
-    await_told(log, first + STREAMS);
+    closes_await(log, first + STREAMS);
     match(&log->entries[first], closings, &delays);
     remark("closed one by one, %.0f a second:", (double)SEC / BETWEEN);
     figure_most("close() to callback, median", samples_at(&delays, 0.5), "ms",
@@ -209,7 +210,7 @@ static void at_once(const bench_close_log_t *log, closing_t *closings)
     begin = now_ns();
     close_at_once(&subs, closings);
     end = now_ns();
-    await_told(log, first + STREAMS);
+    closes_await(log, first + STREAMS);
     last = last_told(&log->entries[first]);
     match(&log->entries[first], closings, &delays);
     remark("all closed at once:");

@@ -20,55 +20,58 @@
 /* A block that begins with "id" is an event of the store; nobody here publishes
  * one with a type, so one with "event" is the module's own word that some are
  * missing; "retry" and comments are neither. */
-static void block_is_whole(sub_t *sub)
+static uint64_t block_is_whole(block_t *block, uint64_t *gaps)
 {
-    if (sub->kind == 'i') {
-        ++sub->events;
-    }
-    else if (sub->kind == 'e') {
-        ++sub->all->gaps;
-    }
-    sub->kind = 0;
+    char kind = block->kind;
+
+    block->kind = 0;
+    *gaps += kind == 'e';
+    return kind == 'i';
 }
 
-static void scan(sub_t *sub, const char *p, const char *end)
+uint64_t block_scan(block_t *block, const char *p, const char *end,
+                    uint64_t *gaps)
 {
+    uint64_t events = 0;
+
     while (p < end) {
-        if (!sub->inside) {
+        if (!block->inside) {
             if (*p == '\n') {
-                block_is_whole(sub);
+                events += block_is_whole(block, gaps);
                 ++p;
                 continue;
             }
-            if (!sub->kind || *p == 'e') {
-                sub->kind = *p;
+            if (!block->kind || *p == 'e') {
+                block->kind = *p;
             }
-            sub->inside = 1;
+            block->inside = 1;
         }
         p = memchr(p, '\n', (size_t)(end - p));
         if (!p) {
-            return;
+            break;
         }
-        sub->inside = 0;
+        block->inside = 0;
         ++p;
     }
+    return events;
 }
 
 static void on_body(conn_t *conn, const char *bytes, size_t len)
 {
     sub_t *sub = conn->baton;
-    uint64_t before = sub->events;
+    uint64_t more =
+        block_scan(&sub->block, bytes, bytes + len, &sub->all->gaps);
 
-    scan(sub, bytes, bytes + len);
-    if (sub->events == before) {
+    if (!more) {
         return;
     }
-    if (!before) {
+    if (!sub->events) {
         sub->first = conn->received;
     }
-    sub->all->events += sub->events - before;
+    sub->events += more;
+    sub->all->events += more;
     if (sub->all->on_events) {
-        sub->all->on_events(sub, sub->events - before);
+        sub->all->on_events(sub, more);
     }
 }
 

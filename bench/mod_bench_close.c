@@ -7,10 +7,13 @@
  * What the benchmarks need inside of the server: a listener to stream_close
  * that notes when it was called, and a handler that does nothing but read the
  * body and answer, as the measure of what httpd itself costs.  A request's
- * header Bench-User says who its user is.
+ * header Bench-User says who its user is, Bench-Stream which of a connection's
+ * streams it is.
  *
  *   BenchCloseLog file         where closes are noted
  *   SetHandler    bench-floor  200 and three bytes
+ *   SetHandler    bench-read   the same when all of the body was read (over
+ *                              HTTP/2 discarding it would not read it)
  */
 
 #include "mod_sse.h"
@@ -23,6 +26,7 @@
 #include <http_log.h>
 #include <http_protocol.h>
 #include <http_request.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
@@ -39,6 +43,7 @@ static bench_close_log_t *closes; /* const after post_config */
 static void on_close(sse_stream_t *stream, request_rec *r,
                      const sse_close_t *close)
 {
+    const char *number;
     bench_close_t *entry;
     struct timespec now;
     uint64_t place;
@@ -53,6 +58,8 @@ static void on_close(sse_stream_t *stream, request_rec *r,
         entry->addr = r->connection->client_addr->sa.sin.sin_addr.s_addr;
         entry->port = r->connection->client_addr->sa.sin.sin_port;
         entry->reason = (uint16_t)close->reason;
+        number = apr_table_get(r->headers_in, "Bench-Stream");
+        entry->number = number ? (uint32_t)strtoul(number, NULL, 10) : 0;
         __atomic_store_n(&entry->when,
                          (uint64_t)now.tv_sec * 1000000000u +
                              (uint64_t)now.tv_nsec,
@@ -70,14 +77,28 @@ static int set_user(request_rec *r)
     return DECLINED;
 }
 
+static int read_body(request_rec *r)
+{
+    int status = ap_setup_client_block(r, REQUEST_CHUNKED_DECHUNK);
+    char bytes[16384];
+    long n = 0;
+
+    if (status == OK && ap_should_client_block(r)) {
+        while ((n = ap_get_client_block(r, bytes, sizeof(bytes))) > 0) {
+        }
+    }
+    return n < 0 ? HTTP_BAD_REQUEST : status;
+}
+
 static int floor_handler(request_rec *r)
 {
-    int status;
+    int status, reads;
 
-    if (!r->handler || strcmp(r->handler, "bench-floor")) {
+    reads = r->handler && !strcmp(r->handler, "bench-read");
+    if (!reads && (!r->handler || strcmp(r->handler, "bench-floor"))) {
         return DECLINED;
     }
-    status = ap_discard_request_body(r);
+    status = reads ? read_body(r) : ap_discard_request_body(r);
     if (status != OK) {
         return status;
     }

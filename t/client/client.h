@@ -50,6 +50,24 @@ typedef struct {
     void (*on_gone)(conn_t *conn);  /**< closed by the server; fd is -1 */
 } conn_events_t;
 
+/** For who speaks another protocol than HTTP/1.1. */
+typedef struct {
+    void (*on_bytes)(conn_t *conn, const char *bytes, size_t len);
+    void (*on_sent)(conn_t *conn); /**< all of what net_send() was given */
+} conn_raw_t;
+
+/** What is between a connection and its socket, as TLS is.  read() and write()
+ *  are as recv() and send() of a socket that does not block. */
+typedef struct {
+    /** It is connected and blocks yet.  @return 0: that has failed */
+    int (*open)(conn_t *conn);
+    ssize_t (*read)(conn_t *conn, char *to, size_t size);
+    ssize_t (*write)(conn_t *conn, const char *bytes, size_t len);
+    /** Whether there are bytes that the socket does not tell of. */
+    int (*has_more)(conn_t *conn);
+    void (*close)(conn_t *conn);
+} net_layer_t;
+
 typedef enum {
     READ_HEAD,
     READ_LENGTH, /**< a body of known length */
@@ -63,6 +81,9 @@ typedef enum {
 struct conn_t {
     int fd; /**< -1: closed */
     const conn_events_t *events;
+    const conn_raw_t *raw;    /**< NULL: HTTP/1.1; may be set once it is open */
+    const net_layer_t *layer; /**< NULL: none */
+    void *session;            /**< the layer's */
     void *baton;
     uint64_t received; /**< when the present bytes were read */
     const char *out;   /**< the rest of the request; not owned */
@@ -77,6 +98,11 @@ struct conn_t {
 };
 
 void net_start(int port);
+/** Where those go that are opened from now.  @return where they went before */
+int net_to(int port);
+/** And over what; NULL: the socket itself.  A layer that cannot be opened
+ *  leaves the connection's fd at -1. */
+void net_over(const net_layer_t *layer);
 /** SO_RCVBUF of those that are opened from now; 0: the kernel's. */
 void net_receive(int bytes);
 void net_open(conn_t *conn, const conn_events_t *events, void *baton);

@@ -28,7 +28,8 @@ static struct {
     int epoll;
     struct sockaddr_in server;
     unsigned int opened;
-    int receive; /* SO_RCVBUF of new ones; 0: the kernel's */
+    int receive;              /* SO_RCVBUF of new ones; 0: the kernel's */
+    const net_layer_t *layer; /* of new ones */
     char buf[256 * 1024];
 } net;
 
@@ -36,9 +37,19 @@ void net_start(int port)
 {
     net.epoll = epoll_create1(EPOLL_CLOEXEC);
     net.server.sin_family = AF_INET;
-    net.server.sin_port = htons((uint16_t)port);
     net.server.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    net_to(port);
 }
+
+int net_to(int port)
+{
+    int before = ntohs(net.server.sin_port);
+
+    net.server.sin_port = htons((uint16_t)port);
+    return before;
+}
+
+void net_over(const net_layer_t *layer) { net.layer = layer; }
 
 static void watch(conn_t *conn, int op, uint32_t events)
 {
@@ -91,6 +102,11 @@ void net_open(conn_t *conn, const conn_events_t *events, void *baton)
     conn->addr = sin.sin_addr.s_addr;
     conn->port = sin.sin_port;
     setsockopt(conn->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    conn->layer = net.layer;
+    if (conn->layer && !conn->layer->open(conn)) {
+        net_close(conn);
+        return;
+    }
     fcntl(conn->fd, F_SETFL, O_NONBLOCK);
     watch(conn, EPOLL_CTL_ADD, EPOLLIN);
 }
@@ -100,6 +116,9 @@ void net_receive(int bytes) { net.receive = bytes; }
 void net_close(conn_t *conn)
 {
     if (conn->fd >= 0) {
+        if (conn->layer) {
+            conn->layer->close(conn);
+        }
         close(conn->fd);
         conn->fd = -1;
     }
@@ -114,7 +133,9 @@ void net_pause(conn_t *conn, int on)
 
 static void write_out(conn_t *conn)
 {
-    ssize_t n = send(conn->fd, conn->out, conn->out_len, MSG_NOSIGNAL);
+    ssize_t n = conn->layer
+                    ? conn->layer->write(conn, conn->out, conn->out_len)
+                    : send(conn->fd, conn->out, conn->out_len, MSG_NOSIGNAL);
 
     if (n < 0 && (errno == EPIPE || errno == ECONNRESET)) {
         conn->out_len = 0; /* reading will tell */
@@ -302,13 +323,19 @@ static void read_reply(conn_t *conn, const char *p, const char *end)
     }
 }
 
-static void on_readable(conn_t *conn)
+static void read_once(conn_t *conn)
 {
-    ssize_t n = recv(conn->fd, net.buf, sizeof(net.buf), 0);
+    ssize_t n = conn->layer ? conn->layer->read(conn, net.buf, sizeof(net.buf))
+                            : recv(conn->fd, net.buf, sizeof(net.buf), 0);
 
     if (n > 0) {
         conn->received = now_ns();
-        read_reply(conn, net.buf, net.buf + n);
+        if (conn->raw) {
+            conn->raw->on_bytes(conn, net.buf, (size_t)n);
+        }
+        else {
+            read_reply(conn, net.buf, net.buf + n);
+        }
     }
     else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
         net_close(conn);
@@ -320,13 +347,28 @@ static void on_readable(conn_t *conn)
     }
 }
 
+static void on_readable(conn_t *conn)
+{
+    do {
+        read_once(conn);
+    } while (conn->fd >= 0 && conn->layer && conn->layer->has_more(conn));
+}
+
+static void on_writable(conn_t *conn)
+{
+    write_out(conn);
+    if (!conn->out_len) {
+        watch(conn, EPOLL_CTL_MOD, EPOLLIN);
+        if (conn->raw) {
+            conn->raw->on_sent(conn);
+        }
+    }
+}
+
 static void on_ready(conn_t *conn, uint32_t events)
 {
     if (conn->fd >= 0 && conn->out_len && (events & EPOLLOUT)) {
-        write_out(conn);
-        if (!conn->out_len) {
-            watch(conn, EPOLL_CTL_MOD, EPOLLIN);
-        }
+        on_writable(conn);
     }
     if (conn->fd >= 0 && (events & (EPOLLIN | EPOLLHUP | EPOLLERR))) {
         on_readable(conn);
