@@ -19,6 +19,7 @@
 
 struct sse_async_conn_t;
 struct sse_h2_conn_t;
+struct sse_splice_conn_t;
 
 /** Lives in the connection's pool. */
 typedef struct {
@@ -29,6 +30,9 @@ typedef struct {
     struct sse_h2_conn_t *h2;       /**< the requests on a connection that has
                                          spoken HTTP/2 from its first byte; else
                                          NULL */
+    struct sse_splice_conn_t *splice; /**< const once HTTP/2 has begun; NULL: no
+                                           stream on it can be spliced */
+    int is_processing; /**< the connection's owner's: its hooks are running */
 } sse_conn_record_t;
 
 /** pre_connection hook: make the record.  The connection's thread. */

@@ -55,6 +55,9 @@ typedef struct sse_drive_t {
     /** loop: the end was told, or needs no telling: release the request, then
      *  the drive's reference, then count the stream down. */
     void (*finish)(sse_stream_t *stream);
+    /** loop: a number that grows with everything that reaches the client; NULL:
+     *  what it has acknowledged, and the pieces that were written. */
+    apr_uint64_t (*progress)(sse_stream_t *stream);
 } sse_drive_t;
 
 /** Whether a client reads what waits for it; see sse_stream_slow.c. */
@@ -104,11 +107,12 @@ struct sse_stream_t {
     const sse_drive_t *drive;      /* atomic; const once attached */
     int gauge;                     /* const: what counts it while it is open */
     struct sse_async_conn_t *conn; /* const; asynchronous drive only */
-    sse_notes_t *notes;            /* const; the values: lock */
-    sse_callbacks_t *callbacks;    /* const; holds a reference */
-    sse_seal_t *seal;              /* const; its inside: writer */
-    sse_ready_fn *ready;           /* const; or NULL */
-    void *ready_baton;             /* const */
+    struct sse_shadow_t *shadow; /* loop, once attached; spliced streams only */
+    sse_notes_t *notes;          /* const; the values: lock */
+    sse_callbacks_t *callbacks;  /* const; holds a reference */
+    sse_seal_t *seal;            /* const; its inside: writer */
+    sse_ready_fn *ready;         /* const; or NULL */
+    void *ready_baton;           /* const */
     sse_job_t ready_job, log_job;
     int log_late; /* loop, then whoever ends the request: it logs the end */
     apr_time_t opened;       /* const */

@@ -30,6 +30,9 @@ static apr_uint64_t progress_of(sse_stream_t *stream)
 {
     apr_uint64_t moved;
 
+    if (stream->drive->progress) {
+        return stream->drive->progress(stream);
+    }
     pthread_mutex_lock(&stream->lock);
     moved = stream->moved;
     pthread_mutex_unlock(&stream->lock);

@@ -183,8 +183,8 @@ static void async_finish(sse_stream_t *stream)
     sse_async_finish(stream->conn);
 }
 
-const sse_drive_t sse_async_drive = {0, async_attach, async_kick, async_cut,
-                                     async_finish};
+const sse_drive_t sse_async_drive = {0,         async_attach, async_kick,
+                                     async_cut, async_finish, NULL};
 
 void sse_async_prepare(sse_stream_t *stream)
 {

@@ -30,6 +30,7 @@
 #include <util_filter.h>
 
 #include "conn/sse_conn.h"
+#include "stream/async/sse_async_conn.h"
 #include "stream/splice/sse_splice.h"
 #include "stream/splice/sse_splice_frames.h"
 #include "stream/sse_stream_private.h"
@@ -54,13 +55,13 @@ typedef struct sse_shadow_t {
     char *out;            /* malloc'ed: what came down the chain and waits */
     apr_size_t from, end; /* of it */
     apr_size_t size;
-    int is_added;           /* the connection has it: a stream of ours */
     int is_open;            /* frames of ours may go */
     int is_last;            /* END_STREAM follows what waits */
     int is_over;            /* nothing goes any more */
     int is_listed;          /* something waits that may go */
     int is_passed;          /* all went down c1's chain; not written out */
     int is_written;         /* it was written out; the loop is to know */
+    int is_stuck;           /* loop: see sse_splice_turn.c */
     sse_close_reason_e why; /* over, and why */
     apr_off_t bytes;        /* sent, for the log */
     TAILQ_ENTRY(sse_shadow_t) ready; /* those listed */
@@ -70,6 +71,46 @@ typedef struct sse_shadow_t {
     sse_job_t job;        /* its request ends */
 } sse_shadow_t;
 
+/** Linked by "ready". */
+typedef TAILQ_HEAD(sse_ready_t, sse_shadow_t) sse_ready_t;
+
+/** A client's connection that speaks HTTP/2.  Lives in its pool. */
+struct sse_splice_conn_t {
+    conn_rec *c;             /* const: c1 */
+    sse_loop_t *loop;        /* const */
+    apr_socket_t *sock;      /* const */
+    int fd;                  /* const: its descriptor */
+    ap_filter_t *in, *out;   /* const: our places in its chains */
+    sse_async_conn_t *async; /* owner; const once it has a stream */
+    apr_bucket_brigade *bb;  /* owner: empty, to use */
+    char *held; /* owner, malloc'ed: what the loop has read for mod_http2 */
+    apr_size_t n_held, size_held;
+    conn_state_e left; /* owner: the state in which mod_http2 has left c1 */
+    int is_at_end;     /* owner: the client sends no more */
+    int is_kept;       /* owner: it has been the loop's: so it stays */
+    int is_done;       /* loop: mod_http2 has ended its session */
+    int is_closed;     /* loop: and so have we */
+    int poll_fd;       /* const: what mod_http2 polls in place of the socket */
+    int is_posing;     /* owner: poll_fd stands for the socket */
+
+    pthread_mutex_t lock;
+    pthread_cond_t cond;                /* lock: a stream has gone */
+    sse_frames_t *frames;               /* lock */
+    int n;                              /* lock: those added */
+    TAILQ_HEAD(, sse_shadow_t) shadows; /* lock; shrinks on the loop */
+    sse_ready_t ready;                  /* lock: they have bytes that may go */
+    sse_ready_t passed; /* lock: all of theirs is in c1's chain */
+    char *control;      /* lock, malloc'ed: frames that go first */
+    apr_size_t n_control, size_control;
+    int is_served;  /* lock: an MPM thread has c1, or is about to */
+    int is_woken;   /* lock: its poll has been told to return */
+    int is_closing; /* lock: no more streams */
+    int is_waited;  /* lock: the MPM destroys c1 when no stream is left */
+    int is_told;    /* lock: and the loop has ended them */
+    sse_task_t write_task; /* loop: something waits that may go */
+    sse_task_t close_task; /* loop: c1 goes without the loop's help */
+};
+
 /* sse_splice_conn.c: connections */
 
 /** The connection's object while frames may be put in; NULL: not this one.
@@ -77,23 +118,83 @@ typedef struct sse_shadow_t {
  *  @param c1 the client's */
 sse_splice_conn_t *sse_splice_conn_of(conn_rec *c1);
 
-/** Whether this request may become a stream of ours.  Request thread. */
-int sse_splice_conn_may_add(sse_splice_conn_t *conn, apr_uint32_t id);
-
-/** Its request has ended and its pool is gone: frees the shadow.  Any thread;
- *  of one that was added the loop's part comes later, and c1 stays until
- *  then. */
-void sse_splice_conn_leave(sse_shadow_t *shadow);
+/** Whether this request may become a stream of ours.  Request thread.
+ *  @return SSE_FRAMES_ADDED, or why not */
+sse_frames_add_e sse_splice_conn_may_add(sse_splice_conn_t *conn,
+                                         apr_uint32_t id);
 
 /** Its stream opens: put frames of ours in from when mod_http2's last frame of
- *  it has gone.  Request thread.
+ *  it has gone.  From now on c1 stays until sse_splice_conn_leave().  Request
+ *  thread.
  *  @return 0: the client has reset it already, or the connection ends */
 int sse_splice_conn_add(sse_shadow_t *shadow);
+
+/** Its request has ended and its pool is gone: frees the shadow.  Any thread;
+ *  of one that has a stream the loop's part comes later. */
+void sse_splice_conn_leave(sse_shadow_t *shadow);
+
+/** Nothing more is sent on the stream: if it is open it is reset, with this
+ *  code of RFC 9113, 7.  loop. */
+void sse_splice_conn_cut(sse_shadow_t *shadow, apr_uint32_t code);
 
 /** These bytes wait for the stream's frames.  loop. */
 void sse_splice_put(sse_shadow_t *shadow, const char *bytes, apr_size_t len);
 /** And these were the last.  loop. */
 void sse_splice_put_end(sse_shadow_t *shadow);
+
+/** Owner: it has a stream: from now on it can be the loop's. */
+void sse_splice_adopt(sse_splice_conn_t *conn);
+
+/** register_hooks: hooks of connections. */
+void sse_splice_conn_register(void);
+
+/* sse_splice_filter.c: owner, but where tagged */
+
+/** register_hooks. */
+void sse_splice_filter_register(void);
+/** Put the filters into c1's chains. */
+void sse_splice_add_filters(sse_splice_conn_t *conn);
+/** mod_http2 is about to ask for the socket: give it what can be woken. */
+void sse_splice_pose(sse_splice_conn_t *conn);
+/** It has asked. */
+void sse_splice_stop_posing(sse_splice_conn_t *conn);
+/** Under the lock, any thread: have it return from its poll. */
+void sse_splice_wake(sse_splice_conn_t *conn);
+/** loop: read what the client sends; what is mod_http2's is kept for it.
+ *  @return APR_SUCCESS: there may be more; APR_EAGAIN; else why there will be
+ *          no more */
+apr_status_t sse_splice_read(sse_splice_conn_t *conn);
+
+/* sse_splice_turn.c: whose turn it is.  loop, but where tagged */
+
+/** MPM thread: mod_http2 has returned. */
+void sse_splice_returned(sse_splice_conn_t *conn);
+/** Any thread: something waits that may go. */
+void sse_splice_kick(sse_splice_conn_t *conn);
+/** A stream has gone. */
+void sse_splice_rest(sse_splice_conn_t *conn);
+/** A new connection's tasks. */
+void sse_splice_turn_prepare(sse_splice_conn_t *conn);
+/** What its asynchronous connection carries. */
+extern const sse_async_carrier_t sse_splice_carrier;
+
+/* sse_splice_write.c */
+
+/** Owner: put in frames of ours, if they may stand here, and write what the
+ *  socket takes.  Never blocks.
+ *  @param done out: NULL, or those of which all has been written out, linked by
+ *         "ready"; else the loop is told later
+ *  @return an error: the connection is broken */
+apr_status_t sse_splice_write(sse_splice_conn_t *conn, sse_ready_t *done);
+/** Under the lock: it has something that may go. */
+void sse_splice_list(sse_splice_conn_t *conn, sse_shadow_t *shadow);
+/** Under the lock: it has nothing that may go, and keeps nothing. */
+void sse_splice_drop(sse_splice_conn_t *conn, sse_shadow_t *shadow);
+/** Under the lock: a RST_STREAM is to go. */
+void sse_splice_add_reset(sse_splice_conn_t *conn, apr_uint32_t id,
+                          apr_uint32_t code);
+/** Under the lock: whether anything waits, be it for a window. */
+int sse_splice_waits(const sse_shadow_t *shadow);
 
 /* sse_splice_shadow.c: request thread, unless tagged */
 
@@ -123,7 +224,7 @@ void sse_shadow_drop(sse_shadow_t *shadow);
 
 /* sse_splice_request.c */
 
-/** register_hooks: requests that run as shadows. */
+/** register_hooks: which requests run as shadows. */
 void sse_splice_request_register(void);
 
 /* sse_splice_tell.c */
@@ -138,8 +239,14 @@ void sse_splice_tell_of_thread(request_rec *r, int why);
 
 /* sse_splice_drive.c */
 
-/** Its handler has returned SUSPENDED: the loop may have the stream.  Request
- *  thread, which has passed the end of mod_http2's response. */
-void sse_splice_attach(sse_shadow_t *shadow);
+/** loop: all that had come down the chain was written out. */
+void sse_splice_on_written(sse_shadow_t *shadow);
+
+/** The shadow, which has a stream, is no longer its request's thread's: the
+ *  loop may have it.  Request thread, which has passed the end of mod_http2's
+ *  response.
+ *  @param is_suspended whether its handler has returned SUSPENDED; if not, the
+ *         stream ends, and the log says why */
+void sse_splice_attach(sse_shadow_t *shadow, int is_suspended);
 
 #endif /* SSE_SPLICE_PRIVATE_H */

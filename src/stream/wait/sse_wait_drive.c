@@ -125,8 +125,8 @@ static void wait_finish(sse_stream_t *stream)
     }
 }
 
-const sse_drive_t sse_wait_drive = {1, wait_attach, wait_kick, wait_cut,
-                                    wait_finish};
+const sse_drive_t sse_wait_drive = {1,        wait_attach, wait_kick,
+                                    wait_cut, wait_finish, NULL};
 
 static void on_drained(sse_task_t *task)
 {

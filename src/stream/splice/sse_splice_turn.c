@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod_sse: Server-Sent Events for Apache httpd.
+ * See LICENSE for the terms. */
+
+/**
+ * @file sse_splice_turn.c
+ * Whose turn it is on a spliced connection.
+ *
+ * mod_http2 gives c1 back to the MPM when it has nothing to do.  If there are
+ * streams of ours then, the loop takes it over as it does with HTTP/1.x
+ * (sse_async_conn.h), for life: it writes what streams have to send, and reads.
+ * What the client sends for these streams is dealt with there; anything else is
+ * kept for mod_http2, and an MPM thread has it go on.  That thread writes for
+ * the streams meanwhile, woken where mod_http2 waits for its requests.
+ *
+ * Threads: the loop's, except where tagged.
+ */
+
+#include "stream/splice/sse_splice_private.h"
+
+#include <http_connection.h>
+
+/* -- Writing --------------------------------------------------------------- */
+
+static void close_all(sse_splice_conn_t *conn, sse_close_reason_e reason,
+                      apr_status_t status);
+
+/* Whoever has bytes that do not go may be slow. */
+static void look_for_stuck(sse_splice_conn_t *conn)
+{
+    sse_ready_t stuck = TAILQ_HEAD_INITIALIZER(stuck);
+    sse_shadow_t *shadow;
+
+    pthread_mutex_lock(&conn->lock);
+    TAILQ_FOREACH(shadow, &conn->shadows, link)
+    {
+        shadow->is_stuck = shadow->is_passed || sse_splice_waits(shadow);
+    }
+    pthread_mutex_unlock(&conn->lock);
+    TAILQ_FOREACH(shadow, &conn->shadows, link)
+    {
+        if (shadow->is_stuck) {
+            sse_stream_stuck(shadow->stream);
+        }
+    }
+}
+
+/* The close reason of what the loop has found when it wrote or read. */
+static sse_close_reason_e reason_of(sse_splice_conn_t *conn, apr_status_t rv,
+                                    int writes)
+{
+    sse_close_reason_e reason = sse_peer_look(conn->fd, 0);
+
+    if (reason != SSE_CLOSE_NONE) {
+        return reason;
+    }
+    if (writes) {
+        return SSE_CLOSE_WRITE_ERROR;
+    }
+    return APR_STATUS_IS_EOF(rv) || conn->is_at_end ? SSE_CLOSE_CLIENT
+                                                    : SSE_CLOSE_RESET;
+}
+
+/* It is the loop's.  @return 0: it is broken, and being closed */
+static int write_now(sse_splice_conn_t *conn)
+{
+    sse_ready_t done = TAILQ_HEAD_INITIALIZER(done);
+    apr_status_t rv = sse_splice_write(conn, &done);
+    sse_shadow_t *shadow;
+
+    while ((shadow = TAILQ_FIRST(&done)) != NULL) {
+        TAILQ_REMOVE(&done, shadow, ready);
+        sse_splice_on_written(shadow);
+    }
+    if (rv != APR_SUCCESS || conn->c->aborted) {
+        close_all(conn, reason_of(conn, rv, 1), rv);
+        return 0;
+    }
+    look_for_stuck(conn);
+    return 1;
+}
+
+static int is_the_loops(const sse_splice_conn_t *conn)
+{
+    const sse_async_conn_t *async = conn->async;
+
+    return async->state == SSE_ASYNC_STREAM ||
+           async->state == SSE_ASYNC_QUEUED || async->state == SSE_ASYNC_IDLE;
+}
+
+/* Have an MPM thread run mod_http2, once all was written. */
+static void give(sse_splice_conn_t *conn)
+{
+    sse_async_conn_t *async = conn->async;
+
+    sse_peer_want(&async->peer, UV_READABLE, 0);
+    if (sse_async_is_flushed(async) && async->state == SSE_ASYNC_STREAM) {
+        sse_async_serve_next(async);
+    }
+}
+
+/* Read, write, and see what is to be done next. */
+static void go_on(sse_splice_conn_t *conn)
+{
+    sse_async_conn_t *async = conn->async;
+    int is_flushed;
+
+    if (!write_now(conn)) {
+        return;
+    }
+    is_flushed = sse_async_is_flushed(async);
+    sse_async_want_write(async, !is_flushed);
+    if (conn->is_done) {
+        conn->n_held = 0; /* nobody is there to read it */
+    }
+    if (conn->n_held) {
+        give(conn);
+    }
+    else if (async->state == SSE_ASYNC_STREAM) {
+        sse_peer_want(&async->peer, UV_READABLE, 1);
+        if (is_flushed) {
+            sse_splice_rest(conn);
+        }
+    }
+}
+
+static int is_served(sse_splice_conn_t *conn)
+{
+    int served;
+
+    pthread_mutex_lock(&conn->lock);
+    served = conn->is_served;
+    if (served) {
+        sse_splice_wake(conn);
+    }
+    pthread_mutex_unlock(&conn->lock);
+    return served;
+}
+
+static void on_write(sse_task_t *task)
+{
+    sse_splice_conn_t *conn = sse_owner_of(task, sse_splice_conn_t, write_task);
+
+    if (is_served(conn)) {
+        look_for_stuck(conn);
+    }
+    else if (!conn->is_closing && is_the_loops(conn)) {
+        go_on(conn);
+    }
+}
+
+void sse_splice_kick(sse_splice_conn_t *conn)
+{
+    sse_loop_post(conn->loop, &conn->write_task);
+}
+
+/* -- The end --------------------------------------------------------------- */
+
+/* loop: streams end for this; who has all is not told so. */
+static void end_streams(sse_splice_conn_t *conn, sse_close_reason_e reason,
+                        apr_status_t status)
+{
+    sse_shadow_t *shadow;
+
+    TAILQ_FOREACH(shadow, &conn->shadows, link)
+    {
+        sse_splice_conn_cut(shadow, 8); /* CANCEL */
+        if (!sse_stream_is_complete(shadow->stream)) {
+            shadow->c->aborted = 1;
+            sse_stream_broken(shadow->stream, reason, status);
+        }
+    }
+}
+
+/* All streams have gone. */
+static void close_now(sse_splice_conn_t *conn)
+{
+    sse_async_conn_t *async = conn->async;
+
+    if (conn->is_closed) {
+        return;
+    }
+    conn->is_closed = 1;
+    if (async->c->aborted || !async->peer_open) {
+        sse_async_end(async);
+    }
+    else {
+        sse_async_linger(async);
+    }
+}
+
+static void close_all(sse_splice_conn_t *conn, sse_close_reason_e reason,
+                      apr_status_t status)
+{
+    int n;
+
+    pthread_mutex_lock(&conn->lock);
+    conn->is_closing = 1;
+    n = conn->n;
+    pthread_mutex_unlock(&conn->lock);
+    if (conn->async->state == SSE_ASYNC_QUEUED) {
+        sse_async_transit(conn->async, SSE_ASYNC_STREAM);
+    }
+    if (conn->async->peer_open) {
+        sse_peer_want(&conn->async->peer, UV_READABLE | UV_WRITABLE, 0);
+    }
+    uv_timer_stop(&conn->async->timer);
+    end_streams(conn, reason, status);
+    if (!n) {
+        close_now(conn);
+    }
+}
+
+/* The MPM destroys the connection, whose loop this has never been. */
+static void on_close(sse_task_t *task)
+{
+    sse_splice_conn_t *conn = sse_owner_of(task, sse_splice_conn_t, close_task);
+
+    end_streams(conn, SSE_CLOSE_CLIENT, APR_SUCCESS);
+    pthread_mutex_lock(&conn->lock);
+    conn->is_told = 1;
+    pthread_cond_signal(&conn->cond);
+    pthread_mutex_unlock(&conn->lock);
+}
+
+/* No stream is left: it is a connection like others, but for who waits for its
+ * next request. */
+static void await_request(sse_splice_conn_t *conn)
+{
+    server_rec *s = conn->c->base_server;
+    int unanswered;
+
+    pthread_mutex_lock(&conn->lock);
+    unanswered = sse_frames_unanswered(conn->frames);
+    pthread_mutex_unlock(&conn->lock);
+    sse_async_await_next(conn->async,
+                         unanswered ? s->timeout : s->keep_alive_timeout);
+}
+
+void sse_splice_rest(sse_splice_conn_t *conn)
+{
+    sse_async_conn_t *async = conn->async;
+    int n, served, closing;
+
+    pthread_mutex_lock(&conn->lock);
+    n = conn->n;
+    served = conn->is_served;
+    closing = conn->is_closing;
+    pthread_mutex_unlock(&conn->lock);
+    if (n || served) {
+        return;
+    }
+    if (closing) {
+        close_now(conn);
+    }
+    else if (async->state == SSE_ASYNC_STREAM && !conn->n_held &&
+             sse_async_is_flushed(async)) {
+        if (conn->is_done || sse_leave_how() != SSE_STAY) {
+            close_all(conn, SSE_CLOSE_SHUTDOWN, APR_SUCCESS);
+        }
+        else {
+            await_request(conn);
+        }
+    }
+}
+
+/* -- Whose it is ----------------------------------------------------------- */
+
+static void set_served(sse_splice_conn_t *conn, int served)
+{
+    pthread_mutex_lock(&conn->lock);
+    conn->is_served = served;
+    sse_frames_engine_rests(conn->frames, !served);
+    pthread_mutex_unlock(&conn->lock);
+}
+
+static void on_given(sse_async_conn_t *async) { set_served(async->splice, 1); }
+
+static void on_gone(sse_async_conn_t *async, sse_close_reason_e reason,
+                    apr_status_t status)
+{
+    sse_splice_conn_t *conn = async->splice;
+
+    if (!conn->is_closing) {
+        async->c->aborted = 1;
+        close_all(conn, reason, status);
+    }
+}
+
+static void on_readable(sse_async_conn_t *async)
+{
+    sse_splice_conn_t *conn = async->splice;
+    apr_status_t rv;
+
+    if (conn->is_closing) {
+        sse_peer_want(&async->peer, UV_READABLE, 0);
+        return;
+    }
+    rv = sse_splice_read(conn);
+    if (rv != APR_SUCCESS && !APR_STATUS_IS_EAGAIN(rv)) {
+        on_gone(async, reason_of(conn, rv, 0), rv);
+    }
+    else {
+        go_on(conn);
+    }
+}
+
+static void on_writable(sse_async_conn_t *async)
+{
+    sse_splice_conn_t *conn = async->splice;
+
+    if (conn->is_closing || !is_the_loops(conn)) {
+        sse_async_want_write(async, 0);
+    }
+    else {
+        go_on(conn);
+    }
+}
+
+/* Why mod_http2 has ended its session, or has been ended. */
+static sse_close_reason_e reason_of_end(sse_splice_conn_t *conn)
+{
+    sse_close_reason_e reason = sse_peer_look(conn->fd, 0);
+
+    if (reason != SSE_CLOSE_NONE) {
+        return reason;
+    }
+    if (conn->is_at_end) {
+        return SSE_CLOSE_CLIENT;
+    }
+    return conn->c->aborted ? SSE_CLOSE_WRITE_ERROR : SSE_CLOSE_ERROR;
+}
+
+/* A child that leaves has sent GOAWAY; its streams still come to their ends. */
+static int may_go_on(const sse_splice_conn_t *conn)
+{
+    return !conn->c->aborted && !conn->is_at_end &&
+           (!conn->is_done || sse_leave_how() == SSE_LEAVE_GRACEFUL);
+}
+
+static void on_taken(sse_async_conn_t *async, conn_state_e was)
+{
+    sse_splice_conn_t *conn = async->splice;
+
+    set_served(conn, 0);
+    conn->is_done = conn->left == CONN_STATE_LINGER;
+    sse_async_transit(async, SSE_ASYNC_STREAM);
+    if (sse_async_open_peer(async, 0) != APR_SUCCESS) {
+        conn->c->aborted = 1;
+    }
+    if (may_go_on(conn)) {
+        on_readable(async);
+    }
+    else {
+        close_all(conn, reason_of_end(conn), APR_ECONNABORTED);
+    }
+}
+
+const sse_async_carrier_t sse_splice_carrier = {on_taken, on_given, on_gone,
+                                                on_readable, on_writable};
+
+void sse_splice_turn_prepare(sse_splice_conn_t *conn)
+{
+    conn->write_task.run = on_write;
+    conn->close_task.run = on_close;
+}
+
+void sse_splice_returned(sse_splice_conn_t *conn)
+{
+    conn_rec *c = conn->c;
+    int n;
+
+    sse_splice_stop_posing(conn);
+    pthread_mutex_lock(&conn->lock);
+    n = conn->n;
+    pthread_mutex_unlock(&conn->lock);
+    if ((!n && !conn->is_kept) || c->cs->state == CONN_STATE_SUSPENDED) {
+        return;
+    }
+    conn->is_kept = 1;
+    conn->left = c->cs->state;
+    sse_splice_adopt(conn);
+    conn->async->is_kept = 1;
+    c->cs->state = CONN_STATE_SUSPENDED;
+}
