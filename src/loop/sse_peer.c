@@ -137,6 +137,7 @@ apr_status_t sse_peer_open(sse_peer_t *peer, sse_loop_t *loop, int fd,
     peer->want = 0;
     peer->half_keep = half_keep;
     peer->half_seen = 0;
+    peer->paused = 0;
     peer->told = 0;
     update(peer);
     return APR_SUCCESS;
@@ -163,16 +164,34 @@ apr_status_t sse_peer_open_shared(sse_peer_t *peer, sse_loop_t *loop, int fd,
 
 void sse_peer_shut(const sse_peer_t *peer) { shutdown(peer->fd, SHUT_RDWR); }
 
+static void update_open(sse_peer_t *peer)
+{
+    if (!peer->told && !peer->paused &&
+        !uv_is_closing((uv_handle_t *)&peer->poll)) {
+        update(peer);
+    }
+}
+
 void sse_peer_want(sse_peer_t *peer, int which, int on)
 {
     int want = on ? (peer->want | which) : (peer->want & ~which);
 
     if (want != peer->want) {
         peer->want = want;
-        if (!peer->told && !uv_is_closing((uv_handle_t *)&peer->poll)) {
-            update(peer);
-        }
+        update_open(peer);
     }
+}
+
+void sse_peer_pause(sse_peer_t *peer)
+{
+    peer->paused = 1;
+    uv_poll_stop(&peer->poll);
+}
+
+void sse_peer_resume(sse_peer_t *peer)
+{
+    peer->paused = 0;
+    update_open(peer);
 }
 
 static void on_handle_closed(uv_handle_t *handle)

@@ -50,6 +50,7 @@ struct sse_peer_t {
     int want;      /* loop: UV_READABLE, UV_WRITABLE */
     int half_keep; /* loop: SSEHalfClose keep */
     int half_seen; /* loop: it has stopped sending */
+    int paused;    /* loop */
     int told;      /* loop: on_gone was called */
 };
 
@@ -70,6 +71,11 @@ void sse_peer_shut(const sse_peer_t *peer);
 
 /** Whether to watch for these as well (UV_READABLE, UV_WRITABLE). */
 void sse_peer_want(sse_peer_t *peer, int which, int on);
+
+/** Watch for nothing for a while: another thread has the descriptor, which
+ *  stays open. */
+void sse_peer_pause(sse_peer_t *peer);
+void sse_peer_resume(sse_peer_t *peer);
 
 /** Stop watching; only on_closed is called after this. */
 void sse_peer_close(sse_peer_t *peer);

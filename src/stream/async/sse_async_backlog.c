@@ -20,7 +20,7 @@
  * Threads: the MPM's that serves the connection.
  */
 
-#include "stream/async/sse_async_private.h"
+#include "stream/async/sse_async_conn.h"
 
 #include <http_core.h>
 #include <http_request.h>

@@ -14,7 +14,7 @@
  * Threads: the loop's, but for what is marked as a worker's.
  */
 
-#include "stream/async/sse_async_private.h"
+#include "stream/async/sse_async_conn.h"
 
 #include <http_connection.h>
 #include <http_core.h>

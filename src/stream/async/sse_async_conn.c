@@ -8,7 +8,7 @@
  * first stream, taken over by the loop, watched, and lent to workers.
  */
 
-#include "stream/async/sse_async_private.h"
+#include "stream/async/sse_async_conn.h"
 
 #include <http_core.h>
 
@@ -33,8 +33,11 @@ static const struct {
     /* An MPM thread's, until on_take() runs on the loop: the request was
      * suspended with a stream (STREAM), or is done. */
     [SSE_ASYNC_SERVING] = {"serving", 0, TO(STREAM) | AFTER_RESPONSE},
-    /* The loop's.  The end was told: a worker ends the request. */
-    [SSE_ASYNC_STREAM] = {"stream", 0, TO(WORKER)},
+    /* The loop's.  HTTP/1.x: the end was told: a worker ends the request.
+     * HTTP/2: a worker closes the connection, mod_http2 has something to do,
+     * or no stream is left. */
+    [SSE_ASYNC_STREAM] = {"stream", 0,
+                          TO(WORKER) | TO(QUEUED) | TO(HANDOVER) | TO(IDLE)},
     /* A worker's, until on_worked() runs on the loop: a request has ended; the
      * connection is shut down (LINGER) or lost (GONE). */
     [SSE_ASYNC_WORKER] = {"worker", 0, AFTER_RESPONSE | TO(LINGER) | TO(GONE)},
@@ -44,8 +47,8 @@ static const struct {
      * the client's end, or the child leaves (WORKER). */
     [SSE_ASYNC_IDLE] = {"idle", 1, TO(QUEUED) | TO(HANDOVER) | TO(WORKER)},
     /* The loop's.  An MPM thread is free (HANDOVER); none was for too long, or
-     * the client has left (WORKER). */
-    [SSE_ASYNC_QUEUED] = {"queued", 1, TO(HANDOVER) | TO(WORKER)},
+     * the client has left (WORKER; with streams of HTTP/2, STREAM). */
+    [SSE_ASYNC_QUEUED] = {"queued", 1, TO(HANDOVER) | TO(WORKER) | TO(STREAM)},
     /* The loop's, until an MPM thread runs serve().  The MPM may refuse it
      * (WORKER). */
     [SSE_ASYNC_HANDOVER] = {"handover", 0, TO(SERVING) | TO(WORKER)},
@@ -140,33 +143,14 @@ static void on_gone(sse_peer_t *peer, sse_close_reason_e reason,
 {
     sse_async_conn_t *conn = sse_owner_of(peer, sse_async_conn_t, peer);
 
-    switch (conn->state) {
-    case SSE_ASYNC_WORKER:
+    if (conn->state == SSE_ASYNC_WORKER) {
         conn->is_broken = 1;
-        break;
-    case SSE_ASYNC_STREAM:
-        if (sse_stream_is_complete(conn->stream)) {
-            conn->is_broken = 1; /* who has all may leave before that is told */
-            break;
-        }
-        conn->c->aborted = 1;
-        sse_stream_broken(conn->stream, reason, status);
-        break;
-    default:
+    }
+    else if (conn->state == SSE_ASYNC_LINGER) {
         sse_async_end(conn);
-        break;
     }
-}
-
-static void look_for_end(sse_async_conn_t *conn)
-{
-    sse_input_e found = sse_conn_look(conn->c, conn->bb, conn->peer.half_keep);
-
-    if (found != SSE_INPUT_NONE) {
-        sse_peer_want(&conn->peer, UV_READABLE, 0);
-    }
-    if (found == SSE_INPUT_END) {
-        on_gone(&conn->peer, SSE_CLOSE_CLIENT, APR_SUCCESS);
+    else {
+        conn->carrier->on_gone(conn, reason, status);
     }
 }
 
@@ -176,7 +160,7 @@ static void on_readable(sse_peer_t *peer)
 
     switch (conn->state) {
     case SSE_ASYNC_STREAM:
-        look_for_end(conn);
+        conn->carrier->on_readable(conn);
         break;
     case SSE_ASYNC_IDLE:
         sse_async_serve_next(conn);
@@ -194,18 +178,7 @@ static void on_writable(sse_peer_t *peer)
 {
     sse_async_conn_t *conn = sse_owner_of(peer, sse_async_conn_t, peer);
 
-    if (conn->state == SSE_ASYNC_STREAM) {
-        sse_async_writable(conn->stream);
-    }
-    else if (conn->state != SSE_ASYNC_FLUSHING) {
-        sse_async_want_write(conn, 0);
-    }
-    else if (conn->mpm_writes) {
-        sse_async_serve_next(conn);
-    }
-    else {
-        sse_async_flush(conn);
-    }
+    conn->carrier->on_writable(conn);
 }
 
 static void on_peer_closed(sse_peer_t *peer)
@@ -216,28 +189,22 @@ static void on_peer_closed(sse_peer_t *peer)
 static const sse_peer_events_t peer_events = {on_gone, on_readable, on_writable,
                                               on_peer_closed};
 
-/* -- Taking over ----------------------------------------------------------- */
-
-static apr_status_t open_handles(sse_async_conn_t *conn, int half_keep)
+apr_status_t sse_async_open_peer(sse_async_conn_t *conn, int half_keep)
 {
-    apr_status_t rv = sse_peer_open(
-        &conn->peer, conn->loop, sse_conn_fd(conn->c), half_keep, &peer_events);
+    apr_status_t rv = APR_SUCCESS;
 
-    conn->peer_open = rv == APR_SUCCESS;
-    return rv;
-}
-
-apr_status_t sse_async_watch(sse_async_conn_t *conn)
-{
-    apr_status_t rv = open_handles(conn, conn->stream->opts.half_keep);
-
-    if (rv == APR_SUCCESS) {
-        sse_peer_want(&conn->peer, UV_READABLE, conn->is_tls);
-        /* What a filter made of the head may wait. */
-        sse_async_want_write(conn, !sse_async_is_flushed(conn));
+    if (conn->peer_open) {
+        sse_peer_resume(&conn->peer);
+    }
+    else {
+        rv = sse_peer_open(&conn->peer, conn->loop, sse_conn_fd(conn->c),
+                           half_keep, &peer_events);
+        conn->peer_open = rv == APR_SUCCESS;
     }
     return rv;
 }
+
+/* -- Taking over ----------------------------------------------------------- */
 
 void sse_async_open_timer(sse_async_conn_t *conn)
 {
@@ -271,14 +238,112 @@ static void on_take(sse_task_t *task)
     uv_update_time(sse_loop_uv(conn->loop));
     conn->suspended = sse_loop_now(conn->loop);
     conn->may_block = 0;
+    conn->is_kept = 0;
     c->current_thread = sse_thread_here();
     sse_async_open_timer(conn);
     c->cs->state = CONN_STATE_SUSPENDED;
+    conn->carrier->on_taken(conn, was);
+}
+
+sse_async_conn_t *sse_async_create(conn_rec *c, request_rec *r,
+                                   const sse_async_carrier_t *carrier,
+                                   sse_loop_t *loop)
+{
+    sse_async_conn_t *conn = apr_pcalloc(c->pool, sizeof(*conn));
+
+    conn->c = c;
+    conn->carrier = carrier;
+    conn->server = c->base_server;
+    conn->loop = loop;
+    conn->is_tls = sse_conn_is_tls(c);
+    conn->may_block = 1;
+    conn->bb = apr_brigade_create(c->pool, c->bucket_alloc);
+    conn->pending = apr_brigade_create(c->pool, c->bucket_alloc);
+    conn->backlog = apr_brigade_create(c->pool, c->bucket_alloc);
+    conn->take_task.run = on_take;
+    conn->worked_task.run = on_worked;
+    sse_async_add_filter(conn, r);
+    sse_conn_record(c)->async = conn;
+    return conn;
+}
+
+void sse_async_suspended(conn_rec *c, request_rec *r)
+{
+    const sse_conn_record_t *record = sse_conn_record(c);
+    sse_async_conn_t *conn = record ? record->async : NULL;
+
+    if (conn && conn->is_kept && c->cs->state == CONN_STATE_SUSPENDED) {
+        sse_loop_post(conn->loop, &conn->take_task);
+    }
+}
+
+/* -- HTTP/1.x -------------------------------------------------------------- */
+
+static void http1_gone(sse_async_conn_t *conn, sse_close_reason_e reason,
+                       apr_status_t status)
+{
+    if (conn->state != SSE_ASYNC_STREAM) {
+        sse_async_end(conn);
+    }
+    else if (sse_stream_is_complete(conn->stream)) {
+        conn->is_broken = 1; /* who has all may leave before that is told */
+    }
+    else {
+        conn->c->aborted = 1;
+        sse_stream_broken(conn->stream, reason, status);
+    }
+}
+
+/* Only over TLS. */
+static void http1_readable(sse_async_conn_t *conn)
+{
+    sse_input_e found = sse_conn_look(conn->c, conn->bb, conn->peer.half_keep);
+
+    if (found != SSE_INPUT_NONE) {
+        sse_peer_want(&conn->peer, UV_READABLE, 0);
+    }
+    if (found == SSE_INPUT_END) {
+        http1_gone(conn, SSE_CLOSE_CLIENT, APR_SUCCESS);
+    }
+}
+
+static void http1_writable(sse_async_conn_t *conn)
+{
+    if (conn->state == SSE_ASYNC_STREAM) {
+        sse_async_writable(conn->stream);
+    }
+    else if (conn->state != SSE_ASYNC_FLUSHING) {
+        sse_async_want_write(conn, 0);
+    }
+    else if (conn->mpm_writes) {
+        sse_async_serve_next(conn);
+    }
+    else {
+        sse_async_flush(conn);
+    }
+}
+
+apr_status_t sse_async_watch(sse_async_conn_t *conn)
+{
+    apr_status_t rv = sse_async_open_peer(conn, conn->stream->opts.half_keep);
+
+    if (rv == APR_SUCCESS) {
+        sse_peer_want(&conn->peer, UV_READABLE, conn->is_tls);
+        /* What a filter made of the head may wait. */
+        sse_async_want_write(conn, !sse_async_is_flushed(conn));
+    }
+    return rv;
+}
+
+static void http1_taken(sse_async_conn_t *conn, conn_state_e was)
+{
+    conn_rec *c = conn->c;
+
     if (was == CONN_STATE_SUSPENDED && conn->stream) {
         sse_async_transit(conn, SSE_ASYNC_STREAM);
         conn->stream->attach_task.run(&conn->stream->attach_task);
     }
-    else if (c->aborted || open_handles(conn, 1) != APR_SUCCESS) {
+    else if (c->aborted || sse_async_open_peer(conn, 1) != APR_SUCCESS) {
         sse_async_end(conn);
     }
     else {
@@ -289,36 +354,17 @@ static void on_take(sse_task_t *task)
     }
 }
 
+static const sse_async_carrier_t http1 = {http1_taken, NULL, http1_gone,
+                                          http1_readable, http1_writable};
+
 sse_async_conn_t *sse_async_of(request_rec *r, sse_loop_t *loop)
 {
-    conn_rec *c = r->connection;
-    sse_conn_record_t *record = sse_conn_record(c);
-    sse_async_conn_t *conn = record->async;
+    sse_async_conn_t *conn = sse_conn_record(r->connection)->async;
 
     if (!conn) {
-        conn = apr_pcalloc(c->pool, sizeof(*conn));
-        conn->c = c;
-        conn->loop = loop;
-        conn->is_tls = sse_conn_is_tls(c);
-        conn->may_block = 1;
-        conn->bb = apr_brigade_create(c->pool, c->bucket_alloc);
-        conn->pending = apr_brigade_create(c->pool, c->bucket_alloc);
-        conn->backlog = apr_brigade_create(c->pool, c->bucket_alloc);
-        conn->take_task.run = on_take;
-        conn->worked_task.run = on_worked;
-        sse_async_add_filter(conn, r);
-        record->async = conn;
+        conn = sse_async_create(r->connection, r, &http1, loop);
+        sse_async_add_backlog(conn, r);
     }
     conn->server = r->server;
     return conn;
-}
-
-void sse_async_suspended(conn_rec *c, request_rec *r)
-{
-    const sse_conn_record_t *record = sse_conn_record(c);
-    sse_async_conn_t *conn = record ? record->async : NULL;
-
-    if (conn && conn->stream && c->cs->state == CONN_STATE_SUSPENDED) {
-        sse_loop_post(conn->loop, &conn->take_task);
-    }
 }

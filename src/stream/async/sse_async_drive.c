@@ -15,7 +15,7 @@
  * sse_async_prepare(), sse_async_run() and on_request_gone() (the request's).
  */
 
-#include "stream/async/sse_async_private.h"
+#include "stream/async/sse_async_conn.h"
 
 #include <http_log.h>
 #include <http_protocol.h>
@@ -134,6 +134,7 @@ static apr_status_t on_request_gone(void *baton)
                   "what sse_start() returned",
                   stream->notes->id);
     stream->conn->stream = NULL;
+    stream->conn->is_kept = 0;
     stream->seal->is_error_page = 1;
     sse_atomic_store(&stream->is_dead, 1);
     sse_wait_prepare(stream);
@@ -198,5 +199,6 @@ int sse_async_run(sse_stream_t *stream)
     stream->conn = sse_async_of(r, stream->loop);
     apr_pool_pre_cleanup_register(r->pool, stream, on_request_gone);
     stream->conn->stream = stream;
+    stream->conn->is_kept = 1;
     return SUSPENDED;
 }

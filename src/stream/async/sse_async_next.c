@@ -18,7 +18,7 @@
  * Threads: tagged; else the loop's.
  */
 
-#include "stream/async/sse_async_private.h"
+#include "stream/async/sse_async_conn.h"
 
 #include <ap_mpm.h>
 #include <apr_strings.h>
@@ -135,7 +135,7 @@ static void serve(void *baton)
     else if (process(conn)) {
         write_left(conn);
     }
-    else if (!conn->stream) {
+    else if (!conn->is_kept) {
         free_thread(); /* another module has suspended and owns it */
         return;
     }
@@ -160,14 +160,25 @@ static void hand(sse_async_conn_t *conn)
     sse_atomic_add(&all.busy, 1);
     sse_async_transit(conn, SSE_ASYNC_HANDOVER);
     uv_timer_stop(&conn->timer);
+    if (conn->splice) {
+        /* It comes back, with its descriptor. */
+        conn->carrier->on_given(conn);
+        sse_peer_pause(&conn->peer);
+        sse_async_hand_over(conn);
+        return;
+    }
     conn->peer_open = 0;
     sse_peer_close(&conn->peer);
 }
 
-/* No thread was free for too long. */
+/* No thread was free for too long.  A connection that has streams besides has
+ * to live without. */
 static void on_no_turn(sse_async_conn_t *conn)
 {
-    if (conn->mpm_writes) {
+    if (conn->splice) {
+        sse_async_set_deadline(conn, conn->server->timeout, on_no_turn);
+    }
+    else if (conn->mpm_writes) {
         sse_async_end(conn);
     }
     else {
@@ -181,7 +192,9 @@ void sse_async_serve_next(sse_async_conn_t *conn)
         hand(conn);
     }
     else {
-        sse_peer_want(&conn->peer, UV_READABLE | UV_WRITABLE, 0);
+        sse_peer_want(&conn->peer,
+                      conn->splice ? UV_READABLE : UV_READABLE | UV_WRITABLE,
+                      0);
         sse_async_transit(conn, SSE_ASYNC_QUEUED);
         sse_async_set_deadline(conn, conn->server->timeout, on_no_turn);
     }
@@ -199,11 +212,10 @@ static void on_free(sse_task_t *task)
 
 /* -- The end of a response, a stream's or another -------------------------- */
 
-static void await_next(sse_async_conn_t *conn)
+void sse_async_await_next(sse_async_conn_t *conn, apr_interval_time_t timeout)
 {
     sse_async_transit(conn, SSE_ASYNC_IDLE);
-    sse_async_set_deadline(conn, conn->server->keep_alive_timeout,
-                           sse_async_linger);
+    sse_async_set_deadline(conn, timeout, sse_async_linger);
     sse_peer_want(&conn->peer, UV_READABLE, 1);
 }
 
@@ -219,7 +231,7 @@ static void go_on(sse_async_conn_t *conn)
         sse_async_serve_next(conn);
     }
     else {
-        await_next(conn);
+        sse_async_await_next(conn, conn->server->keep_alive_timeout);
     }
 }
 
@@ -351,12 +363,22 @@ static void leave(sse_async_state_e state, void (*fn)(sse_async_conn_t *conn))
 
 /* Gracefully, a request that has come is still served and its response written;
  * at once, one whose response has begun is at least logged. */
+static void stop(sse_async_conn_t *conn)
+{
+    if (conn->splice) {
+        conn->carrier->on_gone(conn, SSE_CLOSE_STOP, APR_SUCCESS);
+    }
+    else {
+        sse_async_end(conn);
+    }
+}
+
 static void on_leave(sse_leave_e how)
 {
     if (how == SSE_LEAVE_AT_ONCE) {
-        leave(SSE_ASYNC_IDLE, sse_async_end);
-        leave(SSE_ASYNC_FLUSHING, sse_async_end);
-        leave(SSE_ASYNC_QUEUED, sse_async_end);
+        leave(SSE_ASYNC_IDLE, stop);
+        leave(SSE_ASYNC_FLUSHING, stop);
+        leave(SSE_ASYNC_QUEUED, stop);
     }
     leave(SSE_ASYNC_IDLE, sse_async_linger);
 }

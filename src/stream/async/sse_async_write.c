@@ -14,7 +14,7 @@
  * Threads: the connection's owner.
  */
 
-#include "stream/async/sse_async_private.h"
+#include "stream/async/sse_async_conn.h"
 
 #include <http_core.h>
 #include <http_request.h>
@@ -30,6 +30,7 @@ static apr_status_t out_filter(ap_filter_t *f, apr_bucket_brigade *bb)
     apr_bucket *b, *next;
 
     if (conn->may_block) {
+        APR_BRIGADE_PREPEND(bb, conn->pending);
         return ap_pass_brigade(f->next, bb);
     }
     if (conn->c->aborted) {
@@ -57,9 +58,8 @@ void sse_async_add_filter(sse_async_conn_t *conn, request_rec *r)
 {
     ap_filter_t *f;
 
-    /* With the request, so that its chain has the filters too. */
+    /* With a request, so that its chain has it too. */
     ap_add_output_filter(filter_name, conn, r, conn->c);
-    sse_async_add_backlog(conn, r);
     for (f = conn->c->output_filters; f->next; f = f->next) {
     }
     conn->core = f;

@@ -3,13 +3,17 @@
  * See LICENSE for the terms. */
 
 /**
- * @file sse_async_private.h
- * What the files of an asynchronous connection share: a connection that the MPM
- * has suspended, from its first stream on the loop's for life.
+ * @file sse_async_conn.h
+ * An asynchronous connection: one that the MPM has suspended, from its first
+ * stream on the loop's for life.
  *
  * httpd 2.4 cannot take a suspended connection back.  So the loop also does
  * what the MPM does between requests: it waits for the next one, writes without
  * blocking, lingers, and has the connection's pool destroyed in the end.
+ *
+ * What a connection carries is its protocol's: one stream at a time of HTTP/1.x
+ * (sse_async_drive.c), or the streams of HTTP/2 among mod_http2's frames
+ * (src/stream/splice).
  *
  * Threads: a connection has one owner at a time, as its state says: an MPM
  * thread, a worker, or the loop.  Only its owner touches the conn_rec.  The
@@ -18,8 +22,8 @@
  * pre_close_connection) never runs on the loop.
  */
 
-#ifndef SSE_ASYNC_PRIVATE_H
-#define SSE_ASYNC_PRIVATE_H
+#ifndef SSE_ASYNC_CONN_H
+#define SSE_ASYNC_CONN_H
 
 #include <httpd.h>
 #include <scoreboard.h>
@@ -46,14 +50,34 @@ typedef enum {
     SSE_ASYNC_STATES
 } sse_async_state_e;
 
+/** What a connection carries, by its protocol.  All on the loop, which owns the
+ *  connection. */
+typedef struct {
+    /** The loop has taken it over from an MPM thread.
+     *  @param was the state in which that left it */
+    void (*on_taken)(sse_async_conn_t *conn, conn_state_e was);
+    /** An MPM thread is to have it; NULL: nothing to do. */
+    void (*on_given)(sse_async_conn_t *conn);
+    /** The client has left, or the connection has failed; not called while a
+     *  worker has it, nor when it lingers. */
+    void (*on_gone)(sse_async_conn_t *conn, sse_close_reason_e reason,
+                    apr_status_t status);
+    /** There may be something to read, or room to write. */
+    void (*on_readable)(sse_async_conn_t *conn);
+    void (*on_writable)(sse_async_conn_t *conn);
+} sse_async_carrier_t;
+
 /** Lives in the connection's pool, from its first stream on. */
 struct sse_async_conn_t {
     conn_rec *c;
     server_rec *server; /* owner: of the last stream; for its time-outs */
     sse_loop_t *loop;
-    sse_async_state_e state; /* owner; WORKER: the loop's */
-    sse_stream_t *stream;    /* owner: SERVING: expected; STREAM: open; WORKER:
-                                its request ends; else NULL */
+    sse_async_state_e state;            /* owner; WORKER: the loop's */
+    const sse_async_carrier_t *carrier; /* const */
+    int is_kept; /* owner: SERVING: the MPM is to suspend it for the loop */
+    sse_stream_t *stream; /* owner: HTTP/1.x: SERVING: expected; STREAM: open;
+                             WORKER: its request ends; else NULL */
+    struct sse_splice_conn_t *splice; /* const: HTTP/2; else NULL */
 
     ap_filter_t *core;           /* const: the last output filter */
     ap_filter_t *backlog_filter; /* const */
@@ -95,14 +119,20 @@ void sse_async_states_init(void);
 void sse_async_transit(sse_async_conn_t *conn, sse_async_state_e to);
 /** loop: the connection that has been longest in one of those, or NULL. */
 sse_async_conn_t *sse_async_first(sse_async_state_e state);
-/** Request thread: the connection's object, made for its first stream. */
+/** Request thread: HTTP/1.x's object, made for its first stream. */
 sse_async_conn_t *sse_async_of(request_rec *r, sse_loop_t *loop);
+/** Owner: a new object, with its filter at the network's end. */
+sse_async_conn_t *sse_async_create(conn_rec *c, request_rec *r,
+                                   const sse_async_carrier_t *carrier,
+                                   sse_loop_t *loop);
 /** loop: have a worker run work, and the loop after_work then. */
 void sse_async_work(sse_async_conn_t *conn,
                     void (*work)(sse_async_conn_t *conn),
                     void (*after_work)(sse_async_conn_t *conn));
-/** loop: begin to watch the client. */
+/** loop: begin to watch the client of HTTP/1.x's stream. */
 apr_status_t sse_async_watch(sse_async_conn_t *conn);
+/** loop: begin to watch the client, or go on with that. */
+apr_status_t sse_async_open_peer(sse_async_conn_t *conn, int half_keep);
 /** loop. */
 void sse_async_open_timer(sse_async_conn_t *conn);
 /** loop: call fn when so long has passed without a change of state. */
@@ -136,6 +166,8 @@ void sse_async_finish(sse_async_conn_t *conn);
 /** Have an MPM thread go on: some of a request has come, or the socket takes
  *  more of a response that an MPM thread writes. */
 void sse_async_serve_next(sse_async_conn_t *conn);
+/** Wait for the next request, no longer than timeout. */
+void sse_async_await_next(sse_async_conn_t *conn, apr_interval_time_t timeout);
 /** All handles are closed: the MPM may have the connection. */
 void sse_async_hand_over(sse_async_conn_t *conn);
 
@@ -169,4 +201,4 @@ void sse_async_writable(sse_stream_t *stream);
  *  of it is out. */
 void sse_async_end_request(sse_stream_t *stream);
 
-#endif /* SSE_ASYNC_PRIVATE_H */
+#endif /* SSE_ASYNC_CONN_H */
