@@ -6,6 +6,7 @@
 
 #include <apr_strings.h>
 #include <http_log.h>
+#include <http_main.h>
 #include <http_protocol.h>
 #include <stdlib.h>
 
@@ -37,7 +38,8 @@ void sse_open_init(sse_loop_t *loop, int is_async)
     child.loop = loop;
     child.is_async = is_async;
     sse_async_init(loop);
-    sse_splice_init(loop, is_async);
+    sse_splice_init(loop,
+                    is_async && sse_conf_any_http2_splice(ap_server_conf));
     sse_streams_init(loop);
 }
 
@@ -138,6 +140,9 @@ static int may_suspend(request_rec *r)
 static const sse_drive_t *drive_for(request_rec *r)
 {
     if (!may_suspend(r)) {
+        if (child.is_async && r->connection->master) {
+            sse_splice_tell(r);
+        }
         return &sse_wait_drive;
     }
     return r->connection->master ? &sse_splice_drive : &sse_async_drive;

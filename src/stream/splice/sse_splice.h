@@ -40,6 +40,9 @@ void sse_splice_init(sse_loop_t *loop, int is_on);
 /** Whether a stream of this request may be spliced now.  Request thread. */
 int sse_splice_may(request_rec *r);
 
+/** It could not: say why in the log.  Request thread. */
+void sse_splice_tell(request_rec *r);
+
 /** A new stream of this drive.  Request thread. */
 void sse_splice_prepare(sse_stream_t *stream);
 

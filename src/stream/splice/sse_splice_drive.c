@@ -15,6 +15,7 @@
 
 #include <http_log.h>
 
+#include "config/sse_config.h"
 #include "process/sse_thread.h"
 #include "sse_atomic.h"
 
@@ -220,6 +221,23 @@ int sse_splice_may(request_rec *r)
     return shadow && !r->main && !r->prev &&
            sse_splice_conn_may_add(shadow->conn, shadow->id) ==
                SSE_FRAMES_ADDED;
+}
+
+void sse_splice_tell(request_rec *r)
+{
+    sse_shadow_t *shadow = sse_shadow_of(r->connection);
+    int why = SSE_FRAMES_ADDED;
+
+    if (sse_conf_http2(r->server) != SSE_HTTP2_SPLICE || r->main || r->prev) {
+        return;
+    }
+    if (shadow) {
+        why = (int)sse_splice_conn_may_add(shadow->conn, shadow->id);
+    }
+    else if (!sse_splice_conn_of(r->connection->master)) {
+        why = SSE_SPLICE_NO_CONN;
+    }
+    sse_splice_tell_of_thread(r, why);
 }
 
 int sse_splice_run(sse_stream_t *stream)

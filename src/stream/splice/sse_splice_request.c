@@ -122,6 +122,7 @@ static const char *handler_of(request_rec *r)
 {
     request_rec like = *r;
     const core_dir_config *conf;
+    const char *handler, *error = NULL;
 
     like.uri = path_of(r);
     like.per_dir_config = r->server->lookup_defaults;
@@ -129,7 +130,11 @@ static const char *handler_of(request_rec *r)
         return NULL;
     }
     conf = ap_get_core_module_config(like.per_dir_config);
-    return conf->handler;
+    if (!conf->expr_handler) {
+        return conf->handler;
+    }
+    handler = ap_expr_str_exec(r, conf->expr_handler, &error);
+    return error ? NULL : handler;
 }
 
 static sse_splice_conn_t *conn_of(request_rec *r)
@@ -223,11 +228,11 @@ static int run(sse_shadow_t *shadow, int *is_ours)
     if (rv == OK) {
         rv = ap_invoke_handler(r);
     }
-    if (rv != SUSPENDED || !shadow->stream) {
+    if (!shadow->stream) {
         return finish(shadow, rv);
     }
     sse_shadow_let_go(shadow);
-    sse_splice_attach(shadow);
+    sse_splice_attach(shadow, rv == SUSPENDED);
     return OK;
 }
 
