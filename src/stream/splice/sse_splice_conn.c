@@ -223,14 +223,15 @@ static int open_poll(int fd)
     return poll_fd;
 }
 
-static sse_splice_conn_t *create(conn_rec *c, int poll_fd)
+static sse_splice_conn_t *create(conn_rec *c, apr_socket_t *sock, int fd,
+                                 int poll_fd)
 {
     sse_splice_conn_t *conn = apr_pcalloc(c->pool, sizeof(*conn));
 
     conn->c = c;
     conn->loop = child.loop;
-    conn->sock = ap_get_conn_socket(c);
-    conn->fd = sse_conn_fd(c);
+    conn->sock = sock;
+    conn->fd = fd;
     conn->poll_fd = poll_fd;
     conn->is_served = 1;
     conn->bb = apr_brigade_create(c->pool, c->bucket_alloc);
@@ -256,17 +257,19 @@ void sse_splice_adopt(sse_splice_conn_t *conn)
 }
 
 /* Without room for one more descriptor its streams have threads. */
-static void begin(conn_rec *c)
+static void begin(conn_rec *c, apr_socket_t *sock)
 {
     sse_conn_record_t *record = sse_conn_record(c);
+    apr_os_sock_t fd = -1;
     int poll_fd;
 
-    if (!record || record->splice || record->async) {
+    if (!record || record->splice || record->async || !sock) {
         return;
     }
-    poll_fd = open_poll(sse_conn_fd(c));
+    apr_os_sock_get(&fd, sock);
+    poll_fd = open_poll(fd);
     if (poll_fd >= 0) {
-        record->splice = create(c, poll_fd);
+        record->splice = create(c, sock, fd, poll_fd);
         sse_splice_add_filters(record->splice);
     }
 }
@@ -283,7 +286,7 @@ static int on_switch(conn_rec *c, request_rec *r, server_rec *s,
                      const char *protocol)
 {
     if (!r && is_candidate(c) && !strcmp(protocol, "h2")) {
-        begin(c);
+        begin(c, ap_get_conn_socket(c));
         if (sse_conn_record(c)->splice) {
             sse_splice_pose(sse_conn_record(c)->splice);
         }
@@ -296,7 +299,7 @@ static int on_connection(conn_rec *c, void *csd)
 {
     if (is_candidate(c) && !sse_conn_is_tls(c) &&
         ap_is_allowed_protocol(c, NULL, NULL, "h2c")) {
-        begin(c);
+        begin(c, csd); /* which httpd does not say before all hooks have run */
     }
     return OK;
 }

@@ -442,13 +442,17 @@ sse_shadow_t *sse_shadow_create(sse_splice_conn_t *conn, apr_uint32_t id,
 void sse_shadow_let_go(sse_shadow_t *shadow)
 {
     apr_bucket_alloc_t *list = shadow->bb->bucket_alloc;
+    unsigned int aborted;
 
     if (!shadow->has_head) {
         APR_BRIGADE_INSERT_TAIL(shadow->bb, apr_bucket_flush_create(list));
         pass_down(shadow);
     }
+    aborted = shadow->c->aborted;
     APR_BRIGADE_INSERT_TAIL(shadow->bb, apr_bucket_eos_create(list));
     pass_down(shadow);
+    /* mod_http2 aborts its connection when it has sent the end. */
+    shadow->c->aborted = aborted;
     shadow->outer = NULL;
     shadow->bb = NULL;
     shadow->inner.outer = NULL;
