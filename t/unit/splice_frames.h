@@ -8,6 +8,7 @@
  *
  *     P       the preface
  *     Sw10c5  SETTINGS with INITIAL_WINDOW_SIZE 10, MAX_CONCURRENT_STREAMS 5
+ *     Tw10    the same with a byte too much
  *     A       its acknowledgement
  *     H1 h1   HEADERS of stream 1; h: CONTINUATION follows (C1, c1 likewise)
  *     O1 o1   PUSH_PROMISE
@@ -95,9 +96,10 @@ static inline unsigned get_32(const unsigned char *in)
            (unsigned)in[2] << 8 | in[3];
 }
 
-static inline const char *add_settings(heap_t *heap, const char *word)
+static inline const char *add_settings(heap_t *heap, const char *word,
+                                       size_t more)
 {
-    unsigned char payload[60];
+    unsigned char payload[60] = {0};
     size_t len = 0;
     char *end;
 
@@ -108,7 +110,7 @@ static inline const char *add_settings(heap_t *heap, const char *word)
         word = end;
         len += 6;
     }
-    add_frame(heap, 4, 0, 0, payload, len);
+    add_frame(heap, 4, 0, 0, payload, len + more);
     return word;
 }
 
@@ -144,8 +146,8 @@ static inline const char *add_word(heap_t *heap, const char *word)
         heap_add(heap, PREFACE, PREFACE_LEN);
         return word + 1;
     }
-    if (letter == 'S') {
-        return add_settings(heap, word + 1);
+    if (letter == 'S' || letter == 'T') {
+        return add_settings(heap, word + 1, letter == 'T');
     }
     if (letter == 'A') {
         add_frame(heap, 4, 1, 0, NULL, 0);

@@ -13,6 +13,19 @@
 
 #include <time.h>
 
+#define BAD_PREFACE "PRI * HTTP/2.0\r\n\r\nSM\r\n\r."
+
+static void raw(int is_client, const char *bytes, size_t len)
+{
+    size_t at = 0, n;
+
+    for (; at < len; at += n, fed += n) {
+        n = len - at < most ? len - at : most;
+        n = fed < cut && fed + n > cut ? cut - fed : n;
+        give_piece(is_client, bytes + at, n);
+    }
+}
+
 /* -- A stream's window ----------------------------------------------------- */
 
 /* Stream 1 with a window of 100, of which the engine has used 40. */
@@ -90,8 +103,8 @@ static void below(void)
 static void bad_settings(void)
 {
     small();
-    client("Sw2147483648 Sw50w4294967295");
-    engine("A A");
+    client("Sw2147483648 Sw50w4294967295 Tw50");
+    engine("A A A");
     room(1);
 }
 
@@ -199,6 +212,27 @@ static void rests_until_a_frame(void)
     say("%d ", sse_frames_unanswered(frames));
 }
 
+static void rests_within(void)
+{
+    begin();
+    add(1);
+    engine("H1$ D3:900");
+    sse_frames_engine_rests(frames, 1);
+    client("W0:900");
+    raw(1, "\0\0\2\6\0\0\0\0\0p", 10);
+    wake();
+    raw(1, "q", 1);
+    sse_frames_engine_rests(frames, 1);
+    raw(1, "\0\0\1\6", 4); /* of this the engine has nothing yet */
+    engine("D3:70");
+    wake();
+    raw(1, "\0\0\0\0\0r", 6);
+    sse_frames_engine_rests(frames, 1);
+    client("W0:70 h5$");
+    wake();
+    client("C5");
+}
+
 /* It may wait for window, for the answer that it is at. */
 static void rests_unanswered(void)
 {
@@ -252,28 +286,18 @@ static void many_resets(void)
     snprintf(words, sizeof(words), "R%u:8 H999$", id + 2);
     client(words);
     add(999);
-    now -= 1000;
-    add(999);
-    now += 2000;
-    add(999);
+    now -= 1000; /* a clock that goes back gives nothing */
+    client("R401:8 H1001$");
+    add(1001);
+    now += 1049;
+    add(1001);
+    now += 1;
+    add(1001);
     heap_clear(&up);
     heap_clear(&down);
 }
 
 /* -- What is not HTTP/2 as expected ---------------------------------------- */
-
-#define BAD_PREFACE "PRI * HTTP/2.0\r\n\r\nSM\r\n\r."
-
-static void raw(int is_client, const char *bytes, size_t len)
-{
-    size_t at = 0, n;
-
-    for (; at < len; at += n, fed += n) {
-        n = len - at < most ? len - at : most;
-        n = fed < cut && fed + n > cut ? cut - fed : n;
-        give_piece(is_client, bytes + at, n);
-    }
-}
 
 static void no_preface(void)
 {
@@ -455,7 +479,7 @@ int main(void)
          "SETTINGS make windows smaller, and larger when acknowledged");
     hold(below, "S W0:467233 H1$ S S S S", "S A H1 D1:40 A A A A",
          "account added1 open1 1=60 1=0 1=0 room1 1=1", "a window below 0");
-    hold(bad_settings, "S W0:467233 H1$ S S", "S A H1 D1:40 A A",
+    hold(bad_settings, "S W0:467233 H1$ S S S", "S A H1 D1:40 A A A",
          "account added1 open1 1=60 1=60", "SETTINGS that are wrong");
     hold(too_large_by_settings, "S W0:467233 H1$ H3$ S S",
          "S A H1 D1:40 h3 A C3 A",
@@ -486,12 +510,15 @@ int main(void)
     hold(rests_unanswered, "S W0:467233 H1$ H5$ W0:900 R5:8 W0:700",
          "S A H1 D3:900 D3:700", "account added1 open1",
          "an engine that has to answer is kept nothing from");
+    hold(rests_within, "S W0:467233 H1$ N W0:900 N h5$ C5 W0:70",
+         "S A H1 D3:900 D3:70", "account added1 open1",
+         "an engine that wakes within a frame, or a block");
     hold(within_block, "S W0:467233 H1$ h3$ W1:0 W1:7 R1:8 W0:5 C3",
          "S A H1 D1:40", "account added1 open1 1=60 1=60",
          "frames within a block of headers");
     hold(many_resets, "", "",
          "over399:client resets401 resets401 added401 over401:client "
-         "resets999 resets999 added999",
+         "resets999 resets1001 resets1001 added1001",
          "more resets than may be kept back");
     is_given_on(no_preface, BAD_PREFACE, "H1$ W0:1000000 R1:8", "S H1$",
                 "unknown1 0 0", "another preface");

@@ -128,29 +128,45 @@ static void end_frame(sse_frames_t *frames, sse_frames_flow_t *flow)
     }
 }
 
-/* END_STREAM was taken off a frame whose stream has been removed since: a frame
- * with nothing but that follows it, in one piece with its last byte.
- * @return whether to go on reading */
-static int end_abandoned(sse_frames_t *frames, sse_span_t *bytes,
-                         sse_span_t *give)
+/* Whether something is due as soon as the frame has passed, in one piece with
+ * the last of it, since nothing may come for a long time: END_STREAM that was
+ * taken off, of a stream that has been removed since; window that was kept when
+ * the engine woke within a frame. */
+static int has_tail(const sse_frames_t *frames, const sse_frames_flow_t *flow)
 {
-    sse_frames_flow_t *flow = &frames->engine;
+    return flow == &frames->engine ? frames->abandoned != 0
+                                   : frames->kept && !frames->rests;
+}
 
-    if (flow->left > 1) {
-        pass(bytes, give, flow->left - 1);
-        flow->left = 1;
-        return 1;
+static void put_tail(sse_frames_t *frames, sse_frames_flow_t *flow)
+{
+    if (flow == &frames->client) {
+        sse_frames_put_window(flow, 0, frames->kept);
+        frames->kept = 0;
+        return;
     }
+    sse_frames_put_head(flow->out + flow->out_len, 0, SSE_FRAME_DATA,
+                        SSE_FRAME_END_STREAM, frames->abandoned);
+    flow->out_len += SSE_FRAMES_HEAD;
+    frames->abandoned = 0;
+}
+
+/* The last byte of a frame that has a tail.
+ * @return whether to go on reading */
+static int end_with_tail(sse_frames_t *frames, sse_frames_flow_t *flow,
+                         sse_span_t *bytes, sse_span_t *give)
+{
     if (give->len) {
         return 0;
     }
+    if (flow->is_settings) {
+        read_settings(frames, flow, bytes->bytes, 1);
+    }
     flow->out[0] = (unsigned char)*bytes->bytes++;
     --bytes->len;
-    sse_frames_put_head(flow->out + 1, 0, SSE_FRAME_DATA, SSE_FRAME_END_STREAM,
-                        frames->abandoned);
-    flow->out_len = 1 + SSE_FRAMES_HEAD;
+    flow->out_len = 1;
     flow->left = 0;
-    frames->abandoned = 0;
+    put_tail(frames, flow);
     end_frame(frames, flow);
     give_out(flow, give);
     return 0;
@@ -162,9 +178,9 @@ static int pass_payload(sse_frames_t *frames, sse_frames_flow_t *flow,
 {
     apr_size_t n = bytes->len < flow->left ? bytes->len : flow->left;
 
-    if (flow == &frames->engine && frames->abandoned && n == flow->left &&
-        !flow->is_block) {
-        return end_abandoned(frames, bytes, give);
+    if (n == flow->left && !flow->is_block && has_tail(frames, flow) &&
+        --n == 0) {
+        return end_with_tail(frames, flow, bytes, give);
     }
     if (flow->is_settings) {
         read_settings(frames, flow, bytes->bytes, n);
@@ -258,13 +274,9 @@ static void check_first(sse_frames_t *frames)
 }
 
 /* @return whether flow->out goes in place of the frame's first bytes */
-static int begin_frame(sse_frames_t *frames, sse_frames_flow_t *flow,
-                       const unsigned char *frame, int n)
+static int take_frame(sse_frames_t *frames, sse_frames_flow_t *flow,
+                      const unsigned char *frame)
 {
-    flow->left = flow->len - (apr_uint32_t)(n - SSE_FRAMES_HEAD);
-    flow->out_len = 0;
-    begin_block(flow);
-    begin_settings(flow);
     if (flow == &frames->client) {
         return sse_frames_take_client(frames, frame);
     }
@@ -272,6 +284,28 @@ static int begin_frame(sse_frames_t *frames, sse_frames_flow_t *flow,
         check_first(frames);
     }
     return frames->is_other ? 0 : sse_frames_take_engine(frames, frame);
+}
+
+/* Likewise. */
+static int begin_frame(sse_frames_t *frames, sse_frames_flow_t *flow,
+                       const unsigned char *frame, int n)
+{
+    int is_changed;
+
+    flow->left = flow->len - (apr_uint32_t)(n - SSE_FRAMES_HEAD);
+    flow->out_len = 0;
+    begin_block(flow);
+    begin_settings(flow);
+    is_changed = take_frame(frames, flow, frame);
+    if (flow->left || flow->is_block || !has_tail(frames, flow)) {
+        return is_changed;
+    }
+    if (!is_changed) {
+        memcpy(flow->out, frame, (apr_size_t)n);
+        flow->out_len = (apr_size_t)n;
+    }
+    put_tail(frames, flow);
+    return 1;
 }
 
 /* The next frame's first bytes have been collected. */
@@ -300,7 +334,8 @@ static int give_frame(sse_frames_t *frames, sse_frames_flow_t *flow,
     int n = needed(frames, flow, frame), is_changed;
 
     look_at(flow, frame);
-    if (give->len && sse_frames_may_change(frames, flow)) {
+    if (give->len &&
+        (sse_frames_may_change(frames, flow) || has_tail(frames, flow))) {
         return 0;
     }
     is_changed = begin_frame(frames, flow, frame, n);

@@ -14,13 +14,18 @@
  * All other frames go on as they are, those of wrong length too: to answer them
  * is the engine's.
  *
- * Windows.  A stream's is counted from its request on.  That of the connection
- * is shared: of what the client adds to it, our account gets what makes both
- * parts equal, and the engine gets the rest, so neither can overdraw.  A client
- * adds to its window again when it has consumed half of it, or less; so each
- * part has to be half, or a client that reads could wait for ever.  A client
- * that leaves the window at 64 KB gives us nothing: its streams cannot be
- * added.
+ * A stream that is reset before it opens is ended by the engine, which does not
+ * know.  If that might wait for the stream's window, it gets some in place of
+ * the reset.
+ *
+ * Windows.  A stream's is counted from its request on; what SETTINGS add to it
+ * counts when their acknowledgement goes to the client (6.5.3).  That of the
+ * connection is shared: of what the client adds to it, our account gets what
+ * makes both parts equal, and the engine gets the rest, so neither can
+ * overdraw.  A client adds to its window again when it has consumed half of it,
+ * or less; so each part has to be half, or a client that reads could wait for
+ * ever.  A client that leaves the window at 64 KB gives us too little: its
+ * streams cannot be added.
  *
  * Pure: no I/O, no httpd.
  *
@@ -79,7 +84,8 @@ void sse_frames_destroy(sse_frames_t *frames);
  * @param give out: what goes to the engine in place of what was looked at: the
  *        same bytes, or others, which are valid until the next call; len 0:
  *        nothing
- * @param now in milliseconds, for the rate of resets
+ * @param now in milliseconds, for the rate of resets; a clock that never goes
+ *        back
  */
 void sse_frames_from_client(sse_frames_t *frames, sse_span_t *bytes,
                             sse_span_t *give, apr_uint64_t now);
@@ -88,8 +94,9 @@ void sse_frames_from_client(sse_frames_t *frames, sse_span_t *bytes,
 void sse_frames_from_engine(sse_frames_t *frames, sse_span_t *bytes,
                             sse_span_t *give);
 
-/** While the engine does not run, keep what it is added of the connection's
- *  window, and give it at the next frame when it does: it need not be woken. */
+/** While the engine does not run and has nothing to answer, keep what it is
+ *  added of the connection's window, and give it between frames when it does:
+ *  it need not be woken. */
 void sse_frames_engine_rests(sse_frames_t *frames, int rests);
 
 /** What the engine is still to be given before it reads what the client sends;

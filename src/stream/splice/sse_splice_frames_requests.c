@@ -261,33 +261,10 @@ static void take_engine_reset(sse_frames_t *frames)
     }
 }
 
-/* An abandoned stream's last CONTINUATION, without a payload. */
-static int is_abandoned_end(const sse_frames_t *frames)
-{
-    return frames->abandoned && !frames->engine.len &&
-           frames->engine.type == SSE_FRAME_CONTINUATION &&
-           (frames->engine.flags & SSE_FRAME_END_HEADERS);
-}
-
-static int end_abandoned(sse_frames_t *frames, const unsigned char *head)
-{
-    sse_frames_flow_t *flow = &frames->engine;
-
-    memcpy(flow->out, head, SSE_FRAMES_HEAD);
-    sse_frames_put_head(flow->out + SSE_FRAMES_HEAD, 0, SSE_FRAME_DATA,
-                        SSE_FRAME_END_STREAM, frames->abandoned);
-    flow->out_len = 2 * SSE_FRAMES_HEAD;
-    frames->abandoned = 0;
-    return 1;
-}
-
 int sse_frames_take_engine(sse_frames_t *frames, const unsigned char *frame)
 {
     const sse_frames_flow_t *flow = &frames->engine;
 
-    if (is_abandoned_end(frames)) {
-        return end_abandoned(frames, frame);
-    }
     if (flow->type == SSE_FRAME_DATA) {
         sse_frames_count_data(frames);
     }
@@ -339,7 +316,7 @@ int sse_frames_may_change(const sse_frames_t *frames,
 
     if (flow == &frames->engine) {
         if (!has_end_stream(flow)) {
-            return is_abandoned_end(frames);
+            return 0;
         }
         request = sse_frames_find(frames, flow->id);
         return request && request->phase == SSE_REQUEST_ADDED;
