@@ -114,14 +114,15 @@ typedef void sse_close_fn(request_rec *r, const sse_close_t *close,
  * request may be gone by then.  Set response headers before; they are sent
  * here.  SSEHeartbeat and the like are taken from the request's location.
  *
- * On event MPM with HTTP/1.x it returns at once and the stream costs no thread;
- * elsewhere it returns when the stream is over.  Where there is no response
- * body (HEAD, 204, 304), or the client is gone already, no stream opens and
- * ready is not called.
+ * On event MPM it returns at once and the stream costs no thread, but for some
+ * filters and, over HTTP/2, some clients (docs/operations.md); elsewhere it
+ * returns when the stream is over.  Where there is no response body (HEAD, 204,
+ * 304), or the client is gone already, no stream opens and ready is not called.
  * @param ready called once the stream is open; or NULL
  * @return SUSPENDED, OK; HTTP_SERVICE_UNAVAILABLE: mod_sse is not running in
- *         this child (see the error log), or SSEMaxStreams or SSEMaxThreads is
- *         reached; HTTP_TOO_MANY_REQUESTS: SSEMaxStreamsPerClient is;
+ *         this child (see the error log), SSEMaxStreams or SSEMaxThreads is
+ *         reached, or it came over HTTP/2 and SSEHTTP2 is Off;
+ *         HTTP_TOO_MANY_REQUESTS: SSEMaxStreamsPerClient is reached;
  *         HTTP_MISDIRECTED_REQUEST (421): it came over an HTTP/2 connection of
  *         another host, and its own has no HTTP/2 (RFC 9110, 15.5.20).  After
  *         these three no stream opens, ready is not called, nothing has been
