@@ -30,7 +30,8 @@ use constant { END_STREAM => 1, ACK => 1, END_HEADERS => 4 };
 use constant CANCEL => 8;
 
 # A virtual host by its name in t/conf; or "address:port".  Options: plain (no
-# TLS), name (the host's, for TLS).
+# TLS), name (the host's, for TLS), window (bytes: what is added to that of the
+# connection at once, as browsers do).
 sub new {
     my($class, $module, %opt) = @_;
 
@@ -48,7 +49,9 @@ sub new {
     my $self = bless { sock => $sock, port => $port, in => '', next => 1,
                        tls => !$opt{plain}, streams => {} }, $class;
     $self->write_bytes("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-                       . frame(SETTINGS, 0, 0, ''));
+                       . frame(SETTINGS, 0, 0, '')
+                       . ($opt{window} ? frame(WINDOW_UPDATE, 0, 0,
+                                               pack 'N', $opt{window}) : ''));
     $sock->blocking(0);
     return $self;
 }
