@@ -138,6 +138,9 @@ static void on_left(sse_task_t *task)
 
     sse_stream_release(shadow->stream); /* the drive's */
     sse_leave_count_down();
+    if (shadow->is_attached) {
+        TAILQ_REMOVE(&conn->attached, shadow, loops);
+    }
     pthread_mutex_lock(&conn->lock);
     TAILQ_REMOVE(&conn->shadows, shadow, link);
     --conn->n;
@@ -237,6 +240,7 @@ static sse_splice_conn_t *create(conn_rec *c, apr_socket_t *sock, int fd,
     conn->bb = apr_brigade_create(c->pool, c->bucket_alloc);
     conn->frames = sse_frames_create(&frames_events, conn);
     TAILQ_INIT(&conn->shadows);
+    TAILQ_INIT(&conn->attached);
     TAILQ_INIT(&conn->ready);
     TAILQ_INIT(&conn->passed);
     pthread_mutex_init(&conn->lock, NULL);

@@ -145,6 +145,7 @@ static apr_status_t splice_attach(sse_stream_t *stream)
 {
     stream->seal->is_open = 1; /* nobody else writes from now on */
     stream->r->connection->current_thread = sse_thread_here();
+    sse_splice_attached(shadow_of(stream));
     return APR_SUCCESS;
 }
 

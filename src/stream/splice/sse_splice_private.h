@@ -66,6 +66,8 @@ typedef struct sse_shadow_t {
     apr_off_t bytes;        /* sent, for the log */
     TAILQ_ENTRY(sse_shadow_t) ready; /* those listed */
     TAILQ_ENTRY(sse_shadow_t) link;  /* those added */
+    TAILQ_ENTRY(sse_shadow_t) loops; /* loop: those attached */
+    int is_attached;                 /* loop */
 
     sse_task_t gone_task; /* its request has ended */
     sse_job_t job;        /* its request ends */
@@ -90,14 +92,16 @@ struct sse_splice_conn_t {
     int is_kept;       /* owner: it has been the loop's: so it stays */
     int is_done;       /* loop: mod_http2 has ended its session */
     int is_closed;     /* loop: and so have we */
-    int poll_fd;       /* const: what mod_http2 polls in place of the socket */
-    int is_posing;     /* owner: poll_fd stands for the socket */
+    sse_close_reason_e why; /* loop: of its streams' ends, once it is closing */
+    apr_status_t status;    /* likewise */
+    int poll_fd;   /* const: what mod_http2 polls in place of the socket */
+    int is_posing; /* owner: poll_fd stands for the socket */
 
     pthread_mutex_t lock;
     pthread_cond_t cond;                /* lock: a stream has gone */
     sse_frames_t *frames;               /* lock */
     int n;                              /* lock: those added */
-    TAILQ_HEAD(, sse_shadow_t) shadows; /* lock; shrinks on the loop */
+    TAILQ_HEAD(, sse_shadow_t) shadows; /* lock */
     sse_ready_t ready;                  /* lock: they have bytes that may go */
     sse_ready_t passed; /* lock: all of theirs is in c1's chain */
     char *control;      /* lock, malloc'ed: frames that go first */
@@ -105,8 +109,9 @@ struct sse_splice_conn_t {
     int is_served;  /* lock: an MPM thread has c1, or is about to */
     int is_woken;   /* lock: its poll has been told to return */
     int is_closing; /* lock: no more streams */
-    int is_waited;  /* lock: the MPM destroys c1 when no stream is left */
-    int is_told;    /* lock: and the loop has ended them */
+    TAILQ_HEAD(, sse_shadow_t) attached; /* loop: of those, which it has */
+    int is_waited; /* lock: the MPM destroys c1 when no stream is left */
+    int is_told;   /* lock: and the loop has ended them */
     sse_task_t write_task; /* loop: something waits that may go */
     sse_task_t close_task; /* loop: c1 goes without the loop's help */
 };
@@ -171,6 +176,8 @@ apr_status_t sse_splice_read(sse_splice_conn_t *conn);
 void sse_splice_returned(sse_splice_conn_t *conn);
 /** Any thread: something waits that may go. */
 void sse_splice_kick(sse_splice_conn_t *conn);
+/** A stream of it is attached: from now on it shares the connection's end. */
+void sse_splice_attached(sse_shadow_t *shadow);
 /** A stream has gone. */
 void sse_splice_rest(sse_splice_conn_t *conn);
 /** A new connection's tasks. */

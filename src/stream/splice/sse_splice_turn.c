@@ -20,6 +20,9 @@
 
 #include <http_connection.h>
 
+/* RFC 9113, 7. */
+#define CANCEL 8
+
 /* -- Writing --------------------------------------------------------------- */
 
 static void close_all(sse_splice_conn_t *conn, sse_close_reason_e reason,
@@ -28,16 +31,15 @@ static void close_all(sse_splice_conn_t *conn, sse_close_reason_e reason,
 /* Whoever has bytes that do not go may be slow. */
 static void look_for_stuck(sse_splice_conn_t *conn)
 {
-    sse_ready_t stuck = TAILQ_HEAD_INITIALIZER(stuck);
     sse_shadow_t *shadow;
 
     pthread_mutex_lock(&conn->lock);
-    TAILQ_FOREACH(shadow, &conn->shadows, link)
+    TAILQ_FOREACH(shadow, &conn->attached, loops)
     {
         shadow->is_stuck = shadow->is_passed || sse_splice_waits(shadow);
     }
     pthread_mutex_unlock(&conn->lock);
-    TAILQ_FOREACH(shadow, &conn->shadows, link)
+    TAILQ_FOREACH(shadow, &conn->attached, loops)
     {
         if (shadow->is_stuck) {
             sse_stream_stuck(shadow->stream);
@@ -156,19 +158,39 @@ void sse_splice_kick(sse_splice_conn_t *conn)
 
 /* -- The end --------------------------------------------------------------- */
 
-/* loop: streams end for this; who has all is not told so. */
+/* Who has all is not told so. */
+static void end_stream(sse_shadow_t *shadow, sse_close_reason_e reason,
+                       apr_status_t status)
+{
+    sse_splice_conn_cut(shadow, CANCEL);
+    if (!sse_stream_is_complete(shadow->stream)) {
+        shadow->c->aborted = 1;
+        sse_stream_broken(shadow->stream, reason, status);
+    }
+}
+
+/* Those to come will find that in sse_splice_attached(). */
 static void end_streams(sse_splice_conn_t *conn, sse_close_reason_e reason,
                         apr_status_t status)
 {
     sse_shadow_t *shadow;
 
-    TAILQ_FOREACH(shadow, &conn->shadows, link)
+    conn->why = reason;
+    conn->status = status;
+    TAILQ_FOREACH(shadow, &conn->attached, loops)
     {
-        sse_splice_conn_cut(shadow, 8); /* CANCEL */
-        if (!sse_stream_is_complete(shadow->stream)) {
-            shadow->c->aborted = 1;
-            sse_stream_broken(shadow->stream, reason, status);
-        }
+        end_stream(shadow, reason, status);
+    }
+}
+
+void sse_splice_attached(sse_shadow_t *shadow)
+{
+    sse_splice_conn_t *conn = shadow->conn;
+
+    shadow->is_attached = 1;
+    TAILQ_INSERT_TAIL(&conn->attached, shadow, loops);
+    if (conn->why != SSE_CLOSE_NONE) {
+        end_stream(shadow, conn->why, conn->status);
     }
 }
 
