@@ -60,7 +60,8 @@ static void others(void)
 static void wrong(void)
 {
     opened();
-    client("W1/3 W1/5 W0/0 W0/8 R1/0 R1/5 R3/40 W0:0");
+    client("W1/3 W1:7 W1/5 W1:7 W0/0 W1:7 W0/8 W1:7 R1/0 W1:7 R1/5 W1:7");
+    client("R3/40 W1:7 W0:0");
     engine("R1/5");
     room(1);
 }
@@ -81,6 +82,18 @@ static void not_known(void)
     add(5);
     engine("H5$");
     add(5);
+}
+
+/* Too late. */
+static void ended(void)
+{
+    begin();
+    client("H3$");
+    engine("h1$");
+    add(1);
+    engine("C1");
+    add(1);
+    add(3);
 }
 
 static void no_end(void)
@@ -291,6 +304,8 @@ int main(void)
          "unknown1 account unknown1 unknown2 unknown3 unknown7 unknown9 "
          "added5 unknown5 open5 unknown5",
          "requests that are not known");
+    hold(ended, "S W0:467233 H1$ H3$", "S A h1$ C1",
+         "account unknown1 unknown1 added3", "one that is just ending");
     hold(no_end, "S W0:467233 H1 D1:7 D1:7$ h3$ c3 C3 H5 D5:9 H5$", "",
          "account endless1 added1 added3 unknown3 added5",
          "bodies that have not ended");

@@ -88,9 +88,6 @@ static void drop(sse_frames_t *frames, sse_frames_request_t *request)
     sse_frames_request_t *end = frames->requests + --frames->n;
 
     frames->open -= request->phase == SSE_REQUEST_OPEN;
-    if (frames->ending == request->id) {
-        frames->ending = 0;
-    }
     memmove(request, request + 1,
             (apr_size_t)(end - request) * sizeof(*request));
 }
