@@ -47,6 +47,8 @@ typedef struct sse_shadow_t {
     conn_rec *c;             /* const: the shadow's connection */
     request_rec *r;          /* const */
     request_rec *outer;      /* request: mod_http2's; NULL: it was let go */
+    request_rec *answers;    /* request: after redirects, who does; NULL: not
+                                yet */
     int has_head;            /* request: outer has the response's head */
     apr_bucket_brigade *bb;  /* request: in outer's pool, for its filters */
     sse_stream_t *stream;    /* const once it has run; NULL: no stream */

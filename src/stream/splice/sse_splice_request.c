@@ -16,6 +16,7 @@
 
 #include "stream/splice/sse_splice_private.h"
 
+#include <ap_expr.h>
 #include <apr_optional.h>
 #include <apr_strings.h>
 #include <http_config.h>
@@ -58,7 +59,7 @@ static int is_known(const char *name)
     int n = sse_atomic_load(&names.n), i;
 
     for (i = 0; name && i < n; ++i) {
-        if (!strcmp(names.list[i], name)) {
+        if (!strcasecmp(names.list[i], name)) {
             return 1;
         }
     }
@@ -116,13 +117,22 @@ static char *path_of(request_rec *r)
                : NULL;
 }
 
+/* What SetHandler says, which to httpd is always an expression. */
+static const char *evaluate(request_rec *r, const ap_expr_info_t *expr)
+{
+    const char *error = NULL, *name;
+
+    r->headers_out = apr_table_make(r->pool, 1); /* for Vary */
+    name = ap_expr_str_exec(r, expr, &error);
+    return error ? NULL : name;
+}
+
 /* The handler that the request's <Location> sets; NULL: none.  httpd remembers
  * what it has found, and need not look again. */
 static const char *handler_of(request_rec *r)
 {
     request_rec like = *r;
     const core_dir_config *conf;
-    const char *handler, *error = NULL;
 
     like.uri = path_of(r);
     like.per_dir_config = r->server->lookup_defaults;
@@ -130,11 +140,8 @@ static const char *handler_of(request_rec *r)
         return NULL;
     }
     conf = ap_get_core_module_config(like.per_dir_config);
-    if (!conf->expr_handler) {
-        return conf->handler;
-    }
-    handler = ap_expr_str_exec(r, conf->expr_handler, &error);
-    return error ? NULL : handler;
+    return conf->expr_handler ? evaluate(&like, conf->expr_handler)
+                              : conf->handler;
 }
 
 static sse_splice_conn_t *conn_of(request_rec *r)

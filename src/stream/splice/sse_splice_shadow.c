@@ -33,8 +33,9 @@ extern module AP_MODULE_DECLARE_DATA sse_module;
 /* How much of a response is passed on at a time. */
 #define PASS_BYTES (64 * 1024)
 
-static ap_filter_rec_t *in_filter;  /* const after register_hooks */
-static ap_filter_rec_t *out_filter; /* likewise */
+static ap_filter_rec_t *in_filter;   /* const after register_hooks */
+static ap_filter_rec_t *out_filter;  /* likewise */
+static ap_filter_rec_t *head_filter; /* likewise */
 
 sse_shadow_t *sse_shadow_of(conn_rec *c)
 {
@@ -42,15 +43,6 @@ sse_shadow_t *sse_shadow_of(conn_rec *c)
 }
 
 /* -- The head of mod_http2's response -------------------------------------- */
-
-/* After internal redirects it is the last one that answers. */
-static request_rec *last_of(request_rec *r)
-{
-    while (r->next) {
-        r = r->next;
-    }
-    return r;
-}
 
 static const char *copy(apr_pool_t *pool, const char *text)
 {
@@ -84,19 +76,19 @@ static int set_field(void *to, const char *name, const char *value)
  * gets no ETag. */
 static void give_notes(request_rec *outer, const request_rec *r)
 {
-    for (; r; r = r->next) {
-        apr_table_do(set_field, outer->notes, r->notes, NULL);
+    if (r->prev) {
+        give_notes(outer, r->prev);
     }
+    apr_table_do(set_field, outer->notes, r->notes, NULL);
 }
 
 /* All in the outer request's pool, as the shadow may be gone before that is. */
-static void give_head(request_rec *outer, request_rec *r)
+static void give_head(request_rec *outer, const request_rec *r)
 {
     static const char no_vary[] = "force-no-vary";
     apr_pool_t *pool = outer->pool;
 
     give_notes(outer, r);
-    r = last_of(r);
     outer->status = r->status;
     outer->status_line = copy(pool, r->status_line);
     ap_set_content_type(outer, copy(pool, r->content_type));
@@ -107,27 +99,20 @@ static void give_head(request_rec *outer, request_rec *r)
     outer->no_cache = r->no_cache;
     outer->clength = r->clength;
     outer->proxyreq = r->proxyreq;
+    /* What these have to do was done. */
+    ap_remove_output_filter_byhandle(outer->output_filters, "BYTERANGE");
+    ap_remove_output_filter_byhandle(outer->output_filters, "CONTENT_LENGTH");
     if (apr_table_get(r->subprocess_env, no_vary)) {
         apr_table_setn(outer->subprocess_env, no_vary, "1");
     }
 }
 
-static int add_new_field(void *baton, const char *name, const char *value)
-{
-    request_rec *r = baton;
-
-    if (!apr_table_get(r->headers_out, name) &&
-        !apr_table_get(r->err_headers_out, name)) {
-        apr_table_add(r->headers_out, name, value);
-    }
-    return 1;
-}
-
-/* What the log may ask for: Date and others that httpd has added. */
+/* As it was sent, for the log: both tables in one, Date and others that httpd
+ * has added. */
 static void take_head(const request_rec *outer, request_rec *r)
 {
-    r = last_of(r);
-    apr_table_do(add_new_field, r, outer->headers_out, NULL);
+    r->headers_out = apr_table_clone(r->pool, outer->headers_out);
+    apr_table_clear(r->err_headers_out);
     r->sent_bodyct = 1;
 }
 
@@ -143,7 +128,7 @@ static apr_status_t pass_down(sse_shadow_t *shadow)
 
     if (is_first) {
         shadow->has_head = 1;
-        give_head(outer, shadow->r);
+        give_head(outer, shadow->answers);
     }
     if (c->aborted) {
         outer->connection->aborted = 1;
@@ -151,7 +136,7 @@ static apr_status_t pass_down(sse_shadow_t *shadow)
     rv = ap_pass_brigade(outer->output_filters, shadow->bb);
     apr_brigade_cleanup(shadow->bb);
     if (is_first) {
-        take_head(outer, shadow->r);
+        take_head(outer, shadow->answers);
     }
     if (outer->connection->aborted) {
         c->aborted = 1;
@@ -243,20 +228,24 @@ static int error_in(const apr_bucket_brigade *bb)
     return OK;
 }
 
-static apr_status_t pass_response(sse_shadow_t *shadow, apr_bucket_brigade *bb)
+/* In the place of httpd's filter of that kind: sees the first of the response,
+ * and which of the redirected requests gives it. */
+static apr_status_t on_head(ap_filter_t *f, apr_bucket_brigade *bb)
 {
-    int error = shadow->has_head ? OK : error_in(bb);
+    sse_shadow_t *shadow = f->ctx;
+    int error = error_in(bb);
 
-    if (error != OK) {
-        apr_brigade_cleanup(bb);
-        ap_die(error, last_of(shadow->r));
-        return AP_FILTER_ERROR;
-    }
-    if (!shadow->has_head && ap_is_HTTP_INFO(last_of(shadow->r)->status)) {
-        apr_brigade_cleanup(bb); /* ap_send_interim_response(): as HTTP/1.1 */
+    if (APR_BRIGADE_EMPTY(bb)) {
         return APR_SUCCESS;
     }
-    return pass(shadow, bb);
+    ap_remove_output_filter(f);
+    if (error != OK) {
+        apr_brigade_cleanup(bb);
+        ap_die(error, f->r);
+        return AP_FILTER_ERROR;
+    }
+    shadow->answers = f->r;
+    return ap_pass_brigade(f->next, bb);
 }
 
 /* -- By itself ------------------------------------------------------------- */
@@ -286,7 +275,8 @@ static apr_status_t put(sse_shadow_t *shadow, const apr_bucket_brigade *bb)
 
 /* -- The filters ----------------------------------------------------------- */
 
-/* EOR goes last, and the request with it. */
+/* EOR goes last, and the request with it.  What comes before the head is an
+ * interim response, as HTTP/1.1. */
 static apr_status_t on_output(ap_filter_t *f, apr_bucket_brigade *bb)
 {
     sse_shadow_t *shadow = f->ctx;
@@ -295,11 +285,11 @@ static apr_status_t on_output(ap_filter_t *f, apr_bucket_brigade *bb)
     if (APR_BRIGADE_EMPTY(bb)) {
         return APR_SUCCESS;
     }
-    if (shadow->outer) {
-        rv = pass_response(shadow, bb);
-    }
-    else {
+    if (!shadow->outer) {
         rv = shadow->c->aborted ? APR_ECONNABORTED : put(shadow, bb);
+    }
+    else if (shadow->answers) {
+        rv = pass(shadow, bb);
     }
     apr_brigade_cleanup(bb);
     return rv;
@@ -319,6 +309,8 @@ void sse_shadow_register(void)
                                          AP_FTYPE_NETWORK);
     out_filter = ap_register_output_filter("SSE_SHADOW_OUT", on_output, NULL,
                                            AP_FTYPE_NETWORK);
+    head_filter = ap_register_output_filter("SSE_SHADOW_HEAD", on_head, NULL,
+                                            AP_FTYPE_PROTOCOL);
 }
 
 /* -- Making and destroying ------------------------------------------------- */
@@ -386,6 +378,7 @@ static int read_request(request_rec *r, const request_rec *outer,
     r->per_dir_config = r->server->lookup_defaults;
     ap_add_input_filter_handle(ap_http_input_filter_handle, NULL, r, c);
     ap_remove_output_filter_byhandle(r->output_filters, "HTTP_HEADER");
+    ap_add_output_filter_handle(head_filter, sse_shadow_of(c), r, c);
     rv = ap_post_read_request(r);
     sse_leave_uncount_request(r);
     return rv == OK;
