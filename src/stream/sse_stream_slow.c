@@ -10,7 +10,8 @@
  * How much waits says nothing: a burst fills any queue.  Progress is what the
  * client's machine has acknowledged, since a socket's buffer may hold megabytes
  * for which a slow client needs minutes; for an HTTP/2 stream, which shares its
- * connection, what mod_http2 has taken, in small pieces.
+ * connection, what the drive tells, or what mod_http2 has taken, in small
+ * pieces.
  *
  * Each stream's own time is up to a quarter longer, so that the streams that
  * one burst has stopped do not end together.

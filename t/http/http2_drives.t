@@ -33,6 +33,10 @@ Protocols h2c http/1.1
 <IfModule mod_http2.c>
     H2Direct On
 </IfModule>
+# Not a <Location>.
+<If "%{REQUEST_URI} == '/if'">
+    SetHandler sse
+</If>
 <VirtualHost *>
     ServerName localhost
 </VirtualHost>
@@ -42,7 +46,7 @@ Protocols h2c http/1.1
 </VirtualHost>
 EOI
 
-plan tests => 21, need need_module('mod_sse', 'mod_http2'),
+plan tests => 25, need need_module('mod_sse', 'mod_http2'),
     { 'mod_http2 needs a threaded MPM' => $mpm ne 'prefork' };
 
 my $httpd = SSETestHttpd->new(mpm => $numbers, modules => ['http2'],
@@ -50,7 +54,8 @@ my $httpd = SSETestHttpd->new(mpm => $numbers, modules => ['http2'],
 my @port = (port => $httpd->port);
 
 ok t_cmp($httpd->start, 1, 'it starts');
-$_->() for (\&by_default, \&with_threads, \&without_window, \&told);
+$_->() for (\&by_default, \&with_threads, \&by_accept, \&without_window,
+            \&told);
 
 sub connection {
     return SSETestH2->new('127.0.0.1:' . $httpd->port, plain => 1, @_);
@@ -111,6 +116,19 @@ sub with_threads {
     ok t_cmp(drives_are(0, 0), [0, 0, 0], 'none is left');
 }
 
+# Where no <Location> tells that it is one of streams, Accept does.
+sub by_accept {
+    my @now = $event ? (1, 1) : (0, 2);
+    my $h2 = connection(window => 1 << 20);
+    my @ids = ($h2->get('/if', accept => 'text/event-stream'),
+               $h2->get('/if'));
+    ok t_cmp((grep { $h2->wait_for($_, qr/^retry/, 5 * $slow) } @ids) + 0, 2,
+             'with and without Accept');
+    ok t_cmp(drives_are(@now), [@now, $now[1]], 'Accept tells what is asked for');
+    $h2->close;
+    ok t_cmp(drives_are(0, 0), [0, 0, 0], 'none is left');
+}
+
 # It gives nothing that could be shared.
 sub without_window {
     my $h2 = connection();
@@ -125,13 +143,20 @@ sub without_window {
     ok t_cmp(drives_are(0, 0), [0, 0, 0], 'none is left');
 }
 
+# The levels of what the log says of threads, for that reason.
+sub levels {
+    my $why = shift;
+
+    return [map { /sse:(\w+)\]/ } $httpd->lines(
+        qr/the stream over HTTP\/2 occupies a thread, as $why/)];
+}
+
 sub told {
-    my $why = qr/the stream over HTTP\/2 occupies a thread, as its client leaves/;
-    my @levels = map { /sse:(\w+)\]/ } $httpd->lines($why);
-    ok t_cmp(\@levels, $event ? ['notice', 'info'] : [],
+    ok t_cmp(levels('its client leaves'), $event ? ['notice', 'info'] : [],
              'the reason is in the log, first as a notice');
-    ok t_cmp((scalar $httpd->lines(qr/over HTTP\/2 occupies/)), scalar @levels,
-             'and no other');
+    ok t_cmp(levels('its request has a body, or'), $event ? ['notice'] : [],
+             'and each other one');
+    ok t_cmp(scalar @{ levels('') }, $event ? 3 : 0, 'there are no more');
     ok t_cmp([$httpd->complaints(qr/HTTP\/2 is on for/)], [], 'nothing else');
     ok $httpd->stop;
 }

@@ -235,8 +235,9 @@ void sse_splice_tell(request_rec *r)
     if (shadow) {
         why = (int)sse_splice_conn_may_add(shadow->conn, shadow->id);
     }
-    else if (!sse_splice_conn_of(r->connection->master)) {
-        why = SSE_SPLICE_NO_CONN;
+    else {
+        why = sse_splice_conn_of(r->connection->master) ? SSE_SPLICE_NO_SHADOW
+                                                        : SSE_SPLICE_NO_CONN;
     }
     sse_splice_tell_of_thread(r, why);
 }

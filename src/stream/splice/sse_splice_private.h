@@ -238,12 +238,14 @@ void sse_splice_request_register(void);
 
 /* sse_splice_tell.c */
 
-/** Besides sse_frames_add_e: its connection is not a spliced one. */
-#define SSE_SPLICE_NO_CONN (SSE_FRAMES_RESETS + 1)
+/** Besides sse_frames_add_e: its connection is not a spliced one; or it is, but
+ *  when it came nothing told that a stream was asked for. */
+#define SSE_SPLICE_NO_CONN   (SSE_FRAMES_RESETS + 1)
+#define SSE_SPLICE_NO_SHADOW (SSE_FRAMES_RESETS + 2)
 
 /** Log why a stream over HTTP/2 takes a thread although SSEHTTP2 is splice: a
  *  notice for the first in this child with that reason.  Request thread.
- *  @param why of sse_frames_add_e, or SSE_SPLICE_NO_CONN */
+ *  @param why of sse_frames_add_e, or one of these */
 void sse_splice_tell_of_thread(request_rec *r, int why);
 
 /* sse_splice_drive.c */

@@ -17,13 +17,16 @@ static const char *const words[] = {
         "its client leaves the connection's window at HTTP/2's first 64 KB, "
         "which mod_http2 needs for itself (browsers and curl give megabytes)",
     [SSE_FRAMES_TOO_MANY] =
-        "its client has as many streams open on the connection as "
+        "its client has more streams open on the connection than "
         "H2MaxSessionStreams allows",
     [SSE_FRAMES_RESETS] =
         "its client has reset many streams of the connection lately",
     [SSE_SPLICE_NO_CONN] =
         "its connection began as HTTP/1.1 (\"Upgrade: h2c\"), or this version "
-        "of mod_http2 begins one otherwise than mod_sse expects"};
+        "of mod_http2 begins one otherwise than mod_sse expects",
+    [SSE_SPLICE_NO_SHADOW] =
+        "its request has a body, or it neither accepts text/event-stream nor "
+        "is for a <Location> with a handler of streams"};
 
 #define REASONS (sizeof(words) / sizeof(words[0]))
 
