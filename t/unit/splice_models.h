@@ -68,8 +68,10 @@ static inline request_t *request_of(unsigned id)
 
 static inline void take(heap_t *heap, size_t n)
 {
-    memmove(heap->bytes, heap->bytes + n, heap->len - n);
-    heap->len -= n;
+    if (heap->bytes) {
+        memmove(heap->bytes, heap->bytes + n, heap->len - n);
+        heap->len -= n;
+    }
 }
 
 /* Of frames whose bytes and order must stay. */
@@ -110,7 +112,7 @@ static inline void send_number(heap_t *heap, int type, unsigned id,
     unsigned char payload[4];
 
     put_32(payload, value);
-    send_frame(heap, NULL, type, 0, id, payload, 4);
+    send_frame(heap, &client_sum, type, 0, id, payload, 4);
 }
 
 /* A block of headers, in up to three frames. */
