@@ -50,6 +50,8 @@ test  procps                    ps        what a server's processes take; vmstat
 test  php-fpm                   -         applications in PHP, as sites run them
 test  php-cli                   php       the guide's examples in PHP, by themselves
 test  python3                   -         applications in Python
+test  python3-h2                -         an HTTP/2 client that checks windows and states
+test  nghttp2-client            nghttp    another one, from the command line
 valgrind valgrind               valgrind  make check-valgrind
 LIST
 }
