@@ -31,7 +31,8 @@ use constant CANCEL => 8;
 
 # A virtual host by its name in t/conf; or "address:port".  Options: plain (no
 # TLS), name (the host's, for TLS), window (bytes: what is added to that of the
-# connection at once, as browsers do).
+# connection at once, as browsers do), holds (no window is given back), settings
+# (a text of them), raw (instead of all that a client begins with).
 sub new {
     my($class, $module, %opt) = @_;
 
@@ -47,9 +48,10 @@ sub new {
     setsockopt $sock, IPPROTO_TCP, TCP_NODELAY, 1;
     start_tls($sock, $opt{name} // 'localhost') unless $opt{plain};
     my $self = bless { sock => $sock, port => $port, in => '', next => 1,
-                       tls => !$opt{plain}, streams => {} }, $class;
-    $self->write_bytes("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-                       . frame(SETTINGS, 0, 0, '')
+                       tls => !$opt{plain}, streams => {},
+                       holds => $opt{holds}, pongs => 0 }, $class;
+    $self->write_bytes($opt{raw} // "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+                       . frame(SETTINGS, 0, 0, $opt{settings} // '')
                        . ($opt{window} ? frame(WINDOW_UPDATE, 0, 0,
                                                pack 'N', $opt{window}) : ''));
     $sock->blocking(0);
@@ -119,11 +121,11 @@ sub write_bytes {
 }
 
 # A GET's stream id.  Headers as name, value, ...; ":host" is the host's name,
-# ":method" the method.
+# ":method" the method, ":open" 1 that a body follows.
 sub get {
     my($self, $path, @headers) = @_;
 
-    my %own = (':host' => 'localhost', ':method' => 'GET');
+    my %own = (':host' => 'localhost', ':method' => 'GET', ':open' => 0);
     while (@headers && exists $own{$headers[0]}) {
         my($name, $value) = splice @headers, 0, 2;
         $own{$name} = $value;
@@ -138,8 +140,15 @@ sub get {
         $block .= field($name, $value);
     }
     $self->{streams}{$id} = { body => '', head => 0, ended => 0, reset => 0 };
-    $self->write_bytes(frame(HEADERS, END_STREAM | END_HEADERS, $id, $block));
+    $self->write_bytes(frame(HEADERS, END_HEADERS
+                             | ($own{':open'} ? 0 : END_STREAM), $id, $block));
     return $id;
+}
+
+# Of any type, as it is.
+sub send_frame {
+    my($self, @frame) = @_;
+    return $self->write_bytes(frame(@frame));
 }
 
 # Several come at once.
@@ -158,6 +167,13 @@ sub hold { $_[0]{streams}{$_[1]}{hold} = 1 }
 sub body { return $_[0]{streams}{$_[1]}{body} }
 sub is_ended { return $_[0]{streams}{$_[1]}{ended} }
 sub is_reset { return $_[0]{streams}{$_[1]}{reset} }
+
+# The server's codes for the stream, and for the connection; undef: none.
+sub reset_code { return $_[0]{streams}{$_[1]}{code} }
+sub goaway { return $_[0]{goaway} }
+
+# How many PINGs it has answered.
+sub pongs { return $_[0]{pongs} }
 
 # Whether the server has closed the connection, as far as has been read.
 sub is_closed { return $_[0]{closed} }
@@ -184,6 +200,14 @@ sub wait_end {
     my($self, $id, $timeout) = @_;
 
     return $self->read_until(sub { $self->is_ended($id) }, $timeout);
+}
+
+# Whether the server closes the connection.
+sub wait_closed {
+    my($self, $timeout) = @_;
+
+    $self->read_until(sub { 0 }, $timeout);
+    return !!$self->{closed};
 }
 
 sub read_until {
@@ -233,15 +257,23 @@ sub on_frame {
     elsif ($type == DATA && $stream) {
         $stream->{body} .= $payload;
         my $size = pack 'N', length $payload;
-        $self->write_bytes(frame(WINDOW_UPDATE, 0, 0, $size)) if length $payload;
+        my $gives = length $payload && !$self->{holds};
+        $self->write_bytes(frame(WINDOW_UPDATE, 0, 0, $size)) if $gives;
         $self->write_bytes(frame(WINDOW_UPDATE, 0, $id, $size))
-            if length $payload && !$stream->{hold};
+            if $gives && !$stream->{hold};
     }
     elsif ($type == HEADERS && $stream) {
         $stream->{head} = 1;
     }
     elsif ($type == RST_STREAM && $stream) {
         $stream->{ended} = $stream->{reset} = 1;
+        $stream->{code} = unpack 'N', $payload;
+    }
+    elsif ($type == GOAWAY) {
+        $self->{goaway} = unpack 'x4 N', $payload;
+    }
+    elsif ($type == PING) {
+        ++$self->{pongs};
     }
     $stream->{ended} = 1
         if $stream && ($type == DATA || $type == HEADERS)
