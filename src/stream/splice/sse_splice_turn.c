@@ -158,10 +158,14 @@ void sse_splice_kick(sse_splice_conn_t *conn)
 
 /* -- The end --------------------------------------------------------------- */
 
-/* Who has all is not told so. */
+/* Who has all is not told so.  One that has finished is listed until its pool
+ * has gone, which may be now. */
 static void end_stream(sse_shadow_t *shadow, sse_close_reason_e reason,
                        apr_status_t status)
 {
+    if (!shadow->stream->shadow) {
+        return;
+    }
     sse_splice_conn_cut(shadow, CANCEL);
     if (!sse_stream_is_complete(shadow->stream)) {
         shadow->c->aborted = 1;
