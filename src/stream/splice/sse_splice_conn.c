@@ -113,13 +113,13 @@ int sse_splice_conn_add(sse_shadow_t *shadow)
     return !is_over;
 }
 
-void sse_splice_conn_cut(sse_shadow_t *shadow, apr_uint32_t code)
+static void over(sse_shadow_t *shadow, int is_good, apr_uint32_t code)
 {
     sse_splice_conn_t *conn = shadow->conn;
 
     pthread_mutex_lock(&conn->lock);
     if (!shadow->is_over) {
-        if (shadow->is_open) {
+        if (shadow->is_open && !(is_good && sse_splice_add_end(conn, shadow))) {
             sse_splice_add_reset(conn, shadow->id, code);
         }
         sse_frames_remove(conn->frames, shadow->id);
@@ -127,6 +127,16 @@ void sse_splice_conn_cut(sse_shadow_t *shadow, apr_uint32_t code)
     sse_splice_drop(conn, shadow);
     pthread_mutex_unlock(&conn->lock);
     sse_splice_kick(conn);
+}
+
+void sse_splice_conn_cut(sse_shadow_t *shadow, apr_uint32_t code)
+{
+    over(shadow, 0, code);
+}
+
+void sse_splice_conn_end(sse_shadow_t *shadow)
+{
+    over(shadow, 1, 8 /* CANCEL */);
 }
 
 /* loop */

@@ -177,12 +177,38 @@ static void end_request(sse_job_t *job)
     sse_shadow_destroy(shadow);
 }
 
+/* One that had nothing more to write when its end came has not passed its EOS,
+ * for which a filter may have kept some bytes. */
+static void pass_end(sse_stream_t *stream)
+{
+    if (!stream->has_last) {
+        stream->has_last = 1;
+        APR_BRIGADE_INSERT_TAIL(
+            stream->bb, apr_bucket_eos_create(stream->bb->bucket_alloc));
+        ap_pass_brigade(stream->r->output_filters, stream->bb);
+        apr_brigade_cleanup(stream->bb);
+    }
+}
+
+static int ends_well(const sse_stream_t *stream)
+{
+    return sse_reason_drains(sse_stream_reason(stream)) &&
+           !stream->r->connection->aborted &&
+           !sse_atomic_load(&stream->is_dead);
+}
+
 /* From here on the stream has no request. */
 static void splice_finish(sse_stream_t *stream)
 {
     sse_shadow_t *shadow = shadow_of(stream);
 
-    sse_splice_conn_cut(shadow, CANCEL);
+    if (ends_well(stream)) {
+        pass_end(stream);
+        sse_splice_conn_end(shadow);
+    }
+    else {
+        sse_splice_conn_cut(shadow, CANCEL);
+    }
     stream->shadow = NULL;
     shadow->job.run = end_request;
     sse_workers_do_soon(&shadow->job);

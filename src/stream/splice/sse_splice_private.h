@@ -143,6 +143,9 @@ void sse_splice_conn_leave(sse_shadow_t *shadow);
 /** Nothing more is sent on the stream: if it is open it is reset, with this
  *  code of RFC 9113, 7.  loop. */
 void sse_splice_conn_cut(sse_shadow_t *shadow, apr_uint32_t code);
+/** The same, but what waits goes, with END_STREAM, if the windows have room for
+ *  it.  loop. */
+void sse_splice_conn_end(sse_shadow_t *shadow);
 
 /** These bytes wait for the stream's frames.  loop. */
 void sse_splice_put(sse_shadow_t *shadow, const char *bytes, apr_size_t len);
@@ -202,6 +205,9 @@ void sse_splice_drop(sse_splice_conn_t *conn, sse_shadow_t *shadow);
 /** Under the lock: a RST_STREAM is to go. */
 void sse_splice_add_reset(sse_splice_conn_t *conn, apr_uint32_t id,
                           apr_uint32_t code);
+/** Under the lock: what waits is to go, with END_STREAM.
+ *  @return 0: the windows have no room for it */
+int sse_splice_add_end(sse_splice_conn_t *conn, const sse_shadow_t *shadow);
 /** Under the lock: whether anything waits, be it for a window. */
 int sse_splice_waits(const sse_shadow_t *shadow);
 

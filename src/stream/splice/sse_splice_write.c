@@ -95,6 +95,26 @@ void sse_splice_add_reset(sse_splice_conn_t *conn, apr_uint32_t id,
     conn->n_control += SSE_FRAMES_RESET;
 }
 
+int sse_splice_add_end(sse_splice_conn_t *conn, const sse_shadow_t *shadow)
+{
+    apr_size_t len = shadow->end - shadow->from;
+    char *frame;
+
+    if (len > sse_frames_room(conn->frames, shadow->id) ||
+        SSE_FRAMES_HEAD + len > BATCH_BYTES) {
+        return 0;
+    }
+    grow(&conn->control, &conn->size_control,
+         conn->n_control + SSE_FRAMES_HEAD + len);
+    frame = conn->control + conn->n_control;
+    sse_frames_data(conn->frames, shadow->id, len, 1, frame);
+    if (len) {
+        memcpy(frame + SSE_FRAMES_HEAD, shadow->out + shadow->from, len);
+    }
+    conn->n_control += SSE_FRAMES_HEAD + len;
+    return 1;
+}
+
 void sse_splice_put(sse_shadow_t *shadow, const char *bytes, apr_size_t len)
 {
     sse_splice_conn_t *conn = shadow->conn;
@@ -121,13 +141,22 @@ void sse_splice_put_end(sse_shadow_t *shadow)
 
 /* -- A batch: under the lock ----------------------------------------------- */
 
+static apr_size_t size_of(const char *frame)
+{
+    const unsigned char *head = (const unsigned char *)frame;
+
+    return SSE_FRAMES_HEAD +
+           ((apr_size_t)head[0] << 16 | (apr_size_t)head[1] << 8 | head[2]);
+}
+
+/* Whole frames. */
 static apr_size_t take_control(sse_splice_conn_t *conn, char *batch,
                                apr_size_t room)
 {
-    apr_size_t n = room - room % SSE_FRAMES_RESET; /* whole frames */
+    apr_size_t n = 0;
 
-    if (n > conn->n_control) {
-        n = conn->n_control;
+    while (n < conn->n_control && n + size_of(conn->control + n) <= room) {
+        n += size_of(conn->control + n);
     }
     if (n) {
         memcpy(batch, conn->control, n);
