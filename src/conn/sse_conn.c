@@ -13,6 +13,8 @@
 #include <sys/socket.h>
 #include <util_filter.h>
 
+#include "sse_atomic.h"
+
 extern module AP_MODULE_DECLARE_DATA sse_module;
 
 sse_conn_inner_t *sse_conn_inner(conn_rec *c)
@@ -31,7 +33,8 @@ int sse_conn_is_aborted(conn_rec *c)
 {
     const sse_conn_inner_t *inner = sse_conn_inner(c);
 
-    return c->aborted || (inner && inner->outer && inner->outer->aborted);
+    return c->aborted || (inner && inner->outer && inner->outer->aborted &&
+                          !sse_atomic_load(&inner->is_taken));
 }
 
 int sse_conn_fd(conn_rec *c)

@@ -30,6 +30,8 @@ typedef struct {
     conn_rec *outer; /* request: mod_http2's; NULL: it was let go */
     int is_draft;    /* request: the request may yet be dropped, as if it had
                         not been: nobody is told of it */
+    int is_taken;    /* atomic: mod_http2 has all of the response; when it has
+                        sent that, it aborts its connection */
 } sse_conn_inner_t;
 
 /** NULL: it is a client's, or one of mod_http2's. */

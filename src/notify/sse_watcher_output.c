@@ -19,6 +19,7 @@
 
 #include <util_filter.h>
 
+#include "conn/sse_conn.h"
 #include "sse_atomic.h"
 
 static ap_filter_rec_t *filter; /* const after register_hooks */
@@ -49,7 +50,13 @@ static apr_status_t watched_out(ap_filter_t *f, apr_bucket_brigade *bb)
 
 const int *sse_watcher_output_add(conn_rec *c)
 {
-    int *taken = apr_pcalloc(c->pool, sizeof(*taken));
+    const sse_conn_inner_t *inner = sse_conn_inner(c);
+    int *taken;
+
+    if (inner) { /* its own filter sees it */
+        return &inner->is_taken;
+    }
+    taken = apr_pcalloc(c->pool, sizeof(*taken));
 
     ap_add_output_filter_handle(filter, taken, NULL, c);
     return taken;

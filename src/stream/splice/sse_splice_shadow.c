@@ -27,6 +27,7 @@
 
 #include "process/sse_leave.h"
 #include "process/sse_thread.h"
+#include "sse_atomic.h"
 
 extern module AP_MODULE_DECLARE_DATA sse_module;
 
@@ -138,9 +139,10 @@ static apr_status_t pass_down(sse_shadow_t *shadow)
     if (is_first) {
         take_head(outer, shadow->answers);
     }
-    if (outer->connection->aborted) {
-        c->aborted = 1;
+    if (rv == APR_SUCCESS && outer->eos_sent) {
+        sse_atomic_store(&shadow->inner.is_taken, 1);
     }
+    c->aborted = sse_conn_is_aborted(c);
     return rv == APR_SUCCESS && c->aborted ? APR_ECONNABORTED : rv;
 }
 
