@@ -131,7 +131,7 @@ sub by_accept {
 
 # It gives nothing that could be shared.
 sub without_window {
-    my $h2 = connection();
+    my $h2 = connection(window => 0);
     my @ids = map { $h2->get('/c/three') } 1, 2;
     ok t_cmp((grep { $h2->wait_for($_, qr/^retry/, 5 * $slow) } @ids) + 0, 2,
              'two streams of a client with a small window');
