@@ -61,12 +61,16 @@ sub connection {
     return SSETestH2->new('127.0.0.1:' . $httpd->port, plain => 1, @_);
 }
 
+# Streams without and with a thread, and threads that are held, as soon as they
+# are so many: a thread is given back a moment after its stream.
 sub drives_are {
     my($async, $waiting) = @_;
 
     my $now = numbers_when {
         my $drives = $_->{drives};
-        $drives->{async_http2} == $async && $drives->{waiting_http2} == $waiting
+        $drives->{async_http2} == $async
+            && $drives->{waiting_http2} == $waiting
+            && $_->{threads} == $waiting
     } @port;
     return [@{ $now->{drives} }{qw(async_http2 waiting_http2)},
             $now->{threads}];
