@@ -132,7 +132,7 @@ sub refused {
     my $type = path('type');
     $got = answer($type, '-H', 'Accept: image/png');
     ok t_cmp($got, qr{\AHTTP/2 406 .*\r\n\r\n\{"error":}s, 'of a wrong type');
-    logs($type, qr/ 406 \d+ close=- /);
+    logs($type, qr/ 406 \d+ close=complete /);
 }
 
 sub head {
@@ -142,7 +142,7 @@ sub head {
     ok t_cmp($text, qr{\AHTTP/2 200 .*\r\n\r\n\z}s, 'HEAD');
     ok t_cmp($text, qr{^content-type: text/event-stream\r$}m, 'has its type');
     ok t_cmp($text !~ /^content-length:/m, 1, 'and no length');
-    logs($path, qr/^\S+ "HEAD .* 200 - close=- /);
+    logs($path, qr/^\S+ "HEAD .* 200 - close=complete /);
 }
 
 sub poll {
@@ -179,7 +179,7 @@ sub not_ours {
 
     ok t_cmp(answer($path, @stream), qr{\AHTTP/2 404 },
              'what asks for a stream where there is none');
-    logs($path, qr/ 404 \d+ close=- /);
+    logs($path, qr/ 404 \d+ close=complete /);
     $path = "/index.html?$test_id";
     ok t_cmp(answer($path, @stream), qr{\AHTTP/2 200 },
              'or where there is a file');
