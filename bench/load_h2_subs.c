@@ -71,7 +71,7 @@ void h2_sub_open(h2_t *h2, h2_sub_t *sub, h2_subs_t *all, const char *path,
 void h2_subs_connect(h2_subs_t *subs, int port, int n, int most)
 {
     subs->conns = calloc((size_t)n, sizeof(*subs->conns));
-    subs->subs = calloc((size_t)(n * most), sizeof(*subs->subs));
+    subs->subs = calloc((size_t)n * (size_t)most, sizeof(*subs->subs));
     if (!subs->conns || !subs->subs) {
         die("out of memory");
     }
