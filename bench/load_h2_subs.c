@@ -13,8 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* How many wait for their heads at a time. */
-#define OPENING_MAX 100
+/* How many wait for their heads at a time.  With more than it has threads httpd
+ * closes connections that have nothing to do. */
+#define OPENING_MAX 12
 #define STANDSTILL  (5 * SEC)
 
 /* -- One stream ------------------------------------------------------------ */
