@@ -235,7 +235,7 @@ static inline void hold(void (*how)(void), const char *want_up,
     is_num(odd, 0, what);
 }
 
-/* The account gets 532767, and so has what the engine has. */
+/* The account gets 799152, and the engine a quarter of all. */
 static inline void begin(void)
 {
     client("P Sw100000 W0:1000000 H1$");

@@ -332,7 +332,9 @@ static int on_process(conn_rec *c)
         return DECLINED;
     }
     record->is_processing = 1;
-    rc = ap_run_process_connection(c);
+    do {
+        rc = ap_run_process_connection(c);
+    } while (record->splice && sse_splice_is_due(record->splice));
     record->is_processing = 0;
     if (record->splice) {
         sse_splice_returned(record->splice);

@@ -100,6 +100,16 @@ static apr_status_t look_through(sse_splice_conn_t *conn,
     return rv;
 }
 
+int sse_splice_has_kept(sse_splice_conn_t *conn)
+{
+    int has;
+
+    pthread_mutex_lock(&conn->lock);
+    has = sse_frames_has_kept(conn->frames);
+    pthread_mutex_unlock(&conn->lock);
+    return has;
+}
+
 static int is_usable(sse_splice_conn_t *conn)
 {
     int usable;
@@ -108,23 +118,6 @@ static int is_usable(sse_splice_conn_t *conn)
     usable = sse_frames_is_usable(conn->frames);
     pthread_mutex_unlock(&conn->lock);
     return usable;
-}
-
-/* -- Output ---------------------------------------------------------------- */
-
-static apr_status_t out_filter(ap_filter_t *f, apr_bucket_brigade *bb)
-{
-    sse_splice_conn_t *conn = f->ctx;
-    apr_status_t rv = look_through(conn, bb, FROM_ENGINE);
-
-    if (rv != APR_SUCCESS) {
-        return rv;
-    }
-    rv = ap_pass_brigade(f->next, bb);
-    if (rv == APR_SUCCESS) {
-        rv = sse_splice_write(conn, NULL);
-    }
-    return rv;
 }
 
 /* -- Posing as the socket -------------------------------------------------- */
@@ -189,6 +182,35 @@ static apr_status_t write_woken(sse_splice_conn_t *conn)
     return rv;
 }
 
+/* -- Output ---------------------------------------------------------------- */
+
+/* Window that mod_http2 is to get again: it may be waiting for its requests, with
+ * none left. */
+static void wake_for_kept(sse_splice_conn_t *conn)
+{
+    pthread_mutex_lock(&conn->lock);
+    if (sse_frames_has_kept(conn->frames)) {
+        sse_splice_wake(conn);
+    }
+    pthread_mutex_unlock(&conn->lock);
+}
+
+static apr_status_t out_filter(ap_filter_t *f, apr_bucket_brigade *bb)
+{
+    sse_splice_conn_t *conn = f->ctx;
+    apr_status_t rv = look_through(conn, bb, FROM_ENGINE);
+
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    wake_for_kept(conn);
+    rv = ap_pass_brigade(f->next, bb);
+    if (rv == APR_SUCCESS) {
+        rv = sse_splice_write(conn, NULL);
+    }
+    return rv;
+}
+
 /* -- Input ----------------------------------------------------------------- */
 
 static void give_held(sse_splice_conn_t *conn, apr_bucket_brigade *bb)
@@ -204,6 +226,7 @@ static void give_held(sse_splice_conn_t *conn, apr_bucket_brigade *bb)
     pthread_mutex_lock(&conn->lock);
     sse_frames_give_kept(conn->frames, &give);
     if (give.len) {
+        ++conn->n_kept;
         APR_BRIGADE_INSERT_TAIL(
             bb, apr_bucket_heap_create(give.bytes, give.len, NULL, list));
     }

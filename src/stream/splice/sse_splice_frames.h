@@ -20,10 +20,11 @@
  *
  * Windows.  A stream's is counted from its request on; what SETTINGS add to it
  * counts when their acknowledgement goes to the client (6.5.3).  That of the
- * connection is shared: of what the client adds to it, our account gets what
- * makes both parts equal, and the engine gets the rest, so neither can
- * overdraw.  A client adds to its window again when it has consumed half of it,
- * or less; so each part has to be half, or a client that reads could wait for
+ * connection is shared: the engine has a quarter of it, which is refilled as it
+ * sends, and our account has the rest, so neither can overdraw.  A client adds
+ * to its window again when it has consumed half of it, Chromium when it has
+ * consumed more than half.  So each of the two must be able to use more than
+ * half while the other sends nothing, or a client that reads could wait for
  * ever.  A client that leaves the window at 64 KB gives us too little: its
  * streams cannot be added.
  *
@@ -102,6 +103,9 @@ void sse_frames_engine_rests(sse_frames_t *frames, int rests);
 /** What the engine is still to be given before it reads what the client sends;
  *  when it runs again. @param give out, as above; len 0: nothing */
 void sse_frames_give_kept(sse_frames_t *frames, sse_span_t *give);
+
+/** Whether the engine, which has requests to answer, is to run for that. */
+int sse_frames_has_kept(const sse_frames_t *frames);
 
 /** Whether this is HTTP/2 as expected: a preface and frames from the client,
  *  SETTINGS as the engine's first frame.  If not, all is given on unchanged,

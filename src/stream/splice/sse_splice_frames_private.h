@@ -112,8 +112,9 @@ struct sse_frames_t {
     /* The connection's window. */
     apr_int64_t account; /* ours */
     apr_int64_t engines; /* the engine's, with what is kept */
+    apr_int64_t whole;   /* the most that both have had together */
     apr_int64_t kept;
-    apr_uint64_t given; /* to the account, in all */
+    apr_uint64_t given; /* to the account, in all, less what it gave back */
     int rests;          /* the engine does */
 
     /* For resets that the engine does not see. */

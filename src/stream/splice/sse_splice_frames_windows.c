@@ -6,14 +6,15 @@
 
 /* A window's size until something else is said, RFC 9113, 6.9.2. */
 #define WINDOW_FIRST 65535
-/* What a client must have given to our account, in all.  It gives nothing, or
- * half of what is its first window, if it never makes that larger. */
+/* Of a window below that the engine has all. */
+#define WHOLE_LEAST 131072
+/* What a client must have given to our account, for streams. */
 #define ACCOUNT_LEAST 65536
 
 void sse_frames_start_windows(sse_frames_t *frames)
 {
     frames->initial = frames->latest = WINDOW_FIRST;
-    frames->engines = WINDOW_FIRST;
+    frames->engines = frames->whole = WINDOW_FIRST;
 }
 
 static apr_int64_t window_of(const sse_frames_t *frames,
@@ -79,14 +80,40 @@ void sse_frames_take_acknowledgement(sse_frames_t *frames)
 
 /* -- The connection's window ----------------------------------------------- */
 
-/* Our share of an increment: it makes both parts equal, as far as it can. */
+/* What the engine is to have: a quarter of the window. */
+static apr_int64_t reserve_of(const sse_frames_t *frames)
+{
+    return frames->whole / 4;
+}
+
+/* Our share of an increment: what the engine does not lack. */
 static apr_int64_t share_of(const sse_frames_t *frames, apr_int64_t increment)
 {
-    apr_int64_t share =
-        (frames->account + frames->engines + increment) / 2 - frames->account;
+    apr_int64_t lacks = reserve_of(frames) - frames->engines;
 
-    share = share < 0 ? 0 : share;
-    return share > increment ? increment : share;
+    if (frames->whole < WHOLE_LEAST) {
+        return 0;
+    }
+    if (lacks <= 0) {
+        return increment;
+    }
+    return lacks < increment ? increment - lacks : 0;
+}
+
+/* The engine has used half of what it is to have: it gets that again, of all
+ * that we have but an eighth of the window. */
+static void refill(sse_frames_t *frames)
+{
+    apr_int64_t lacks = reserve_of(frames) - frames->engines;
+    apr_int64_t most = frames->account - frames->whole / 8;
+
+    if (lacks > reserve_of(frames) / 2 && most > 0) {
+        lacks = lacks < most ? lacks : most;
+        frames->account -= lacks;
+        frames->given -= (apr_uint64_t)lacks;
+        frames->engines += lacks;
+        frames->kept += lacks;
+    }
 }
 
 /* What the client has added is too much of itself.  So that the engine finds
@@ -133,16 +160,16 @@ static int give_engine(sse_frames_t *frames, apr_int64_t rest,
 /* An increment of 0 is the engine's to answer. */
 static int take_connection_window(sse_frames_t *frames, apr_int64_t increment)
 {
-    apr_int64_t share;
+    apr_int64_t share, all = frames->account + frames->engines + increment;
     int is_changed;
 
     if (!increment) {
         return 0;
     }
-    if (frames->account + frames->engines + increment >
-        SSE_FRAMES_WINDOW_MOST) {
+    if (all > SSE_FRAMES_WINDOW_MOST) {
         return give_overflow(frames);
     }
+    frames->whole = all > frames->whole ? all : frames->whole;
     share = share_of(frames, increment);
     is_changed = give_engine(frames, increment - share, increment);
     add_to_account(frames, share);
@@ -152,6 +179,14 @@ static int take_connection_window(sse_frames_t *frames, apr_int64_t increment)
 int sse_frames_has_account(const sse_frames_t *frames)
 {
     return frames->given >= ACCOUNT_LEAST;
+}
+
+int sse_frames_has_kept(const sse_frames_t *frames)
+{
+    const sse_frames_flow_t *flow = &frames->client;
+
+    return frames->kept && !flow->left && !flow->is_block &&
+           sse_frames_unanswered(frames);
 }
 
 int sse_frames_is_account_empty(const sse_frames_t *frames)
@@ -167,6 +202,7 @@ void sse_frames_count_data(sse_frames_t *frames)
     int at = frames->hint;
 
     frames->engines -= flow->len;
+    refill(frames);
     if (at >= frames->n || frames->requests[at].id != flow->id) {
         at = frames->hint = sse_frames_place_of(frames, flow->id);
     }

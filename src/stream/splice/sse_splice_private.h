@@ -98,6 +98,10 @@ struct sse_splice_conn_t {
     apr_status_t status;    /* likewise */
     int poll_fd;   /* const: what mod_http2 polls in place of the socket */
     int is_posing; /* owner: poll_fd stands for the socket */
+    /* owner: mod_http2 runs again for window that was kept for it; how often it
+     * has got such, and had when it was run */
+    int is_due;
+    apr_uint64_t n_kept, n_kept_before;
 
     pthread_mutex_t lock;
     pthread_cond_t cond;                /* lock: a stream has gone */
@@ -166,6 +170,8 @@ void sse_splice_filter_register(void);
 void sse_splice_add_filters(sse_splice_conn_t *conn);
 /** mod_http2 is about to ask for the socket: give it what can be woken. */
 void sse_splice_pose(sse_splice_conn_t *conn);
+/** Any thread: mod_http2 has requests to answer, and window is kept for it. */
+int sse_splice_has_kept(sse_splice_conn_t *conn);
 /** It has asked. */
 void sse_splice_stop_posing(sse_splice_conn_t *conn);
 /** Under the lock, any thread: have it return from its poll. */
@@ -177,6 +183,8 @@ apr_status_t sse_splice_read(sse_splice_conn_t *conn);
 
 /* sse_splice_turn.c: whose turn it is.  loop, but where tagged */
 
+/** MPM thread: whether mod_http2, which has returned, is to run again at once. */
+int sse_splice_is_due(sse_splice_conn_t *conn);
 /** MPM thread: mod_http2 has returned. */
 void sse_splice_returned(sse_splice_conn_t *conn);
 /** Any thread: something waits that may go. */

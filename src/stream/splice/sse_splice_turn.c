@@ -115,7 +115,7 @@ static void go_on(sse_splice_conn_t *conn)
     if (conn->is_done) {
         conn->n_held = 0; /* nobody is there to read it */
     }
-    if (conn->n_held) {
+    if (conn->n_held || (!conn->is_done && sse_splice_has_kept(conn))) {
         give(conn);
     }
     else if (async->state == SSE_ASYNC_STREAM) {
@@ -389,6 +389,20 @@ void sse_splice_turn_prepare(sse_splice_conn_t *conn)
 {
     conn->write_task.run = on_write;
     conn->close_task.run = on_close;
+}
+
+/* It returns when its window is used up, of which it may get more here.  If it
+ * has not taken that it has no use for it. */
+int sse_splice_is_due(sse_splice_conn_t *conn)
+{
+    const conn_rec *c = conn->c;
+    int was_taken = !conn->is_due || conn->n_kept != conn->n_kept_before;
+
+    conn->is_due = !c->aborted && c->cs->state != CONN_STATE_LINGER &&
+                   c->cs->state != CONN_STATE_SUSPENDED && was_taken &&
+                   sse_splice_has_kept(conn);
+    conn->n_kept_before = conn->n_kept;
+    return conn->is_due;
 }
 
 void sse_splice_returned(sse_splice_conn_t *conn)
