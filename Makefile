@@ -266,8 +266,8 @@ check-fuzz: build/fuzz/fuzz_reader build/fuzz/fuzz_json
 test-browser: all
 	@scripts/browser.sh
 	@PORT="$(PORT)" LIBEXECDIR="$(LIBEXECDIR)" prove -f -o --exec node \
-	    t/browser/demo.mjs t/browser/examples.mjs t/browser/shared.mjs \
-	    t/browser/status.mjs
+	    t/browser/demo.mjs t/browser/examples.mjs t/browser/http2.mjs \
+	    t/browser/shared.mjs t/browser/status.mjs
 
 lint:
 	@MAKE="$(MAKE)" SSE_CPPFLAGS="$(SSE_CPPFLAGS)" prove -f -o --exec sh \
