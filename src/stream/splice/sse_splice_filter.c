@@ -184,8 +184,8 @@ static apr_status_t write_woken(sse_splice_conn_t *conn)
 
 /* -- Output ---------------------------------------------------------------- */
 
-/* Window that mod_http2 is to get again: it may be waiting for its requests, with
- * none left. */
+/* Window that mod_http2 is to get again: it may be waiting for its requests,
+ * with none left. */
 static void wake_for_kept(sse_splice_conn_t *conn)
 {
     pthread_mutex_lock(&conn->lock);

@@ -183,7 +183,7 @@ apr_status_t sse_splice_read(sse_splice_conn_t *conn);
 
 /* sse_splice_turn.c: whose turn it is.  loop, but where tagged */
 
-/** MPM thread: whether mod_http2, which has returned, is to run again at once. */
+/** MPM thread: whether mod_http2, which has returned, is to run again. */
 int sse_splice_is_due(sse_splice_conn_t *conn);
 /** MPM thread: mod_http2 has returned. */
 void sse_splice_returned(sse_splice_conn_t *conn);
