@@ -28,6 +28,7 @@ my $conf = <<"EOI";
 LogFormat "%{Host}i %r %>s refused=%{sse-refused}n" refusals
 CustomLog "$requests" refusals
 LogLevel info sse:debug http2:warn
+KeepAliveTimeout 120
 Protocols h2c http/1.1
 SSEHTTP2 Off
 <IfModule mod_http2.c>
