@@ -131,12 +131,14 @@ sub of_applications {
     $stream->reset;
 }
 
-# A client has four streams on a connection that stay, and one more polls: it is
-# on the channel as well, also while it is away.
+# A client that gives little window has four streams on a connection that stay,
+# as each holds a thread, and one more polls: it is on the channel as well, also
+# while it is away.
 sub over_http2 {
     my $look = look_on('/p/h2');
     told($look, 'presence');
-    my $h2 = SSETestH2->new('127.0.0.1:' . $httpd->port, plain => 1);
+    my $h2 = SSETestH2->new('127.0.0.1:' . $httpd->port, plain => 1,
+                            window => 0);
     my @ids;
     my %joined;
     for my $n (1 .. 5) {

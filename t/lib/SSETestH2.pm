@@ -31,7 +31,7 @@ use constant CANCEL => 8;
 
 # A virtual host by its name in t/conf; or "address:port".  Options: plain (no
 # TLS), name (the host's, for TLS), window (bytes: what is added to that of the
-# connection at once, as browsers do), holds (no window is given back), settings
+# connection at once, by default as much as browsers do), holds (no window is given back), settings
 # (a text of them), raw (instead of all that a client begins with).
 sub new {
     my($class, $module, %opt) = @_;
@@ -47,13 +47,14 @@ sub new {
         or die "connect to $addr:$port: $@";
     setsockopt $sock, IPPROTO_TCP, TCP_NODELAY, 1;
     start_tls($sock, $opt{name} // 'localhost') unless $opt{plain};
+    my $window = $opt{window} // 10 << 20;
     my $self = bless { sock => $sock, port => $port, in => '', next => 1,
                        tls => !$opt{plain}, streams => {},
                        holds => $opt{holds}, pongs => 0 }, $class;
     $self->write_bytes($opt{raw} // "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
                        . frame(SETTINGS, 0, 0, $opt{settings} // '')
-                       . ($opt{window} ? frame(WINDOW_UPDATE, 0, 0,
-                                               pack 'N', $opt{window}) : ''));
+                       . ($window ? frame(WINDOW_UPDATE, 0, 0, pack 'N', $window)
+                          : ''));
     $sock->blocking(0);
     return $self;
 }

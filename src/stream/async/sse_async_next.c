@@ -8,9 +8,10 @@
  *
  * The loop waits for the next request, and an MPM thread runs it as a timed
  * callback.  To the MPM such a thread is idle: it goes on accepting connections
- * for it.  So at most half of a child's threads are used that way, and other
- * connections are queued: clients that send requests slowly cannot take all of
- * a child's threads (if it has more than one).  Clients that read slowly take
+ * for it.  So some threads are always left to the MPM's own connections: half
+ * of them while these need them, an eighth while they do not.  What has no
+ * thread waits for one.  Clients that send requests slowly cannot take all of a
+ * child's threads so (if it has more than one).  Clients that read slowly take
  * none: as with the MPM, the rest of a response waits until the socket takes
  * more.  The thread's entry in the scoreboard is kept as the MPM would, so that
  * the parent counts it as busy.
@@ -33,10 +34,11 @@
 APLOG_USE_MODULE(sse);
 
 static struct {
-    sse_loop_t *loop;  /* const after child_init */
-    apr_uint32_t most; /* likewise */
-    int thread_limit;  /* likewise: the scoreboard's */
-    apr_uint32_t busy; /* atomic: connections that are HANDOVER or SERVING */
+    sse_loop_t *loop;   /* const after child_init */
+    int threads;        /* likewise: the child's */
+    int thread_limit;   /* likewise: the scoreboard's */
+    apr_uint32_t busy;  /* atomic: connections that are HANDOVER or SERVING */
+    apr_uint32_t given; /* atomic: of those, which no thread has yet */
     uv_prepare_t before_wait;
     sse_task_t free_task;
 } all;
@@ -128,6 +130,7 @@ static void serve(void *baton)
     conn->may_block = 1;
     c->current_thread = sse_thread_here();
     enter_scoreboard(conn);
+    sse_atomic_sub(&all.given, 1);
     if (conn->mpm_writes) {
         c->cs->state = CONN_STATE_WRITE_COMPLETION;
         write_left(conn);
@@ -149,6 +152,7 @@ static void serve(void *baton)
 void sse_async_hand_over(sse_async_conn_t *conn)
 {
     if (ap_mpm_register_timed_callback(0, serve, conn) != APR_SUCCESS) {
+        sse_atomic_sub(&all.given, 1);
         free_thread();
         sse_async_open_timer(conn);
         sse_async_end(conn);
@@ -158,6 +162,7 @@ void sse_async_hand_over(sse_async_conn_t *conn)
 static void hand(sse_async_conn_t *conn)
 {
     sse_atomic_add(&all.busy, 1);
+    sse_atomic_add(&all.given, 1);
     sse_async_transit(conn, SSE_ASYNC_HANDOVER);
     uv_timer_stop(&conn->timer);
     if (conn->splice) {
@@ -186,9 +191,31 @@ static void on_no_turn(sse_async_conn_t *conn)
     }
 }
 
+/* How many threads of this child do nothing and will have nothing to do, by the
+ * scoreboard. */
+static int idle_threads(void)
+{
+    int child = my_child(), idle = -(int)sse_atomic_load(&all.given), i;
+    worker_score *score;
+
+    for (i = 0; child >= 0 && i < all.threads; ++i) {
+        score = ap_get_scoreboard_worker_from_indexes(child, i);
+        idle += score && score->status == SERVER_READY;
+    }
+    return idle;
+}
+
+static int may_hand(void)
+{
+    int busy = (int)sse_atomic_load(&all.busy);
+    int half = all.threads > 1 ? all.threads / 2 : 1;
+
+    return busy < half || idle_threads() > all.threads / 8 + 1;
+}
+
 void sse_async_serve_next(sse_async_conn_t *conn)
 {
-    if (sse_atomic_load(&all.busy) < all.most) {
+    if (may_hand()) {
         hand(conn);
     }
     else {
@@ -204,7 +231,7 @@ static void on_free(sse_task_t *task)
 {
     sse_async_conn_t *conn = sse_async_first(SSE_ASYNC_QUEUED);
 
-    while (conn && sse_atomic_load(&all.busy) < all.most) {
+    while (conn && may_hand()) {
         sse_async_serve_next(conn);
         conn = sse_async_first(SSE_ASYNC_QUEUED);
     }
@@ -387,12 +414,9 @@ static void on_before_wait(uv_prepare_t *prepare) { sse_workers_flush(); }
 
 void sse_async_init(sse_loop_t *loop)
 {
-    int threads = 0;
-
-    ap_mpm_query(AP_MPMQ_MAX_THREADS, &threads);
+    ap_mpm_query(AP_MPMQ_MAX_THREADS, &all.threads);
     ap_mpm_query(AP_MPMQ_HARD_LIMIT_THREADS, &all.thread_limit);
     all.loop = loop;
-    all.most = threads > 1 ? threads / 2 : 1;
     all.free_task.run = on_free;
     uv_prepare_init(sse_loop_uv(loop), &all.before_wait);
     uv_prepare_start(&all.before_wait, on_before_wait);
