@@ -2,7 +2,8 @@
 # mod_sse: Server-Sent Events for Apache httpd.
 #
 # Streams over HTTP/2: one of them reset, its siblings alive; the connection's
-# end; ends of ours.
+# end; ends of ours.  Of clients that give little window, so that each stream
+# holds a thread, and of those that give as much as browsers do.
 
 use strict;
 use warnings FATAL => 'all';
@@ -17,18 +18,24 @@ use SSETestH2;
 use SSETestServer;
 use Time::HiRes qw(sleep time);
 
-plan tests => 40, need need_module('mod_sse', 'mod_ssl', 'mod_http2'),
+plan tests => 79, need need_module('mod_sse', 'mod_ssl', 'mod_http2'),
     { 'mod_http2 needs a threaded MPM' => ($ENV{SSE_MPM} // '') ne 'prefork' };
 
 my $module = 'mod_sse_ssl';
 my $slow = $ENV{SSE_SAN} ? 5 : 1;
 my $first = qr/\Aretry: 2000\n\n/;
 
-$_->() for (\&one_reset, \&many_resets, \&connection_ends, \&ends_of_ours,
-            \&early_resets, \&restart);
+my $window; # what clients add to that of their connection
+for (0, 10 << 20) {
+    $window = $_;
+    $_->() for (\&one_reset, \&many_resets, \&connection_ends, \&ends_of_ours,
+                \&early_resets, \&restart);
+}
 ok no_streams();
 
-sub path { return "/stream/$_[0]-$test_id" }
+sub client { return SSETestH2->new($module, window => $window) }
+
+sub path { return "/stream/$_[0]-$window-$test_id" }
 
 # The streams of a channel that were opened.  Their first bytes come a little
 # before: one whose client leaves in between never was.
@@ -70,7 +77,7 @@ sub has_event {
 
 sub one_reset {
     my $path = path('h2-one');
-    my $h2 = SSETestH2->new($module);
+    my $h2 = client();
     my @ids = map { $h2->get("$path-$_") } 1 .. 4;
     ok t_cmp((grep { $h2->wait_for($_, $first, 5) } @ids) + 0, 4,
              'four streams on one connection');
@@ -92,13 +99,7 @@ sub one_reset {
     ok t_cmp(eventually(sub { server_status()->{streams} == 3 }), 1,
              'three are counted');
 
-    # mod_http2 may serve four at a time now, of which one is for pages.
-    my $new = $h2->get("$path-2");
-    ok $h2->wait_end($new, 5);
-    publish("$path-2", 'new');
-    my($id) = $h2->body($new) =~ /^id: (\d+)\nretry: \d+\n\n\z/m;
-    $new = $h2->get("$path-2", 'last-event-id' => $id);
-    ok t_cmp(has_event($h2, $new, 'new'), 1, 'a new one can take its place');
+    takes_place($h2, "$path-2");
     $h2->close;
     ok t_cmp(eventually {
         (grep { lines("$path-$_", '(?:client|reset)') } 1, 3, 4) == 3
@@ -106,12 +107,26 @@ sub one_reset {
     ok no_streams();
 }
 
+# With threads mod_http2 may serve four at a time now, of which one is for pages:
+# the new one polls.
+sub takes_place {
+    my($h2, $path) = @_;
+
+    my $new = $h2->get($path);
+    my $polls = !$window || $ENV{SSE_MPM} ne 'event';
+    ok $polls ? $h2->wait_end($new, 5) : $h2->wait_for($new, $first, 5);
+    my($id) = $h2->body($new) =~ /^id: (\d+)\n/m;
+    publish($path, 'new');
+    $new = $h2->get($path, 'last-event-id' => $id) if $polls;
+    ok t_cmp(has_event($h2, $new, 'new'), 1, 'a new one can take its place');
+}
+
 # On connections of their own, as mod_http2 soon serves fewer streams at a time
 # to one that resets many.  All of them may be on one child, whose share they do
 # not exceed; and those that stay are the oldest.
 sub many_resets {
     my $path = path('h2-many');
-    my @all = map { SSETestH2->new($module) } 1 .. 4;
+    my @all = map { client() } 1 .. 4;
     my @kept = map { $_->get("$path-kept") } @all;
     $all[$_]->wait_for($kept[$_], $first, 5) for 0 .. $#all;
     my @ids = map { my $h2 = $_; [map { $h2->get($path) } 1 .. 3] } @all;
@@ -135,7 +150,7 @@ sub connection_ends {
     for my $way (['FIN', sub { $_[0]->close }], ['RST', sub { $_[0]->reset }]) {
         my($name, $how) = @$way;
         my $path = path("h2-$name");
-        my $h2 = SSETestH2->new($module);
+        my $h2 = client();
         my @ids = map { $h2->get($path) } 1 .. 3;
         ok t_cmp((grep { $h2->wait_for($_, $first, 5) } @ids) + 0, 3,
                  "$name: three streams");
@@ -150,8 +165,8 @@ sub connection_ends {
 }
 
 sub ends_of_ours {
-    my $h2 = SSETestH2->new($module);
-    my $path = "/stream/ends/h2-$$";
+    my $h2 = client();
+    my $path = "/stream/ends/h2-$window-$test_id";
     my $stays = $h2->get(path('h2-stays'));
     my $id = $h2->get($path);
     ok $h2->wait_for($id, $first, 5);
@@ -180,7 +195,7 @@ sub ends_of_ours {
              'as "server"');
     push @logged, [$path, 'server'];
 
-    $path = "/stream/beat/h2-$$";
+    $path = "/stream/beat/h2-$window-$test_id";
     $id = $h2->get($path);
     ok t_cmp($h2->wait_for($id, qr/\n:\n\n:\n\n/, 5), 1, 'heartbeats');
     ok t_cmp($h2->wait_for($stays, $first, 5) && !$h2->is_ended($stays), 1,
@@ -194,7 +209,7 @@ sub ends_of_ours {
 sub early_resets {
     my $path = path('h2-early');
     for my $delay (0, 0.0005, 0.002, 0.01) {
-        my $h2 = SSETestH2->new($module);
+        my $h2 = client();
         for (1 .. 15) {
             my $id = $h2->get($path);
             sleep $delay if $delay;
@@ -215,7 +230,7 @@ sub early_resets {
 
 sub restart {
     my $path = path('h2-restart');
-    my $h2 = SSETestH2->new($module);
+    my $h2 = client();
     my @ids = map { $h2->get($path) } 1 .. 3;
     $h2->wait_for($_, $first, 5) for @ids;
     are_open($path, 3) or die 'not all are open';

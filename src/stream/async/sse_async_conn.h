@@ -168,6 +168,9 @@ void sse_async_finish(sse_async_conn_t *conn);
 void sse_async_serve_next(sse_async_conn_t *conn);
 /** Wait for the next request, no longer than timeout. */
 void sse_async_await_next(sse_async_conn_t *conn, apr_interval_time_t timeout);
+/** MPM thread: whether it may wait a little for the connection's next request,
+ *  as others have threads enough. */
+int sse_async_may_stay(void);
 /** All handles are closed: the MPM may have the connection. */
 void sse_async_hand_over(sse_async_conn_t *conn);
 

@@ -205,12 +205,18 @@ static int idle_threads(void)
     return idle;
 }
 
+static int half(void) { return all.threads > 1 ? all.threads / 2 : 1; }
+
+int sse_async_may_stay(void)
+{
+    return (int)sse_atomic_load(&all.busy) < half() / 2 &&
+           sse_leave_how() == SSE_STAY;
+}
+
 static int may_hand(void)
 {
-    int busy = (int)sse_atomic_load(&all.busy);
-    int half = all.threads > 1 ? all.threads / 2 : 1;
-
-    return busy < half || idle_threads() > all.threads / 8 + 1;
+    return (int)sse_atomic_load(&all.busy) < half() ||
+           idle_threads() > all.threads / 8 + 1;
 }
 
 void sse_async_serve_next(sse_async_conn_t *conn)

@@ -319,6 +319,24 @@ static int on_connection(conn_rec *c, void *csd)
 }
 
 /* All that is done on the client's connection is within this. */
+static int process(conn_rec *c, sse_conn_record_t *record)
+{
+    int rc;
+
+    if (record->splice && record->splice->is_kept) {
+        c->cs->state = CONN_STATE_PROCESSING;
+    }
+    record->is_processing = 1;
+    do {
+        rc = ap_run_process_connection(c);
+    } while (record->splice && sse_splice_is_due(record->splice));
+    record->is_processing = 0;
+    if (record->splice) {
+        sse_splice_returned(record->splice);
+    }
+    return rc;
+}
+
 static int on_process(conn_rec *c)
 {
     sse_conn_record_t *record;
@@ -331,14 +349,9 @@ static int on_process(conn_rec *c)
     if (!record || record->is_processing) {
         return DECLINED;
     }
-    record->is_processing = 1;
     do {
-        rc = ap_run_process_connection(c);
-    } while (record->splice && sse_splice_is_due(record->splice));
-    record->is_processing = 0;
-    if (record->splice) {
-        sse_splice_returned(record->splice);
-    }
+        rc = process(c, record);
+    } while (record->splice && sse_splice_stays(record->splice));
     return rc;
 }
 

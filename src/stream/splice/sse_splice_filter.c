@@ -163,7 +163,7 @@ void sse_splice_wake(sse_splice_conn_t *conn)
 }
 
 /* What the socket does not take now is the reason for the next time. */
-static apr_status_t write_woken(sse_splice_conn_t *conn)
+apr_status_t sse_splice_write_woken(sse_splice_conn_t *conn)
 {
     apr_status_t rv;
 
@@ -299,7 +299,7 @@ static apr_status_t in_filter(ap_filter_t *f, apr_bucket_brigade *bb,
         return rv;
     }
     sse_splice_stop_posing(conn);
-    rv = write_woken(conn);
+    rv = sse_splice_write_woken(conn);
     if (rv != APR_SUCCESS) {
         return rv;
     }

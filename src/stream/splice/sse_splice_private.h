@@ -176,6 +176,9 @@ int sse_splice_has_kept(sse_splice_conn_t *conn);
 void sse_splice_stop_posing(sse_splice_conn_t *conn);
 /** Under the lock, any thread: have it return from its poll. */
 void sse_splice_wake(sse_splice_conn_t *conn);
+/** MPM thread: it may have been woken: write.
+ *  @return an error: the connection is broken */
+apr_status_t sse_splice_write_woken(sse_splice_conn_t *conn);
 /** loop: read what the client sends; what is mod_http2's is kept for it.
  *  @return APR_SUCCESS: there may be more; APR_EAGAIN; else why there will be
  *          no more */
@@ -187,6 +190,10 @@ apr_status_t sse_splice_read(sse_splice_conn_t *conn);
 int sse_splice_is_due(sse_splice_conn_t *conn);
 /** MPM thread: mod_http2 has returned. */
 void sse_splice_returned(sse_splice_conn_t *conn);
+/** MPM thread, after that: wait a little for the next request, and write
+ *  meanwhile.  @return whether there is something to read: have mod_http2 go
+ *          on */
+int sse_splice_stays(sse_splice_conn_t *conn);
 /** Any thread: something waits that may go. */
 void sse_splice_kick(sse_splice_conn_t *conn);
 /** A stream of it is attached: from now on it shares the connection's end. */

@@ -19,9 +19,12 @@
 #include "stream/splice/sse_splice_private.h"
 
 #include <http_connection.h>
+#include <poll.h>
 
 /* RFC 9113, 7. */
 #define CANCEL 8
+/* How long an MPM thread waits for the next request: while a page loads. */
+#define STAY_TIME apr_time_from_msec(5)
 
 /* -- Writing --------------------------------------------------------------- */
 
@@ -384,6 +387,38 @@ static void on_taken(sse_async_conn_t *async, conn_state_e was)
 
 const sse_async_carrier_t sse_splice_carrier = {on_taken, on_given, on_gone,
                                                 on_readable, on_writable};
+
+/* -- A thread that stays --------------------------------------------------- */
+
+static int is_readable(const sse_splice_conn_t *conn, int events)
+{
+    struct pollfd pfd = {conn->fd, POLLIN, 0};
+
+    return events && poll(&pfd, 1, 0) > 0;
+}
+
+/* One request follows another, and to go by the loop costs more than the
+ * request itself. */
+int sse_splice_stays(sse_splice_conn_t *conn)
+{
+    struct pollfd pfd = {conn->poll_fd, POLLIN, 0};
+    apr_time_t until, left = STAY_TIME;
+    int n = 0;
+
+    if (!conn->is_kept || conn->left == CONN_STATE_LINGER ||
+        !sse_async_may_stay()) {
+        return 0;
+    }
+    until = apr_time_now() + left;
+    while (left > 0 && !conn->c->aborted && !is_readable(conn, n)) {
+        n = poll(&pfd, 1, (int)apr_time_as_msec(left));
+        if (n <= 0 || sse_splice_write_woken(conn) != APR_SUCCESS) {
+            return 0;
+        }
+        left = until - apr_time_now();
+    }
+    return left > 0 && !conn->c->aborted;
+}
 
 void sse_splice_turn_prepare(sse_splice_conn_t *conn)
 {
