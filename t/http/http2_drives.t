@@ -147,17 +147,18 @@ sub without_window {
     ok t_cmp(drives_are(0, 0), [0, 0, 0], 'none is left');
 }
 
-# The levels of what the log says of threads, for that reason.
+# The levels of what the log says of threads, for that reason.  Two that open at
+# the same time may be logged in any order.
 sub levels {
     my $why = shift;
 
-    return [map { /sse:(\w+)\]/ } $httpd->lines(
+    return [sort map { /sse:(\w+)\]/ } $httpd->lines(
         qr/the stream over HTTP\/2 occupies a thread, as $why/)];
 }
 
 sub told {
-    ok t_cmp(levels('its client leaves'), $event ? ['notice', 'info'] : [],
-             'the reason is in the log, first as a notice');
+    ok t_cmp(levels('its client leaves'), $event ? ['info', 'notice'] : [],
+             'the reason is in the log, once as a notice');
     ok t_cmp(levels('its request has a body, or'), $event ? ['notice'] : [],
              'and each other one');
     ok t_cmp(scalar @{ levels('') }, $event ? 3 : 0, 'there are no more');
