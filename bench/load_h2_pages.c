@@ -126,17 +126,17 @@ static void way_open(way_t *way, int port, int has_stream)
     }
 }
 
-/* The best of many short slices: others use the machine, too, and who was
- * disturbed says nothing. */
+/* Of many short slices those that few disturbed: others use the machine, too,
+ * and the very best one is chance. */
 static void tell(way_t *ways, int which)
 {
     double rates[3], cpu[3];
     int i;
 
-    remark("%s (the best of %d), and the server's CPU for one or each MB:",
+    remark("%s (upper quartile of %d), the server's CPU for one or a MB:",
            traffic[which].name, ROUNDS);
     for (i = 0; i < 3; ++i) {
-        rates[i] = samples_at(&ways[i].rates[which], 1);
+        rates[i] = samples_at(&ways[i].rates[which], 0.75);
         cpu[i] = ways[i].cpu[which] / ways[i].done[which];
         figure(ways[i].name, rates[i], traffic[which].unit);
         figure("", cpu[i], "us");

@@ -23,8 +23,9 @@
 
 /* One batch, below a TLS record and what the core filter takes at a time. */
 #define BATCH_BYTES (16 * 1024 - 64)
-/* What is kept of a buffer that was emptied. */
-#define KEEP_BYTES 1024
+/* What is kept of a buffer that was emptied.  What all streams of a channel
+ * take and free in each turn, malloc() gets from the system and gives back. */
+#define KEEP_BYTES 4096
 
 /* -- What waits: under the lock -------------------------------------------- */
 
