@@ -92,6 +92,7 @@ struct sse_splice_conn_t {
     conn_state_e left; /* owner: the state in which mod_http2 has left c1 */
     int is_at_end;     /* owner: the client sends no more */
     int is_kept;       /* owner: it has been the loop's: so it stays */
+    int has_more;      /* loop: it has not read all that there is */
     int is_done;       /* loop: mod_http2 has ended its session */
     int is_closed;     /* loop: and so have we */
     sse_close_reason_e why; /* loop: of its streams' ends, once it is closing */

@@ -129,6 +129,8 @@ static void go_on(sse_splice_conn_t *conn)
     }
 }
 
+static void on_readable(sse_async_conn_t *async);
+
 static int is_served(sse_splice_conn_t *conn)
 {
     int served;
@@ -150,7 +152,12 @@ static void on_write(sse_task_t *task)
         look_for_stuck(conn);
     }
     else if (!conn->is_closing && is_the_loops(conn)) {
-        go_on(conn);
+        if (conn->has_more && conn->async->state == SSE_ASYNC_STREAM) {
+            on_readable(conn->async);
+        }
+        else {
+            go_on(conn);
+        }
     }
 }
 
@@ -326,12 +333,16 @@ static void on_readable(sse_async_conn_t *async)
         return;
     }
     rv = sse_splice_read(conn);
+    /* The TLS filter may have read it, so that the socket does not show it. */
+    conn->has_more = rv == APR_SUCCESS && !conn->n_held;
     if (rv != APR_SUCCESS && !APR_STATUS_IS_EAGAIN(rv)) {
         on_gone(async, reason_of(conn, rv, 0), rv);
+        return;
     }
-    else {
-        go_on(conn);
+    if (conn->has_more) {
+        sse_splice_kick(conn);
     }
+    go_on(conn);
 }
 
 static void on_writable(sse_async_conn_t *async)
