@@ -14,8 +14,8 @@ APLOG_USE_MODULE(sse);
 static const char *const words[] = {
     [SSE_FRAMES_NO_END] = "its request has a body",
     [SSE_FRAMES_NO_ACCOUNT] =
-        "its client leaves the connection's window at HTTP/2's first 64 KB, "
-        "which mod_http2 needs for itself (browsers and curl give megabytes)",
+        "its client leaves the connection's window below 128 KB, of which "
+        "mod_http2 needs the first 64 KB (browsers and curl give megabytes)",
     [SSE_FRAMES_TOO_MANY] =
         "its client has more streams open on the connection than "
         "H2MaxSessionStreams allows",
