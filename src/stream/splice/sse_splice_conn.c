@@ -303,6 +303,7 @@ static int on_switch(conn_rec *c, request_rec *r, server_rec *s,
         begin(c, ap_get_conn_socket(c));
         if (sse_conn_record(c)->splice) {
             sse_splice_pose(sse_conn_record(c)->splice);
+            sse_splice_take_state(sse_conn_record(c)->splice);
         }
     }
     return DECLINED;
@@ -323,11 +324,11 @@ static int process(conn_rec *c, sse_conn_record_t *record)
 {
     int rc;
 
-    if (record->splice && record->splice->is_kept) {
-        c->cs->state = CONN_STATE_PROCESSING;
-    }
     record->is_processing = 1;
     do {
+        if (record->splice) {
+            sse_splice_take_state(record->splice);
+        }
         rc = ap_run_process_connection(c);
     } while (record->splice && sse_splice_is_due(record->splice));
     record->is_processing = 0;

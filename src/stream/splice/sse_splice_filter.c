@@ -130,7 +130,7 @@ void sse_splice_pose(sse_splice_conn_t *conn)
     if (!conn->is_posing &&
         apr_os_sock_put(&sock, &fd, conn->c->pool) == APR_SUCCESS) {
         ap_set_core_module_config(conn->c->conn_config, sock);
-        conn->is_posing = 1;
+        conn->is_posing = conn->is_http2 = 1;
     }
 }
 

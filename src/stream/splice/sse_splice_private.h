@@ -89,16 +89,18 @@ struct sse_splice_conn_t {
     apr_bucket_brigade *bb;  /* owner: empty, to use */
     char *held; /* owner, malloc'ed: what the loop has read for mod_http2 */
     apr_size_t n_held, size_held;
-    conn_state_e left; /* owner: the state in which mod_http2 has left c1 */
-    int is_at_end;     /* owner: the client sends no more */
-    int is_kept;       /* owner: it has been the loop's: so it stays */
-    int has_more;      /* loop: it has not read all that there is */
-    int is_done;       /* loop: mod_http2 has ended its session */
-    int is_closed;     /* loop: and so have we */
+    conn_state_t cs;        /* owner: in place of the MPM's while hooks run */
+    conn_state_t *mpms;     /* owner: that; NULL: it is in its place */
+    int is_at_end;          /* owner: the client sends no more */
+    int is_kept;            /* owner: it has been the loop's: so it stays */
+    int has_more;           /* loop: it has not read all that there is */
+    int is_done;            /* loop: mod_http2 has ended its session */
+    int is_closed;          /* loop: and so have we */
     sse_close_reason_e why; /* loop: of its streams' ends, once it is closing */
     apr_status_t status;    /* likewise */
     int poll_fd;   /* const: what mod_http2 polls in place of the socket */
     int is_posing; /* owner: poll_fd stands for the socket */
+    int is_http2;  /* owner: it has, so mod_http2 has its session */
     /* owner: mod_http2 runs again for window that was kept for it; how often it
      * has got such, and had when it was run */
     int is_due;
@@ -189,6 +191,10 @@ apr_status_t sse_splice_read(sse_splice_conn_t *conn);
 
 /** MPM thread: whether mod_http2, which has returned, is to run again. */
 int sse_splice_is_due(sse_splice_conn_t *conn);
+/** MPM thread: hooks are about to run on c1: its state is ours until they have
+ *  returned.  mod_http2's secondary connections share it, and write it, be it
+ *  to close, from threads of their own. */
+void sse_splice_take_state(sse_splice_conn_t *conn);
 /** MPM thread: mod_http2 has returned. */
 void sse_splice_returned(sse_splice_conn_t *conn);
 /** MPM thread, after that: wait a little for the next request, and write

@@ -371,6 +371,12 @@ static sse_close_reason_e reason_of_end(sse_splice_conn_t *conn)
     return conn->c->aborted ? SSE_CLOSE_WRITE_ERROR : SSE_CLOSE_ERROR;
 }
 
+/* mod_http2 says so by this, too, which no other connection of its writes. */
+static int has_ended(const sse_splice_conn_t *conn)
+{
+    return conn->c->keepalive == AP_CONN_CLOSE;
+}
+
 /* A child that leaves has sent GOAWAY; its streams still come to their ends. */
 static int may_go_on(const sse_splice_conn_t *conn)
 {
@@ -383,7 +389,7 @@ static void on_taken(sse_async_conn_t *async, conn_state_e was)
     sse_splice_conn_t *conn = async->splice;
 
     set_served(conn, 0);
-    conn->is_done = conn->left == CONN_STATE_LINGER;
+    conn->is_done = has_ended(conn);
     sse_async_transit(async, SSE_ASYNC_STREAM);
     if (sse_async_open_peer(async, 0) != APR_SUCCESS) {
         conn->c->aborted = 1;
@@ -416,8 +422,7 @@ int sse_splice_stays(sse_splice_conn_t *conn)
     apr_time_t until, left = STAY_TIME;
     int n = 0;
 
-    if (!conn->is_kept || conn->left == CONN_STATE_LINGER ||
-        !sse_async_may_stay()) {
+    if (!conn->is_kept || has_ended(conn) || !sse_async_may_stay()) {
         return 0;
     }
     until = apr_time_now() + left;
@@ -444,11 +449,41 @@ int sse_splice_is_due(sse_splice_conn_t *conn)
     const conn_rec *c = conn->c;
     int was_taken = !conn->is_due || conn->n_kept != conn->n_kept_before;
 
-    conn->is_due = !c->aborted && c->cs->state != CONN_STATE_LINGER &&
-                   c->cs->state != CONN_STATE_SUSPENDED && was_taken &&
-                   sse_splice_has_kept(conn);
+    conn->is_due = conn->is_http2 && !c->aborted && !has_ended(conn) &&
+                   was_taken && sse_splice_has_kept(conn);
     conn->n_kept_before = conn->n_kept;
     return conn->is_due;
+}
+
+void sse_splice_take_state(sse_splice_conn_t *conn)
+{
+    conn_rec *c = conn->c;
+
+    if (!conn->mpms) {
+        conn->mpms = c->cs;
+        conn->cs = *c->cs;
+        c->cs = &conn->cs;
+    }
+    c->cs->state = CONN_STATE_PROCESSING;
+}
+
+/* With HTTP/2 what stands there may be a secondary connection's. */
+static void give_state_back(sse_splice_conn_t *conn)
+{
+    conn_rec *c = conn->c;
+
+    if (conn->mpms) {
+        c->cs = conn->mpms;
+        *c->cs = conn->cs;
+        conn->mpms = NULL;
+    }
+    if (conn->is_http2 && has_ended(conn)) {
+        c->cs->state = CONN_STATE_LINGER;
+    }
+    else if (conn->is_http2 && c->keepalive == AP_CONN_KEEPALIVE &&
+             c->cs->state != CONN_STATE_ASYNC_WAITIO) {
+        c->cs->state = CONN_STATE_WRITE_COMPLETION;
+    }
 }
 
 void sse_splice_returned(sse_splice_conn_t *conn)
@@ -460,11 +495,11 @@ void sse_splice_returned(sse_splice_conn_t *conn)
     pthread_mutex_lock(&conn->lock);
     n = conn->n;
     pthread_mutex_unlock(&conn->lock);
-    if ((!n && !conn->is_kept) || c->cs->state == CONN_STATE_SUSPENDED) {
+    give_state_back(conn);
+    if (!n && !conn->is_kept) {
         return;
     }
     conn->is_kept = 1;
-    conn->left = c->cs->state;
     sse_splice_adopt(conn);
     conn->async->is_kept = 1;
     c->cs->state = CONN_STATE_SUSPENDED;
