@@ -119,7 +119,9 @@ static void over(sse_shadow_t *shadow, int is_good, apr_uint32_t code)
 
     pthread_mutex_lock(&conn->lock);
     if (!shadow->is_over) {
-        if (shadow->is_open && !(is_good && sse_splice_add_end(conn, shadow))) {
+        /* With the connection all of them go, behind mod_http2's GOAWAY. */
+        if (shadow->is_open && !conn->is_closing &&
+            !(is_good && sse_splice_add_end(conn, shadow))) {
             sse_splice_add_reset(conn, shadow->id, code);
         }
         sse_frames_remove(conn->frames, shadow->id);
