@@ -76,13 +76,37 @@ static void match(const bench_close_t *told, int reason, samples_t *delays)
     }
 }
 
+static void tell(const char *how, samples_t *delays)
+{
+    remark("%s:", how);
+    figure_most("to callback, median", samples_at(delays, 0.5), "ms", 1);
+    figure_most("to callback, p99", samples_at(delays, 0.99), "ms", 5);
+    figure("to callback, slowest", samples_at(delays, 1), "ms");
+}
+
+static void tell_at_once(const bench_close_t *told, uint64_t end)
+{
+    uint64_t last = 0;
+    int i;
+
+    for (i = 0; i < STREAMS; ++i) {
+        last = told[i].when > last ? told[i].when : last;
+    }
+    remark("all connections closed at once:");
+    figure_most("last close() to last callback",
+                ((double)last - (double)end) / MSEC, "ms", 250);
+}
+
+/* How streams end. */
+typedef enum { RESETS, CLOSES, AT_ONCE } way_e;
+
 static int measure(const target_t *target, const bench_close_log_t *log,
-                   int reason)
+                   way_e way)
 {
     samples_t delays = {0};
     h2_subs_t subs = {0};
-    uint64_t first;
-    int open;
+    uint64_t first, end;
+    int open, i;
 
     h2_subs_connect(&subs, target->tls_port, CONNS, PER);
     open = h2_subs_open(&subs, PER, "/events/h2_close");
@@ -92,19 +116,30 @@ static int measure(const target_t *target, const bench_close_log_t *log,
     }
     net_wait(SEC);
     first = log->taken;
-    if (reason == RESET) {
+    switch (way) {
+    case RESETS:
         at_random(&subs, STREAMS, BETWEEN, reset_one);
+        break;
+    case CLOSES:
+        at_random(&subs, CONNS, PER * BETWEEN, close_one);
+        break;
+    case AT_ONCE:
+        for (i = 0; i < CONNS; ++i) {
+            close_one(&subs, i);
+        }
+        break;
+    }
+    end = now_ns();
+    closes_await(log, first + STREAMS);
+    match(&log->entries[first], way == RESETS ? RESET : CLIENT, &delays);
+    if (way == AT_ONCE) {
+        tell_at_once(&log->entries[first], end);
     }
     else {
-        at_random(&subs, CONNS, PER * BETWEEN, close_one);
+        tell(way == RESETS ? "streams reset one by one, 1000 a second"
+                           : "connections closed, 200 a second",
+             &delays);
     }
-    closes_await(log, first + STREAMS);
-    match(&log->entries[first], reason, &delays);
-    remark(reason == RESET ? "streams reset one by one, 1000 a second:"
-                           : "connections closed, 200 a second:");
-    figure_most("to callback, median", samples_at(&delays, 0.5), "ms", 1);
-    figure_most("to callback, p99", samples_at(&delays, 0.99), "ms", 5);
-    figure("to callback, slowest", samples_at(&delays, 1), "ms");
     samples_free(&delays);
     h2_subs_close(&subs);
     net_wait(SEC);
@@ -117,7 +152,7 @@ void scenario_h2_close(const target_t *target)
 
     figures_of("h2_close", "5,000 idle streams on 1,000 TLS connections");
     srand48(1);
-    if (measure(target, log, RESET)) {
-        measure(target, log, CLIENT);
+    if (measure(target, log, RESETS) && measure(target, log, CLOSES)) {
+        measure(target, log, AT_ONCE);
     }
 }
