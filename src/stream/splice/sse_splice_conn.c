@@ -362,6 +362,9 @@ void sse_splice_init(sse_loop_t *loop, int is_on)
 {
     child.loop = loop;
     child.is_on = is_on;
+    if (is_on) {
+        sse_shadow_start();
+    }
 }
 
 void sse_splice_conn_register(void)

@@ -241,6 +241,8 @@ void sse_shadow_register(void);
 /** The shadow of this connection; NULL: it is none's.  Any thread. */
 sse_shadow_t *sse_shadow_of(conn_rec *c);
 
+/** child_init, where connections may be spliced. */
+void sse_shadow_start(void);
 /** Make a shadow of mod_http2's request: its connection, its request as it has
  *  been read.
  *  @param headers what the client sent, as no hook has changed it yet

@@ -33,10 +33,13 @@ extern module AP_MODULE_DECLARE_DATA sse_module;
 
 /* How much of a response is passed on at a time. */
 #define PASS_BYTES (64 * 1024)
+/* What is kept of ended shadows' memory. */
+#define KEPT_BYTES (4 * 1024 * 1024)
 
-static ap_filter_rec_t *in_filter;   /* const after register_hooks */
-static ap_filter_rec_t *out_filter;  /* likewise */
-static ap_filter_rec_t *head_filter; /* likewise */
+static ap_filter_rec_t *in_filter;         /* const after register_hooks */
+static ap_filter_rec_t *out_filter;        /* likewise */
+static ap_filter_rec_t *head_filter;       /* likewise */
+static apr_allocator_t *shadows_allocator; /* const after child_init */
 
 sse_shadow_t *sse_shadow_of(conn_rec *c)
 {
@@ -386,21 +389,34 @@ static int read_request(request_rec *r, const request_rec *outer,
     return rv == OK;
 }
 
+/* It is never destroyed: the last shadows may go while the child ends.  APR may
+ * map and unmap each block by itself, which costs more than all else of a
+ * stream's end where there are many processors: some are kept for the next. */
+void sse_shadow_start(void)
+{
+    apr_thread_mutex_t *mutex;
+    apr_pool_t *pool;
+
+    if (apr_allocator_create(&shadows_allocator) != APR_SUCCESS ||
+        apr_pool_create_unmanaged_ex(&pool, NULL, NULL) != APR_SUCCESS ||
+        apr_thread_mutex_create(&mutex, APR_THREAD_MUTEX_DEFAULT, pool) !=
+            APR_SUCCESS) {
+        abort();
+    }
+    apr_pool_tag(pool, "sse_shadow_allocator");
+    apr_allocator_mutex_set(shadows_allocator, mutex);
+    apr_allocator_max_free_set(shadows_allocator, KEPT_BYTES);
+}
+
 /* Where its client's connection goes, it goes first, whatever pools say. */
 static apr_pool_t *create_pool(apr_pool_t *like)
 {
-    apr_allocator_t *allocator;
     apr_pool_t *pool;
 
-    if (apr_allocator_create(&allocator) != APR_SUCCESS) {
-        abort();
-    }
-    apr_allocator_max_free_set(allocator, 1);
     if (apr_pool_create_unmanaged_ex(&pool, apr_pool_abort_get(like),
-                                     allocator) != APR_SUCCESS) {
+                                     shadows_allocator) != APR_SUCCESS) {
         abort();
     }
-    apr_allocator_owner_set(allocator, pool);
     apr_pool_tag(pool, "sse_shadow");
     return pool;
 }
