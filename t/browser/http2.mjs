@@ -308,6 +308,24 @@ async function many(context) {
     await page.close();
 }
 
+/* The same of pages, with and without a stream that says nothing. */
+async function load(context, where, name) {
+    const page = await context.newPage();
+    await page.goto(`${url}${where}`);
+    quick(await bounded(page.evaluate(async (count) => {
+        const all = [];
+        for (let n = 0; n < count; ++n) {
+            const begin = performance.now();
+            const answer = await fetch("/large.bin", { cache: "no-store" });
+            const { byteLength } = await answer.arrayBuffer();
+            all.push({ what: `${byteLength} bytes ${answer.status}`,
+                       ms: performance.now() - begin });
+        }
+        return all;
+    }, MANY.mb / 3), "downloads"), name);
+    await page.close();
+}
+
 async function test(browser) {
     const context = await browser.newContext({ ignoreHTTPSErrors: true });
     const pages = await openTabs(context);
@@ -328,6 +346,11 @@ async function test(browser) {
     const another = await browser.newContext({ ignoreHTTPSErrors: true });
     await many(another);
     await another.close();
+    for (const where of ["other.html", "?channel=quiet"]) {
+        const alone = await browser.newContext({ ignoreHTTPSErrors: true });
+        await load(alone, where, `${MANY.mb} MB of ${where}`);
+        await alone.close();
+    }
     await becomes(async () => (await status()).streams, 0, "no stream is left");
 }
 
