@@ -46,7 +46,7 @@ static inline void on_open(void *stream) { say("open%u ", id_of(stream)); }
 
 static inline void on_over(void *stream, sse_frames_over_e how)
 {
-    static const char *const words[] = {"client", "engine", "window"};
+    static const char *const words[] = {"client", "engine", "window", "zero"};
 
     say("over%u:%s ", id_of(stream), words[how]);
     sse_frames_remove(frames, id_of(stream));

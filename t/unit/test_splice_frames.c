@@ -333,7 +333,7 @@ int main(void)
          "account added1 added3 open1 over1:engine over3:engine 0",
          "reset by the engine");
     hold(reset_ending, "S W0:200848 H1$ H3$", "S A h1 C1 h3 C3 N",
-         "account added1 added3 over1:client over3:window",
+         "account added1 added3 over1:client over3:zero",
          "over while the last frame passes");
     hold(removed, "S W0:200848 H1$ H3$ H5$ W1:5 R1:8 W3:0 W3:7 R5:8",
          "S A H1 D1:100 H3 D3:5$",

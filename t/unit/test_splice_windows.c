@@ -332,6 +332,20 @@ static void many_resets(void)
     heap_clear(&down);
 }
 
+/* -- GOAWAY ---------------------------------------------------------------- */
+
+static void leaving(void)
+{
+    client("P W0:1000000 H1$");
+    engine("S");
+    add(1);
+    engine("H1$");
+    say("%d ", sse_frames_is_leaving(frames));
+    client("G");
+    say("%d ", sse_frames_is_leaving(frames));
+    client("R1:8");
+}
+
 /* -- What is not HTTP/2 as expected ---------------------------------------- */
 
 static void no_preface(void)
@@ -525,7 +539,7 @@ int main(void)
          "a window that SETTINGS make too large");
     hold(bad_window, "W0:200848 H1$ H3$ H5$ H7$ W5:0 W5:2147483647 W7:0",
          "S H1 H3 H7$",
-         "account added1 added3 added5 open1 open3 over1:window over3:window "
+         "account added1 added3 added5 open1 open3 over1:zero over3:window "
          "1=0 3=0",
          "WINDOW_UPDATE of 0, or of too much");
     hold(shares, "S H1$ W0:32233 H5$ W0:11500",
@@ -564,6 +578,8 @@ int main(void)
          "over399:client resets401 resets401 added401 over401:client "
          "resets999 resets1001 resets1001 added1001",
          "more resets than may be kept back");
+    hold(leaving, "W0:200848 H1$ G", "S H1",
+         "account added1 open1 0 1 over1:client", "a client that leaves");
     is_given_on(no_preface, BAD_PREFACE, "H1$ W0:1000000 R1:8", "S H1$",
                 "unknown1 0 0", "another preface");
     is_given_on(no_settings, "", "P W0:200848 H1$ H3$ H5$ W0:1000000 R1:8",

@@ -52,6 +52,9 @@ static void on_over(void *baton, sse_frames_over_e how)
     if (how == SSE_FRAMES_BAD_WINDOW) {
         sse_splice_add_reset(conn, shadow->id, 3); /* FLOW_CONTROL_ERROR */
     }
+    else if (how == SSE_FRAMES_NO_INCREMENT) {
+        sse_splice_add_reset(conn, shadow->id, 1); /* PROTOCOL_ERROR */
+    }
     shadow->why =
         how == SSE_FRAMES_RESET_BY_ENGINE ? SSE_CLOSE_ERROR : SSE_CLOSE_RESET;
     sse_splice_drop(conn, shadow);

@@ -50,8 +50,9 @@ typedef struct sse_frames_t sse_frames_t;
 typedef enum {
     SSE_FRAMES_RESET_BY_CLIENT, /**< RST_STREAM */
     SSE_FRAMES_RESET_BY_ENGINE, /**< the same, from mod_http2 */
-    SSE_FRAMES_BAD_WINDOW /**< the client's WINDOW_UPDATE was of 0 or too large;
-                               sse_frames_reset() is due */
+    /* sse_frames_reset() is due: */
+    SSE_FRAMES_BAD_WINDOW,  /**< the client has made the window too large */
+    SSE_FRAMES_NO_INCREMENT /**< the client's WINDOW_UPDATE was of 0 */
 } sse_frames_over_e;
 
 /** What is told of streams, from within the functions below.  They may call
@@ -111,6 +112,10 @@ int sse_frames_has_kept(const sse_frames_t *frames);
  *  SETTINGS as the engine's first frame.  If not, all is given on unchanged,
  *  for good. */
 int sse_frames_is_usable(const sse_frames_t *frames);
+
+/** Whether the client has sent GOAWAY: it wants nothing new, and the engine ends
+ *  the connection when it has nothing to do. */
+int sse_frames_is_leaving(const sse_frames_t *frames);
 
 /** Whether frames of ours may follow what has gone to the client: between
  *  frames, and not within a block of headers. */

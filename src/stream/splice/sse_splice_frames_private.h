@@ -23,6 +23,7 @@ enum {
     SSE_FRAME_RST_STREAM = 3,
     SSE_FRAME_SETTINGS = 4,
     SSE_FRAME_PUSH_PROMISE = 5,
+    SSE_FRAME_GOAWAY = 7,
     SSE_FRAME_WINDOW_UPDATE = 8,
     SSE_FRAME_CONTINUATION = 9
 };
@@ -89,6 +90,7 @@ struct sse_frames_t {
     int preface;    /* bytes of it that have come */
     int is_started; /* the engine's first frame has come */
     int is_other;   /* not HTTP/2 as expected */
+    int is_leaving; /* the client has sent GOAWAY */
 
     sse_frames_request_t *requests; /* malloc'ed, by id */
     int n, size;                    /* of them */

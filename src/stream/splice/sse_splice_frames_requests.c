@@ -194,6 +194,9 @@ int sse_frames_take_client(sse_frames_t *frames, const unsigned char *frame)
                                SSE_FRAMES_WINDOW_MOST);
     case SSE_FRAME_RST_STREAM:
         return flow->len == 4 && !flow->is_block && take_reset(frames);
+    case SSE_FRAME_GOAWAY:
+        frames->is_leaving = 1;
+        return 0;
     default:
         return 0;
     }
@@ -426,6 +429,11 @@ void sse_frames_data(sse_frames_t *frames, apr_uint32_t id, apr_size_t len,
             drop(frames, request);
         }
     }
+}
+
+int sse_frames_is_leaving(const sse_frames_t *frames)
+{
+    return frames->is_leaving;
 }
 
 sse_frames_t *sse_frames_create(const sse_frames_events_t *events, void *baton)

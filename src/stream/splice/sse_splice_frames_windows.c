@@ -230,7 +230,9 @@ int sse_frames_take_window(sse_frames_t *frames, apr_int64_t increment)
         return 0;
     }
     if (!increment || window + increment > SSE_FRAMES_WINDOW_MOST) {
-        sse_frames_tell_over(frames, request, SSE_FRAMES_BAD_WINDOW);
+        sse_frames_tell_over(frames, request,
+                             increment ? SSE_FRAMES_BAD_WINDOW
+                                       : SSE_FRAMES_NO_INCREMENT);
         return 1;
     }
     request->balance += increment;

@@ -361,11 +361,15 @@ static void on_writable(sse_async_conn_t *async)
 static sse_close_reason_e reason_of_end(sse_splice_conn_t *conn)
 {
     sse_close_reason_e reason = sse_peer_look(conn->fd, 0);
+    int is_leaving;
 
     if (reason != SSE_CLOSE_NONE) {
         return reason;
     }
-    if (conn->is_at_end) {
+    pthread_mutex_lock(&conn->lock);
+    is_leaving = sse_frames_is_leaving(conn->frames);
+    pthread_mutex_unlock(&conn->lock);
+    if (conn->is_at_end || is_leaving) {
         return SSE_CLOSE_CLIENT;
     }
     return conn->c->aborted ? SSE_CLOSE_WRITE_ERROR : SSE_CLOSE_ERROR;
