@@ -216,7 +216,7 @@ class Churn:
             if time.monotonic() >= due:
                 channel = random.randrange(CHANNELS)
                 self.published[channel].append(
-                    self.publish(channel, 'y' * random.randrange(2000)))
+                    self.publish(channel, 'y' * random.randrange(1, 2000)))
                 self.count('events')
                 due = time.monotonic() + .02
             self.loop.step(.005)

@@ -339,7 +339,7 @@ sub after_end {
     }, slowly(5)), 1, 'DATA behind END_STREAM: an error, or nothing');
     $h2->close;
     others_are_served('DATA behind END_STREAM');
-    is_over('DATA behind END_STREAM', $path, "$broken|$left");
+    is_over('DATA behind END_STREAM', $path, "$broken|$left|reset 2");
 }
 
 # A block of headers that never ends.

@@ -246,6 +246,23 @@ static int has_data(const apr_bucket_brigade *bb)
     return 0;
 }
 
+/* Why the client sends no more, seen before the engine answers: what is written
+ * to one that has left makes it a reset, and a reset is told once. */
+static void note_end(sse_splice_conn_t *conn, apr_status_t rv)
+{
+    if (APR_STATUS_IS_EAGAIN(rv) || rv == APR_SUCCESS) {
+        return;
+    }
+    conn->is_at_end = conn->is_at_end || APR_STATUS_IS_EOF(rv);
+    if (conn->seen == SSE_CLOSE_NONE) {
+        conn->seen = APR_STATUS_IS_ECONNRESET(rv) ? SSE_CLOSE_RESET
+                                                  : sse_peer_look(conn->fd, 0);
+    }
+    if (conn->seen == SSE_CLOSE_NONE && conn->is_at_end) {
+        conn->seen = SSE_CLOSE_CLIENT; /* TLS is over, its FIN may follow */
+    }
+}
+
 /* mod_http2 reads.  What was all for streams of ours does not reach it. */
 static apr_status_t read_for_engine(sse_splice_conn_t *conn, ap_filter_t *f,
                                     apr_bucket_brigade *bb,
@@ -257,7 +274,7 @@ static apr_status_t read_for_engine(sse_splice_conn_t *conn, ap_filter_t *f,
         apr_brigade_cleanup(bb);
         rv = ap_get_brigade(f->next, bb, AP_MODE_READBYTES, block, most);
         if (rv != APR_SUCCESS || APR_BRIGADE_EMPTY(bb)) {
-            conn->is_at_end = conn->is_at_end || APR_STATUS_IS_EOF(rv);
+            note_end(conn, rv);
             return rv;
         }
         rv = look_through(conn, bb, FROM_CLIENT);

@@ -89,13 +89,14 @@ struct sse_splice_conn_t {
     apr_bucket_brigade *bb;  /* owner: empty, to use */
     char *held; /* owner, malloc'ed: what the loop has read for mod_http2 */
     apr_size_t n_held, size_held;
-    conn_state_t cs;        /* owner: in place of the MPM's while hooks run */
-    conn_state_t *mpms;     /* owner: that; NULL: it is in its place */
-    int is_at_end;          /* owner: the client sends no more */
-    int is_kept;            /* owner: it has been the loop's: so it stays */
-    int has_more;           /* loop: it has not read all that there is */
-    int is_done;            /* loop: mod_http2 has ended its session */
-    int is_closed;          /* loop: and so have we */
+    conn_state_t cs;         /* owner: in place of the MPM's while hooks run */
+    conn_state_t *mpms;      /* owner: that; NULL: it is in its place */
+    int is_at_end;           /* owner: the client sends no more */
+    sse_close_reason_e seen; /* owner: why, if mod_http2 has read so */
+    int is_kept;             /* owner: it has been the loop's: so it stays */
+    int has_more;            /* loop: it has not read all that there is */
+    int is_done;             /* loop: mod_http2 has ended its session */
+    int is_closed;           /* loop: and so have we */
     sse_close_reason_e why; /* loop: of its streams' ends, once it is closing */
     apr_status_t status;    /* likewise */
     int poll_fd;   /* const: what mod_http2 polls in place of the socket */

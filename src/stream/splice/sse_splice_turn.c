@@ -360,7 +360,8 @@ static void on_writable(sse_async_conn_t *async)
 /* Why mod_http2 has ended its session, or has been ended. */
 static sse_close_reason_e reason_of_end(sse_splice_conn_t *conn)
 {
-    sse_close_reason_e reason = sse_peer_look(conn->fd, 0);
+    sse_close_reason_e reason =
+        conn->seen != SSE_CLOSE_NONE ? conn->seen : sse_peer_look(conn->fd, 0);
     int is_leaving;
 
     if (reason != SSE_CLOSE_NONE) {
@@ -411,11 +412,13 @@ const sse_async_carrier_t sse_splice_carrier = {on_taken, on_given, on_gone,
 
 /* -- A thread that stays --------------------------------------------------- */
 
-static int is_readable(const sse_splice_conn_t *conn, int events)
+/* @return POLLIN; POLLRDHUP and others: its end, which the loop sees for what
+ *         it is */
+static int input_of(const sse_splice_conn_t *conn)
 {
-    struct pollfd pfd = {conn->fd, POLLIN, 0};
+    struct pollfd pfd = {conn->fd, POLLIN | POLLRDHUP, 0};
 
-    return events && poll(&pfd, 1, 0) > 0;
+    return poll(&pfd, 1, 0) > 0 ? pfd.revents : 0;
 }
 
 /* One request follows another, and to go by the loop costs more than the
@@ -424,20 +427,23 @@ int sse_splice_stays(sse_splice_conn_t *conn)
 {
     struct pollfd pfd = {conn->poll_fd, POLLIN, 0};
     apr_time_t until, left = STAY_TIME;
-    int n = 0;
+    int input = 0;
 
     if (!conn->is_kept || has_ended(conn) || !sse_async_may_stay()) {
         return 0;
     }
     until = apr_time_now() + left;
-    while (left > 0 && !conn->c->aborted && !is_readable(conn, n)) {
-        n = poll(&pfd, 1, (int)apr_time_as_msec(left));
-        if (n <= 0 || sse_splice_write_woken(conn) != APR_SUCCESS) {
+    while (left > 0 && !conn->c->aborted && !input) {
+        if (poll(&pfd, 1, (int)apr_time_as_msec(left)) <= 0) {
+            return 0;
+        }
+        input = input_of(conn);
+        if (!input && sse_splice_write_woken(conn) != APR_SUCCESS) {
             return 0;
         }
         left = until - apr_time_now();
     }
-    return left > 0 && !conn->c->aborted;
+    return input == POLLIN && !conn->c->aborted;
 }
 
 void sse_splice_turn_prepare(sse_splice_conn_t *conn)
