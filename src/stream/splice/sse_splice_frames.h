@@ -113,7 +113,7 @@ int sse_frames_has_kept(const sse_frames_t *frames);
  *  for good. */
 int sse_frames_is_usable(const sse_frames_t *frames);
 
-/** Whether the client has sent GOAWAY: it wants nothing new, and the engine ends
+/** Whether the client has sent GOAWAY: it wants nothing new; the engine ends
  *  the connection when it has nothing to do. */
 int sse_frames_is_leaving(const sse_frames_t *frames);
 
