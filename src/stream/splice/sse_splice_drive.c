@@ -39,26 +39,19 @@ static int is_writing(const sse_stream_t *stream)
            !sse_atomic_load(&stream->is_dead);
 }
 
-/* Nothing of it waits behind its chain. */
-static int is_flushed(sse_shadow_t *shadow)
+/* Nothing of it waits behind its chain.
+ * @param is_written out: what did has been written out since the last look.
+ *        The two are looked at together: an MPM thread may be writing */
+static int is_flushed(sse_shadow_t *shadow, int *is_written)
 {
     int flushed;
 
     pthread_mutex_lock(&shadow->conn->lock);
     flushed = !shadow->is_passed && !sse_splice_waits(shadow);
-    pthread_mutex_unlock(&shadow->conn->lock);
-    return flushed;
-}
-
-static int take_written(sse_shadow_t *shadow)
-{
-    int written;
-
-    pthread_mutex_lock(&shadow->conn->lock);
-    written = shadow->is_written;
+    *is_written = shadow->is_written;
     shadow->is_written = 0;
     pthread_mutex_unlock(&shadow->conn->lock);
-    return written;
+    return flushed;
 }
 
 static apr_status_t pass(sse_stream_t *stream)
@@ -73,6 +66,20 @@ static apr_status_t pass(sse_stream_t *stream)
     rv = ap_pass_brigade(stream->r->output_filters, bb);
     apr_brigade_cleanup(bb);
     return rv;
+}
+
+/* A filter has kept all that was passed, or a thread has written it already. */
+static void go_on_if_flushed(sse_stream_t *stream)
+{
+    sse_shadow_t *shadow = shadow_of(stream);
+    int is_written;
+
+    if (is_flushed(shadow, &is_written)) {
+        pthread_mutex_lock(&shadow->conn->lock);
+        shadow->is_written = 1;
+        pthread_mutex_unlock(&shadow->conn->lock);
+        sse_stream_poke(stream);
+    }
 }
 
 /* One piece at a time: the next one when it has been written out. */
@@ -94,22 +101,28 @@ static void write_queue(sse_stream_t *stream)
     rv = pass(stream);
     if (rv != APR_SUCCESS) {
         sse_stream_broken(stream, SSE_CLOSE_WRITE_ERROR, rv);
+        return;
     }
-    else {
-        sse_splice_kick(shadow_of(stream)->conn);
-    }
+    sse_splice_kick(shadow_of(stream)->conn);
+    go_on_if_flushed(stream);
 }
 
 void sse_splice_on_written(sse_shadow_t *shadow)
 {
     sse_stream_t *stream = shadow->stream;
+    int is_written, flushed = is_flushed(shadow, &is_written);
 
-    if (take_written(shadow) && is_writing(stream)) {
+    if (!is_writing(stream)) {
+        return;
+    }
+    if (is_written) {
         sse_stream_moved(stream);
         sse_stream_wrote(stream, 1);
         if (stream->has_last) {
             sse_limits_give_back(&stream->claim);
         }
+    }
+    if (flushed) {
         write_queue(stream);
     }
 }
@@ -119,11 +132,8 @@ static void on_kick(sse_task_t *task)
     sse_stream_t *stream = sse_owner_of(task, sse_stream_t, kick_task);
     sse_shadow_t *shadow = shadow_of(stream);
 
-    if (shadow && is_writing(stream)) {
+    if (shadow) {
         sse_splice_on_written(shadow);
-        if (is_writing(stream) && is_flushed(shadow)) {
-            write_queue(stream);
-        }
     }
     sse_stream_release(stream);
 }
