@@ -23,7 +23,7 @@ static const char *const trusted[] = {
     "tls raw",
     /* mod_sse's */
     "sse_async", "sse_seal", "sse_backlog", "sse_shadow_head", "sse_shadow_out",
-    "sse_watched_out",
+    "sse_splice", "sse_watched_out",
     /* other modules of httpd */
     "brotli_compress", "buffer", "deflate", "fixup_headers_err",
     "fixup_headers_out", "inflate", "log_input_output", "logio_ttfb_out",

@@ -266,6 +266,17 @@ static sse_splice_conn_t *create(conn_rec *c, apr_socket_t *sock, int fd,
     return conn;
 }
 
+void sse_splice_conn_decline(sse_splice_conn_t *conn)
+{
+    conn_rec *c = conn->c;
+
+    conn->is_declined = 1;
+    sse_splice_give_state_back(conn);
+    sse_conn_record(c)->splice = NULL;
+    apr_pool_cleanup_kill(c->pool, conn, on_gone);
+    apr_pool_cleanup_run(c->pool, conn, destroy);
+}
+
 void sse_splice_adopt(sse_splice_conn_t *conn)
 {
     if (!conn->async) {

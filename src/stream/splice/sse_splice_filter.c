@@ -48,15 +48,24 @@ static void look(sse_splice_conn_t *conn, direction_e from, sse_span_t *bytes,
     pthread_mutex_unlock(&conn->lock);
 }
 
+static int is_usable(sse_splice_conn_t *conn)
+{
+    int usable;
+
+    pthread_mutex_lock(&conn->lock);
+    usable = sse_frames_is_usable(conn->frames);
+    pthread_mutex_unlock(&conn->lock);
+    return usable;
+}
+
 /* A bucket stays whole where nothing changes: TLS makes a record of each. */
 static apr_status_t look_at(sse_splice_conn_t *conn, apr_bucket *b,
-                            direction_e from)
+                            const char *data, apr_size_t len, direction_e from)
 {
     sse_span_t bytes, give;
-    const char *data;
-    apr_size_t len, used;
+    apr_size_t used;
     apr_bucket *other;
-    apr_status_t rv = apr_bucket_read(b, &data, &len, APR_BLOCK_READ);
+    apr_status_t rv = APR_SUCCESS;
 
     while (rv == APR_SUCCESS && len) {
         bytes.bytes = data;
@@ -84,17 +93,25 @@ static apr_status_t look_at(sse_splice_conn_t *conn, apr_bucket *b,
     return rv;
 }
 
+/* What is read of a file becomes a bucket, the rest another one behind it. */
 static apr_status_t look_through(sse_splice_conn_t *conn,
                                  apr_bucket_brigade *bb, direction_e from)
 {
     apr_status_t rv = APR_SUCCESS;
     apr_bucket *b, *next;
+    const char *data;
+    apr_size_t len;
 
     for (b = APR_BRIGADE_FIRST(bb);
-         rv == APR_SUCCESS && b != APR_BRIGADE_SENTINEL(bb); b = next) {
-        next = APR_BUCKET_NEXT(b);
+         rv == APR_SUCCESS && is_usable(conn) && b != APR_BRIGADE_SENTINEL(bb);
+         b = next) {
+        len = 0;
         if (!APR_BUCKET_IS_METADATA(b)) {
-            rv = look_at(conn, b, from);
+            rv = apr_bucket_read(b, &data, &len, APR_BLOCK_READ);
+        }
+        next = APR_BUCKET_NEXT(b);
+        if (rv == APR_SUCCESS && len) {
+            rv = look_at(conn, b, data, len, from);
         }
     }
     return rv;
@@ -108,16 +125,6 @@ int sse_splice_has_kept(sse_splice_conn_t *conn)
     has = sse_frames_has_kept(conn->frames);
     pthread_mutex_unlock(&conn->lock);
     return has;
-}
-
-static int is_usable(sse_splice_conn_t *conn)
-{
-    int usable;
-
-    pthread_mutex_lock(&conn->lock);
-    usable = sse_frames_is_usable(conn->frames);
-    pthread_mutex_unlock(&conn->lock);
-    return usable;
 }
 
 /* -- Posing as the socket -------------------------------------------------- */
@@ -198,8 +205,12 @@ static void wake_for_kept(sse_splice_conn_t *conn)
 static apr_status_t out_filter(ap_filter_t *f, apr_bucket_brigade *bb)
 {
     sse_splice_conn_t *conn = f->ctx;
-    apr_status_t rv = look_through(conn, bb, FROM_ENGINE);
+    apr_status_t rv;
 
+    if (conn->is_declined) {
+        return ap_pass_brigade(f->next, bb);
+    }
+    rv = look_through(conn, bb, FROM_ENGINE);
     if (rv != APR_SUCCESS) {
         return rv;
     }
@@ -286,17 +297,22 @@ static apr_status_t read_for_engine(sse_splice_conn_t *conn, ap_filter_t *f,
 }
 
 /* Without TLS: what mod_http2 finds when it looks at the first bytes is found
- * here, just before it makes its session. */
+ * here, just before it makes its session, or a request of HTTP/1.x. */
 static void look_for_preface(sse_splice_conn_t *conn,
                              const apr_bucket_brigade *bb)
 {
     char bytes[PREFACE_BYTES];
     apr_size_t len = sizeof(bytes);
 
-    if (apr_brigade_flatten((apr_bucket_brigade *)bb, bytes, &len) ==
-            APR_SUCCESS &&
-        len == PREFACE_BYTES && !memcmp(bytes, preface, PREFACE_BYTES)) {
+    if (apr_brigade_flatten((apr_bucket_brigade *)bb, bytes, &len) !=
+        APR_SUCCESS) {
+        return;
+    }
+    if (len == PREFACE_BYTES && !memcmp(bytes, preface, PREFACE_BYTES)) {
         sse_splice_pose(conn);
+    }
+    else {
+        sse_splice_conn_decline(conn);
     }
 }
 
@@ -307,6 +323,9 @@ static apr_status_t in_filter(ap_filter_t *f, apr_bucket_brigade *bb,
     sse_splice_conn_t *conn = f->ctx;
     apr_status_t rv;
 
+    if (conn->is_declined) {
+        return ap_get_brigade(f->next, bb, mode, block, most);
+    }
     if (mode != AP_MODE_READBYTES || !is_usable(conn)) {
         rv = ap_get_brigade(f->next, bb, mode, block, most);
         if (rv == APR_SUCCESS && mode == AP_MODE_SPECULATIVE &&

@@ -93,6 +93,7 @@ struct sse_splice_conn_t {
     conn_state_t *mpms;      /* owner: that; NULL: it is in its place */
     int is_at_end;           /* owner: the client sends no more */
     sse_close_reason_e seen; /* owner: why, if mod_http2 has read so */
+    int is_declined;         /* owner: it speaks HTTP/1.x: all else is freed */
     int is_kept;             /* owner: it has been the loop's: so it stays */
     int has_more;            /* loop: it has not read all that there is */
     int is_done;             /* loop: mod_http2 has ended its session */
@@ -160,6 +161,10 @@ void sse_splice_put(sse_shadow_t *shadow, const char *bytes, apr_size_t len);
 /** And these were the last.  loop. */
 void sse_splice_put_end(sse_shadow_t *shadow);
 
+/** Owner, before its first request: it speaks HTTP/1.x.  Its filters, which
+ *  stay, pass all on. */
+void sse_splice_conn_decline(sse_splice_conn_t *conn);
+
 /** Owner: it has a stream: from now on it can be the loop's. */
 void sse_splice_adopt(sse_splice_conn_t *conn);
 
@@ -196,6 +201,8 @@ int sse_splice_is_due(sse_splice_conn_t *conn);
  *  returned.  mod_http2's secondary connections share it, and write it, be it
  *  to close, from threads of their own. */
 void sse_splice_take_state(sse_splice_conn_t *conn);
+/** It is the MPM's again, with what they have left. */
+void sse_splice_give_state_back(sse_splice_conn_t *conn);
 /** MPM thread: mod_http2 has returned. */
 void sse_splice_returned(sse_splice_conn_t *conn);
 /** MPM thread, after that: wait a little for the next request, and write

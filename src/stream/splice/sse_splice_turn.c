@@ -478,7 +478,7 @@ void sse_splice_take_state(sse_splice_conn_t *conn)
 }
 
 /* With HTTP/2 what stands there may be a secondary connection's. */
-static void give_state_back(sse_splice_conn_t *conn)
+void sse_splice_give_state_back(sse_splice_conn_t *conn)
 {
     conn_rec *c = conn->c;
 
@@ -505,7 +505,7 @@ void sse_splice_returned(sse_splice_conn_t *conn)
     pthread_mutex_lock(&conn->lock);
     n = conn->n;
     pthread_mutex_unlock(&conn->lock);
-    give_state_back(conn);
+    sse_splice_give_state_back(conn);
     if (!n && !conn->is_kept) {
         return;
     }
