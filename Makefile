@@ -23,6 +23,8 @@
 # make soak       restarts and crashes under load: nothing is lost
 #                 (SOAK_SECONDS=600, SOAK_SEED=; see docs/operations.md)
 # make soak-hooks  webhooks meanwhile: each opening and end is told, once
+# make soak-http2  connections over HTTP/2 that come and go, their events counted
+#                 (SOAK_SECONDS=600, SOAK_SEED=; part of make check, shorter)
 # make setup      only install what is missing                (SETS="run test")
 # make clean
 
@@ -329,6 +331,11 @@ soak-hooks: all build/soak/mod_soak.so
 	 SOAK_SECONDS="$(SOAK_SECONDS)" SOAK_RATE="$(SOAK_RATE)" \
 	    prove -f -o --exec sh scripts/soak_hooks.sh
 
+soak-http2:
+	@CHURN_SECONDS="$(or $(SOAK_SECONDS),600)" CHURN_SEED="$(SOAK_SEED)" \
+	    $(MAKE) --no-print-directory check NAME=soak-http2 ARGS=-verbose \
+	    TESTS=t/stream/splice_churn.t
+
 clean:
 	rm -rf build
 
@@ -337,5 +344,5 @@ clean:
 
 .PHONY: all install setup run test check check-one check-valgrind check-unit \
         check-conf check-fuzz test-browser lint bench bench-close \
-        bench-store soak soak-hooks seams clean need-apxs
+        bench-store soak soak-hooks soak-http2 seams clean need-apxs
 .SECONDARY:

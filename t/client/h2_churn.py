@@ -248,7 +248,10 @@ class Churn:
             self.published[channel].append(event)
         self.settle(
             patience, lambda: 'without the last event: %s' % [
-                (s.path, s.number, s.status, len(s.events.ids))
+                (s.path, s.number, s.status, len(s.events.ids),
+                 'windows', c.h2.remote_flow_control_window(s.number),
+                 c.h2._inbound_flow_control_window_manager.current_window_size,
+                 'of', c.window, 'rest', len(s.events.rest))
                 for c in connections for s in self.behind(c, last)][:5],
             lambda: not any(self.behind(c, last) for c in connections))
         self.compare()

@@ -89,6 +89,7 @@ class Connection:
                  window=15 << 20, stream_window=LEAST, gives=True,
                  rcvbuf=None, timeout=30):
         self.host = host
+        self.window = window
         self.tls = tls
         self.gives = gives
         self.reads = True
