@@ -10,6 +10,7 @@
 
 #include "child/sse_parent.h"
 #include "config/sse_config.h"
+#include "config/sse_mpm.h"
 #include "exec/sse_exec_client.h"
 #include "exec/sse_exec_shared.h"
 #include "exec/sse_exec_stream.h"
@@ -247,6 +248,8 @@ void sse_child_init(apr_pool_t *pchild, server_rec *s)
     sse_exec_supervisor_forget();
     enter_counters(child);
     sse_workers_init(sse_conf_callback_threads(s));
+    /* One more than can wait: each waits for a thread of mod_http2's. */
+    sse_workers_set_most(SSE_WORKERS_HTTP2, sse_mpm()->h2_threads + 1);
     rv = sse_loop_create(&child->loop);
     if (rv == APR_SUCCESS) {
         init_parts(child, pchild);

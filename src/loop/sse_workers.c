@@ -62,6 +62,12 @@ void sse_workers_init(int most)
     init(&kinds[SSE_WORKERS_PRESENCE], 1);
     init(&kinds[SSE_WORKERS_PROGRAMS], PROGRAMS_THREADS);
     init(&kinds[SSE_WORKERS_REJOIN], 1);
+    init(&kinds[SSE_WORKERS_HTTP2], 1);
+}
+
+void sse_workers_set_most(sse_workers_e kind, int most)
+{
+    kinds[kind].most = most;
 }
 
 /* The signal handler that stops a prefork child takes the lock, too; and new

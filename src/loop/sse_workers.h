@@ -39,6 +39,8 @@ typedef enum {
     SSE_WORKERS_PRESENCE, /**< who is on a channel, on its way to the store */
     SSE_WORKERS_PROGRAMS, /**< what shared programs write, on its way there */
     SSE_WORKERS_REJOIN,   /**< asking a new supervisor for them */
+    SSE_WORKERS_HTTP2,    /**< closing connections whose mod_http2 may wait for
+                               requests that still run */
     SSE_WORKERS_KINDS
 } sse_workers_e;
 
@@ -53,6 +55,9 @@ struct sse_job_t {
 /** child_init. @param most threads for ready functions, and as many for the
  *  callbacks of ends */
 void sse_workers_init(int most);
+
+/** child_init, after that: so many threads for this kind. */
+void sse_workers_set_most(sse_workers_e kind, int most);
 
 /** Keep a thread of this kind from now on.  Cheap if there is one.
  *  @return an error: no thread can be made now */

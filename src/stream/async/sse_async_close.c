@@ -48,8 +48,7 @@ static void on_timer_closed(uv_handle_t *handle)
         return;
     }
     sse_memory_count();
-    conn->job.run = destroy;
-    sse_workers_do(SSE_WORKERS_OWN, &conn->job);
+    sse_async_post_job(conn, destroy);
 }
 
 static void on_grace_over(uv_timer_t *timer)

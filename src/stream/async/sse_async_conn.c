@@ -110,6 +110,17 @@ static void run_work(sse_job_t *job)
     sse_loop_post(conn->loop, &conn->worked_task);
 }
 
+/* With HTTP/2 only to close the connection, for which mod_http2 waits until no
+ * request on it runs, be it one that waits for a backend. */
+void sse_async_post_job(sse_async_conn_t *conn, void (*run)(sse_job_t *job))
+{
+    conn->job.run = run;
+    if (!conn->splice ||
+        sse_workers_try(SSE_WORKERS_HTTP2, &conn->job) != APR_SUCCESS) {
+        sse_workers_do_soon(&conn->job);
+    }
+}
+
 void sse_async_work(sse_async_conn_t *conn,
                     void (*work)(sse_async_conn_t *conn),
                     void (*after_work)(sse_async_conn_t *conn))
@@ -121,8 +132,7 @@ void sse_async_work(sse_async_conn_t *conn,
     if (conn->peer_open) {
         sse_peer_want(&conn->peer, UV_READABLE | UV_WRITABLE, 0);
     }
-    conn->job.run = run_work;
-    sse_workers_do_soon(&conn->job);
+    sse_async_post_job(conn, run_work);
 }
 
 static void on_worked(sse_task_t *task)

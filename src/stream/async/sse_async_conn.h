@@ -129,6 +129,8 @@ sse_async_conn_t *sse_async_create(conn_rec *c, request_rec *r,
 void sse_async_work(sse_async_conn_t *conn,
                     void (*work)(sse_async_conn_t *conn),
                     void (*after_work)(sse_async_conn_t *conn));
+/** loop: have a worker run the connection's job. */
+void sse_async_post_job(sse_async_conn_t *conn, void (*run)(sse_job_t *job));
 /** loop: begin to watch the client of HTTP/1.x's stream. */
 apr_status_t sse_async_watch(sse_async_conn_t *conn);
 /** loop: begin to watch the client, or go on with that. */
