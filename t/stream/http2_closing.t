@@ -50,7 +50,8 @@ ok t_cmp((grep { $_->wait_for($_->get('/c/own'), qr/^retry/, 10) } @h2) + 0,
          $clients, 'each has a stream');
 $_->get('/hangs') for @h2;
 my @asked = map { $backend->accept } @h2;
-$_->close for @h2;
+# Two in a way that mod_http2 finds when it writes.
+$_ % 2 ? $h2[$_]->close : $h2[$_]->reset for 0 .. $#h2;
 ok t_cmp(eventually { logged('/c/own') == $clients }, 1,
          'all leave: their streams end');
 

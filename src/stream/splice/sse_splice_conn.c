@@ -205,9 +205,11 @@ static apr_status_t on_gone(void *baton)
 
     pthread_mutex_lock(&conn->lock);
     conn->is_closing = 1;
-    if (conn->n && !sse_loop_is_gone(child.loop)) {
+    if ((conn->n || conn->is_lost) && !sse_loop_is_gone(child.loop)) {
         conn->is_waited = 1;
-        sse_loop_post(child.loop, &conn->close_task);
+        if (!conn->is_lost) {
+            sse_loop_post(child.loop, &conn->close_task);
+        }
         while (conn->n || !conn->is_told) {
             pthread_cond_wait(&conn->cond, &conn->lock);
         }

@@ -121,6 +121,7 @@ struct sse_splice_conn_t {
     int is_woken;   /* lock: its poll has been told to return */
     int is_closing; /* lock: no more streams */
     TAILQ_HEAD(, sse_shadow_t) attached; /* loop: of those, which it has */
+    int is_lost;   /* owner: the MPM is to destroy c1; the loop ends them */
     int is_waited; /* lock: the MPM destroys c1 when no stream is left */
     int is_told;   /* lock: and the loop has ended them */
     sse_task_t write_task; /* loop: something waits that may go */

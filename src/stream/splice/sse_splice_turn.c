@@ -252,7 +252,9 @@ static void on_close(sse_task_t *task)
 {
     sse_splice_conn_t *conn = sse_owner_of(task, sse_splice_conn_t, close_task);
 
-    end_streams(conn, SSE_CLOSE_CLIENT, APR_SUCCESS);
+    end_streams(conn,
+                conn->seen != SSE_CLOSE_NONE ? conn->seen : SSE_CLOSE_CLIENT,
+                APR_SUCCESS);
     pthread_mutex_lock(&conn->lock);
     conn->is_told = 1;
     pthread_cond_signal(&conn->cond);
@@ -496,6 +498,18 @@ void sse_splice_give_state_back(sse_splice_conn_t *conn)
     }
 }
 
+/* The MPM does not suspend an aborted connection.  It closes it, which takes as
+ * long as any request on it runs: the streams end now. */
+static void lose(sse_splice_conn_t *conn)
+{
+    conn->seen = reason_of_end(conn);
+    pthread_mutex_lock(&conn->lock);
+    conn->is_closing = 1;
+    pthread_mutex_unlock(&conn->lock);
+    conn->is_lost = 1;
+    sse_loop_post(conn->loop, &conn->close_task);
+}
+
 void sse_splice_returned(sse_splice_conn_t *conn)
 {
     conn_rec *c = conn->c;
@@ -507,6 +521,10 @@ void sse_splice_returned(sse_splice_conn_t *conn)
     pthread_mutex_unlock(&conn->lock);
     sse_splice_give_state_back(conn);
     if (!n && !conn->is_kept) {
+        return;
+    }
+    if (c->aborted && !conn->is_kept) {
+        lose(conn);
         return;
     }
     conn->is_kept = 1;
