@@ -237,8 +237,8 @@ static void on_free(sse_task_t *task)
 {
     sse_async_conn_t *conn = sse_async_first(SSE_ASYNC_QUEUED);
 
-    while (conn && may_hand()) {
-        sse_async_serve_next(conn);
+    while (conn && may_hand()) { /* which may be otherwise a moment later */
+        hand(conn);
         conn = sse_async_first(SSE_ASYNC_QUEUED);
     }
 }

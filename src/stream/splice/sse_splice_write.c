@@ -196,7 +196,9 @@ static apr_size_t take_frame(sse_splice_conn_t *conn, sse_shadow_t *shadow,
         return 0; /* its window, or the account, will list it */
     }
     sse_frames_data(conn->frames, shadow->id, len, is_last, batch);
-    memcpy(batch + SSE_FRAMES_HEAD, shadow->out + shadow->from, len);
+    if (len) {
+        memcpy(batch + SSE_FRAMES_HEAD, shadow->out + shadow->from, len);
+    }
     shadow->from += len;
     shadow->bytes += (apr_off_t)len;
     if (len == waits) {
