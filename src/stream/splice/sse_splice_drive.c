@@ -39,17 +39,20 @@ static int is_writing(const sse_stream_t *stream)
            !sse_atomic_load(&stream->is_dead);
 }
 
-/* Nothing of it waits behind its chain.
- * @param is_written out: what did has been written out since the last look.
- *        The two are looked at together: an MPM thread may be writing */
+/* Nothing of it waits behind its chain.  An MPM thread may be writing, even
+ * some of what the chain has passed so far while more is on its way.
+ * @param is_written out: what did wait has been written out since the last look
+ */
 static int is_flushed(sse_shadow_t *shadow, int *is_written)
 {
     int flushed;
 
     pthread_mutex_lock(&shadow->conn->lock);
     flushed = !shadow->is_passed && !sse_splice_waits(shadow);
-    *is_written = shadow->is_written;
-    shadow->is_written = 0;
+    *is_written = flushed && shadow->is_written;
+    if (flushed) {
+        shadow->is_written = 0;
+    }
     pthread_mutex_unlock(&shadow->conn->lock);
     return flushed;
 }

@@ -256,6 +256,10 @@ static void count_written(sse_splice_conn_t *conn, sse_ready_t *done)
     while ((shadow = TAILQ_FIRST(&conn->passed)) != NULL) {
         TAILQ_REMOVE(&conn->passed, shadow, ready);
         shadow->is_passed = 0;
+        if (sse_splice_waits(shadow)) {
+            sse_splice_list(conn, shadow); /* more has come meanwhile */
+            continue;
+        }
         shadow->is_written = 1;
         if (done) {
             TAILQ_INSERT_TAIL(done, shadow, ready);
