@@ -374,10 +374,17 @@ static int on_process(conn_rec *c)
     return rc;
 }
 
+/* mod_http2 before 2.0 ran its requests in another way: its hooks read what a
+ * shadow's connection does not have. */
+static int is_known_engine(void)
+{
+    return ap_get_input_filter_handle("H2_C2_NET_IN") != NULL;
+}
+
 void sse_splice_init(sse_loop_t *loop, int is_on)
 {
     child.loop = loop;
-    child.is_on = is_on;
+    child.is_on = is_on && is_known_engine();
     if (is_on) {
         sse_shadow_start();
     }
