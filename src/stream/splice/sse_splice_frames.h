@@ -25,7 +25,7 @@
  * to its window again when it has consumed half of it, Chromium when it has
  * consumed more than half.  So each of the two must be able to use more than
  * half while the other sends nothing, or a client that reads could wait for
- * ever.  A client that leaves the window at 64 KB gives us too little: its
+ * ever.  A client that leaves the window below 128 KB gives us too little: its
  * streams cannot be added.
  *
  * Pure: no I/O, no httpd.
