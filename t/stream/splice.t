@@ -26,7 +26,9 @@ my @tests = (\&mixed, \&many_connections, \&closes, \&our_ends, \&bursts,
              \&windows, \&sockets, \&small_window, \&while_busy, \&programs,
              \&polls, \&limits, \&modules, \&other_clients, \&restart);
 
-plan tests => 133,
+my $event = ($ENV{SSE_MPM} // 'event') eq 'event';
+
+plan tests => $event ? 133 : 125,
     need need_module('mod_sse', 'mod_ssl', 'mod_http2', 'mod_ratelimit'),
     why_not();
 
@@ -533,7 +535,9 @@ sub restart {
     ok t_cmp($server->are_open(6), 1, 'streams on two connections');
     my @old = $server->httpd->children;
     ok $server->httpd->restart('USR1');
-    for my $one (@all) {
+    # Where streams hold threads, mod_http2 sends GOAWAY first, and python3-h2
+    # does not take what follows it.
+    for my $one ($event ? @all : ()) {
         my($h2, @ids) = @$one;
         ok t_cmp((count_of { $h2->wait_end($_, slowly(5))
                              && !$h2->is_reset($_) } @ids), 3,
