@@ -62,7 +62,8 @@ my @limits = (
 plan tests => 1 + 5 * @limits + 2, need_module('mod_sse', 'mod_ratelimit');
 
 ok t_cmp($httpd->start, 1, 'an httpd of its own');
-my %all = map { $_ => 0 } qw(server host client threads callbacks commands);
+my %all = map { $_ => 0 } qw(server host client threads callbacks commands
+                            http2);
 refuse(@$_) for @limits;
 my $now = numbers(@port);
 ok t_cmp($now->{refused}, 14, 'in all');
