@@ -396,6 +396,7 @@ static void on_taken(sse_async_conn_t *async, conn_state_e was)
     sse_splice_conn_t *conn = async->splice;
 
     set_served(conn, 0);
+    conn->was_taken = 1;
     conn->is_done = has_ended(conn);
     sse_async_transit(async, SSE_ASYNC_STREAM);
     if (sse_async_open_peer(async, 0) != APR_SUCCESS) {
@@ -523,7 +524,7 @@ void sse_splice_returned(sse_splice_conn_t *conn)
     if (!n && !conn->is_kept) {
         return;
     }
-    if (c->aborted && !conn->is_kept) {
+    if (c->aborted && !conn->was_taken) {
         lose(conn);
         return;
     }
