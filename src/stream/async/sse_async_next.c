@@ -394,18 +394,13 @@ static void leave(sse_async_state_e state, void (*fn)(sse_async_conn_t *conn))
     }
 }
 
-/* Gracefully, a request that has come is still served and its response written;
- * at once, one whose response has begun is at least logged. */
 static void stop(sse_async_conn_t *conn)
 {
-    if (conn->splice) {
-        conn->carrier->on_gone(conn, SSE_CLOSE_STOP, APR_SUCCESS);
-    }
-    else {
-        sse_async_end(conn);
-    }
+    conn->carrier->on_gone(conn, SSE_CLOSE_STOP, APR_SUCCESS);
 }
 
+/* Gracefully, a request that has come is still served and its response written;
+ * at once, one whose response has begun is at least logged. */
 static void on_leave(sse_leave_e how)
 {
     if (how == SSE_LEAVE_AT_ONCE) {

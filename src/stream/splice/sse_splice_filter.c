@@ -279,21 +279,22 @@ static apr_status_t read_for_engine(sse_splice_conn_t *conn, ap_filter_t *f,
                                     apr_bucket_brigade *bb,
                                     apr_read_type_e block, apr_off_t most)
 {
-    apr_status_t rv;
+    apr_status_t rv, written = APR_SUCCESS;
 
     do {
         apr_brigade_cleanup(bb);
         rv = ap_get_brigade(f->next, bb, AP_MODE_READBYTES, block, most);
         if (rv != APR_SUCCESS || APR_BRIGADE_EMPTY(bb)) {
             note_end(conn, rv);
-            return rv;
+            break;
         }
         rv = look_through(conn, bb, FROM_CLIENT);
     } while (rv == APR_SUCCESS && !has_data(bb));
-    if (rv == APR_SUCCESS) {
-        rv = sse_splice_write(conn, NULL); /* windows may have grown */
+    /* Windows may have grown, also by what has left nothing to give on. */
+    if (rv == APR_SUCCESS || APR_STATUS_IS_EAGAIN(rv)) {
+        written = sse_splice_write_woken(conn);
     }
-    return rv;
+    return written == APR_SUCCESS ? rv : written;
 }
 
 /* Without TLS: what mod_http2 finds when it looks at the first bytes is found

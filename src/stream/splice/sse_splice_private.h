@@ -94,11 +94,11 @@ struct sse_splice_conn_t {
     int is_at_end;           /* owner: the client sends no more */
     sse_close_reason_e seen; /* owner: why, if mod_http2 has read so */
     int is_declined;         /* owner: it speaks HTTP/1.x: all else is freed */
-    int is_kept;             /* owner: it has been the loop's: so it stays */
-    int was_taken;           /* owner: the loop has had it */
-    int has_more;            /* loop: it has not read all that there is */
-    int is_done;             /* loop: mod_http2 has ended its session */
-    int is_closed;           /* loop: and so have we */
+    int is_kept;   /* owner: it has had a stream: the loop's for life */
+    int was_taken; /* owner: the loop has had it */
+    int has_more;  /* loop: it has not read all that there is */
+    int is_done;   /* loop: mod_http2 has ended its session */
+    int is_closed; /* loop: and so have we */
     sse_close_reason_e why; /* loop: of its streams' ends, once it is closing */
     apr_status_t status;    /* likewise */
     int poll_fd;   /* const: what mod_http2 polls in place of the socket */
