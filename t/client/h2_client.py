@@ -33,6 +33,13 @@ DATA, HEADERS, RST_STREAM = 0, 1, 3
 END_STREAM = 1
 LEAST = 65535  # every connection's window, and that of streams by default
 
+# Streams go on behind a GOAWAY that names them (RFC 9113, 6.8), as mod_http2
+# sends it.  python3-h2 takes nothing more then.
+_STATE = h2.connection.ConnectionState
+h2.connection.H2ConnectionStateMachine._transitions[
+    _STATE.CLIENT_OPEN, h2.connection.ConnectionInputs.RECV_GOAWAY
+] = (None, _STATE.CLIENT_OPEN)
+
 
 def _tls_context():
     context = ssl.create_default_context()
