@@ -13,6 +13,7 @@ use lib "$FindBin::Bin/../lib";
 
 use Apache::Test;
 use Apache::TestUtil;
+use IO::Socket::INET ();
 use JSON::PP ();
 use POSIX ();
 use SSETest;
@@ -23,18 +24,25 @@ use Time::HiRes qw(sleep time);
 
 my @ways = (['h2c', plain => 1], ['TLS']);
 my @tests = (\&mixed, \&many_connections, \&closes, \&our_ends, \&bursts,
-             \&windows, \&sockets, \&small_window, \&while_busy, \&programs,
-             \&polls, \&limits, \&modules, \&other_clients, \&restart);
+             \&windows, \&sockets, \&small_window, \&while_busy,
+             \&while_hanging, \&programs, \&polls, \&limits, \&modules, \&other_clients, \&restart);
 
 my $event = ($ENV{SSE_MPM} // 'event') eq 'event';
 
-plan tests => 135,
-    need need_module('mod_sse', 'mod_ssl', 'mod_http2', 'mod_ratelimit'),
+plan tests => 140,
+    need need_module('mod_sse', 'mod_ssl', 'mod_http2', 'mod_ratelimit',
+                     'mod_proxy_http'),
     why_not();
 
+# It does not answer by itself.
+my $backend = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 4,
+                                    Timeout => slowly(10))
+    or die "listen: $!";
+
 my $server = SSETestSplice->new(
-    threads => 8, c_modules => ['sse_close'], modules => ['ratelimit'],
-    conf => <<'EOI');
+    threads => 8, c_modules => ['sse_close'],
+    modules => [qw(ratelimit proxy proxy_http)],
+    conf => <<'EOI' . <<"EOI");
 <VirtualHost *>
     ServerName localhost
 </VirtualHost>
@@ -72,6 +80,10 @@ my $server = SSETestSplice->new(
 <Location "/limited">
     SetOutputFilter RATE_LIMIT
     SetEnv rate-limit 1000
+</Location>
+EOI
+<Location "/hangs">
+    ProxyPass http://127.0.0.1:@{[$backend->sockport]}/
 </Location>
 EOI
 
@@ -392,6 +404,29 @@ sub while_busy {
     ok t_cmp($took < slowly(100), 1, "come at once, after $took ms");
     ok t_cmp(!$h2->is_ended($big), 1, 'which goes on');
     ok t_cmp($server->has_big($h2, $big), 'all of it', 'to its end');
+    $h2->close;
+}
+
+# The thread that waits for it reads what the client sends meanwhile.
+sub while_hanging {
+    my $h2 = $server->connect;
+    my $channel = name('hanging');
+    my($id) = opened($h2, "/c/$channel");
+    my $hanging = $h2->get('/hangs');
+    my $asked = $backend->accept;
+    ok t_cmp(defined $asked, 1, 'a request hangs');
+    $h2->hold($id);
+    $server->publish("/c/$channel", "$_ " . 'x' x 20_000) for 1 .. 5;
+    ok t_cmp($h2->wait_until($id, sub { $_[0]{length} > 60_000 }, slowly(5)), 1,
+             'a stream of its connection uses its window');
+    # The connection's window is wide: nothing is sent but that.
+    $h2->give($id);
+    ok t_cmp($h2->wait_for($id, qr/^data: 5 x+\n\n/m, slowly(5)), 1,
+             'and goes on as that grows');
+    ok t_cmp(numbers_in($h2->body($id)), '1 to 5', 'with all, in order');
+    print $asked "HTTP/1.0 204 No Content\r\n\r\n";
+    close $asked;
+    ok t_cmp($h2->status($hanging, slowly(5)), 204, 'it hung until now');
     $h2->close;
 }
 
