@@ -7,7 +7,7 @@
 # by side; the output of each is printed when it ends.  The tests of a running
 # httpd, which wait most, are three parts for each MPM and sanitizer.
 # PORT: the first of 810 that are used (8529).  FUZZ_SECONDS, SOAK_SECONDS,
-# MAKE.  PARTS: only these.  A part that hangs is ended after half an hour.
+# MAKE.  PARTS: only these.  A part that hangs is ended after an hour.
 
 set -u
 umask 022
@@ -83,12 +83,12 @@ run() {
     began=$(date +%s)
     # Parts that measure no time leave the processors to those that do.
     case $name in
-    lint|fuzz) gently='nice -n 10' ;;
+    lint|fuzz) gently='nice -n 5' ;;
     *)         gently= ;;
     esac
     eval "set -- $(arguments "$name")"
     PERL_TEST_HARNESS_DUMP_TAP=$PWD/$out/$name.tap \
-        timeout -k 10 $((1800 + ${FUZZ_SECONDS:-0} + ${SOAK_SECONDS:-0})) $gently "$make" --no-print-directory "$@" \
+        timeout -k 10 $((3600 + ${FUZZ_SECONDS:-0} + ${SOAK_SECONDS:-0})) $gently "$make" --no-print-directory "$@" \
         >"$out/$name.log" 2>&1 </dev/null
     echo "$? $(($(date +%s) - began))" >"$out/$name.status"
     {
