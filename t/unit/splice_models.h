@@ -446,7 +446,8 @@ static inline void engine_answer(request_t *request, unsigned id,
 static inline void maybe_add(request_t *request, unsigned id)
 {
     if (!request->is_added && any(2) &&
-        sse_frames_add(frames, id, request, now) == SSE_FRAMES_ADDED) {
+        sse_frames_look(frames, id, now) == SSE_FRAMES_ADDED &&
+        sse_frames_add(frames, id, request) == SSE_FRAMES_ADDED) {
         must(request->has_end || !request->is_live, "added without its end");
         request->is_added = 1;
     }

@@ -141,7 +141,9 @@ static inline void add(unsigned id)
                                         "account", "many",    "resets"};
     sse_frames_add_e can = sse_frames_look(frames, id, now);
 
-    odd += sse_frames_add(frames, id, (void *)(apr_uintptr_t)id, now) != can;
+    if (can == SSE_FRAMES_ADDED) {
+        can = sse_frames_add(frames, id, (void *)(apr_uintptr_t)id);
+    }
     say("%s%u ", words[can], id);
 }
 

@@ -229,7 +229,7 @@ static void empty_account(void)
     read_all(&up, engine_read);
     now += 100000;
     request->is_added = 1;
-    must(sse_frames_add(frames, id, request, now) == SSE_FRAMES_ADDED,
+    must(sse_frames_add(frames, id, request) == SSE_FRAMES_ADDED,
          "the last stream is not added");
     request->has_head = 1;
     send_headers(&from_engine, &engine_sum, 1, 1, id);

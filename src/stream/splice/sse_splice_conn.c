@@ -104,7 +104,7 @@ int sse_splice_conn_add(sse_shadow_t *shadow)
 
     pthread_mutex_lock(&conn->lock);
     is_over = conn->is_closing ||
-              sse_frames_add(conn->frames, shadow->id, shadow, now_msec()) !=
+              sse_frames_add(conn->frames, shadow->id, shadow) !=
                   SSE_FRAMES_ADDED;
     if (is_over) {
         shadow->is_over = 1;

@@ -148,7 +148,9 @@ static void on_over(sse_task_t *task)
     sse_shadow_t *shadow = shadow_of(stream);
 
     if (shadow) {
-        shadow->c->aborted = 1;
+        if (shadow->is_attached) { /* until then it is the request thread's */
+            shadow->c->aborted = 1;
+        }
         sse_stream_broken(stream, shadow->why, APR_ECONNRESET);
     }
     sse_stream_release(stream);

@@ -132,16 +132,19 @@ typedef enum {
     SSE_FRAMES_NO_END,     /**< its body has not come to its end */
     SSE_FRAMES_NO_ACCOUNT, /**< the client gives too little window */
     SSE_FRAMES_TOO_MANY, /**< as many are open as the engine's SETTINGS allow */
-    SSE_FRAMES_RESETS    /**< the client has reset too many of them lately: let
-                              the engine see its resets */
+    SSE_FRAMES_RESETS    /**< the client has reset too many of them lately, or
+                              made us do so: let the engine see its resets */
 } sse_frames_add_e;
 
 /** Whether a stream can be added; it is not. */
 sse_frames_add_e sse_frames_look(const sse_frames_t *frames, apr_uint32_t id,
                                  apr_uint64_t now);
-/** From now on take END_STREAM off the engine's last frame of it. */
+/** From now on take END_STREAM off the engine's last frame of it.  What has
+ *  come since sse_frames_look() does not matter, but that the client has reset
+ *  it.
+ *  @return SSE_FRAMES_ADDED, SSE_FRAMES_NO_REQUEST or SSE_FRAMES_NO_END */
 sse_frames_add_e sse_frames_add(sse_frames_t *frames, apr_uint32_t id,
-                                void *stream, apr_uint64_t now);
+                                void *stream);
 
 /** Forget a stream, open or not; nothing is told of it any more.  If it is not
  *  open, the engine's last frame ends it. */

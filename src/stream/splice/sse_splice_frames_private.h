@@ -153,6 +153,9 @@ sse_frames_request_t *sse_frames_find(const sse_frames_t *frames,
 /** Whether the engine has done with it: what the client says of it is ours. */
 int sse_frames_is_ours(const sse_frames_t *frames,
                        const sse_frames_request_t *request);
+/** The client has ended one of ours by a reset, or made us reset it: it may do
+ *  so so many times (sse_frames_look()). */
+void sse_frames_count_reset(sse_frames_t *frames);
 /** It is ours and over: tell it, and drop it. */
 void sse_frames_tell_over(sse_frames_t *frames, sse_frames_request_t *request,
                           sse_frames_over_e how);

@@ -128,7 +128,7 @@ static apr_uint64_t credit_of(const sse_frames_t *frames, apr_uint64_t now)
     return passed < most ? passed : most;
 }
 
-static void count_reset(sse_frames_t *frames)
+void sse_frames_count_reset(sse_frames_t *frames)
 {
     frames->credit = credit_of(frames, frames->now);
     frames->credit -= frames->credit < RESET_COST ? frames->credit : RESET_COST;
@@ -167,7 +167,7 @@ static int take_reset(sse_frames_t *frames)
         drop(frames, request);
         return 0;
     }
-    count_reset(frames);
+    sse_frames_count_reset(frames);
     if (sse_frames_is_ours(frames, request)) {
         sse_frames_tell_over(frames, request, SSE_FRAMES_RESET_BY_CLIENT);
     }
@@ -355,16 +355,23 @@ int sse_frames_unanswered(const sse_frames_t *frames)
     return frames->n - frames->open;
 }
 
-static sse_frames_add_e look(const sse_frames_t *frames,
-                             const sse_frames_request_t *request,
-                             apr_uint64_t now)
+static sse_frames_add_e can_add(const sse_frames_t *frames,
+                                const sse_frames_request_t *request)
 {
     if (!request || request->phase != SSE_REQUEST_ASKED ||
         frames->ending == request->id || frames->is_other) {
         return SSE_FRAMES_NO_REQUEST;
     }
-    if (!request->has_end) {
-        return SSE_FRAMES_NO_END;
+    return request->has_end ? SSE_FRAMES_ADDED : SSE_FRAMES_NO_END;
+}
+
+sse_frames_add_e sse_frames_look(const sse_frames_t *frames, apr_uint32_t id,
+                                 apr_uint64_t now)
+{
+    sse_frames_add_e can = can_add(frames, sse_frames_find(frames, id));
+
+    if (can != SSE_FRAMES_ADDED) {
+        return can;
     }
     if (!sse_frames_has_account(frames)) {
         return SSE_FRAMES_NO_ACCOUNT;
@@ -376,17 +383,11 @@ static sse_frames_add_e look(const sse_frames_t *frames,
                                                : SSE_FRAMES_ADDED;
 }
 
-sse_frames_add_e sse_frames_look(const sse_frames_t *frames, apr_uint32_t id,
-                                 apr_uint64_t now)
-{
-    return look(frames, sse_frames_find(frames, id), now);
-}
-
 sse_frames_add_e sse_frames_add(sse_frames_t *frames, apr_uint32_t id,
-                                void *stream, apr_uint64_t now)
+                                void *stream)
 {
     sse_frames_request_t *request = sse_frames_find(frames, id);
-    sse_frames_add_e can = look(frames, request, now);
+    sse_frames_add_e can = can_add(frames, request);
 
     if (can == SSE_FRAMES_ADDED) {
         request->phase = SSE_REQUEST_ADDED;

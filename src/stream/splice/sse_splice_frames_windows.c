@@ -10,6 +10,9 @@
 #define WHOLE_LEAST 131072
 /* What a client must have given to our account, for streams. */
 #define ACCOUNT_LEAST 65536
+/* What the engine is to have, and what is left to streams, of any window. */
+#define RESERVE_MOST (1024 * 1024)
+#define FLOOR_MOST (256 * 1024)
 
 void sse_frames_start_windows(sse_frames_t *frames)
 {
@@ -42,6 +45,7 @@ static void set_initial(sse_frames_t *frames, apr_int64_t initial)
             continue;
         }
         if (window > SSE_FRAMES_WINDOW_MOST) {
+            sse_frames_count_reset(frames);
             sse_frames_tell_over(frames, request, SSE_FRAMES_BAD_WINDOW);
             i = sse_frames_place_of(frames, id + 1);
         }
@@ -80,10 +84,19 @@ void sse_frames_take_acknowledgement(sse_frames_t *frames)
 
 /* -- The connection's window ----------------------------------------------- */
 
-/* What the engine is to have: a quarter of the window. */
+/* What the engine is to have: a quarter of the window, or what will do, as it
+ * gets more when it has used half of that.  What it has not used is kept from
+ * streams, also when a response that the client does not read takes much of the
+ * window. */
 static apr_int64_t reserve_of(const sse_frames_t *frames)
 {
-    return frames->whole / 4;
+    return frames->whole / 4 < RESERVE_MOST ? frames->whole / 4 : RESERVE_MOST;
+}
+
+/* What is left to streams: an eighth, or what will do. */
+static apr_int64_t floor_of(const sse_frames_t *frames)
+{
+    return frames->whole / 8 < FLOOR_MOST ? frames->whole / 8 : FLOOR_MOST;
 }
 
 /* Our share of an increment: what the engine does not lack. */
@@ -101,11 +114,11 @@ static apr_int64_t share_of(const sse_frames_t *frames, apr_int64_t increment)
 }
 
 /* The engine has used half of what it is to have: it gets that again, of all
- * that we have but an eighth of the window. */
+ * that we have but what is left to streams. */
 static void refill(sse_frames_t *frames)
 {
     apr_int64_t lacks = reserve_of(frames) - frames->engines;
-    apr_int64_t most = frames->account - frames->whole / 8;
+    apr_int64_t most = frames->account - floor_of(frames);
 
     if (lacks > reserve_of(frames) / 2 && most > 0) {
         lacks = lacks < most ? lacks : most;
@@ -230,6 +243,7 @@ int sse_frames_take_window(sse_frames_t *frames, apr_int64_t increment)
         return 0;
     }
     if (!increment || window + increment > SSE_FRAMES_WINDOW_MOST) {
+        sse_frames_count_reset(frames);
         sse_frames_tell_over(frames, request,
                              increment ? SSE_FRAMES_BAD_WINDOW
                                        : SSE_FRAMES_NO_INCREMENT);

@@ -239,7 +239,7 @@ void sse_splice_add_reset(sse_splice_conn_t *conn, apr_uint32_t id,
                           apr_uint32_t code);
 /** Under the lock: what waits is to go, with END_STREAM.
  *  @return 0: the windows have no room for it */
-int sse_splice_add_end(sse_splice_conn_t *conn, const sse_shadow_t *shadow);
+int sse_splice_add_end(sse_splice_conn_t *conn, sse_shadow_t *shadow);
 /** Under the lock: whether anything waits, be it for a window. */
 int sse_splice_waits(const sse_shadow_t *shadow);
 

@@ -96,7 +96,7 @@ void sse_splice_add_reset(sse_splice_conn_t *conn, apr_uint32_t id,
     conn->n_control += SSE_FRAMES_RESET;
 }
 
-int sse_splice_add_end(sse_splice_conn_t *conn, const sse_shadow_t *shadow)
+int sse_splice_add_end(sse_splice_conn_t *conn, sse_shadow_t *shadow)
 {
     apr_size_t len = shadow->end - shadow->from;
     char *frame;
@@ -113,6 +113,7 @@ int sse_splice_add_end(sse_splice_conn_t *conn, const sse_shadow_t *shadow)
         memcpy(frame + SSE_FRAMES_HEAD, shadow->out + shadow->from, len);
     }
     conn->n_control += SSE_FRAMES_HEAD + len;
+    shadow->bytes += len;
     return 1;
 }
 
