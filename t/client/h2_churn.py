@@ -165,8 +165,8 @@ class Churn:
 
     def check(self, c):
         if c.closed:
-            self.blame('a connection ends: %s, GOAWAY %s'
-                       % (c.error, c.goaway))
+            self.blame('a connection ends: %s, GOAWAY %s, port %s, %d streams'
+                       % (c.error, c.goaway, c.port, len(c.live)))
             self.loop.remove(c)
             return
         for stream in c.live[:]:

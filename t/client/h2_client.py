@@ -114,6 +114,7 @@ class Connection:
         if rcvbuf:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
         self.sock.connect((address, port))
+        self.port = self.sock.getsockname()[1]
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if tls:
             Connection._context = Connection._context or _tls_context()
