@@ -103,9 +103,8 @@ int sse_splice_conn_add(sse_shadow_t *shadow)
     int is_over;
 
     pthread_mutex_lock(&conn->lock);
-    is_over = conn->is_closing ||
-              sse_frames_add(conn->frames, shadow->id, shadow) !=
-                  SSE_FRAMES_ADDED;
+    is_over = conn->is_closing || sse_frames_add(conn->frames, shadow->id,
+                                                 shadow) != SSE_FRAMES_ADDED;
     if (is_over) {
         shadow->is_over = 1;
         shadow->why = SSE_CLOSE_RESET;

@@ -12,7 +12,7 @@
 #define ACCOUNT_LEAST 65536
 /* What the engine is to have, and what is left to streams, of any window. */
 #define RESERVE_MOST (1024 * 1024)
-#define FLOOR_MOST (256 * 1024)
+#define FLOOR_MOST   (256 * 1024)
 
 void sse_frames_start_windows(sse_frames_t *frames)
 {
