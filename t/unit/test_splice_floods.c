@@ -78,7 +78,8 @@ static void floods(void)
     flood_words("W9:1", 100000, 1300000, "WINDOW_UPDATE of 1, for none");
     flood_words("N", 100000, 1700000, "PING");
     flood_words("Sw0 Sw100", 100000, 3000000, "SETTINGS");
-    flood_words("R1:8", 10000, 9999 * 13, "the same reset again");
+    flood_words("R1:8", 10000, 0, "the same reset again");
+    flood_words("R9:8", 10000, 10000 * 13, "a reset of none");
     is_str(said, "over1:client ", "it was told once");
     flood_words("W0:2147483647", 10000, 260000, "overflow");
     for (i = 0, id = 3; i < 10000; ++i, id += 2) {

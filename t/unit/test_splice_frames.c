@@ -320,30 +320,30 @@ int main(void)
          "account many1 added1 added3 open1 open3 many7 over1:client "
          "over3:client added7 many9",
          "as many as the engine's SETTINGS allow");
-    hold(reset_open, "S W0:200848 H1$ W1:9 R1:8 H3$", "S A H1 D1:100 N",
+    hold(reset_open, "S W0:200848 H1$ W1:9 H3$", "S A H1 D1:100 N",
          "account added1 open1 1=16384 over1:client 1=0", "reset when open");
-    hold(reset_added, "S W0:200848 H1$ W1:1000000 W1:5 N R1:8",
+    hold(reset_added, "S W0:200848 H1$ W1:1000000 W1:5 N",
          "S A H1 D1:100$", "account added1 over1:client 1 unknown1 0",
          "reset before it opens");
     hold(reset_waiting, "S W0:200848 H1$ W1:1073741823",
          "S A H1 D1:100000 D1:100 D1:100$ N", "account added1 over1:client",
          "reset while the engine waits for window");
-    hold(reset_by_engine, "S W0:200848 H1$ H3$ H5$ R1:8 W3:1 R5:8",
+    hold(reset_by_engine, "S W0:200848 H1$ H3$ H5$ W3:1 R5:8",
          "S A H1 R1:8 H3 R3:8 R5:8 N",
          "account added1 added3 open1 over1:engine over3:engine 0",
          "reset by the engine");
     hold(reset_ending, "S W0:200848 H1$ H3$", "S A h1 C1 h3 C3 N",
          "account added1 added3 over1:client over3:zero",
          "over while the last frame passes");
-    hold(removed, "S W0:200848 H1$ H3$ H5$ W1:5 R1:8 W3:0 W3:7 R5:8",
+    hold(removed, "S W0:200848 H1$ H3$ H5$ W1:5 W3:0 W3:7 R5:8",
          "S A H1 D1:100 H3 D3:5$",
          "account added1 open1 1=16384 1=0 added3 unknown3 1 added5 0",
          "removed");
-    hold(removed_ending, "S W0:200848 H1$ H3$ H5$ R5:8",
+    hold(removed_ending, "S W0:200848 H1$ H3$ H5$",
          "S A h1 c1 C1 D1:0$ N h3 c3 C3 D3:0$ N h5 C5 D5:0$",
          "account added1 added3 added5 0",
          "removed while the last frame passes");
-    hold(over_removes, "S W0:200848 H1$ H3$ H5$ R3:8 H7$", "S A H1 H3 h5 C5",
+    hold(over_removes, "S W0:200848 H1$ H3$ H5$ H7$", "S A H1 H3 h5 C5",
          "account added1 added3 added5 open1 open3 over1:client open5 5=16384",
          "one removed at the end of another");
     return done_testing();

@@ -39,6 +39,9 @@ enum {
 /** A WINDOW_UPDATE or RST_STREAM whose length is right. */
 #define SSE_FRAMES_SHORT SSE_FRAMES_RESET
 
+/** How many of those that are over are remembered. */
+#define SSE_FRAMES_OVER_MOST 64
+
 /** What has been asked for and is not answered whole, or is open. */
 typedef enum {
     SSE_REQUEST_ASKED, /**< the engine's, so far */
@@ -97,7 +100,9 @@ struct sse_frames_t {
     int hint;                       /* which the engine's last DATA was for */
     int open;                       /* how many are */
     apr_uint32_t last;              /* the highest id of a request */
-    apr_uint32_t most;              /* the engine's MAX_CONCURRENT_STREAMS */
+    apr_uint32_t over[SSE_FRAMES_OVER_MOST]; /* ids of ours that are over */
+    unsigned int n_over; /* in all; the last ones are kept */
+    apr_uint32_t most;   /* the engine's MAX_CONCURRENT_STREAMS */
 
     /* The engine's last frame of a request, with its CONTINUATIONs, is passing;
      * 0: none. */

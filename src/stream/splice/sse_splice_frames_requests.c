@@ -87,6 +87,10 @@ static void drop(sse_frames_t *frames, sse_frames_request_t *request)
 {
     sse_frames_request_t *end = frames->requests + --frames->n;
 
+    if (request->phase != SSE_REQUEST_ASKED &&
+        request->phase != SSE_REQUEST_LEFT) {
+        frames->over[frames->n_over++ % SSE_FRAMES_OVER_MOST] = request->id;
+    }
     frames->open -= request->phase == SSE_REQUEST_OPEN;
     memmove(request, request + 1,
             (apr_size_t)(end - request) * sizeof(*request));
@@ -106,6 +110,18 @@ static int is_stripped(const sse_frames_t *frames,
                        const sse_frames_request_t *request)
 {
     return frames->is_stripped && frames->ending == request->id;
+}
+
+static int was_ours(const sse_frames_t *frames, apr_uint32_t id)
+{
+    int i;
+
+    for (i = 0; i < SSE_FRAMES_OVER_MOST; ++i) {
+        if (frames->over[i] == id) {
+            return id != 0;
+        }
+    }
+    return 0;
 }
 
 int sse_frames_is_ours(const sse_frames_t *frames,
@@ -155,12 +171,15 @@ static void reset_added(sse_frames_t *frames, sse_frames_request_t *request)
     frames->events->on_over(stream, SSE_FRAMES_RESET_BY_CLIENT);
 }
 
+/* Some clients answer by a reset each frame that was under way when they reset
+ * a stream, python3-h2 for one.  nghttp2 ends a connection that has 1000 resets
+ * within short; and of these it knows no stream. */
 static int take_reset(sse_frames_t *frames)
 {
     sse_frames_request_t *request = sse_frames_find(frames, frames->client.id);
 
-    if (!request) {
-        return 0;
+    if (!request || request->phase == SSE_REQUEST_RESET) {
+        return request || was_ours(frames, frames->client.id);
     }
     if (request->phase == SSE_REQUEST_ASKED ||
         request->phase == SSE_REQUEST_LEFT) {
@@ -329,8 +348,9 @@ int sse_frames_may_change(const sse_frames_t *frames,
         return 1;
     }
     request = sse_frames_find(frames, flow->id);
-    return request && request->phase != SSE_REQUEST_ASKED &&
-           request->phase != SSE_REQUEST_LEFT;
+    return request ? request->phase != SSE_REQUEST_ASKED &&
+                         request->phase != SSE_REQUEST_LEFT
+                   : was_ours(frames, flow->id);
 }
 
 void sse_frames_end_all(sse_frames_t *frames)
