@@ -70,7 +70,8 @@ def wait_pongs(c, n, seconds):
 
 def state(c):
     connection = connections[c]
-    return {'closed': connection.closed, 'error': connection.error,
+    return {'port': connection.port,
+            'closed': connection.closed, 'error': connection.error,
             'goaway': connection.goaway, 'pongs': connection.pongs,
             'out': len(connection.out)}
 

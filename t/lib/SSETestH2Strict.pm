@@ -166,7 +166,7 @@ sub status {
     return $self->{streams}{$id}{status};
 }
 
-# closed (when), error, goaway (its code), pongs.
+# port (its own), closed (when), error, goaway (its code), pongs.
 sub state { return $_[0]->tell('state') }
 
 # What the server did that it may not; undef: nothing.

@@ -35,22 +35,26 @@ static const struct {
     [SSE_ASYNC_SERVING] = {"serving", 0, TO(STREAM) | AFTER_RESPONSE},
     /* The loop's.  HTTP/1.x: the end was told: a worker ends the request.
      * HTTP/2: a worker closes the connection, mod_http2 has something to do,
-     * or no stream is left. */
+     * or no stream is left, with all written or not. */
     [SSE_ASYNC_STREAM] = {"stream", 0,
-                          TO(WORKER) | TO(QUEUED) | TO(HANDOVER) | TO(IDLE)},
+                          TO(WORKER) | TO(QUEUED) | TO(IDLE) | TO(FLUSHING)},
     /* A worker's, until on_worked() runs on the loop: a request has ended; the
      * connection is shut down (LINGER) or lost (GONE). */
     [SSE_ASYNC_WORKER] = {"worker", 0, AFTER_RESPONSE | TO(LINGER) | TO(GONE)},
-    /* The loop's.  All was written, or an MPM thread is to write more. */
-    [SSE_ASYNC_FLUSHING] = {"flushing", 1, AFTER_RESPONSE & ~TO(FLUSHING)},
+    /* The loop's.  All was written, or an MPM thread is to write more.  HTTP/2:
+     * all was written, a stream has opened, or it is to be closed (STREAM). */
+    [SSE_ASYNC_FLUSHING] = {"flushing", 1,
+                            (AFTER_RESPONSE & ~TO(FLUSHING)) | TO(STREAM)},
     /* The loop's.  A request comes (QUEUED, HANDOVER); the keep-alive time-out,
-     * the client's end, or the child leaves (WORKER). */
-    [SSE_ASYNC_IDLE] = {"idle", 1, TO(QUEUED) | TO(HANDOVER) | TO(WORKER)},
+     * the client's end, or the child leaves (WORKER).  HTTP/2: the same, or a
+     * request that came before opens a stream (STREAM). */
+    [SSE_ASYNC_IDLE] = {"idle", 1,
+                        TO(QUEUED) | TO(HANDOVER) | TO(WORKER) | TO(STREAM)},
     /* The loop's.  An MPM thread is free (HANDOVER); none was for too long, or
-     * the client has left (WORKER; with streams of HTTP/2, STREAM). */
+     * the client has left (WORKER; HTTP/2: STREAM). */
     [SSE_ASYNC_QUEUED] = {"queued", 1, TO(HANDOVER) | TO(WORKER) | TO(STREAM)},
-    /* The loop's, until an MPM thread runs serve().  The MPM may refuse it
-     * (WORKER). */
+    /* The loop's, until an MPM thread runs serve(); HTTP/2: one is about to.
+     * The MPM may refuse it (WORKER). */
     [SSE_ASYNC_HANDOVER] = {"handover", 0, TO(SERVING) | TO(WORKER)},
     /* The loop's.  The client's end or a time-out; WORKER where some of a
      * response must be dropped first. */
@@ -171,6 +175,14 @@ static void on_readable(sse_peer_t *peer)
     switch (conn->state) {
     case SSE_ASYNC_STREAM:
         conn->carrier->on_readable(conn);
+        break;
+    case SSE_ASYNC_QUEUED:
+        if (conn->splice) {
+            conn->carrier->on_readable(conn);
+        }
+        else {
+            sse_peer_want(peer, UV_READABLE, 0);
+        }
         break;
     case SSE_ASYNC_IDLE:
         sse_async_serve_next(conn);
@@ -364,8 +376,9 @@ static void http1_taken(sse_async_conn_t *conn, conn_state_e was)
     }
 }
 
-static const sse_async_carrier_t http1 = {http1_taken, NULL, http1_gone,
-                                          http1_readable, http1_writable};
+static const sse_async_carrier_t http1 = {http1_taken,      NULL,
+                                          sse_async_linger, http1_gone,
+                                          http1_readable,   http1_writable};
 
 sse_async_conn_t *sse_async_of(request_rec *r, sse_loop_t *loop)
 {

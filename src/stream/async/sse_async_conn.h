@@ -41,7 +41,7 @@ typedef enum {
     SSE_ASYNC_SERVING,  /**< an MPM thread runs a request, or writes */
     SSE_ASYNC_STREAM,   /**< a stream is open */
     SSE_ASYNC_WORKER,   /**< a worker ends a request, or closes */
-    SSE_ASYNC_FLUSHING, /**< a response is over; its last bytes are unwritten */
+    SSE_ASYNC_FLUSHING, /**< no stream is open; the last bytes are unwritten */
     SSE_ASYNC_IDLE,     /**< kept alive, until the next request */
     SSE_ASYNC_QUEUED,   /**< has something to do for the next free MPM thread */
     SSE_ASYNC_HANDOVER, /**< given to the MPM, no thread has it yet */
@@ -56,8 +56,10 @@ typedef struct {
     /** The loop has taken it over from an MPM thread.
      *  @param was the state in which that left it */
     void (*on_taken)(sse_async_conn_t *conn, conn_state_e was);
-    /** An MPM thread is to have it; NULL: nothing to do. */
+    /** An MPM thread has it from now on; NULL: nothing to do. */
     void (*on_given)(sse_async_conn_t *conn);
+    /** No request has come for too long, or the child leaves. */
+    void (*on_unused)(sse_async_conn_t *conn);
     /** The client has left, or the connection has failed; not called while a
      *  worker has it, nor when it lingers. */
     void (*on_gone)(sse_async_conn_t *conn, sse_close_reason_e reason,
@@ -74,7 +76,8 @@ struct sse_async_conn_t {
     sse_loop_t *loop;
     sse_async_state_e state;            /* owner; WORKER: the loop's */
     const sse_async_carrier_t *carrier; /* const */
-    int is_kept; /* owner: SERVING: the MPM is to suspend it for the loop */
+    int is_kept;  /* owner: SERVING: the MPM is to suspend it for the loop */
+    int has_turn; /* QUEUED: an MPM thread is to come for it */
     sse_stream_t *stream; /* owner: HTTP/1.x: SERVING: expected; STREAM: open;
                              WORKER: its request ends; else NULL */
     struct sse_splice_conn_t *splice; /* const: HTTP/2; else NULL */

@@ -147,6 +147,71 @@ static void serve(void *baton)
     free_thread();
 }
 
+/* -- HTTP/2: a thread comes for a connection ------------------------------ */
+
+/* A connection that waits for a thread may have streams, for which the loop
+ * writes and sees the client.  So it is the loop's until there is a thread,
+ * which asks the loop for it. */
+typedef struct {
+    sse_task_t task;
+    pthread_mutex_t lock;
+    pthread_cond_t cond;
+    int is_answered;        /* lock */
+    sse_async_conn_t *conn; /* lock: NULL: none waits any more */
+} turn_t;
+
+static sse_async_conn_t *give_one(void)
+{
+    sse_async_conn_t *conn = sse_async_first(SSE_ASYNC_QUEUED);
+
+    while (conn && !conn->splice) {
+        conn = TAILQ_NEXT(conn, link);
+    }
+    if (conn) {
+        sse_async_transit(conn, SSE_ASYNC_HANDOVER);
+        conn->carrier->on_given(conn);
+        sse_peer_pause(&conn->peer); /* it comes back, with its descriptor */
+    }
+    return conn;
+}
+
+/* loop */
+static void on_turn(sse_task_t *task)
+{
+    turn_t *turn = sse_owner_of(task, turn_t, task);
+    sse_async_conn_t *conn = give_one();
+
+    pthread_mutex_lock(&turn->lock);
+    turn->conn = conn;
+    turn->is_answered = 1;
+    pthread_cond_signal(&turn->cond);
+    pthread_mutex_unlock(&turn->lock);
+}
+
+/* MPM thread */
+static void take_turn(void *baton)
+{
+    turn_t turn = {.task = {.run = on_turn}};
+
+    pthread_mutex_init(&turn.lock, NULL);
+    pthread_cond_init(&turn.cond, NULL);
+    sse_loop_post(all.loop, &turn.task);
+    pthread_mutex_lock(&turn.lock);
+    while (!turn.is_answered) {
+        pthread_cond_wait(&turn.cond, &turn.lock);
+    }
+    pthread_mutex_unlock(&turn.lock);
+    pthread_cond_destroy(&turn.cond);
+    pthread_mutex_destroy(&turn.lock);
+    if (turn.conn) {
+        serve(turn.conn);
+    }
+    else {
+        sse_atomic_sub(&all.given, 1);
+        free_thread();
+    }
+}
+
 /* -- On the loop ----------------------------------------------------------- */
 
 void sse_async_hand_over(sse_async_conn_t *conn)
@@ -159,31 +224,35 @@ void sse_async_hand_over(sse_async_conn_t *conn)
     }
 }
 
+/* The MPM refuses: another thread that becomes free will do. */
+static void call_thread(sse_async_conn_t *conn)
+{
+    conn->has_turn = 1;
+    if (ap_mpm_register_timed_callback(0, take_turn, NULL) != APR_SUCCESS) {
+        conn->has_turn = 0;
+        sse_atomic_sub(&all.given, 1);
+        sse_atomic_sub(&all.busy, 1);
+    }
+}
+
 static void hand(sse_async_conn_t *conn)
 {
     sse_atomic_add(&all.busy, 1);
     sse_atomic_add(&all.given, 1);
-    sse_async_transit(conn, SSE_ASYNC_HANDOVER);
-    uv_timer_stop(&conn->timer);
     if (conn->splice) {
-        /* It comes back, with its descriptor. */
-        conn->carrier->on_given(conn);
-        sse_peer_pause(&conn->peer);
-        sse_async_hand_over(conn);
+        call_thread(conn);
         return;
     }
+    sse_async_transit(conn, SSE_ASYNC_HANDOVER);
+    uv_timer_stop(&conn->timer);
     conn->peer_open = 0;
     sse_peer_close(&conn->peer);
 }
 
-/* No thread was free for too long.  A connection that has streams besides has
- * to live without. */
+/* No thread was free for too long. */
 static void on_no_turn(sse_async_conn_t *conn)
 {
-    if (conn->splice) {
-        sse_async_set_deadline(conn, conn->server->timeout, on_no_turn);
-    }
-    else if (conn->mpm_writes) {
+    if (conn->mpm_writes) {
         sse_async_end(conn);
     }
     else {
@@ -219,27 +288,41 @@ static int may_hand(void)
            idle_threads() > all.threads / 8 + 1;
 }
 
-void sse_async_serve_next(sse_async_conn_t *conn)
+/* One of HTTP/2 may have streams, and then lives without a thread. */
+static void queue(sse_async_conn_t *conn)
 {
-    if (may_hand()) {
-        hand(conn);
+    sse_async_transit(conn, SSE_ASYNC_QUEUED);
+    conn->has_turn = 0;
+    if (conn->splice) {
+        uv_timer_stop(&conn->timer);
     }
     else {
-        sse_peer_want(&conn->peer,
-                      conn->splice ? UV_READABLE : UV_READABLE | UV_WRITABLE,
-                      0);
-        sse_async_transit(conn, SSE_ASYNC_QUEUED);
+        sse_peer_want(&conn->peer, UV_READABLE | UV_WRITABLE, 0);
         sse_async_set_deadline(conn, conn->server->timeout, on_no_turn);
+    }
+}
+
+void sse_async_serve_next(sse_async_conn_t *conn)
+{
+    int may = may_hand();
+
+    if (!may || conn->splice) {
+        queue(conn);
+    }
+    if (may) {
+        hand(conn);
     }
 }
 
 static void on_free(sse_task_t *task)
 {
-    sse_async_conn_t *conn = sse_async_first(SSE_ASYNC_QUEUED);
+    sse_async_conn_t *conn = sse_async_first(SSE_ASYNC_QUEUED), *next;
 
-    while (conn && may_hand()) { /* which may be otherwise a moment later */
-        hand(conn);
-        conn = sse_async_first(SSE_ASYNC_QUEUED);
+    for (; conn && may_hand(); conn = next) { /* may be otherwise soon */
+        next = TAILQ_NEXT(conn, link);
+        if (!conn->has_turn) {
+            hand(conn);
+        }
     }
 }
 
@@ -248,7 +331,7 @@ static void on_free(sse_task_t *task)
 void sse_async_await_next(sse_async_conn_t *conn, apr_interval_time_t timeout)
 {
     sse_async_transit(conn, SSE_ASYNC_IDLE);
-    sse_async_set_deadline(conn, timeout, sse_async_linger);
+    sse_async_set_deadline(conn, timeout, conn->carrier->on_unused);
     sse_peer_want(&conn->peer, UV_READABLE, 1);
 }
 
@@ -399,6 +482,8 @@ static void stop(sse_async_conn_t *conn)
     conn->carrier->on_gone(conn, SSE_CLOSE_STOP, APR_SUCCESS);
 }
 
+static void finish(sse_async_conn_t *conn) { conn->carrier->on_unused(conn); }
+
 /* Gracefully, a request that has come is still served and its response written;
  * at once, one whose response has begun is at least logged. */
 static void on_leave(sse_leave_e how)
@@ -408,7 +493,7 @@ static void on_leave(sse_leave_e how)
         leave(SSE_ASYNC_FLUSHING, stop);
         leave(SSE_ASYNC_QUEUED, stop);
     }
-    leave(SSE_ASYNC_IDLE, sse_async_linger);
+    leave(SSE_ASYNC_IDLE, finish);
 }
 
 static void on_before_wait(uv_prepare_t *prepare) { sse_workers_flush(); }

@@ -107,7 +107,7 @@ int sse_splice_conn_add(sse_shadow_t *shadow)
                                                  shadow) != SSE_FRAMES_ADDED;
     if (is_over) {
         shadow->is_over = 1;
-        shadow->why = SSE_CLOSE_RESET;
+        shadow->why = conn->is_closing ? SSE_CLOSE_NONE : SSE_CLOSE_RESET;
     }
     TAILQ_INSERT_TAIL(&conn->shadows, shadow, link);
     ++conn->n;
@@ -204,11 +204,9 @@ static apr_status_t on_gone(void *baton)
 
     pthread_mutex_lock(&conn->lock);
     conn->is_closing = 1;
-    if ((conn->n || conn->is_lost) && !sse_loop_is_gone(child.loop)) {
+    if (conn->n && !sse_loop_is_gone(child.loop)) {
         conn->is_waited = 1;
-        if (!conn->is_lost) {
-            sse_loop_post(child.loop, &conn->close_task);
-        }
+        sse_loop_post(child.loop, &conn->close_task);
         while (conn->n || !conn->is_told) {
             pthread_cond_wait(&conn->cond, &conn->lock);
         }
@@ -370,6 +368,9 @@ static int on_process(conn_rec *c)
     do {
         rc = process(c, record);
     } while (record->splice && sse_splice_stays(record->splice));
+    if (record->splice) {
+        sse_splice_left(record->splice);
+    }
     return rc;
 }
 

@@ -289,7 +289,7 @@ int sse_splice_run(sse_stream_t *stream)
 
     stream->shadow = shadow;
     shadow->stream = stream;
-    if (!sse_splice_conn_add(shadow)) {
+    if (!sse_splice_conn_add(shadow) && shadow->why != SSE_CLOSE_NONE) {
         sse_stream_post(stream, &stream->input_task);
     }
     return SUSPENDED;

@@ -28,6 +28,8 @@ static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /* What the loop reads at a time, and at most in one turn. */
 #define READ_BYTES (16 * 1024)
 #define READS_MOST 4
+/* What is kept for mod_http2 while it waits for a thread. */
+#define HELD_MOST (64 * 1024)
 
 static apr_uint64_t now_msec(void) { return uv_hrtime() / 1000000; }
 
@@ -385,12 +387,18 @@ static apr_status_t hold_all(sse_splice_conn_t *conn)
     return rv;
 }
 
+int sse_splice_is_full(const sse_splice_conn_t *conn)
+{
+    return conn->n_held >= HELD_MOST;
+}
+
 apr_status_t sse_splice_read(sse_splice_conn_t *conn)
 {
+    apr_size_t most = conn->n_held ? HELD_MOST : 1;
     apr_status_t rv = APR_SUCCESS;
     int reads;
 
-    for (reads = 0; reads < READS_MOST && !conn->n_held; ++reads) {
+    for (reads = 0; reads < READS_MOST && conn->n_held < most; ++reads) {
         rv = ap_get_brigade(conn->in->next, conn->bb, AP_MODE_READBYTES,
                             APR_NONBLOCK_READ, READ_BYTES);
         if (rv == APR_SUCCESS && APR_BRIGADE_EMPTY(conn->bb)) {

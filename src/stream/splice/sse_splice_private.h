@@ -64,7 +64,7 @@ typedef struct sse_shadow_t {
     int is_passed;          /* all went down c1's chain; not written out */
     int is_written;         /* it was written out; the loop is to know */
     int is_stuck;           /* loop: see sse_splice_turn.c */
-    sse_close_reason_e why; /* over, and why */
+    sse_close_reason_e why; /* over, and why; NONE: as the connection */
     apr_off_t bytes;        /* sent, for the log */
     TAILQ_ENTRY(sse_shadow_t) ready; /* those listed */
     TAILQ_ENTRY(sse_shadow_t) link;  /* those added */
@@ -94,11 +94,12 @@ struct sse_splice_conn_t {
     int is_at_end;           /* owner: the client sends no more */
     sse_close_reason_e seen; /* owner: why, if mod_http2 has read so */
     int is_declined;         /* owner: it speaks HTTP/1.x: all else is freed */
-    int is_kept;   /* owner: it has had a stream: the loop's for life */
-    int was_taken; /* owner: the loop has had it */
-    int has_more;  /* loop: it has not read all that there is */
-    int is_done;   /* loop: mod_http2 has ended its session */
-    int is_closed; /* loop: and so have we */
+    int is_kept;     /* owner: it has had a stream: the loop's for life */
+    int was_taken;   /* owner: the loop has had it */
+    int was_aborted; /* owner: it was broken before that; the MPM is not told */
+    int has_more;    /* loop: it has not read all that there is */
+    int is_done;     /* loop: mod_http2 has ended its session */
+    int is_closed;   /* loop: and so have we */
     sse_close_reason_e why; /* loop: of its streams' ends, once it is closing */
     apr_status_t status;    /* likewise */
     int poll_fd;   /* const: what mod_http2 polls in place of the socket */
@@ -122,7 +123,6 @@ struct sse_splice_conn_t {
     int is_woken;   /* lock: its poll has been told to return */
     int is_closing; /* lock: no more streams */
     TAILQ_HEAD(, sse_shadow_t) attached; /* loop: of those, which it has */
-    int is_lost;   /* owner: the MPM is to destroy c1; the loop ends them */
     int is_waited; /* lock: the MPM destroys c1 when no stream is left */
     int is_told;   /* lock: and the loop has ended them */
     sse_task_t write_task; /* loop: something waits that may go */
@@ -190,27 +190,17 @@ void sse_splice_wake(sse_splice_conn_t *conn);
 /** MPM thread: it may have been woken: write.
  *  @return an error: the connection is broken */
 apr_status_t sse_splice_write_woken(sse_splice_conn_t *conn);
-/** loop: read what the client sends; what is mod_http2's is kept for it.
+/** loop: read what the client sends; what is mod_http2's is kept for it.  When
+ *  there is such it stops, to have mod_http2 run; called again, it goes on for
+ *  the streams' sake until it is full.
  *  @return APR_SUCCESS: there may be more; APR_EAGAIN; else why there will be
  *          no more */
 apr_status_t sse_splice_read(sse_splice_conn_t *conn);
+/** loop: mod_http2 has to read before any more is. */
+int sse_splice_is_full(const sse_splice_conn_t *conn);
 
 /* sse_splice_turn.c: whose turn it is.  loop, but where tagged */
 
-/** MPM thread: whether mod_http2, which has returned, is to run again. */
-int sse_splice_is_due(sse_splice_conn_t *conn);
-/** MPM thread: hooks are about to run on c1: its state is ours until they have
- *  returned.  mod_http2's secondary connections share it, and write it, be it
- *  to close, from threads of their own. */
-void sse_splice_take_state(sse_splice_conn_t *conn);
-/** It is the MPM's again, with what they have left. */
-void sse_splice_give_state_back(sse_splice_conn_t *conn);
-/** MPM thread: mod_http2 has returned. */
-void sse_splice_returned(sse_splice_conn_t *conn);
-/** MPM thread, after that: wait a little for the next request, and write
- *  meanwhile.  @return whether there is something to read: have mod_http2 go
- *          on */
-int sse_splice_stays(sse_splice_conn_t *conn);
 /** Any thread: something waits that may go. */
 void sse_splice_kick(sse_splice_conn_t *conn);
 /** A stream of it is attached: from now on it shares the connection's end. */
@@ -221,6 +211,28 @@ void sse_splice_rest(sse_splice_conn_t *conn);
 void sse_splice_turn_prepare(sse_splice_conn_t *conn);
 /** What its asynchronous connection carries. */
 extern const sse_async_carrier_t sse_splice_carrier;
+
+/* sse_splice_thread.c: MPM thread, but where tagged */
+
+/** Any thread: whether it has streams of ours. */
+int sse_splice_has_streams(sse_splice_conn_t *conn);
+/** Owner: whether mod_http2 has ended its session. */
+int sse_splice_has_ended(const sse_splice_conn_t *conn);
+/** Hooks are about to run on c1: its state is ours until they have returned.
+ *  mod_http2's secondary connections share it, and write it, be it to close,
+ *  from threads of their own. */
+void sse_splice_take_state(sse_splice_conn_t *conn);
+/** Whether mod_http2, which has returned, is to run again. */
+int sse_splice_is_due(sse_splice_conn_t *conn);
+/** It has returned for now. */
+void sse_splice_returned(sse_splice_conn_t *conn);
+/** The state is the MPM's again, with what the hooks have left. */
+void sse_splice_give_state_back(sse_splice_conn_t *conn);
+/** After that: wait a little for the next request, and write meanwhile.
+ *  @return whether there is something to read: have mod_http2 go on */
+int sse_splice_stays(sse_splice_conn_t *conn);
+/** Last: the thread leaves the connection. */
+void sse_splice_left(sse_splice_conn_t *conn);
 
 /* sse_splice_write.c */
 

@@ -19,17 +19,16 @@
 #include "stream/splice/sse_splice_private.h"
 
 #include <http_connection.h>
-#include <poll.h>
 
 /* RFC 9113, 7. */
 #define CANCEL 8
-/* How long an MPM thread waits for the next request: while a page loads. */
-#define STAY_TIME apr_time_from_msec(5)
 
 /* -- Writing --------------------------------------------------------------- */
 
 static void close_all(sse_splice_conn_t *conn, sse_close_reason_e reason,
                       apr_status_t status);
+static void on_readable(sse_async_conn_t *async);
+static void on_unused(sse_async_conn_t *async);
 
 /* Whoever has bytes that do not go may be slow. */
 static void look_for_stuck(sse_splice_conn_t *conn)
@@ -90,17 +89,48 @@ static int is_the_loops(const sse_splice_conn_t *conn)
     const sse_async_conn_t *async = conn->async;
 
     return async->state == SSE_ASYNC_STREAM ||
+           async->state == SSE_ASYNC_FLUSHING ||
            async->state == SSE_ASYNC_QUEUED || async->state == SSE_ASYNC_IDLE;
 }
 
-/* Have an MPM thread run mod_http2, once all was written. */
+/* The client has taken nothing for so long. */
+static void on_unwritten(sse_async_conn_t *async)
+{
+    async->c->aborted = 1;
+    close_all(async->splice, SSE_CLOSE_WRITE_ERROR, APR_TIMEUP);
+}
+
+/* No stream is left to be ended as that of a slow client. */
+static void await_writing(sse_async_conn_t *async)
+{
+    if (async->state == SSE_ASYNC_STREAM) {
+        sse_async_transit(async, SSE_ASYNC_FLUSHING);
+        sse_async_set_deadline(async, async->server->timeout, on_unwritten);
+    }
+}
+
+/* There is a stream again, or all was written. */
+static void resume(sse_async_conn_t *async)
+{
+    uv_timer_stop(&async->timer);
+    sse_async_transit(async, SSE_ASYNC_STREAM);
+}
+
+/* Have an MPM thread run mod_http2, once all was written.  Until then, and
+ * until there is one, what comes for streams is read on. */
 static void give(sse_splice_conn_t *conn)
 {
     sse_async_conn_t *async = conn->async;
 
-    sse_peer_want(&async->peer, UV_READABLE, 0);
-    if (sse_async_is_flushed(async) && async->state == SSE_ASYNC_STREAM) {
+    sse_peer_want(&async->peer, UV_READABLE, !sse_splice_is_full(conn));
+    if (async->state != SSE_ASYNC_STREAM) {
+        return;
+    }
+    if (sse_async_is_flushed(async)) {
         sse_async_serve_next(async);
+    }
+    else if (!sse_splice_has_streams(conn)) {
+        await_writing(async);
     }
 }
 
@@ -115,6 +145,9 @@ static void go_on(sse_splice_conn_t *conn)
     }
     is_flushed = sse_async_is_flushed(async);
     sse_async_want_write(async, !is_flushed);
+    if (is_flushed && async->state == SSE_ASYNC_FLUSHING) {
+        resume(async);
+    }
     if (conn->is_done) {
         conn->n_held = 0; /* nobody is there to read it */
     }
@@ -123,13 +156,9 @@ static void go_on(sse_splice_conn_t *conn)
     }
     else if (async->state == SSE_ASYNC_STREAM) {
         sse_peer_want(&async->peer, UV_READABLE, 1);
-        if (is_flushed) {
-            sse_splice_rest(conn);
-        }
+        sse_splice_rest(conn);
     }
 }
-
-static void on_readable(sse_async_conn_t *async);
 
 static int is_served(sse_splice_conn_t *conn)
 {
@@ -144,6 +173,11 @@ static int is_served(sse_splice_conn_t *conn)
     return served;
 }
 
+static int reads(const sse_async_conn_t *async)
+{
+    return async->state == SSE_ASYNC_STREAM || async->state == SSE_ASYNC_QUEUED;
+}
+
 static void on_write(sse_task_t *task)
 {
     sse_splice_conn_t *conn = sse_owner_of(task, sse_splice_conn_t, write_task);
@@ -152,7 +186,7 @@ static void on_write(sse_task_t *task)
         look_for_stuck(conn);
     }
     else if (!conn->is_closing && is_the_loops(conn)) {
-        if (conn->has_more && conn->async->state == SSE_ASYNC_STREAM) {
+        if (conn->has_more && reads(conn->async)) {
             on_readable(conn->async);
         }
         else {
@@ -197,6 +231,18 @@ static void end_streams(sse_splice_conn_t *conn, sse_close_reason_e reason,
     }
 }
 
+/* Its thread was given back while the handler of a request ran. */
+static int is_resting(sse_splice_conn_t *conn)
+{
+    int served;
+
+    pthread_mutex_lock(&conn->lock);
+    served = conn->is_served;
+    pthread_mutex_unlock(&conn->lock);
+    return !served && (conn->async->state == SSE_ASYNC_IDLE ||
+                       conn->async->state == SSE_ASYNC_FLUSHING);
+}
+
 void sse_splice_attached(sse_shadow_t *shadow)
 {
     sse_splice_conn_t *conn = shadow->conn;
@@ -205,6 +251,10 @@ void sse_splice_attached(sse_shadow_t *shadow)
     TAILQ_INSERT_TAIL(&conn->attached, shadow, loops);
     if (conn->why != SSE_CLOSE_NONE) {
         end_stream(shadow, conn->why, conn->status);
+    }
+    else if (is_resting(conn)) {
+        resume(conn->async);
+        sse_splice_kick(conn);
     }
 }
 
@@ -234,13 +284,12 @@ static void close_all(sse_splice_conn_t *conn, sse_close_reason_e reason,
     conn->is_closing = 1;
     n = conn->n;
     pthread_mutex_unlock(&conn->lock);
-    if (conn->async->state == SSE_ASYNC_QUEUED) {
-        sse_async_transit(conn->async, SSE_ASYNC_STREAM);
+    if (conn->async->state != SSE_ASYNC_STREAM) {
+        resume(conn->async); /* not to be found by who looks for those */
     }
     if (conn->async->peer_open) {
         sse_peer_want(&conn->async->peer, UV_READABLE | UV_WRITABLE, 0);
     }
-    uv_timer_stop(&conn->async->timer);
     end_streams(conn, reason, status);
     if (!n) {
         close_now(conn);
@@ -291,10 +340,20 @@ void sse_splice_rest(sse_splice_conn_t *conn)
     if (closing) {
         close_now(conn);
     }
-    else if (async->state == SSE_ASYNC_STREAM && !conn->n_held &&
-             sse_async_is_flushed(async)) {
+    else if (async->state != SSE_ASYNC_STREAM) {
+        return;
+    }
+    else if (!sse_async_is_flushed(async)) {
+        if (sse_leave_how() == SSE_LEAVE_AT_ONCE) {
+            on_unwritten(async);
+        }
+        else {
+            await_writing(async);
+        }
+    }
+    else if (!conn->n_held && !conn->has_more) {
         if (conn->is_done || sse_leave_how() != SSE_STAY) {
-            close_all(conn, SSE_CLOSE_SHUTDOWN, APR_SUCCESS);
+            on_unused(async);
         }
         else {
             await_request(conn);
@@ -313,6 +372,11 @@ static void set_served(sse_splice_conn_t *conn, int served)
 }
 
 static void on_given(sse_async_conn_t *async) { set_served(async->splice, 1); }
+
+static void on_unused(sse_async_conn_t *async)
+{
+    close_all(async->splice, SSE_CLOSE_SHUTDOWN, APR_SUCCESS);
+}
 
 static void on_gone(sse_async_conn_t *async, sse_close_reason_e reason,
                     apr_status_t status)
@@ -336,7 +400,7 @@ static void on_readable(sse_async_conn_t *async)
     }
     rv = sse_splice_read(conn);
     /* The TLS filter may have read it, so that the socket does not show it. */
-    conn->has_more = rv == APR_SUCCESS && !conn->n_held;
+    conn->has_more = rv == APR_SUCCESS && !sse_splice_is_full(conn);
     if (rv != APR_SUCCESS && !APR_STATUS_IS_EAGAIN(rv)) {
         on_gone(async, reason_of(conn, rv, 0), rv);
         return;
@@ -355,6 +419,9 @@ static void on_writable(sse_async_conn_t *async)
         sse_async_want_write(async, 0);
     }
     else {
+        if (async->state == SSE_ASYNC_FLUSHING) { /* it has taken something */
+            sse_async_set_deadline(async, async->server->timeout, on_unwritten);
+        }
         go_on(conn);
     }
 }
@@ -378,12 +445,6 @@ static sse_close_reason_e reason_of_end(sse_splice_conn_t *conn)
     return conn->c->aborted ? SSE_CLOSE_WRITE_ERROR : SSE_CLOSE_ERROR;
 }
 
-/* mod_http2 says so by this, too, which no other connection of its writes. */
-static int has_ended(const sse_splice_conn_t *conn)
-{
-    return conn->c->keepalive == AP_CONN_CLOSE;
-}
-
 /* A child that leaves has sent GOAWAY; its streams still come to their ends. */
 static int may_go_on(const sse_splice_conn_t *conn)
 {
@@ -397,7 +458,10 @@ static void on_taken(sse_async_conn_t *async, conn_state_e was)
 
     set_served(conn, 0);
     conn->was_taken = 1;
-    conn->is_done = has_ended(conn);
+    if (conn->was_aborted) {
+        conn->c->aborted = 1;
+    }
+    conn->is_done = sse_splice_has_ended(conn);
     sse_async_transit(async, SSE_ASYNC_STREAM);
     if (sse_async_open_peer(async, 0) != APR_SUCCESS) {
         conn->c->aborted = 1;
@@ -410,126 +474,11 @@ static void on_taken(sse_async_conn_t *async, conn_state_e was)
     }
 }
 
-const sse_async_carrier_t sse_splice_carrier = {on_taken, on_given, on_gone,
-                                                on_readable, on_writable};
-
-/* -- A thread that stays --------------------------------------------------- */
-
-/* @return POLLIN; POLLRDHUP and others: its end, which the loop sees for what
- *         it is */
-static int input_of(const sse_splice_conn_t *conn)
-{
-    struct pollfd pfd = {conn->fd, POLLIN | POLLRDHUP, 0};
-
-    return poll(&pfd, 1, 0) > 0 ? pfd.revents : 0;
-}
-
-/* One request follows another, and to go by the loop costs more than the
- * request itself. */
-int sse_splice_stays(sse_splice_conn_t *conn)
-{
-    struct pollfd pfd = {conn->poll_fd, POLLIN, 0};
-    apr_time_t until, left = STAY_TIME;
-    int input = 0;
-
-    if (!conn->is_kept || has_ended(conn) || !sse_async_may_stay()) {
-        return 0;
-    }
-    until = apr_time_now() + left;
-    while (left > 0 && !conn->c->aborted && !input) {
-        if (poll(&pfd, 1, (int)apr_time_as_msec(left)) <= 0) {
-            return 0;
-        }
-        input = input_of(conn);
-        if (!input && sse_splice_write_woken(conn) != APR_SUCCESS) {
-            return 0;
-        }
-        left = until - apr_time_now();
-    }
-    return input == POLLIN && !conn->c->aborted;
-}
+const sse_async_carrier_t sse_splice_carrier = {
+    on_taken, on_given, on_unused, on_gone, on_readable, on_writable};
 
 void sse_splice_turn_prepare(sse_splice_conn_t *conn)
 {
     conn->write_task.run = on_write;
     conn->close_task.run = on_close;
-}
-
-/* It returns when its window is used up, of which it may get more here.  If it
- * has not taken that it has no use for it. */
-int sse_splice_is_due(sse_splice_conn_t *conn)
-{
-    const conn_rec *c = conn->c;
-    int was_taken = !conn->is_due || conn->n_kept != conn->n_kept_before;
-
-    conn->is_due = conn->is_http2 && !c->aborted && !has_ended(conn) &&
-                   was_taken && sse_splice_has_kept(conn);
-    conn->n_kept_before = conn->n_kept;
-    return conn->is_due;
-}
-
-void sse_splice_take_state(sse_splice_conn_t *conn)
-{
-    conn_rec *c = conn->c;
-
-    if (!conn->mpms) {
-        conn->mpms = c->cs;
-        conn->cs = *c->cs;
-        c->cs = &conn->cs;
-    }
-    c->cs->state = CONN_STATE_PROCESSING;
-}
-
-/* With HTTP/2 what stands there may be a secondary connection's. */
-void sse_splice_give_state_back(sse_splice_conn_t *conn)
-{
-    conn_rec *c = conn->c;
-
-    if (conn->mpms) {
-        c->cs = conn->mpms;
-        *c->cs = conn->cs;
-        conn->mpms = NULL;
-    }
-    if (conn->is_http2 && has_ended(conn)) {
-        c->cs->state = CONN_STATE_LINGER;
-    }
-    else if (conn->is_http2 && c->keepalive == AP_CONN_KEEPALIVE &&
-             c->cs->state != CONN_STATE_ASYNC_WAITIO) {
-        c->cs->state = CONN_STATE_WRITE_COMPLETION;
-    }
-}
-
-/* The MPM does not suspend an aborted connection.  It closes it, which takes as
- * long as any request on it runs: the streams end now. */
-static void lose(sse_splice_conn_t *conn)
-{
-    conn->seen = reason_of_end(conn);
-    pthread_mutex_lock(&conn->lock);
-    conn->is_closing = 1;
-    pthread_mutex_unlock(&conn->lock);
-    conn->is_lost = 1;
-    sse_loop_post(conn->loop, &conn->close_task);
-}
-
-void sse_splice_returned(sse_splice_conn_t *conn)
-{
-    conn_rec *c = conn->c;
-    int n;
-
-    sse_splice_stop_posing(conn);
-    pthread_mutex_lock(&conn->lock);
-    n = conn->n;
-    pthread_mutex_unlock(&conn->lock);
-    sse_splice_give_state_back(conn);
-    if (!n && !conn->is_kept) {
-        return;
-    }
-    if (c->aborted && !conn->was_taken) {
-        lose(conn);
-        return;
-    }
-    conn->is_kept = 1;
-    sse_splice_adopt(conn);
-    conn->async->is_kept = 1;
-    c->cs->state = CONN_STATE_SUSPENDED;
 }
