@@ -134,7 +134,7 @@ static void bulk(void)
 
 /* -- A response that nobody reads ------------------------------------------ */
 
-#define WHOLE 15728640 /* as Chromium has it */
+#define WHOLE  15728640 /* as Chromium has it */
 #define UNREAD 6291456
 
 static apr_size_t number(const unsigned char *bytes, int n)

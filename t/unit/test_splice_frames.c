@@ -322,9 +322,8 @@ int main(void)
          "as many as the engine's SETTINGS allow");
     hold(reset_open, "S W0:200848 H1$ W1:9 H3$", "S A H1 D1:100 N",
          "account added1 open1 1=16384 over1:client 1=0", "reset when open");
-    hold(reset_added, "S W0:200848 H1$ W1:1000000 W1:5 N",
-         "S A H1 D1:100$", "account added1 over1:client 1 unknown1 0",
-         "reset before it opens");
+    hold(reset_added, "S W0:200848 H1$ W1:1000000 W1:5 N", "S A H1 D1:100$",
+         "account added1 over1:client 1 unknown1 0", "reset before it opens");
     hold(reset_waiting, "S W0:200848 H1$ W1:1073741823",
          "S A H1 D1:100000 D1:100 D1:100$ N", "account added1 over1:client",
          "reset while the engine waits for window");

@@ -11,9 +11,9 @@
  * of a stream that was added, END_STREAM is taken off; to the engine the stream
  * has ended, to its client it goes on with DATA frames that are made here.
  * What the client then sends for it (WINDOW_UPDATE, RST_STREAM) stays here, and
- * resets of the last ones that are over, with which some clients answer what was
- * under way.  All other frames go on as they are, those of wrong length too: to
- * answer them is the engine's.
+ * so do resets of the last ones that are over, with which some clients answer
+ * what was under way.  All other frames go on as they are, also those of wrong
+ * length: to answer them is the engine's.
  *
  * A stream that is reset before it opens is ended by the engine, which does not
  * know.  If that might wait for the stream's window, it gets some in place of
