@@ -77,7 +77,7 @@ struct sse_async_conn_t {
     sse_async_state_e state;            /* owner; WORKER: the loop's */
     const sse_async_carrier_t *carrier; /* const */
     int is_kept;  /* owner: SERVING: the MPM is to suspend it for the loop */
-    int has_turn; /* QUEUED: an MPM thread is to come for it */
+    int has_turn; /* QUEUED: an MPM thread has been called for it */
     sse_stream_t *stream; /* owner: HTTP/1.x: SERVING: expected; STREAM: open;
                              WORKER: its request ends; else NULL */
     struct sse_splice_conn_t *splice; /* const: HTTP/2; else NULL */

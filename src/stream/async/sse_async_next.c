@@ -160,13 +160,24 @@ typedef struct {
     sse_async_conn_t *conn; /* lock: NULL: none waits any more */
 } turn_t;
 
-static sse_async_conn_t *give_one(void)
+/* @param has_turn whether a thread has been called for it */
+static sse_async_conn_t *find_queued(int has_turn)
 {
     sse_async_conn_t *conn = sse_async_first(SSE_ASYNC_QUEUED);
 
-    while (conn && !conn->splice) {
+    while (conn && (!conn->splice || conn->has_turn != has_turn)) {
         conn = TAILQ_NEXT(conn, link);
     }
+    return conn;
+}
+
+/* Whoever has been called for is first, so that each gets its thread.  One that
+ * is left over, as its connection has gone, may have another. */
+static sse_async_conn_t *give_one(void)
+{
+    sse_async_conn_t *conn = find_queued(1);
+
+    conn = conn ? conn : find_queued(0);
     if (conn) {
         sse_async_transit(conn, SSE_ASYNC_HANDOVER);
         conn->carrier->on_given(conn);
