@@ -3,7 +3,7 @@
 # mod_sse: Server-Sent Events for Apache httpd.
 #
 # "make test": every part, then a summary whose last line is "N passed, N
-# failed".  A part mostly waits for what it tests, so LANES of them (6) run side
+# failed".  A part mostly waits for what it tests, so LANES of them (8) run side
 # by side; the output of each is printed when it ends.  The tests of a running
 # httpd, which wait most, are three parts for each MPM and sanitizer.
 # PORT: the first of 810 that are used (8529).  FUZZ_SECONDS, SOAK_SECONDS,
@@ -17,9 +17,9 @@ port=${PORT:-8529}
 out=build/test
 # Those that need the processors most begin apart from each other.  The soak
 # measures the server under load, and so runs alone.
-parts=${PARTS:-tsan.2 lint asan.2 tsan.3 worker.2 unit-asan event.2 tsan.1 asan.3
-    prefork.3 worker.3 event.3 asan.1 prefork.2 worker.1 event.1 prefork.1 unit
-    conf soak-hooks fuzz browser soak}
+parts=${PARTS:-tsan.2 lint unit-asan tsan.3 worker.2 asan.2 event.2 prefork.3 asan.3
+    tsan.1 worker.3 event.3 prefork.2 asan.1 worker.1 event.1 prefork.1 unit conf
+    soak-hooks fuzz browser soak}
 jobs=$(nproc 2>/dev/null || echo 2)
 
 # The variables of this make are passed on by name, below.
@@ -154,7 +154,7 @@ passed=0
 failed=0
 build || { echo 'the build failed: 0 passed, 1 failed' >&2; exit 1; }
 printf '%s\n' $parts | grep -v '^soak$' |
-    MAKE=$make PORT=$port xargs -P "${LANES:-6}" -n 1 "$0" --part
+    MAKE=$make PORT=$port xargs -P "${LANES:-8}" -n 1 "$0" --part
 case " $(echo $parts) " in
 *' soak '*) run soak ;;
 esac
