@@ -30,7 +30,7 @@ use SSETestH2Strict;
 use SSETestHttpd;
 use SSETestNumbers ();
 
-our @EXPORT = qw(is_spliced why_not $first);
+our @EXPORT = qw(is_spliced opened why_not $first);
 
 use constant BIG => 3_000_000;
 
@@ -41,6 +41,18 @@ sub mpm { return $ENV{SSE_MPM} || 'event' }
 
 # Whether streams over HTTP/2 take no thread here.
 sub is_spliced { return mpm() eq 'event' }
+
+# The streams of these paths, which have begun.
+sub opened {
+    my($h2, @paths) = @_;
+
+    my @ids = map { $h2->get($_) } @paths;
+    for my $n (0 .. $#ids) {
+        $h2->wait_for($ids[$n], $first, slowly(5))
+            or die "no stream begins on $paths[$n]";
+    }
+    return @ids;
+}
 
 # For plan: what these tests need beside modules.
 sub why_not {

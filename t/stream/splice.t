@@ -25,7 +25,8 @@ use Time::HiRes qw(sleep time);
 my @ways = (['h2c', plain => 1], ['TLS']);
 my @tests = (\&mixed, \&many_connections, \&closes, \&our_ends, \&bursts,
              \&windows, \&sockets, \&small_window, \&while_busy,
-             \&while_hanging, \&programs, \&polls, \&limits, \&modules, \&other_clients, \&restart);
+             \&while_hanging, \&programs, \&polls, \&limits, \&modules,
+             \&other_clients, \&restart);
 
 my $event = ($ENV{SSE_MPM} // 'event') eq 'event';
 
@@ -100,18 +101,6 @@ ok $server->httpd->stop;
 
 my $count;
 sub name { return "$_[0]-" . ++$count }
-
-# Streams of these paths that have begun.
-sub opened {
-    my($h2, @paths) = @_;
-
-    my @ids = map { $h2->get($_) } @paths;
-    for my $n (0 .. $#ids) {
-        $h2->wait_for($ids[$n], $first, slowly(5))
-            or die "no stream begins on $paths[$n]";
-    }
-    return @ids;
-}
 
 sub has_event {
     my($h2, $id, $text, $timeout) = @_;

@@ -18,7 +18,7 @@ use SSETest;
 use SSETestClose qw(slowly);
 use SSETestServer qw(is_alive);
 use SSETestSplice;
-use Time::HiRes qw(sleep time);
+use Time::HiRes qw(sleep);
 
 my $threads = 8;
 my @tests = (\&no_thread, \&late_stream, \&late_stream_at_restart, \&unread,
@@ -64,17 +64,6 @@ ok $server->httpd->stop;
 
 my $count;
 sub name { return "$_[0]-" . ++$count }
-
-sub opened {
-    my($h2, @paths) = @_;
-
-    my @ids = map { $h2->get($_) } @paths;
-    for my $n (0 .. $#ids) {
-        $h2->wait_for($ids[$n], $first, slowly(5))
-            or die "no stream begins on $paths[$n]";
-    }
-    return @ids;
-}
 
 sub has_beats {
     my($h2, $id) = @_;
@@ -188,6 +177,7 @@ sub late_stream {
     answer($asked, '200 OK');
     # Its response waits for the connection's window, as any other does.
     ok t_cmp($server->are_open(1), 1, 'its stream opens');
+    sleep 4; # longer than a connection without streams may be idle
     $h2->give;
     ok t_cmp($h2->wait_for($id, $first, slowly(5)), 1, 'and begins');
     (my $channel = $path) =~ s{/guarded/}{/c/};

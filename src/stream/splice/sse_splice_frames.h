@@ -21,13 +21,13 @@
  *
  * Windows.  A stream's is counted from its request on; what SETTINGS add to it
  * counts when their acknowledgement goes to the client (6.5.3).  That of the
- * connection is shared: the engine has a quarter of it, which is refilled as it
- * sends, and our account has the rest, so neither can overdraw.  A client adds
- * to its window again when it has consumed half of it, Chromium when it has
- * consumed more than half.  So each of the two must be able to use more than
- * half while the other sends nothing, or a client that reads could wait for
- * ever.  A client that leaves the window below 128 KB gives us too little: its
- * streams cannot be added.
+ * connection is shared: the engine has a quarter of it, 1 MB at most, which is
+ * refilled as it sends, and our account has the rest, so neither can overdraw.
+ * A client adds to its window again when it has consumed half of it, Chromium
+ * when it has consumed more than half.  So each of the two must be able to use
+ * more than half while the other sends nothing, or a client that reads could
+ * wait for ever.  A client that leaves the window below 128 KB gives us too
+ * little: its streams cannot be added.
  *
  * Pure: no I/O, no httpd.
  *

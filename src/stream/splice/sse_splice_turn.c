@@ -129,8 +129,8 @@ static void give(sse_splice_conn_t *conn)
     if (sse_async_is_flushed(async)) {
         sse_async_serve_next(async);
     }
-    else if (!sse_splice_has_streams(conn)) {
-        await_writing(async);
+    else {
+        sse_splice_rest(conn);
     }
 }
 
@@ -166,11 +166,15 @@ static int is_served(sse_splice_conn_t *conn)
 
     pthread_mutex_lock(&conn->lock);
     served = conn->is_served;
-    if (served) {
-        sse_splice_wake(conn);
-    }
     pthread_mutex_unlock(&conn->lock);
     return served;
+}
+
+static void wake(sse_splice_conn_t *conn)
+{
+    pthread_mutex_lock(&conn->lock);
+    sse_splice_wake(conn);
+    pthread_mutex_unlock(&conn->lock);
 }
 
 static int reads(const sse_async_conn_t *async)
@@ -182,7 +186,8 @@ static void on_write(sse_task_t *task)
 {
     sse_splice_conn_t *conn = sse_owner_of(task, sse_splice_conn_t, write_task);
 
-    if (is_served(conn)) {
+    if (is_served(conn)) { /* until the loop takes it */
+        wake(conn);
         look_for_stuck(conn);
     }
     else if (!conn->is_closing && is_the_loops(conn)) {
@@ -234,13 +239,8 @@ static void end_streams(sse_splice_conn_t *conn, sse_close_reason_e reason,
 /* Its thread was given back while the handler of a request ran. */
 static int is_resting(sse_splice_conn_t *conn)
 {
-    int served;
-
-    pthread_mutex_lock(&conn->lock);
-    served = conn->is_served;
-    pthread_mutex_unlock(&conn->lock);
-    return !served && (conn->async->state == SSE_ASYNC_IDLE ||
-                       conn->async->state == SSE_ASYNC_FLUSHING);
+    return !is_served(conn) && (conn->async->state == SSE_ASYNC_IDLE ||
+                                conn->async->state == SSE_ASYNC_FLUSHING);
 }
 
 void sse_splice_attached(sse_shadow_t *shadow)
