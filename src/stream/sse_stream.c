@@ -371,8 +371,8 @@ static void on_told(sse_task_t *task)
 {
     sse_stream_t *stream = sse_owner_of(task, sse_stream_t, told_task);
 
+    sse_limits_give_back(&stream->claim); /* before it can be seen as closed */
     sse_stream_count_closed(stream);
-    sse_limits_give_back(&stream->claim);
     sse_callbacks_finish(stream->callbacks, &stream->free_task);
 }
 

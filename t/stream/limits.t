@@ -135,8 +135,6 @@ sub at_the_same_time {
     my($rounds, $wrong) = (5, 0);
 
     for (1 .. $rounds) {
-        # Places are given back right after their streams are counted as closed.
-        sleep 0.2;
         my $before = server_status()->{opened};
         my @streams = map { open_stream($path, @host,
             raw => "GET $path HTTP/1.1\r\nHost: limits.example\r\n") } 1 .. 60;
