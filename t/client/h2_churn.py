@@ -261,7 +261,7 @@ class Churn:
 
     def behind(self, c, last):
         return [s for s in c.live
-                if last[s.events.channel] not in s.events.ids[-1:]]
+                if last[s.events.channel] not in s.events.ids]
 
     def compare(self):
         stayed = 0

@@ -176,6 +176,9 @@ sub goaway { return $_[0]{goaway} }
 # How many PINGs it has answered.
 sub pongs { return $_[0]{pongs} }
 
+# What the last answer has.
+sub ponged { return $_[0]{ponged} // '' }
+
 # Whether the server has closed the connection, as far as has been read.
 sub is_closed { return $_[0]{closed} }
 
@@ -215,21 +218,38 @@ sub read_until {
     my($self, $done, $timeout) = @_;
 
     my $end = SSETestWait::patience($timeout);
-    my $select = IO::Select->new($self->{sock});
     while (!$done->()) {
         my $left = $end - time;
         return 0 if $left <= 0 || $self->{closed};
-        next unless $self->{tls} && $self->{sock}->pending
-            || $select->can_read($left);
-        my $n = sysread $self->{sock}, $self->{in}, 65536, length $self->{in};
-        if ($n) {
-            $self->take_frames;
-        }
-        elsif (defined $n || !$!{EAGAIN} && !$!{EWOULDBLOCK}) {
-            $self->{closed} = 1;
-        }
+        $self->read_some if $self->can_read($left);
     }
     return 1;
+}
+
+# What has come by now.
+sub read_ready {
+    my $self = shift;
+
+    $self->read_some while !$self->{closed} && $self->can_read(0);
+}
+
+sub can_read {
+    my($self, $seconds) = @_;
+
+    return $self->{tls} && $self->{sock}->pending
+        || IO::Select->new($self->{sock})->can_read($seconds);
+}
+
+sub read_some {
+    my $self = shift;
+
+    my $n = sysread $self->{sock}, $self->{in}, 65536, length $self->{in};
+    if ($n) {
+        $self->take_frames;
+    }
+    elsif (defined $n || !$!{EAGAIN} && !$!{EWOULDBLOCK}) {
+        $self->{closed} = 1;
+    }
 }
 
 sub take_frames {
@@ -275,6 +295,7 @@ sub on_frame {
     }
     elsif ($type == PING) {
         ++$self->{pongs};
+        $self->{ponged} = $payload;
     }
     $stream->{ended} = 1
         if $stream && ($type == DATA || $type == HEADERS)

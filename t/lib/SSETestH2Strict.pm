@@ -140,7 +140,9 @@ sub wait_until {
     while (!$done->($stream)) {
         my $left = $end - time;
         return 0 if $left <= 0 || defined $stream->{ended}
-            || defined $stream->{reset} || $self->state->{closed};
+            || defined $stream->{reset};
+        # Its last bytes may have come together with the connection's end.
+        return !!$done->($self->look($id)) if $self->state->{closed};
         my $start = defined $stream->{status} ? $stream->{length} : -1;
         $stream = $self->take($id, $self->tell('wait', s => $id,
             start => $start, seconds => $left + 0));

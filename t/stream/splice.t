@@ -80,7 +80,7 @@ my $server = SSETestSplice->new(
 </Location>
 <Location "/limited">
     SetOutputFilter RATE_LIMIT
-    SetEnv rate-limit 1000
+    SetEnv rate-limit 300
 </Location>
 EOI
 <Location "/hangs">
@@ -146,7 +146,7 @@ sub mixed {
         my $long = join '', map { "data: $_ " . 'x' x 1000 . "\n\n" } 1 .. 300;
         my $post = $h2->post($paths[0], $long,
                              'content-type' => 'text/event-stream');
-        ok t_cmp($h2->wait_for($ids[0], qr/^data: 300 x/m, slowly(10)), 1,
+        ok t_cmp($h2->wait_for($ids[0], qr/^data: 300 x+\n\n/m, slowly(10)), 1,
                  "$name: an upload of 300 KB, on a stream");
         ok t_cmp(numbers_in($h2->body($ids[0])), '1 to 300',
                  "$name: all of it, in order");
@@ -169,7 +169,7 @@ sub many_connections {
     my @took = map { $server->page($_->[0]) } @all;
     ok t_cmp((count_of { defined } @took), 40, 'a page comes over each');
     my $worst = (sort { $a <=> $b } grep { defined } @took)[-1] // 99;
-    ok t_cmp($worst < slowly(2), 1, "the slowest took $worst s");
+    ok t_cmp($worst < slowly(8), 1, "the slowest took $worst s");
     my $new = $server->connect;
     ok t_cmp(defined $server->page($new), 1, 'and over a new connection');
     $server->publish($path, 'for all');
@@ -214,7 +214,7 @@ sub closes {
             ok t_cmp(join(', ', %reasons) =~ tr/,//dr, $want,
                      "$name: $how is told as $reason");
             my $took = sprintf '%.1f', median(@took);
-            ok t_cmp(!$spliced || $took < slowly(20), 1,
+            ok t_cmp(!$spliced || $took < slowly(250), 1,
                      "$name: $how is told after $took ms");
         }
     }
@@ -310,7 +310,7 @@ sub windows {
                  ? 'slow-client 1' : 'slow-client 1|reset 1', $h2), 1,
              'it is a slow client');
     my $took = time - $began;
-    ok t_cmp(!$spliced || $took > 1.5 && $took < slowly(10), 1,
+    ok t_cmp(!$spliced || $took > 1.5 && $took < slowly(20), 1,
              "after $took s");
     ok t_cmp(!$spliced || $h2->wait_until($held, sub {
         defined $_[0]{ended} || defined $_[0]{reset} }, slowly(5)), 1,
@@ -365,9 +365,13 @@ sub small_window {
     $server->publish($path, 'x' x 20_000) for 1 .. 10;
     $server->publish($path, 'end');
     ok t_cmp(has_event($h2, $id, 'end'), 1, 'a window of 64 KB will do');
-    my $now = $server->numbers;
-    ok t_cmp([@{ $now->{drives} }{qw(waiting_http2)}, $now->{streams}], [1, 1],
-             'with a thread');
+    my @open; # those of before may not be counted as closed yet
+    eventually(sub {
+        my $now = $server->numbers;
+        @open = ($now->{drives}{waiting_http2}, $now->{streams});
+        return "@open" eq '1 1';
+    });
+    ok t_cmp("@open", '1 1', 'with a thread');
     $h2->close;
     ok t_cmp($server->closes_are($path, 'client 1|reset 1'), 1,
              'and its end is told');
@@ -390,9 +394,10 @@ sub while_busy {
     }
     ok t_cmp(scalar @took, 10, 'events while a slow download is served');
     my $took = sprintf '%.1f', @took ? median(@took) : 1e9;
-    ok t_cmp($took < slowly(100), 1, "come at once, after $took ms");
+    ok t_cmp($took < slowly(500), 1, "come at once, after $took ms");
     ok t_cmp(!$h2->is_ended($big), 1, 'which goes on');
-    ok t_cmp($server->has_big($h2, $big), 'all of it', 'to its end');
+    ok t_cmp($server->has_big($h2, $big, slowly(40)), 'all of it',
+             'to its end');
     $h2->close;
 }
 
@@ -521,7 +526,7 @@ sub other_clients {
         }, slowly(10)) : $server->are_open($n), 1, "$name: $n streams");
         my $text = join '', map { "data: $_ " . 'x' x 10_000 . "\n\n" } 1 .. 30;
         $server->publish($path, $text, 'Content-Type' => 'text/event-stream');
-        $server->publish($path, 'the end');
+        $server->publish($path, '#' x 7);
         # What a stream has not read when its channel is deleted goes with it.
         eventually(sub {
             $server->numbers->{delivered} - $before >= 31 * $n
@@ -531,8 +536,8 @@ sub other_clients {
         ok t_cmp($?, 0, "$name: ends well");
         # Of all streams, in pieces.
         my $said = do { local(@ARGV, $/) = $file; <> };
-        ok t_cmp([($said =~ tr/x//), scalar(() = $said =~ /the end/g)],
-                 [300_000 * $n, $n], "$name: with all that was published");
+        ok t_cmp([($said =~ tr/x//), ($said =~ tr/#//)],
+                 [300_000 * $n, 7 * $n], "$name: with all that was published");
         # A client has its end before the request is logged.
         my @ports;
         eventually(sub { (@ports = $server->ports($path)) >= $n }, slowly(10));

@@ -94,7 +94,7 @@ sub others_are_served {
     my $has = $other->wait_for($quiet, qr/^data: number $heard$/m, slowly(5))
         && defined $server->page($other);
     my $took = time - $began;
-    ok t_cmp($has && $took < slowly(2), 1,
+    ok t_cmp($has && $took < slowly(8), 1,
              "$name: others are served, in $took s");
 }
 
@@ -120,14 +120,27 @@ sub is_over {
 
 sub read_all { $_[0]->read_until(sub { 0 }, 0.05) }
 
+# Whether the connection goes on behind all that was sent.
+sub goes_on {
+    my $h2 = shift;
+
+    my $text = sprintf '%08d', ++$count;
+    $h2->send_frame(SSETestH2::PING, 0, 0, $text);
+    $h2->read_until(sub { $h2->ponged eq $text || defined $h2->goaway },
+                    slowly(5));
+    return $h2->ponged eq $text && !defined $h2->goaway;
+}
+
 # No window is given back, of the streams or the connection.
 sub no_window {
     my $slow = name('slow');
     my($h2, @ids) = attacker("/slow/$slow", 5, holds => 1, window => 234_465);
-    $server->publish("/c/$slow", 'x' x 30_000) for 1 .. 60;
-    others_are_served('no window');
-    ok t_cmp(defined eventually(sub { $server->numbers->{queue_bytes} }, 1), 1,
+    # More than a stream's window, less than SSEQueue beyond it.
+    $server->publish("/c/$slow", 'x' x 30_000) for 1 .. 3;
+    ok t_cmp(eventually(sub { $server->numbers->{queue_bytes} > 0 }), 1,
              'no window: what waits is counted');
+    $server->publish("/c/$slow", 'x' x 30_000) for 1 .. 57;
+    others_are_served('no window');
     my $page = $h2->get('/c/nothing', ':method' => 'HEAD');
     ok t_cmp($h2->read_until(sub { $h2->{streams}{$page}{head} }, slowly(5)),
              1, 'no window: other requests of the connection are answered');
@@ -145,7 +158,7 @@ sub no_window {
 # The least there is, on a connection with more streams than may hold a thread.
 sub least_window {
     my $path = '/c/' . name('least');
-    my $h2 = $server->raw;
+    my $h2 = $server->raw(window => 0);
     my @ids = map { $h2->get($path) } 1 .. 20;
     my $answered = grep { $h2->wait_for($_, qr/retry: /, slowly(10)) } @ids;
     ok t_cmp($answered, 20, 'least window: each is answered');
@@ -195,7 +208,7 @@ sub early_resets {
         my @ids = map { $h2->get($path) } 1 .. 25;
         $h2->reset_stream(@ids);
         $n += @ids;
-        $h2->read_until(sub { $h2->is_closed }, 0);
+        $h2->read_ready;
         delete @{ $h2->{streams} }{@ids};
     }
     ok t_cmp($n >= $all, 1,
@@ -222,21 +235,17 @@ sub floods {
         for (1 .. 20) {
             last if $h2->is_closed;
             $h2->write_bytes($flood{$name} x 100);
-            $h2->read_until(sub { 1 }, 0);
-            read_all($h2) if $_ == 20;
+            $h2->read_ready;
         }
+        my $stays = goes_on($h2);
         others_are_served("2000 of $name");
         # mod_http2 may have enough of it.
-        ($h2, $id) = attacker($path, 3)
-            if $h2->is_closed || defined $h2->goaway;
+        ($h2, $id) = attacker($path, 3) unless $stays;
     }
     $server->publish($path, 'still');
     ok t_cmp($h2->wait_for($id, qr/data: still\n/, slowly(5)), 1,
              'floods: the streams go on');
-    my $pongs = $h2->pongs;
-    $h2->send_frame(SSETestH2::PING, 0, 0, 'yyyyyyyy');
-    ok t_cmp($h2->read_until(sub { $h2->pongs > $pongs }, slowly(5)), 1,
-             'floods: and so does the connection');
+    ok t_cmp(goes_on($h2), 1, 'floods: and so does the connection');
     $h2->close;
     is_over('floods');
 }
@@ -260,7 +269,7 @@ sub unread_floods {
         others_are_served("unread answers to $name");
         $h2->reset;
     }
-    is_over('unread floods', $path, "$broken|reset 6|client 6");
+    is_over('unread floods', $path, '(?:(?:error|reset|client) \d+(?:, )?)+');
 }
 
 sub window_update {
@@ -331,7 +340,7 @@ sub after_end {
     my($h2, @ids) = attacker($path, 2);
     for (1 .. 20) {
         $h2->send_frame(SSETestH2::DATA, 0, $ids[0], 'x' x 16_000);
-        $h2->read_until(sub { 1 }, 0);
+        $h2->read_ready;
     }
     $server->publish($path, 'goes on');
     ok t_cmp($h2->read_until(sub {
@@ -352,7 +361,7 @@ sub headers {
     for (1 .. 3000) {
         last if $h2->is_closed;
         $h2->send_frame(CONTINUATION, 0, $h2->{next}, $block);
-        $h2->read_until(sub { 1 }, 0);
+        $h2->read_ready;
         last if $h2->{is_broken};
     }
     ok t_cmp($h2->{is_broken} || $h2->wait_closed(slowly(5)), 1,
@@ -373,6 +382,13 @@ sub goaway {
     is_over('GOAWAY', $path, $left);
 }
 
+# Whether each of the streams has it.
+sub have {
+    my($h2, $ids, $re) = @_;
+
+    return !grep { !$h2->wait_for($_, $re, slowly(5)) } @$ids;
+}
+
 # Half a request, and half of a frame's head.
 sub unfinished {
     my $path = '/c/' . name('unfinished');
@@ -382,7 +398,7 @@ sub unfinished {
     $h2->send_frame(SSETestH2::HEADERS, SSETestH2::END_STREAM, $h2->{next},
                     $field);
     $server->publish($path, 'one');
-    ok t_cmp($h2->wait_for($ids[1], qr/data: one\n/, slowly(5)), 1,
+    ok t_cmp(have($h2, \@ids, qr/data: one\n/), 1,
              'an event, in the middle of a block of headers');
     others_are_served('HEADERS without end');
     $h2->close;
@@ -394,7 +410,7 @@ sub unfinished {
     $h2->write_bytes(substr SSETestH2::frame(SSETestH2::PING, 0, 0, 'x' x 8),
                      0, 5);
     $server->publish($path, 'two');
-    ok t_cmp($h2->wait_for($ids[1], qr/data: two\n/, slowly(5)), 1,
+    ok t_cmp(have($h2, \@ids, qr/data: two\n/), 1,
              "in the middle of a frame's head");
     $h2->write_bytes(substr SSETestH2::frame(SSETestH2::PING, 0, 0, 'x' x 8),
                      5);
@@ -430,7 +446,7 @@ sub too_many {
     my @ids;
     for (1 .. 10) {
         push @ids, map { $h2->get($path) } 1 .. 100;
-        $h2->read_until(sub { 1 }, 0);
+        $h2->read_ready;
     }
     $h2->read_until(sub {
         $h2->is_closed || !grep {

@@ -38,7 +38,7 @@ my $server = SSETestSplice->new(
     threads => $threads, modules => [qw(proxy proxy_http)], conf => <<"EOI");
 # What a connection's last bytes do not fit into.
 SendBufferSize 16384
-Timeout 3
+Timeout @{[slowly(3)]}
 KeepAliveTimeout 120
 ProxyTimeout 120
 <Location "/hangs">
@@ -184,7 +184,7 @@ sub late_stream {
     answer($asked, '200 OK');
     # Its response waits for the connection's window, as any other does.
     ok t_cmp($server->are_open(1), 1, 'its stream opens');
-    sleep 4; # longer than a connection without streams may be idle
+    sleep slowly(4); # longer than a connection without streams may be idle
     $h2->give;
     ok t_cmp($h2->wait_for($id, $first, slowly(5)), 1, 'and begins');
     (my $channel = $path) =~ s{/guarded/}{/c/};
@@ -192,7 +192,7 @@ sub late_stream {
     ok t_cmp($h2->wait_for($id, qr/^data: hello\n\n/m, slowly(5)), 1,
              'with an event');
     # Longer than Timeout.
-    sleep 4;
+    sleep slowly(4);
     $server->publish($channel, 'late');
     ok t_cmp($h2->wait_for($id, qr/^data: late\n\n/m, slowly(5)), 1,
              'and another one later');
@@ -255,12 +255,13 @@ sub unread {
 sub is_held {
     my $port = shift;
 
-    my $peer = sprintf ':%04X', $port;
+    my $ours = join '|', map { sprintf '%04X', $_ }
+        $server->port, $server->{tls_port};
+    my $peer = sprintf '%04X', $port;
     open my $fh, '<', '/proc/net/tcp' or die "/proc/net/tcp: $!";
     while (<$fh>) {
-        my(undef, undef, $to, undef, undef, undef, undef, undef, undef, $inode) =
-            split;
-        return 1 if $to =~ /\Q$peer\E$/ && $inode;
+        my($from, $to, $inode) = (split)[1, 2, 9];
+        return 1 if $from =~ /:(?:$ours)$/ && $to =~ /:$peer$/ && $inode;
     }
     return 0;
 }
