@@ -71,6 +71,12 @@ static inline int test_end(void)
     return done_testing();
 }
 
+/* By others, whom a slow machine holds up. */
+static inline int is_held_up(apr_status_t rv)
+{
+    return rv == SSE_STORE_EBUSY || rv == SSE_STORE_ESIZE;
+}
+
 static inline apr_pool_t *test_pool(void)
 {
     apr_pool_t *pool;

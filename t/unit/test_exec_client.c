@@ -302,7 +302,7 @@ static void test_stalled(void)
 
     kill(supervisor.pid, SIGSTOP);
     pthread_create(&asker.thread, NULL, ask, &asker);
-    sleep(6); /* by then it is asked whether it answers */
+    usleep(5300000); /* by then it is asked whether it answers */
     sse_loop_post(loop, &stall);
     usleep(200000);
     sse_loop_post(loop, &wakeup); /* what the loop sees first */
@@ -324,7 +324,7 @@ static void test_hung(void)
     is_num(start(&runs, "", "runs"), APR_SUCCESS, "a program runs");
     kill(supervisor.pid, SIGSTOP);
     pthread_create(&first.thread, NULL, ask, &first);
-    sleep(2);
+    sleep(4);
     pthread_create(&second.thread, NULL, ask, &second);
     pthread_join(first.thread, NULL);
     pthread_join(second.thread, NULL);

@@ -239,7 +239,7 @@ static void test_restart(const supervisor_t *supervisor)
 static void test_vanishes(const supervisor_t *supervisor)
 {
     char path[] = "/tmp/test_exec_share.XXXXXX";
-    static const char text[] = "#!/bin/sh\nexec sleep 60\n";
+    static const char text[] = "#!/bin/sh\necho go\nexec sleep 60\n";
     link_t a = link_open(supervisor);
     sse_exec_order_t order;
     const char *argv[2] = {path, NULL};
@@ -256,6 +256,7 @@ static void test_vanishes(const supervisor_t *supervisor)
     link_order(&a, SSE_EXEC_JOIN, 1, &order);
     pid = joined(&a, 1);
     ok(owns(&a, 1, SSE_EXEC_FRESH, 2), "a program runs");
+    read_fd(a.fds[0], "go"); /* the shell has opened it */
     link_drop_fds(&a);
     unlink(path);
     kill(pid, SIGKILL);

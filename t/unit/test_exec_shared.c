@@ -304,9 +304,10 @@ static void test_stuck(void)
     sse_atomic_store(&no_room, 0);
     PUBLISHED("a|b|c|", "when there is room all is");
 
-    sse_atomic_store(&no_room, 1);
     on_loop(do_exit, get_program());
     close(next);
+    ok(BECOMES(!sse_exec_shared_is_busy()), "and its end is seen");
+    sse_atomic_store(&no_room, 1);
     out = give(SSE_EXEC_FRESH, NULL);
     apr_pool_destroy(request);
     ok(BECOMES(stops == 1), "who waits for room can leave");

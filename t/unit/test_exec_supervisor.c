@@ -367,6 +367,19 @@ static rlim_t first_free(pid_t pid)
     return fd;
 }
 
+/* Which takes descriptors for that long. */
+static int looks_through_proc(pid_t pid)
+{
+    char path[64], to[16];
+    int fd, looks = 0;
+
+    for (fd = 0; fd < 256; ++fd) {
+        snprintf(path, sizeof(path), "/proc/%ld/fd/%d", (long)pid, fd);
+        looks |= readlink(path, to, sizeof(to)) > 5 && !memcmp(to, "/proc", 5);
+    }
+    return looks;
+}
+
 /* The supervisor gets no descriptor more than it has. */
 static void allow(const supervisor_t *supervisor, int more)
 {
@@ -377,10 +390,17 @@ static void allow(const supervisor_t *supervisor, int more)
         prlimit(supervisor->pid, RLIMIT_NOFILE, &had, NULL);
     }
     else {
+        supervisor_hold(supervisor);
+        while (looks_through_proc(supervisor->pid)) {
+            supervisor_let_go(supervisor);
+            usleep(5000);
+            supervisor_hold(supervisor);
+        }
         prlimit(supervisor->pid, RLIMIT_NOFILE, NULL, &had);
         none = had;
         none.rlim_cur = first_free(supervisor->pid);
         prlimit(supervisor->pid, RLIMIT_NOFILE, &none, NULL);
+        supervisor_let_go(supervisor);
     }
 }
 

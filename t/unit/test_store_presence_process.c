@@ -78,7 +78,7 @@ static void change_for_ever(const sse_store_conf_t *conf, unsigned int seed)
     }
     for (;;) {
         rv = change_some(store, &seed, (int)seed % PROCESSES);
-        if (rv && rv != SSE_STORE_EBUSY) {
+        if (rv && !is_held_up(rv)) {
             _exit(8);
         }
         __atomic_fetch_add(changed, !rv, __ATOMIC_SEQ_CST);
@@ -250,7 +250,7 @@ static void *change_many(void *data)
 
     for (i = 0; i < 300; ++i) {
         rv = change_some(worker->store, &seed, worker->who % PROCESSES);
-        worker->failed |= rv && rv != SSE_STORE_EBUSY;
+        worker->failed |= rv && !is_held_up(rv);
     }
     return NULL;
 }

@@ -256,12 +256,6 @@ static void *read_for_ever(void *data)
     return NULL;
 }
 
-/* By others, whom a slow machine holds up. */
-static int is_held_up(apr_status_t rv)
-{
-    return rv == SSE_STORE_EBUSY || rv == SSE_STORE_ESIZE;
-}
-
 /* Until killed: append, in threads, with somebody reading. */
 static void append_for_ever(const sse_store_conf_t *conf, unsigned int seed)
 {
