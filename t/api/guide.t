@@ -162,13 +162,13 @@ sub long_poll {
     my $began = time;
     ok t_cmp($poll->wait_end && $poll->{body}, "letter: one\n",
              '20: an event');
-    ok t_cmp(time - $began < slowly(4), 1, 'at once');
+    ok t_cmp(time - $began < slowly(4.9), 1, 'at once');
     $began = time;
     $poll->again('/guide/poll');
     ok t_cmp($poll->wait_end(slowly(10)) && $poll->{body}, "keepalive\n",
              '20: nothing, on the same connection');
     my $took = time - $began;
-    ok t_cmp($took > 4.5 && $took < slowly(9), 1, "after 5 s: $took s");
+    ok t_cmp($took > 4.5 && $took < slowly(15), 1, "after 5 s: $took s");
 
     # Whoever has left does not take the letter with it.
     for my $how ('close', 'reset') {
@@ -183,11 +183,24 @@ sub long_poll {
                  '20: and the letter is still there');
     }
 
-    $poll = waiting_poll('/guide/poll');
-    ok graceful_restart();
-    $began = time;
-    ok t_cmp($poll->wait_end && $poll->{body}, "leaving\n",
-             '20: the server is leaving');
-    $took = time - $began;
-    ok t_cmp($took < slowly(4), 1, "after $took s");
+    leaving();
+}
+
+# The poll may be over by itself before the server has come so far.
+sub leaving {
+    my($poll, $restarted, $took);
+    for (1 .. 3) {
+        my @old = server_children();
+        $poll = waiting_poll('/guide/poll');
+        $restarted = graceful_restart();
+        my $began = time;
+        $poll->wait_end;
+        $took = time - $began;
+        # Until they have gone, they may take what comes next.
+        eventually { server_status(); !grep { is_alive($_) } @old } 20;
+        last if $poll->{body} ne "keepalive\n";
+    }
+    ok t_cmp($restarted, 1, 'a graceful restart');
+    ok t_cmp($poll->{body}, "leaving\n", '20: the server is leaving');
+    ok t_cmp($took < slowly(4.9), 1, "after $took s");
 }

@@ -24,7 +24,7 @@ const MODULES = ["mpm_event", "unixd", "authz_core", "authz_host", "dir", "mime"
 const TABS = 12;
 /* Far more than a request takes on a busy machine, far less than one that waits
  * for a stream to end. */
-const WAIT = 4000;
+const WAIT = 8000;
 /* More than all the windows that a browser opens at first. */
 const MANY = { mb: 24, events: 20, size: 50000 };
 

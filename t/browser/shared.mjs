@@ -71,7 +71,7 @@ AddType text/javascript .js
 Listen 127.0.0.1:${port}
 DocumentRoot ${dir}/www
 SSEStore lmdb dir=${dir}/run/store size=64m
-SSERetry 5s
+SSERetry 10s
 <Location "/events/">
     SetHandler sse
     SSEPublish On

@@ -160,7 +160,7 @@ sub graceful_tls {
     my @streams = opened(10, $path, module => 'mod_sse_ssl');
     publish($path, 'x');
     $_->next_event(5) for @streams;
-    ok graceful_restart();
+    ok new_generation();
     ok t_cmp((grep { $_->wait_end(5) && $_->is_complete } @streams) + 0, 10,
              'TLS streams end in good order too');
     ok t_cmp(eventually {

@@ -261,7 +261,7 @@ sub slow_applications {
 
 sub few_streams {
     my @small = (module => 'sse_authorize_small');
-    ok t_cmp($drip->wait_end(10) && $drip->status, 502,
+    ok t_cmp($drip->wait_end(20) && $drip->status, 502,
              'an answer that drips is given up');
     ok t_cmp(error_line(qr{SSEAuthorize /auth/py/answer\?small=1}),
              qr/took longer than Timeout says/, 'the log tells why');

@@ -254,7 +254,8 @@ sub between_polls {
     publish($path, 'a');
     my $answer = answer($stream);
     publish($path, $_) for qw(b c);
-    poll_again($stream, $path, $answer->{last});
+    $stream->close;
+    $stream = poll($path, id => $answer->{last});
     $answer = answer($stream);
     ok t_cmp(datas($answer), ['b', 'c'],
              'what was published between two polls');

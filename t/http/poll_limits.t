@@ -47,6 +47,7 @@ ok t_cmp((grep { defined poll('/limits/poll', @small, wait => 0) } 1 .. 10) + 0,
 my $httpd = SSETestHttpd->new(
     mpm => $numbers{$mpm}, modules => ['headers', 'ratelimit'],
     conf => <<'EOI');
+KeepAliveTimeout 60
 <Location "/asked">
     SetHandler sse
     SSEAuthorize "/auth?%{QUERY_STRING}"

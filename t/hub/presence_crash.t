@@ -125,10 +125,10 @@ sub come_back {
 
     delete @streams{@ended};
     my @gone = grep { /^go/ } @ended;
-    my $expected = join ' ', map { "$_ $reason" } sort @gone;
+    my $expected = join ' ', map { "$_ (?:$reason)" } sort @gone;
     come($_) for grep { /^stay/ } @ended;
     ok t_cmp(follow(sub { @left >= @gone }), 1, "$reason: those who do not come back leave");
-    ok t_cmp(join(' ', sort @left), $expected, 'each once');
+    ok t_cmp(join(' ', sort @left), qr/^$expected$/, 'each once');
     @left = ();
     my $doc = who_is_on('crash');
     ok t_cmp(join(' ', sort map { $_->{stream} } @{ $doc->{members} }),
@@ -181,7 +181,8 @@ sub stopped {
     %was = reverse %seen;
     ok t_cmp($httpd->stop, 1, 'a stop');
     $httpd->start;
-    come_back('stop', sort keys %streams);
+    # A sanitizer makes a child miss the time that a stop gives it.
+    come_back($ENV{SSE_SAN} ? 'stop|crash' : 'stop', sort keys %streams);
 }
 
 sub crashed {

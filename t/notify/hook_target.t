@@ -132,7 +132,7 @@ sub configuration {
 </Location>
 <Location /e/batch>
     SSEHook @{[$hook->url('/batch')]} publish
-    SSEHookBatch 10 1500ms
+    SSEHookBatch 10 5s
 </Location>
 <Location /e/few>
     SSEHook @{[$few->url('/few')]}

@@ -29,7 +29,7 @@ for my $way (@ways) {
     full_queue();
     leaves($_) for 'reset', 'close';
     # What waits is given 5 s.
-    my($stream) = stuck(my $k = key(), rend => 1);
+    my($stream) = stuck(my $k = key(), rend => 1, rpatience => 1000);
     reads_nothing();
     ended_by_us($stream, $k);
 }
