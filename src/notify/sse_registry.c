@@ -353,7 +353,8 @@ static apr_status_t look_at(const claim_t *claim, const char *name)
         return APR_SUCCESS;
     }
     if (plus) {
-        return unlinkat(claim->dir, name, 0) ? errno : APR_SUCCESS;
+        return unlinkat(claim->dir, name, 0) && errno != ENOENT ? errno
+                                                                : APR_SUCCESS;
     }
     return take(claim, name, owner);
 }
