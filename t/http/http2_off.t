@@ -67,6 +67,7 @@ sub begin {
 sub start {
     ok t_cmp(begin($conf), 1, 'it starts');
     $h2 = SSETestH2->new('127.0.0.1:' . $httpd->port, plain => 1);
+    $SSETest::meanwhile = sub { $h2->nudge };
 }
 
 # How often a line is in the log of requests, once it is there.

@@ -198,9 +198,13 @@ sub over_http2 {
     my $id = $h2->get("$path-1", @poll[0 .. 2], 'wait=1');
     $answer = h2_answer($h2, $id) // {};
     ok t_cmp($answer->{events}, [], 'after the wait: no event');
+    my $opens = qr/ open on \Q$path\E-1$/m;
+    my $before = () = error_lines($opens);
     $id = $h2->get("$path-1", @poll, 'last-event-id', $got[0]{last} // '');
     $h2->wait_for($id, qr/\[/, 5);
+    eventually { $before < (() = error_lines($opens)) }; # behind its first bytes
     $h2->reset_stream($id);
+    local $SSETest::meanwhile = sub { $h2->nudge };
     ok t_cmp(scalar(access_line(qr/"GET \Q$path\E-1 HTTP\/2.* close=reset /, 25)
                     ? 1 : 0), 1, 'one that is reset');
     publish("$path-1", 'kept');

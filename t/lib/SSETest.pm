@@ -117,6 +117,8 @@ sub wait_for_line {
 sub access_line { return wait_for_line('sse_access_log', @_) }
 sub error_line { return wait_for_line('error_log', @_) }
 
+our $meanwhile; # what to do again and again while a test waits
+
 # What the block returns as soon as that is true; its last value after the
 # time (10 s).
 sub eventually(&;$) {
@@ -124,6 +126,7 @@ sub eventually(&;$) {
 
     my $end = SSETestWait::patience($timeout);
     while (1) {
+        $meanwhile->() if $meanwhile;
         my $value = $block->();
         return $value if $value || time >= $end;
         sleep 0.02;

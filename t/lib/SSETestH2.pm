@@ -152,6 +152,18 @@ sub send_frame {
     return $self->write_bytes(frame(@frame));
 }
 
+# mod_http2 lets the end of a request whose thread comes late wait, with its log
+# line, for the connection's next frame.  For $SSETest::meanwhile.
+sub nudge {
+    my $self = shift;
+
+    return if !$self->{sock} || $self->{closed} || $self->{is_broken}
+        || time < ($self->{nudged} // 0) + 0.2;
+    $self->{nudged} = time;
+    $self->send_frame(PING, 0, 0, 'a nudge.');
+    $self->read_ready;
+}
+
 # Several come at once.
 sub reset_stream {
     my($self, @ids) = @_;

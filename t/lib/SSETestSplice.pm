@@ -245,7 +245,7 @@ sub page {
     my $began = time;
     my $id = $h2->get('/status');
     return $h2->wait_for($id, qr/"streams"/, $timeout // slowly(5))
-        && $h2->wait_end($id, 1) ? time - $began : undef;
+        && $h2->wait_end($id, slowly(5)) ? time - $began : undef;
 }
 
 # A download of 3 MB, begun; and whether it has come whole.

@@ -200,6 +200,7 @@ sub http2 {
     ($name, @opt) = ('HTTP/2');
     require SSETestH2;
     my $conn = SSETestH2->new('mod_sse_ssl');
+    local $SSETest::meanwhile = sub { $conn->nudge };
     my @keys = map { key() } 1 .. 2;
     my @ids = map {
         $conn->get(url('/close/block/watched/x', $_, reg => 1,
@@ -229,6 +230,7 @@ sub http2 {
     $conn->get(url('/close/block/watched/x', $k = key(), reg => 1,
                    wait => 20_000));
     told($k, 'blocks');
+    undef $SSETest::meanwhile;
     $conn->close;
     is(ends($k), $one, "16: the connection's end is its end");
     is(told($k, 'goes-on')->{told}, 1, '11: told while it blocks');

@@ -29,7 +29,8 @@ plan tests => 6, need need_module('mod_sse', 'mod_http2', 'mod_proxy_http'),
     { 'mod_http2 needs a threaded MPM' => $mpm ne 'prefork' };
 
 # It does not answer.
-my $backend = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 16)
+my $backend = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 16,
+                                    Timeout => 20)
     or die "listen: $!";
 my $log = Apache::Test::vars('t_logs') . "/closing_log-$test_id";
 my $httpd = SSETestHttpd->new(mpm => $mpm_conf,

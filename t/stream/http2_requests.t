@@ -66,6 +66,8 @@ sub opened {
         last unless sysread $curl->{out}, $curl->{buf}, 8192,
             length $curl->{buf};
     }
+    # It opens behind its first bytes.
+    error_line(qr/ open on \Q$path\E$/m);
     kill TERM => $curl->{pid};
     close $curl->{out};
     return $curl->{buf};

@@ -266,6 +266,7 @@ sub http2 {
     ok t_cmp($h2->wait_end($id, 5 * $slow), 1, 'the sixth is none');
     ok t_cmp($h2->body($id), qr/^\{"error":".*SSEMaxStreamsPerClient/,
              'but an answer');
+    local $SSETest::meanwhile = sub { $_->nudge for $h2, $other };
     ok t_cmp(access_line(qr/"GET \Q$path\E HTTP\/2\.0" 429 /) ? 1 : 0, 1,
              'its status');
     $h2->reset_stream($ids[0]);

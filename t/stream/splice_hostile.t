@@ -40,7 +40,7 @@ my $server = SSETestSplice->new(threads => 16, conf => <<'EOI');
 <LocationMatch "^/slow/(?<NAME>.+)$">
     SetHandler sse
     SSEChannel "%{env:MATCH_NAME}"
-    SSEQueue 64k close 1s
+    SSEQueue 64k close 5s
 </LocationMatch>
 EOI
 
@@ -67,10 +67,14 @@ sub attacker {
     my($path, $n, %opt) = @_;
 
     my $h2 = $server->raw(window => 1 << 20, %opt);
+    my $had = $server->numbers->{opened};
     my @ids = map { $h2->get($path) } 1 .. $n;
     for my $id (@ids) {
         $h2->wait_for($id, $first, slowly(5)) or die "no stream on $path";
     }
+    # A stream opens behind its first bytes.
+    eventually { $server->numbers->{opened} >= $had + $n } slowly(5)
+        or die "not open on $path";
     return ($h2, @ids);
 }
 
@@ -145,7 +149,7 @@ sub no_window {
     ok t_cmp($h2->read_until(sub { $h2->{streams}{$page}{head} }, slowly(5)),
              1, 'no window: other requests of the connection are answered');
     my $bytes = 0;
-    eventually { read_all($h2); $server->closes("/slow/$slow") } slowly(10);
+    eventually { read_all($h2); $server->closes("/slow/$slow") } slowly(20);
     read_all($h2);
     $bytes += length $h2->body($_) for @ids;
     ok t_cmp($bytes <= 300_000, 1, "no window: $bytes bytes came");
@@ -377,7 +381,7 @@ sub goaway {
     $h2->send_frame(SSETestH2::GOAWAY, 0, 0, pack 'NN', 0, 0);
     $server->publish($path, 'x');
     others_are_served('GOAWAY');
-    $h2->read_until(sub { $h2->is_closed }, 0.5);
+    $h2->wait_closed(slowly(5));
     $h2->close;
     is_over('GOAWAY', $path, $left);
 }

@@ -34,11 +34,12 @@ my $backend = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 16,
     or die "listen: $!";
 my $to = 'http://127.0.0.1:' . $backend->sockport;
 
+my $timeout = $ENV{SSE_SAN} ? 12 : 6;
 my $server = SSETestSplice->new(
     threads => $threads, modules => [qw(proxy proxy_http)], conf => <<"EOI");
 # What a connection's last bytes do not fit into.
 SendBufferSize 16384
-Timeout @{[slowly(3)]}
+Timeout $timeout
 KeepAliveTimeout 120
 ProxyTimeout 120
 <Location "/hangs">
@@ -165,6 +166,7 @@ sub answer {
 sub waiting_for_stream {
     my $h2 = $server->connect(stream_window => 1 << 24, window => 1 << 20);
     my($id) = opened($h2, '/c/' . name('was'));
+    $server->are_open(1); # behind its first bytes
     $h2->reset_stream($id);
     eventually(sub { $server->numbers->{streams} == 0 }, slowly(5));
     $h2->hold;
@@ -184,7 +186,7 @@ sub late_stream {
     answer($asked, '200 OK');
     # Its response waits for the connection's window, as any other does.
     ok t_cmp($server->are_open(1), 1, 'its stream opens');
-    sleep slowly(4); # longer than a connection without streams may be idle
+    sleep $timeout + 1; # longer than a connection without streams may be idle
     $h2->give;
     ok t_cmp($h2->wait_for($id, $first, slowly(5)), 1, 'and begins');
     (my $channel = $path) =~ s{/guarded/}{/c/};
@@ -192,7 +194,7 @@ sub late_stream {
     ok t_cmp($h2->wait_for($id, qr/^data: hello\n\n/m, slowly(5)), 1,
              'with an event');
     # Longer than Timeout.
-    sleep slowly(4);
+    sleep $timeout + 1;
     $server->publish($channel, 'late');
     ok t_cmp($h2->wait_for($id, qr/^data: late\n\n/m, slowly(5)), 1,
              'and another one later');
@@ -244,7 +246,7 @@ sub unread {
         ok t_cmp($server->closes_are($path, 'slow-client 1'), 1,
                  'who does not read is a slow client');
         my $port = $h2->state->{port};
-        ok t_cmp(eventually(sub { !is_held($port) }, slowly(15)), 1,
+        ok t_cmp(eventually(sub { !is_held($port) }, slowly(20)), 1,
                  'its connection is closed');
         $h2->close('rst');
     }

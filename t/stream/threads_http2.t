@@ -281,7 +281,7 @@ sub many_streams {
 # mod_http2 serves fewer at a time to one that resets, as closing tabs does.
 sub resets {
     my $h2 = connection();
-    my $polls = ended('poll');
+    my $polls = status()->{closed}{poll};
     my @ids = map { $h2->get('/c/resets') } 1 .. 4;
     $h2->wait_for($_, $first, 5 * $slow) for @ids;
     for my $n (0, 1) {
@@ -295,7 +295,7 @@ sub resets {
         1 == grep { !$h2->is_ended($_) } @ids[2, 3];
     } 10 * $slow;
     ok t_cmp($one, 1, 'since one of the others polls from now on');
-    ok t_cmp(eventually(sub { ended('poll') - $polls == 1 }), 1,
+    ok t_cmp(eventually(sub { status()->{closed}{poll} - $polls == 1 }), 1,
              'which is its reason');
     # Streams and pages that end well win it back.
     my $back = eventually {
