@@ -24,7 +24,7 @@ my @ways = (['plain'], ['TLS', module => 'mod_sse_ssl']);
 
 # For half of it a client that polls may be away: longer than the machine stands
 # still.
-my $wait = $ENV{SSE_SAN} ? 10 : 6;
+my $wait = $ENV{SSE_SAN} ? 18 : 10;
 
 plan tests => 29 * @ways + 23 + 21,
     need_module('mod_sse', 'mod_sse_close', 'mod_ssl', 'mod_authn_anon');
@@ -305,7 +305,7 @@ sub presence {
     publish('/u/room', 'x', @port, %{ headers_of('eve') });
     $_->take for $ann, $bob;
     $ann->ask(wait => 1);
-    my $end = $began + slowly(12);
+    my $end = $began + slowly(20);
     my $left = '';
     while (!$left && time < $end) {
         $left = change($look, 0.05);

@@ -143,7 +143,8 @@ sub turn {
 
     read_some($path, $subscriber, 0);
     return 0 if rand() >= 0.2;
-    (delete $subscriber->{stream})->${\(rand() < 0.5 ? 'close' : 'reset')};
+    my $stream = delete $subscriber->{stream} or return 0;
+    $stream->${\(rand() < 0.5 ? 'close' : 'reset')};
     ++$subscriber->{rounds};
     return 1;
 }

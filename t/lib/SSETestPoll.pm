@@ -189,7 +189,8 @@ sub turn {
         return ();
     }
     my $status = $self->{stream}->status;
-    push @{ $result->{refused} }, $status if ($status // 200) != 200;
+    push @{ $result->{refused} }, $status
+        if SSETestLoad::is_refused($status // 200);
     my @events = $self->take(10);
     sleep 0.02 if !@events;
     return @events;

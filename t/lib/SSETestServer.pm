@@ -186,7 +186,7 @@ sub can_connect {
     my $vars = Apache::Test::config()->{vars};
 
     return !!IO::Socket::INET->new(PeerAddr => $vars->{remote_addr},
-                                   PeerPort => $vars->{port});
+                                   PeerPort => $vars->{port}, Timeout => 2);
 }
 
 # True once the server answers.  That it may do before it has said that it is

@@ -20,7 +20,7 @@ use Time::HiRes qw(time sleep);
 
 my $mpm = $ENV{SSE_MPM} || 'event';
 my $prefork = $mpm eq 'prefork';
-my $many = { prefork => 15, worker => 25, event => 60 }->{$mpm};
+my $many = { prefork => 15, worker => 15, event => 60 }->{$mpm};
 
 my $hook = SSETestHook->new;
 my $few = SSETestHook->new;                 # for its connections alone

@@ -29,7 +29,8 @@ for my $way (@ways) {
     full_queue();
     leaves($_) for 'reset', 'close';
     # What waits is given 5 s.
-    my($stream) = stuck(my $k = key(), rend => 1, rpatience => 1000);
+    my($stream) = stuck(my $k = key(), rend => 1,
+                       rpatience => $ENV{SSE_SAN} ? 5000 : 3000);
     reads_nothing();
     ended_by_us($stream, $k);
 }

@@ -30,8 +30,7 @@ my @port = (port => $httpd->port);
 undisturbed();
 disturbed();
 ok t_cmp($httpd->stop, 1, 'it stops');
-ok t_cmp(join('', $httpd->complaints(qr/AH00484|AH03490|AH10159|AH00288/)), '',
-         'nothing is wrong in the log');
+ok t_cmp(join('', $httpd->complaints), '', 'nothing is wrong in the log');
 
 # One post of a key, in one of the ways to give it.
 sub post {

@@ -113,9 +113,6 @@ ok t_cmp($stream->next_event->{data}, 'after',
 my $later = open_stream($path, @port, headers => { 'Last-Event-ID' => 1 });
 my @kept = map { ($later->next_event // {})->{data} // 'none' } 1 .. 3;
 ok t_cmp("@kept[1, 2]", 'before after', 'nor in the history');
-# httpd has its own words for threads that are few.
-my $expected = join '|', $httpd->store_pause,
-    qr/publishers are refused|AH0028[67]|AH00484|AH00161|AH10159/;
-ok t_cmp([$httpd->complaints(qr/$expected/)], [],
+ok t_cmp([$httpd->complaints(qr/publishers are refused/)], [],
          'nothing else is in the log');
 ok t_cmp($httpd->stop, 1, 'it stops');
