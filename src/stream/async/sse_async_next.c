@@ -37,7 +37,8 @@ static struct {
     sse_loop_t *loop;   /* const after child_init */
     int threads;        /* likewise: the child's */
     int thread_limit;   /* likewise: the scoreboard's */
-    apr_uint32_t busy;  /* atomic: connections that are HANDOVER or SERVING */
+    apr_uint32_t busy;  /* atomic: connections that are HANDOVER or SERVING, and
+                           threads that have been called for QUEUED ones */
     apr_uint32_t given; /* atomic: of those, which no thread has yet */
     uv_prepare_t before_wait;
     sse_task_t free_task;
@@ -199,7 +200,8 @@ static void on_turn(sse_task_t *task)
     pthread_mutex_unlock(&turn->lock);
 }
 
-/* MPM thread */
+/* MPM thread.  The loop is there: a child joins the MPM's threads before it
+ * stops the loop. */
 static void take_turn(void *baton)
 {
     turn_t turn = {.task = {.run = on_turn}};
