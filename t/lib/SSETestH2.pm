@@ -50,7 +50,7 @@ sub new {
     my $window = $opt{window} // 10 << 20;
     my $self = bless { sock => $sock, port => $port, in => '', next => 1,
                        tls => !$opt{plain}, streams => {},
-                       holds => $opt{holds}, pongs => 0 }, $class;
+                       holds => $opt{holds} }, $class;
     $self->write_bytes($opt{raw} // "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
                        . frame(SETTINGS, 0, 0, $opt{settings} // '')
                        . ($window ? frame(WINDOW_UPDATE, 0, 0, pack 'N', $window)
@@ -185,10 +185,7 @@ sub is_reset { return $_[0]{streams}{$_[1]}{reset} }
 sub reset_code { return $_[0]{streams}{$_[1]}{code} }
 sub goaway { return $_[0]{goaway} }
 
-# How many PINGs it has answered.
-sub pongs { return $_[0]{pongs} }
-
-# What the last answer has.
+# What the last answer to a PING has; '' before that.
 sub ponged { return $_[0]{ponged} // '' }
 
 # Whether the server has closed the connection, as far as has been read.
@@ -306,7 +303,6 @@ sub on_frame {
         $self->{goaway} = unpack 'x4 N', $payload;
     }
     elsif ($type == PING) {
-        ++$self->{pongs};
         $self->{ponged} = $payload;
     }
     $stream->{ended} = 1

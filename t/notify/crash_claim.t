@@ -133,7 +133,6 @@ ok t_cmp(eventually(sub {
 }, slowly(5)), 1, 'then all the others are');
 ok t_cmp(scalar(map { told('crash', $id{$_}) } @lost), $victims, 'once');
 kill CONT => @others;
-ok t_cmp(join('', $httpd->complaints(qr/AH00052/)), '',
-         'no complaints');
+ok t_cmp(join('', $httpd->complaints(qr/AH00052/)), '', 'no complaints');
 $stream{$_}->close for @lost;
 ok t_cmp($httpd->stop, 1, 'it stops');

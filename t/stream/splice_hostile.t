@@ -46,8 +46,7 @@ EOI
 
 # Who is not to suffer: a strict client with a stream, and pages.
 my $other = $server->connect;
-my $quiet = $other->get('/c/quiet');
-$other->wait_for($quiet, $first, slowly(5)) or die 'no stream begins';
+my($quiet) = opened($other, '/c/quiet');
 my $heard = 0;
 warm_up();
 my $before = $server->resources;
@@ -68,10 +67,7 @@ sub attacker {
 
     my $h2 = $server->raw(window => 1 << 20, %opt);
     my $had = $server->numbers->{opened};
-    my @ids = map { $h2->get($path) } 1 .. $n;
-    for my $id (@ids) {
-        $h2->wait_for($id, $first, slowly(5)) or die "no stream on $path";
-    }
+    my @ids = opened($h2, ($path) x $n);
     # A stream opens behind its first bytes.
     eventually { $server->numbers->{opened} >= $had + $n } slowly(5)
         or die "not open on $path";
@@ -418,7 +414,7 @@ sub unfinished {
              "in the middle of a frame's head");
     $h2->write_bytes(substr SSETestH2::frame(SSETestH2::PING, 0, 0, 'x' x 8),
                      5);
-    ok t_cmp($h2->read_until(sub { $h2->pongs }, slowly(5)), 1,
+    ok t_cmp($h2->read_until(sub { $h2->ponged }, slowly(5)), 1,
              'whose rest comes later');
     $h2->close;
     is_over('half a head', $path, $left);
